@@ -1,0 +1,65 @@
+"""What a recognizer expects of its input: the one description shared by networks, data, evaluation and prediction."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Tuple
+
+from .errors import UserError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """Frames, size and scale of one view (one network input).
+
+    A view is a uint8 array (3, frames, H, W) for layout 'NCTHW' and (segments, 3, H, W) for 'NCHW'; a batch of N views is
+    (N, 3, frames, H, W) or (N * segments, 3, H, W).
+
+    Parameters
+    ----------
+    frames, frame_stride
+        frames in a clip, and decoded frames from one taken frame to the next (1 takes each); 1 and 1 for 2-D networks
+    segments
+        equal parts of the video that give one frame each (TSN); 1 for 3-D networks
+    crop_size, short_side
+        pixels: side of the square training crop, and of the frame's shorter side before cropping
+    mean, std
+        per channel (R, G, B), on the 0..1 scale
+    layout
+        'NCTHW' for clips, 'NCHW' for images
+
+    Raises
+    ------
+    UserError
+        a count below 1, a crop larger than the short side, or an unknown layout
+    """
+
+    frames: int = 16
+    frame_stride: int = 2
+    segments: int = 1
+    crop_size: int = 224
+    short_side: int = 256
+    mean: Tuple[float, float, float] = IMAGENET_MEAN
+    std: Tuple[float, float, float] = IMAGENET_STD
+    layout: str = 'NCTHW'
+
+    def __post_init__(self):
+        for field in ('frames', 'frame_stride', 'segments', 'crop_size', 'short_side'):
+            if getattr(self, field) < 1:
+                raise UserError(f'{field} must be at least 1, got {getattr(self, field)}')
+        if self.crop_size > self.short_side:
+            raise UserError(f'crop_size {self.crop_size} is larger than short_side {self.short_side}')
+        if self.layout not in ('NCTHW', 'NCHW'):
+            raise UserError(f'unknown layout {self.layout!r}; choose NCTHW (clips) or NCHW (images)')
+
+    @property
+    def ndim(self) -> int:
+        """Dimensions a filter spans: 3 for clips, 2 for images."""
+        return 3 if self.layout == 'NCTHW' else 2
+
+    def replace(self, **changes) -> InputSpec:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
