@@ -1,0 +1,70 @@
+"""Checkpoints as whole folders: a reader sees all of one or none of it, whenever the writer is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Optional
+
+import mxnet as mx
+
+from ..errors import UserError
+
+_NAME = re.compile(r'checkpoint-(\d{8})$')
+
+
+def save_checkpoint(run_dir: Path, step: int, net, trainer: mx.gluon.Trainer, state: dict, keep: int) -> Path:
+    """Write `run_dir/checkpoint-<step>` and remove the oldest beyond `keep`.
+
+    Holds parameters, optimizer state (momentum) and `state`, anything JSON can carry. Written under a temporary name, flushed to
+    disk and renamed, so that a kill at any moment leaves the former checkpoints whole.
+    """
+    final = Path(run_dir) / f'checkpoint-{step:08d}'
+    partial = final.with_name(f'.{final.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    net.save_parameters(str(partial / 'net.params'))
+    trainer.save_states(str(partial / 'trainer.states'))
+    (partial / 'state.json').write_text(json.dumps({'step': step, **state}, indent=1))
+    for path in partial.iterdir():
+        with open(path, 'rb') as stream:
+            os.fsync(stream.fileno())
+    if final.exists():                       # the same step again, after a resume that replayed nothing
+        shutil.rmtree(final)
+    os.replace(partial, final)
+    for old in sorted(_checkpoints(run_dir))[:-keep]:
+        shutil.rmtree(old[1])
+    return final
+
+
+def latest_checkpoint(run_dir: Path) -> Optional[Path]:
+    """The newest complete checkpoint of a run, or None."""
+    found = sorted(_checkpoints(run_dir))
+    return found[-1][1] if found else None
+
+
+def _checkpoints(run_dir: Path):
+    for path in Path(run_dir).glob('checkpoint-*'):
+        match = _NAME.fullmatch(path.name)
+        if match:
+            yield int(match.group(1)), path
+
+
+def load_checkpoint(path: Path, net, trainer: mx.gluon.Trainer, ctx: mx.Context) -> dict:
+    """Restore network and optimizer from a checkpoint folder; returns the `state` it was saved with.
+
+    Raises
+    ------
+    UserError
+        a file of the checkpoint is missing or damaged, or belongs to another network
+    """
+    try:
+        net.load_parameters(str(path / 'net.params'), ctx=ctx)
+        trainer.load_states(str(path / 'trainer.states'))
+        return json.loads((path / 'state.json').read_text())
+    except (OSError, ValueError, KeyError, AssertionError, mx.MXNetError) as error:
+        raise UserError(f'checkpoint {path} cannot be loaded ({" ".join(str(error).split())[:200]}); '
+                        f'remove that folder to resume from the one before it') from error

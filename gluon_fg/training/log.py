@@ -1,0 +1,86 @@
+"""A run's record: metrics.jsonl (one JSON object a line), TensorBoard events and a picture of the curves."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import List
+
+from ..files import atomic_path, atomic_write
+
+
+def read_metrics(path: Path) -> List[dict]:
+    """Every complete line of a metrics.jsonl; a last line cut by a kill is left out."""
+    records = []
+    if Path(path).is_file():
+        for line in Path(path).read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:     # only a line being written at the moment of a kill can be half
+                break
+    return records
+
+
+class RunLog:
+    """Appends records to `run_dir/metrics.jsonl` and their numbers to TensorBoard.
+
+    Parameters
+    ----------
+    run_dir
+        the run's folder
+    step
+        updates already done; records of later updates (from a run killed after its last checkpoint) are dropped,
+        so that a resumed run's record has every update once
+    """
+
+    def __init__(self, run_dir: Path, step: int = 0):
+        from tensorboardX import SummaryWriter       # heavy; only rank 0 of a training run needs it
+
+        self.path = Path(run_dir) / 'metrics.jsonl'
+        kept = [r for r in read_metrics(self.path) if r['step'] <= step]
+        with atomic_write(self.path) as stream:
+            stream.writelines(json.dumps(r) + '\n' for r in kept)
+        self._stream = open(self.path, 'a')
+        self._board = SummaryWriter(str(Path(run_dir) / 'tensorboard'), purge_step=step + 1 if step else None)
+
+    def write(self, event: str, step: int, **values) -> None:
+        """Record `values` under an event name ('train', 'epoch', 'val', ...) at `step` updates done."""
+        self._stream.write(json.dumps({'event': event, 'step': step, **values}) + '\n')
+        self._stream.flush()
+        for name, value in values.items():
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                self._board.add_scalar(f'{event}/{name}', value, step)
+
+    def close(self) -> None:
+        """Flush everything to disk."""
+        self._stream.close()
+        self._board.close()
+
+
+def plot_curves(records: List[dict], path: Path) -> None:
+    """Draw loss and accuracy over epochs, every branch in its own colour, as PNG."""
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
+    epochs = [r for r in records if r['event'] == 'epoch']
+    vals = [r for r in records if r['event'] == 'val']
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
+    for name in [n for n in (epochs[-1] if epochs else {}) if n.startswith('loss')]:
+        left.plot([r['epoch'] for r in epochs], [r.get(name) for r in epochs], label=name.replace('loss_', ''))
+    left.set(xlabel='epoch', ylabel='training loss', yscale='log')
+    for name in [n for n in (epochs[-1] if epochs else {}) if n.startswith('top1')]:
+        right.plot([r['epoch'] for r in epochs], [100 * r[name] for r in epochs], '--', alpha=0.6,
+                   label=f'training {name.replace("top1_", "")}')
+    for name, label in (('top1', 'validation'), ('within_group', 'validation, within the group')):
+        if vals and name in vals[-1]:
+            right.plot([r['epoch'] for r in vals], [100 * r[name] for r in vals], linewidth=2, label=label)
+    right.set(xlabel='epoch', ylabel='top-1 (%)', ylim=(0, 102))
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, format='png')
+    plt.close(figure)

@@ -1,0 +1,74 @@
+"""Starting a network from another one's parameters: matched by name, everything left over is listed, nothing half-loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import List
+
+import mxnet as mx
+
+from ..errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmStart:
+    """What became of each parameter: `loaded`, `new` (in the network only) and `resized` (classifiers of another class count)."""
+
+    loaded: List[str]
+    new: List[str]
+    resized: List[str]
+
+    def __str__(self):
+        parts = [f'{len(self.loaded)} parameters loaded']
+        for names, what in ((self.new, 'not in the file'), (self.resized, 'of another size in the file')):
+            if names:
+                roots = sorted({'.'.join(n.split('.')[:3]) for n in names})
+                parts.append(f'{len(names)} stay as initialized, {what} ({", ".join(roots[:4])}{", ..." if len(roots) > 4 else ""})')
+        return '; '.join(parts)
+
+
+def read_params(path) -> dict:
+    """name -> NDArray of a Gluon .params file; raises UserError when the file is missing or is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'no parameter file {path}')
+    try:
+        arrays = mx.nd.load(str(path))
+    except (mx.MXNetError, ValueError) as error:
+        raise UserError(f'{path}: not an MXNet parameter file, or cut short') from error
+    if not isinstance(arrays, dict) or not arrays:
+        raise UserError(f'{path}: holds no named parameters')
+    return {name.split(':', 1)[-1]: array for name, array in arrays.items()}    # exported files prefix arg: or aux:
+
+
+def warm_start(net, path) -> WarmStart:
+    """Copy every parameter of `path` that `net` has under the same name and shape.
+
+    A network with branches that the file lacks (a DFB from its baseline) keeps them as initialized; a classifier of
+    another class count does too. Must run before the network's first forward pass: afterwards MXNet may hold
+    convolution weights in oneDNN's own layout and refuses to replace them.
+
+    Raises
+    ------
+    UserError
+        the file cannot be read, has parameters that the network lacks, or none that it shares; the network is unchanged
+    """
+    arrays, params = read_params(path), net._collect_params_with_prefix()
+    foreign = sorted(set(arrays) - set(params))
+    if foreign:
+        raise UserError(f'{path}: {len(foreign)} of {len(arrays)} parameters do not exist in {getattr(net, "name", "the network")}, '
+                        f'for example {foreign[0]}; choose the model that the file was trained as')
+    loaded, resized = [], []
+    for name, array in arrays.items():
+        same = all(have in (0, given) for have, given in zip(params[name].shape, array.shape)) \
+            and len(params[name].shape) == len(array.shape)
+        # Only what depends on the class count may differ: its first axis (classes), or a later one after a bank of class filters.
+        (loaded if same else resized).append(name)
+    heads = {'.'.join(name.split('.')[:-1]) for name in resized}
+    if not loaded or any('backbone' in head for head in heads):
+        wrong = resized[0] if resized else next(iter(arrays))
+        raise UserError(f'{path}: {wrong} has shape {tuple(arrays[wrong].shape)}, the network needs {tuple(params[wrong].shape)}')
+    for name in loaded:
+        params[name].set_data(arrays[name].astype(params[name].dtype))
+    return WarmStart(loaded, sorted(set(params) - set(arrays)), resized)
