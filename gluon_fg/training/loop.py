@@ -98,7 +98,7 @@ def train(config: Config, run_dir, world: Optional[distributed.World] = None,
 
     Returns
     -------
-    The last validation's metrics with `epochs`, `updates` and `seconds` (spent in training, over all its starts).
+    The last validation's metrics with `epochs`, `updates`, and `seconds` and `cpu_seconds` spent in updates over all its starts.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def _train(config, run_dir, world, say, progress) -> dict:
     trainer = world.trainer(params, 'sgd', {'learning_rate': rate(0), 'momentum': config.train.momentum, 'wd': config.train.wd})
     scaler = precision.Scaler(config.train.precision, trainer)
 
-    state = {'best': None, 'seconds': 0.0, 'sums': None, 'scaler': {}}
+    state = {'best': None, 'seconds': 0.0, 'cpu_seconds': 0.0, 'sums': None, 'scaler': {}}
     done, found = 0, checkpoint.latest_checkpoint(run_dir)
     found = world.gather_objects(found)[0]                   # rank 0 decides, also on shared storage that lags
     if found:
@@ -231,7 +231,7 @@ def _train_one_epoch(run: _Run, epoch: int, done: int, stop, progress: bool) -> 
     names, sums = None, run.state['sums'] or {}
     try:
         for _ in range(first, run.updates_per_epoch):
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             waited, values = 0.0, {}
             # Reseeding from the update's number makes dropout the same in a resumed run: MXNet's generator cannot be saved.
             mx.random.seed((config.train.seed * 1_000_003 + done * 64 + run.world.rank) % 2**31, ctx=run.ctx)
@@ -251,6 +251,7 @@ def _train_one_epoch(run: _Run, epoch: int, done: int, stop, progress: bool) -> 
             done += 1
             seconds = time.perf_counter() - began
             run.state['seconds'] += seconds
+            run.state['cpu_seconds'] += time.process_time() - cpu_began      # all threads; does not grow when the machine is shared
             for name, value in {**values, 'updates': 1, 'data_seconds': waited, 'seconds': seconds}.items():
                 sums[name] = sums.get(name, 0.0) + value
             run.state['sums'] = sums
@@ -359,7 +360,7 @@ def _finish(run: _Run, metrics: dict, done: int, say) -> dict:
     if not metrics:                                          # killed between the last checkpoint and here
         metrics = next(r for r in reversed(read_metrics(run.log.path)) if r['event'] == 'val')
     summary = {**metrics, 'epochs': run.config.train.epochs, 'updates': done, 'seconds': run.state['seconds'],
-               'best': run.state['best'], 'failed_videos': run.loader.failed}
+               'cpu_seconds': run.state['cpu_seconds'], 'best': run.state['best'], 'failed_videos': run.loader.failed}
     with atomic_write(run.run_dir / 'summary.json') as stream:
         json.dump(summary, stream, indent=1)
     say(f'trained {done} updates in {run.state["seconds"]:.0f} s; best validation top-1 {100 * run.state["best"]["top1"]:.1f} % '
