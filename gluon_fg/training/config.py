@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..files import atomic_write
 
 # Annotations are read at run time by OmegaConf, so these classes use typing's Optional, List and Dict.
@@ -142,6 +142,9 @@ def _valid_keys(cls=Config, prefix='') -> List[str]:
 def _unknown_key(source: str, key: str) -> UserError:
     valid = _valid_keys()
     section, _, leaf = key.rpartition('.')
+    sections = [item.name for item in dataclasses.fields(Config)]
+    if not section:
+        return UserError(f'{source}: {unknown("section", key, sections)}')
     # A slip in the last word is likelier than one in the section: compare the two apart.
     same_section = {k.rpartition('.')[2]: k for k in valid if k.rpartition('.')[0] == section}
     synonyms = {'learning_rate': 'lr', 'weight_decay': 'wd', 'lr_steps': 'lr_epochs', 'optimizer': 'lr'}
@@ -151,7 +154,7 @@ def _unknown_key(source: str, key: str) -> UserError:
         close = [same_section[c] for c in difflib.get_close_matches(leaf, same_section, 1)] \
             or difflib.get_close_matches(key, valid, 1) or [k for k in valid if k.endswith(f'.{leaf}')]
     hint = f'did you mean {close[0]}?' if close else \
-        f'choose from {", ".join(same_section) if same_section else "the sections model, data, train, test"}'
+        f'choose from {", ".join(same_section or sections)}'
     return UserError(f'{source}: unknown key {key}; {hint}')
 
 

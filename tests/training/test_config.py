@@ -1,0 +1,96 @@
+import glob
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gluon_fg.errors import UserError
+from gluon_fg.training import config as C
+from gluon_fg.training.schedule import make_schedule
+
+FILES = sorted(f for f in glob.glob('configs/*/*.yaml') if not f.startswith('configs/studies'))
+
+
+@pytest.mark.parametrize('path', FILES)
+def test_every_config_file_is_valid_and_survives_saving(path, tmp_path):
+    config = C.load_config(path)
+    C.save_config(config, tmp_path / 'c.yaml')
+    assert C.load_config(str(tmp_path / 'c.yaml')) == config
+
+
+def test_overrides_and_base_files_come_in_order(tmp_path):
+    (tmp_path / 'base.yaml').write_text('train: {lr: 0.5, epochs: 9, lr_epochs: [3]}\n')
+    (tmp_path / 'run.yaml').write_text('base: base.yaml\ntrain: {lr: 0.25}\n')
+    config = C.load_config(str(tmp_path / 'run.yaml'), ['train.epochs=7', 'model.options.local_branch=false'])
+    assert (config.train.lr, config.train.epochs, config.train.lr_epochs) == (0.25, 7, [3])
+    assert config.model.options == {'local_branch': False}
+
+
+@pytest.mark.parametrize('override, message', [
+    ('train.learning_rate=1', r'unknown key train.learning_rate; did you mean train.lr\?'),
+    ('train.epoch=1', r'did you mean train.epochs\?'),
+    ('data.crop=1', r'did you mean data.crop_size\?'),
+    ('trian.lr=1', r"unknown section 'trian'; did you mean 'train'\?"),
+    ('train.lr=fast', r'train.lr.*fast'),
+    ('train.lr=0', r'train.lr is 0.0; it must be a finite number above 0'),
+    ('train.lr=.nan', r'train.lr'),
+    ('train.epochs=1.5', r'train.epochs'),
+    ('train.momentum=1', r'momentum'),
+    ('train.schedule=linear', r'step or cosine'),
+    ('train.lr_epochs=[40,400]', r'never be reached in 100 epochs'),
+    ('train.lr_epochs=[40,20]', r'increasing'),
+    ('data.crop_size=0', r'data.crop_size is 0'),
+    ('train.warmup_epochs=100', r'warmup_epochs'),
+    ('train.lr', r'section.key=value'),
+    ('data.augment=[', r'--set'),
+])
+def test_a_wrong_setting_is_named_on_one_line(override, message):
+    with pytest.raises(UserError, match=message) as caught:
+        C.load_config(None, [override])
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('text, message', [
+    ('train: {lr: 1', 'not valid YAML'), ('- a\n- b\n', 'no mapping'), ('a: !!python/object/apply:os.system [true]\n', 'not valid YAML'),
+    ('base: missing.yaml\n', 'no config file'), ('base: c.yaml\n', 'circle'),
+])
+def test_a_broken_file_is_named_on_one_line(text, message, tmp_path):
+    (tmp_path / 'c.yaml').write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        C.load_config(str((tmp_path / 'c.yaml').resolve()))
+    assert '\n' not in str(caught.value)
+
+
+def test_every_setting_is_read_somewhere():
+    """GluonCV's scripts parse options that nothing reads; here each key must be used outside its own declaration."""
+    code = ''.join(open(f).read() for f in glob.glob('gluon_fg/**/*.py', recursive=True) if not f.endswith('training/config.py'))
+    code += ''.join(open(f).read() for f in glob.glob('scripts/*.py'))
+    for key in C._valid_keys():
+        leaf = key.split('.')[1]
+        assert re.search(rf"\.{leaf}\b|'{leaf}'", code), f'{key} is never read'
+
+
+@settings(max_examples=50, deadline=None)
+@given(epochs=st.integers(2, 40), steps=st.integers(1, 50), warmup=st.floats(0, 1.5), kind=st.sampled_from(['step', 'cosine']))
+def test_schedule_follows_its_formula(epochs, steps, warmup, kind):
+    train = C.TrainConfig(epochs=epochs, lr=0.3, schedule=kind, lr_epochs=[1], warmup_epochs=warmup, lr_final=0.1)
+    rates = [make_schedule(train, steps)(i) for i in range(epochs * steps)]
+    ramp = round(warmup * steps)
+    for i in range(min(ramp, len(rates))):
+        assert rates[i] == pytest.approx(0.3 * (i + 1) / ramp)
+    after = rates[ramp:]
+    if kind == 'step':
+        assert all(r == pytest.approx(0.3 if ramp + i < steps else 0.03) for i, r in enumerate(after))
+    elif len(after) > 1:
+        assert after[0] == pytest.approx(0.3) and after[-1] == pytest.approx(0.03)
+        assert all(a >= b for a, b in zip(after, after[1:]))
+        middle = 0.03 + 0.27 * (1 + math.cos(math.pi * 1 / (len(after) - 1))) / 2
+        assert after[1] == pytest.approx(middle)
+
+
+def test_linear_scaling_uses_the_whole_update():
+    train = C.TrainConfig(lr=0.01, lr_batch_size=64, batch_size=8, accumulate=2)
+    assert make_schedule(train, 10, size=4)(0) == pytest.approx(0.01)
+    assert make_schedule(train, 10, size=1)(0) == pytest.approx(0.0025)
