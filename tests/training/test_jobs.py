@@ -1,0 +1,120 @@
+"""Whole jobs as a user starts them: killed, interrupted, on two ranks."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_fg.training.log import read_metrics
+
+REPO = Path(__file__).resolve().parents[2]
+HOROVODRUN = shutil.which('horovodrun', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
+needs_horovod = pytest.mark.skipif(HOROVODRUN is None, reason='Horovod is not installed: everything runs in one process')
+
+
+@pytest.fixture
+def command(tiny_synthfg):
+    def make(out, *overrides, ranks=1):
+        launcher = [HOROVODRUN, '-np', str(ranks)] if ranks > 1 else []
+        return [*launcher, sys.executable, str(REPO / 'scripts/train.py'), '--out', str(out), '--set',
+                f'data.root={tiny_synthfg}', 'data.sizes={train: 48, val: 24, test: 24}', 'data.augment=random_crop', 'data.workers=1',
+                'train.lr_epochs=[]', 'train.lr=0.01', 'train.log_steps=1', 'train.batch_size=8', *overrides]
+    return make
+
+
+def start(command):
+    return subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def finish(command, timeout=240):
+    done = subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def wait_for_update(process, out, step, seconds=120):
+    deadline = time.time() + seconds
+    while time.time() < deadline and process.poll() is None:
+        if any(r['step'] >= step for r in read_metrics(out / 'metrics.jsonl')):
+            return
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f'update {step} did not come: {process.communicate()[0][-3000:]}')
+
+
+def losses(out):
+    return [r['loss'] for r in read_metrics(out / 'metrics.jsonl') if r['event'] == 'train']
+
+
+def same_parameters(a, b):
+    a, b = (mx.nd.load(str(path / 'final.params')) for path in (a, b))
+    return sorted(a) == sorted(b) and all(np.array_equal(a[n].asnumpy(), b[n].asnumpy()) for n in a)
+
+
+def test_a_run_killed_and_interrupted_ends_as_one_that_was_not(command, tmp_path):
+    settings = ('train.epochs=3', 'train.checkpoint_steps=4', 'model.options={dropout: 0.5}', 'train.clip=5.0')
+    whole = start(command(tmp_path / 'whole', *settings))
+    out = tmp_path / 'broken'
+    process = start(command(out, *settings))
+    wait_for_update(process, out, 5)                          # mid-epoch (6 updates an epoch), past the checkpoint at 4
+    process.kill()
+    process.communicate()
+    assert not (out / 'summary.json').exists()
+    process = start(command(out, *settings))
+    wait_for_update(process, out, 9)
+    process.send_signal(signal.SIGINT)
+    text = process.communicate()[0]
+    assert process.returncode == 130 and 'to resume' in text and 'Traceback' not in text
+    assert 'resumes from' in finish(command(out, *settings))
+    assert whole.wait(240) == 0, whole.communicate()[0][-3000:]
+    assert losses(out) == losses(tmp_path / 'whole') and len(losses(out)) == 18
+    assert same_parameters(out, tmp_path / 'whole')
+    assert 'already finished' in finish(command(out, *settings))
+
+
+@needs_horovod
+def test_two_ranks_with_half_the_batch_follow_one_process(command, tmp_path):
+    settings = ('train.epochs=2', 'train.batch_norm=frozen', 'train.clip=5.0')
+    finish(command(tmp_path / 'one', *settings))
+    finish(command(tmp_path / 'two', *settings, 'train.batch_size=4', ranks=2))
+    np.testing.assert_allclose(losses(tmp_path / 'one'), losses(tmp_path / 'two'), rtol=2e-4)
+    vals = [[r['top1'] for r in read_metrics(tmp_path / name / 'metrics.jsonl') if r['event'] == 'val'] for name in ('one', 'two')]
+    assert vals[0] == vals[1]                                 # sharded validation counts every video once
+
+
+@needs_horovod
+def test_a_lost_rank_ends_the_job_and_the_job_resumes(command, tmp_path):
+    out = tmp_path / 'run'
+    settings = ('train.epochs=4', 'train.batch_size=4', 'train.checkpoint_steps=2', 'train.batch_norm=frozen')
+    process = start(command(out, *settings, ranks=2))
+    wait_for_update(process, out, 3)
+    ranks = [int(p.name) for p in Path('/proc').iterdir() if p.name.isdigit() and _is_rank(p, out, 1)]
+    assert ranks, 'no process of rank 1 found'
+    for pid in ranks:
+        os.kill(pid, signal.SIGKILL)
+    text = process.communicate(timeout=120)[0]
+    assert process.returncode != 0 and 'another rank of the job has ended; start the same command again to resume' in text
+    assert 'resumes from' in finish(command(out, *settings, ranks=2))
+    assert losses(out) and len(losses(out)) == 24
+
+
+def _is_rank(process, out, rank):
+    try:
+        line, environment = ((process / n).read_bytes() for n in ('cmdline', 'environ'))
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return str(out).encode() in line and b'train.py' in line and f'HOROVOD_RANK={rank}\0'.encode() in environment \
+        and line.split(b'\0')[0].endswith(b'python')
+
+
+def test_bfloat16_on_the_cpu_follows_float32(command, tmp_path):
+    for precision in ('float32', 'bfloat16'):
+        finish(command(tmp_path / precision, 'train.epochs=1', f'train.precision={precision}'))
+    np.testing.assert_allclose(losses(tmp_path / 'bfloat16'), losses(tmp_path / 'float32'), rtol=0.05)

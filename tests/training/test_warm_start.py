@@ -1,0 +1,60 @@
+import mxnet as mx
+import numpy as np
+import pytest
+
+from gluon_fg import get_model
+from gluon_fg.errors import UserError
+from gluon_fg.weights.warm_start import warm_start
+
+
+def values(net):
+    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+
+
+@pytest.fixture(scope='module')
+def baseline(tmp_path_factory):
+    net = get_model('i3d_tiny_synthfg')
+    for p in net.collect_params().values():
+        p.set_data(mx.nd.random.normal(shape=p.shape))
+    path = tmp_path_factory.mktemp('weights') / 'baseline.params'
+    net.save_parameters(str(path))
+    return values(net), path
+
+
+def test_a_dfb_takes_all_of_its_baseline_and_keeps_its_new_branches(baseline):
+    given, path = baseline
+    net = get_model('i3d_tiny_synthfg_dfb')
+    before = values(net)
+    report = warm_start(net, path)
+    after = values(net)
+    assert sorted(report.loaded) == sorted(given) and report.new and not report.resized
+    for name in after:
+        np.testing.assert_array_equal(after[name], given.get(name, before[name]), err_msg=name)
+
+
+def test_another_class_count_leaves_only_the_classifier(baseline):
+    given, path = baseline
+    net = get_model('i3d_tiny_synthfg', nclass=5)
+    report = warm_start(net, path)
+    assert len(report.resized) == 2 and not any('backbone' in name for name in report.resized)
+    assert len(report.loaded) == len(given) - 2
+
+
+def test_files_that_do_not_fit_change_nothing(baseline, tmp_path):
+    given, path = baseline
+    net = get_model('i3d_tiny_synthfg')
+    before = values(net)
+    data = path.read_bytes()
+    (tmp_path / 'cut.params').write_bytes(data[:len(data) // 2])
+    (tmp_path / 'text.params').write_text('<html>not found</html>')
+    dfb = get_model('i3d_tiny_synthfg_dfb')
+    dfb.save_parameters(str(tmp_path / 'dfb.params'))
+    wrong = {name: mx.nd.zeros((3, *a.shape[1:])) if 'backbone' in name else mx.nd.array(a) for name, a in given.items()}
+    mx.nd.save(str(tmp_path / 'wrong.params'), wrong)
+    for name, message in (('cut', 'cut short|not an MXNet'), ('text', 'not an MXNet'), ('dfb', 'do not exist in i3d_tiny_synthfg'),
+                          ('wrong', 'has shape'), ('missing', 'no parameter file')):
+        with pytest.raises(UserError, match=message) as caught:
+            warm_start(net, tmp_path / f'{name}.params')
+        assert '\n' not in str(caught.value)
+    for name, value in values(net).items():
+        np.testing.assert_array_equal(value, before[name])
