@@ -27,7 +27,7 @@ from ..data.transforms import TrainTransform, to_input
 from ..errors import UserError
 from ..evaluation.metrics import summarize
 from ..evaluation.protocol import get_protocol
-from ..evaluation.score import score_dataset
+from ..evaluation.score import check_classes, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import freeze_batch_norm
 from ..weights.warm_start import warm_start
@@ -68,17 +68,6 @@ def build_network(config: Config, ctx: mx.Context):
     if net.input_spec.ndim == 2:
         net.num_segments = net.input_spec.segments
     return net
-
-
-def check_classes(net, dataset: VideoDataset, source: str = 'data.dataset') -> None:
-    """Refuse a dataset whose class list is not the network's (two lists of one length are not enough)."""
-    if net.nclass != len(dataset.labels.classes):
-        raise UserError(f'{source}: {dataset.name} has {len(dataset.labels.classes)} classes, the model {net.name} has {net.nclass}; '
-                        f'set model.nclass={len(dataset.labels.classes)} with a *_custom entry, or choose the matching dataset')
-    if net.classes is not None and tuple(net.classes) != tuple(dataset.labels.classes):
-        ours, theirs = next((a, b) for a, b in zip(net.classes, dataset.labels.classes) if a != b)
-        raise UserError(f'{source}: {dataset.name} lists class {theirs!r} where the model {net.name} has {ours!r}; '
-                        f'the lists must agree in order')
 
 
 def train(config: Config, run_dir, world: Optional[distributed.World] = None,
@@ -155,7 +144,7 @@ def _train(config, run_dir, world, say, progress) -> dict:
     sets = {split: _dataset(config, split) for split in (config.data.train_split, config.data.val_split)}
     train_set, val_set = sets[config.data.train_split], sets[config.data.val_split]
     for dataset in sets.values():
-        check_classes(net, dataset)
+        check_classes(net, dataset.labels, dataset.name)
     transform = TrainTransform(spec, config.data.augment, flip=config.data.flip)
     loader = TrainLoader(train_set, spec, transform, config.train.batch_size, seed=config.train.seed, rank=world.rank,
                          size=world.size, workers=config.data.workers)

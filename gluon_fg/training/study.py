@@ -25,7 +25,7 @@ from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
 from ..files import atomic_write
 from .config import Config, load_config
-from .loop import build_network, check_classes
+from .loop import build_network
 
 TRAIN = Path(__file__).resolve().parents[2] / 'scripts' / 'train.py'
 
@@ -182,7 +182,6 @@ def score_run(config: Config, params: Path, split: str = 'test') -> Scores:
     net.load_parameters(str(params))
     net.hybridize(static_alloc=True, static_shape=True)
     dataset = build_dataset(config.data.dataset, split, root=config.data.root, sizes=config.data.sizes)
-    check_classes(net, dataset)
     return score_dataset(net, dataset, get_protocol(config.test.val_protocol), mx.cpu(), batch_size=config.test.batch_size, progress=False)
 
 
