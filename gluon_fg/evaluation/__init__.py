@@ -1,0 +1,1 @@
+"""Measuring and using a trained recognizer: view protocols, scores, metrics, comparison, prediction."""

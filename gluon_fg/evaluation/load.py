@@ -1,0 +1,122 @@
+"""A network ready to score and predict: by name with published weights, with a parameter file, or out of a training run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Tuple
+
+import mxnet as mx
+
+from .. import registry
+from ..errors import UserError
+from ..weights.warm_start import read_params
+
+
+def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Context] = None, **options):
+    """A recognizer of the zoo with trained weights.
+
+    Parameters
+    ----------
+    name
+        an entry of `list_models`
+    params
+        a .params file of exactly this network; None: the published weights (`pretrained=True`)
+    ctx
+        where to put it (default: CPU)
+    options
+        for `get_model`, for example `nclass` of a `*_custom` entry
+
+    Raises
+    ------
+    UserError
+        unknown name, one without published weights, a network of GluonCV's own without an input description, or a file
+        that does not fit
+    """
+    ctx = ctx or mx.cpu()
+    if params is None:
+        return _recognizer(registry.get_model(name, pretrained=True, ctx=ctx, **options), name)
+    read_params(params)                                  # a bad path is said before a large network is built
+    options = {'pretrained_base': False, **options}
+    net = _recognizer(registry.get_model(name, pretrained=False, ctx=ctx, **options), name)
+    load_parameters(net, params, ctx)
+    return net
+
+
+def load_run(run_dir: str, params: Optional[str] = None, ctx: Optional[mx.Context] = None) -> Tuple[object, object]:
+    """The network of a training run, and the run's config.
+
+    Parameters
+    ----------
+    run_dir
+        a folder written by train.py; its config gives model, options and clip lengths
+    params
+        a .params file; None: the run's best.params
+    ctx
+        where to put it (default: CPU)
+
+    Raises
+    ------
+    UserError
+        no run there, no weights in it yet, or a file that does not fit
+    """
+    from ..training.config import load_config
+    from ..training.loop import build_network            # here: the training room itself imports this one
+
+    folder, ctx = Path(run_dir), ctx or mx.cpu()
+    if not (folder / 'config.yaml').is_file():
+        raise UserError(f'{run_dir}: no config.yaml there; --run takes a folder written by train.py')
+    path = Path(params) if params else folder / 'best.params'
+    if not path.is_file():
+        raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
+    config = load_config(str(folder / 'config.yaml'))
+    config.model.pretrained, config.model.pretrained_base = False, False
+    net = _recognizer(build_network(config, ctx), config.model.name)
+    load_parameters(net, str(path), ctx)
+    return net, config
+
+
+def load_parameters(net, path: str, ctx: mx.Context) -> None:
+    """`net.load_parameters` whose errors say in one line what does not fit; nothing is half-loaded.
+
+    Raises
+    ------
+    UserError
+        missing or broken file, a parameter too many or too few, another number of classes, another shape
+    """
+    given = {name: tuple(array.shape) for name, array in read_params(path).items()}
+    wanted = {name: tuple(p.shape) for name, p in net._collect_params_with_prefix().items()}
+    extra, missing = sorted(set(given) - set(wanted)), sorted(set(wanted) - set(given))
+    if extra or missing:
+        parts = [f'{len(names)} {what}, for example {names[0]}' for names, what in
+                 ((extra, f'parameters that {net.name} lacks'), (missing, 'parameters missing')) if names]
+        raise UserError(f'{path} does not fit {net.name}: {"; ".join(parts)}; choose the model that the file was trained as')
+    other = [name for name in wanted if not _fits(wanted[name], given[name])]
+    if other:
+        classes = _other_class_count(net.nclass, [(wanted[name], given[name]) for name in other])
+        if classes:
+            raise UserError(f'{path} was trained for {classes} classes, {net.name} has {net.nclass}; '
+                            f'choose the model that the file was trained as')
+        raise UserError(f'{path} does not fit {net.name}: {other[0]} has shape {given[other[0]]} there, '
+                        f'the network needs {wanted[other[0]]}; choose the model and options that the file was trained with')
+    net.load_parameters(path, ctx=ctx, cast_dtype=True)
+
+
+def _fits(wanted: tuple, given: tuple) -> bool:
+    """Equal shapes; a 0 is a size that the network learns at its first pass."""
+    return len(wanted) == len(given) and all(w in (0, g) for w, g in zip(wanted, given))
+
+
+def _other_class_count(nclass: int, shapes) -> Optional[int]:
+    """The class count that explains every differing shape, or None. Sizes that depend on it are its multiples (filters of
+    each class), so a candidate must change every such size in proportion, and nothing else may differ."""
+    candidates = {g for wanted, given in shapes for w, g in zip(wanted, given) if w == nclass and g != w}
+    for count in sorted(candidates):
+        if all(len(w) == len(g) and all(a == b or a * count == b * nclass for a, b in zip(w, g)) for w, g in shapes):
+            return count
+    return None
+
+
+def _recognizer(net, name: str):
+    if not hasattr(net, 'branches') or not hasattr(net, 'input_spec'):
+        raise UserError(f'{name} is a network of GluonCV without an input description; choose one of gluon_fg.list_models()')
+    return net

@@ -1,0 +1,168 @@
+"""View protocols: which clips, crops and mirror images of a video a network is shown at test time.
+
+One object serves validation in training, testing and prediction, and belongs to the model's entry (`net.protocol`), so that
+no two of them measure different things by accident. Views are merged on probabilities (`views.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from ..data import sampling, transforms
+from ..data.labels import LabelSet
+from ..errors import UserError, unknown
+from ..input_spec import InputSpec
+
+CROPS = ('center', 'three', 'five', 'whole')
+FLIPS = ('none', 'all', 'alternate')
+
+_PATTERN = re.compile(r'(\d+)x(1|3|5|whole)(?:-(flips|alternate))?')
+_PATTERN_HINT = 'or write CLIPSxCROPS, for example 5x3, 10xwhole-alternate, 20x5-flips'
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """Clips x crops x mirror images of one video.
+
+    Parameters
+    ----------
+    name, description
+        what it is called, and what it is for, with the paper's section
+    clips
+        for networks on clips: clips spread evenly over the video (one: the centre one). For networks on images: 1 is one
+        view of the network's own `segments` frames, merged by the network; more are so many regularly sampled frames,
+        each a view of its own
+    crops
+        after resizing to `short_side`: 'center' and 'five' (corners and centre) are squares of `crop_size`; 'three' are
+        squares of `short_side` along the longer side; 'whole' is the whole frame (fully convolutional)
+    flips
+        'none'; 'all': each view also mirrored; 'alternate': every other clip (the second, fourth, ...) mirrored instead.
+        Where the labels forbid mirroring nothing is mirrored: 'all' then means half as many views
+
+    Raises
+    ------
+    UserError
+        no clip, or an unknown kind of crops or flips
+    """
+
+    name: str
+    description: str
+    clips: int
+    crops: str = 'center'
+    flips: str = 'none'
+
+    def __post_init__(self):
+        if self.clips < 1:
+            raise UserError(f'protocol {self.name}: clips must be at least 1, got {self.clips}')
+        if self.crops not in CROPS:
+            raise unknown('kind of crops', self.crops, CROPS)
+        if self.flips not in FLIPS:
+            raise unknown('kind of flips', self.flips, FLIPS)
+
+    def num_segments(self, spec: InputSpec) -> int:
+        """What a network on images must have as `num_segments`: how many frames of its input make one view."""
+        return spec.segments if self.clips == 1 else 1
+
+    def count(self, labels: Optional[LabelSet] = None) -> int:
+        """Views of one video; `labels` as in `views`."""
+        crops = {'center': 1, 'three': 3, 'five': 5, 'whole': 1}[self.crops]
+        return self.clips * crops * (2 if self.flips == 'all' and may_flip(labels) else 1)
+
+    def views(self, reader, spec: InputSpec, labels: Optional[LabelSet] = None) -> Tuple[List[np.ndarray], np.ndarray]:
+        """Decode and cut one video.
+
+        Parameters
+        ----------
+        reader
+            what `data.open_video` gives; each frame needed is decoded once
+        spec
+            the network's input description
+        labels
+            the classes predicted; None, or a class that may not be mirrored, means no mirrored view
+
+        Returns
+        -------
+        views
+            uint8 arrays of one shape: (3, T, H, W) for layout 'NCTHW', (num_segments, 3, H, W) for 'NCHW';
+            clip by clip, within it crop by crop, each mirror image right behind its crop
+        flipped
+            (views,) bool: which ones are mirrored, so that their probabilities belong to the mirrored labels
+        """
+        clips = self._indices(len(reader), spec)
+        needed, position = np.unique(clips, return_inverse=True)
+        frames = transforms.resize_short(reader.get_batch(needed), spec.short_side)
+        mirror = self.flips if may_flip(labels) else 'none'
+        views, flipped = [], []
+        for number, clip in enumerate(position.reshape(clips.shape)):
+            for crop in self._crop(frames, spec):
+                variants = {'none': (False,), 'all': (False, True), 'alternate': (number % 2 == 1,)}[mirror]
+                for flip in variants:
+                    # the crop and its mirror image are views of `frames`; indexing copies the frames of this clip alone
+                    chosen = (transforms.hflip(crop) if flip else crop)[clip]
+                    views.append(transforms.to_view(chosen, spec))
+                    flipped.append(flip)
+        return views, np.array(flipped, bool)
+
+    def _indices(self, total: int, spec: InputSpec) -> np.ndarray:
+        """(clips, frames of a view) indices of decoded frames."""
+        if spec.ndim == 3:
+            return sampling.regular_clips(total, spec.frames, spec.frame_stride, self.clips)
+        if self.clips == 1:
+            return sampling.segment_indices(total, spec.segments)[None]
+        return sampling.segment_indices(total, self.clips)[:, None]
+
+    def _crop(self, frames: np.ndarray, spec: InputSpec) -> List[np.ndarray]:
+        if self.crops == 'whole':
+            return [frames]
+        if self.crops == 'three':
+            return transforms.three_crops(frames, spec.short_side)
+        if self.crops == 'five':
+            return transforms.five_crops(frames, spec.crop_size)
+        return [transforms.center_crop(frames, spec.crop_size)]
+
+
+def may_flip(labels: Optional[LabelSet]) -> bool:
+    """Whether test views may be mirrored: a property of the labels (left/right), known only where they are known."""
+    return labels is not None and labels.flip_allowed
+
+
+PROTOCOLS = {
+    protocol.name: protocol for protocol in (
+        Protocol('train_time', 'one centre clip, or the segments of training, centre crop (DFB sec. 5.1, table 1)', 1),
+        Protocol('dfb_2d', '20 frames x 5 crops x 2 mirror images = 200 passes (DFB sec. 4.2, 2-D)', 20, 'five', 'all'),
+        Protocol('dfb_3d', '10 clips, fully convolutional on the whole frame, every other clip mirrored (DFB sec. 4.2, 3-D)',
+                 10, 'whole', 'alternate'),
+        # The paper says "a single segment" and nothing of crops: its fully convolutional rule kept, no mirroring (ours).
+        Protocol('ssv1', 'one clip, or the segments of training, fully convolutional on the whole frame (DFB sec. 4.2, '
+                 'Something-Something-V1)', 1, 'whole'),
+        Protocol('30view', '10 clips x 3 crops along the longer side (CIDC sec. 3.3)', 10, 'three'),
+        Protocol('10crop', 'one clip x 5 crops x 2 mirror images (U2S sec. IV-B)', 1, 'five', 'all'),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of a name in `PROTOCOLS`, or one written as CLIPSxCROPS.
+
+    CROPS is 1 (centre), 3 (along the longer side), 5 (corners and centre) or `whole`; `-flips` adds each view's mirror
+    image, `-alternate` mirrors every other clip: `5x3` is five clips by three crops, `10xwhole-alternate` is `dfb_3d`.
+
+    Raises
+    ------
+    UserError
+        unknown name, with the nearest one
+    """
+    if isinstance(name, Protocol):
+        return name
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    match = _PATTERN.fullmatch(str(name))
+    if match is None:
+        raise UserError(f'{unknown("protocol", name, PROTOCOLS)}; {_PATTERN_HINT}')
+    clips, crops, flips = match.groups()
+    return Protocol(name, 'as written: clips x crops', int(clips), {'1': 'center', '3': 'three', '5': 'five'}.get(crops, crops),
+                    {'flips': 'all', 'alternate': 'alternate', None: 'none'}[flips])

@@ -1,0 +1,225 @@
+"""Scores of a network on a dataset: computed view by view, shared over ranks, every video accounted for, saved to disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+import os
+import zipfile
+from typing import Callable, Dict, List, Optional, Tuple, Union
+
+import mxnet as mx
+import numpy as np
+from tqdm import tqdm
+
+from ..data.datasets import VideoDataset
+from ..data.labels import LabelSet
+from ..errors import UserError, VideoError
+from ..files import atomic_write
+from .protocol import Protocol
+from .views import merge_views
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1                       # of the file; raised when a reader of today could misread it
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What a network said of every video of a dataset.
+
+    Parameters
+    ----------
+    ids
+        N names of the scored videos, in the dataset's order: path below the dataset's folder; all different
+    labels
+        (N,) int64, -1 where unknown
+    probabilities
+        (N, branches, M) float32, averaged over views; the prediction is branch 0
+    branch_names, classes, groups
+        names of the branches and of the M classes; group of each class, or None
+    protocol
+        name of the view protocol
+    failed
+        name of each video that could not be decoded -> reason; listed videos = scored + failed
+    model
+        name of the network
+    dataset
+        name of the dataset
+    """
+
+    ids: Tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    branch_names: Tuple[str, ...]
+    classes: Tuple[str, ...]
+    groups: Optional[Tuple[str, ...]]
+    protocol: str
+    failed: Dict[str, str]
+    model: str = ''
+    dataset: str = ''
+
+    def __post_init__(self):
+        videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
+        if self.probabilities.shape != (videos, branches, classes) or self.labels.shape != (videos,):
+            raise ValueError(f'{videos} videos, {branches} branches, {classes} classes, but probabilities '
+                             f'{self.probabilities.shape} and labels {self.labels.shape}')
+        if self.groups is not None and len(self.groups) != classes:
+            raise ValueError(f'{len(self.groups)} groups for {classes} classes')
+
+    @property
+    def listed(self) -> int:
+        """Videos in the dataset: scored + failed."""
+        return len(self.ids) + len(self.failed)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ordered class names: `LabelSet.fingerprint`."""
+        return LabelSet(self.classes).fingerprint
+
+    def branch(self, name: Union[str, int, None] = None) -> np.ndarray:
+        """(N, M) probabilities of a branch by name or position; None is the fused prediction. Raises UserError."""
+        if name is None or isinstance(name, int):
+            return self.probabilities[:, name or 0]
+        if name not in self.branch_names:
+            raise UserError(f'no branch {name!r} in these scores; choose from {", ".join(self.branch_names)}')
+        return self.probabilities[:, self.branch_names.index(name)]
+
+    def save(self, path: Union[str, os.PathLike]) -> None:
+        """Write a compressed .npz with arrays `probabilities`, `labels` and a JSON text `meta`; atomic, nothing pickled."""
+        meta = {'format': FORMAT, 'kind': 'probabilities', 'ids': self.ids, 'branch_names': self.branch_names,
+                'classes': self.classes, 'fingerprint': self.fingerprint, 'groups': self.groups, 'protocol': self.protocol,
+                'failed': self.failed, 'model': self.model, 'dataset': self.dataset}
+        with atomic_write(path, 'wb') as stream:
+            np.savez_compressed(stream, probabilities=self.probabilities.astype(np.float32), labels=self.labels.astype(np.int64),
+                                meta=np.array(json.dumps(meta)))
+
+    @classmethod
+    def load(cls, path: Union[str, os.PathLike]) -> Scores:
+        """Read what `save` wrote; raises UserError for a missing file or anything else."""
+        if not os.path.isfile(path):
+            raise UserError(f'no score file {path}')
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                meta = json.loads(str(arrays['meta']))
+                labels, probabilities = arrays['labels'], arrays['probabilities']
+        except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            raise UserError(f'{path}: not a score file written by evaluate.py, or cut short') from error
+        if meta.get('format') != FORMAT or meta.get('kind') != 'probabilities':
+            raise UserError(f'{path}: scores of format {meta.get("format")}, kind {meta.get("kind")}; '
+                            f'this version reads format {FORMAT}, probabilities')
+        names = {key: tuple(meta[key]) for key in ('ids', 'branch_names', 'classes')}
+        scores = cls(labels=labels, probabilities=probabilities, protocol=meta['protocol'], failed=meta['failed'],
+                     groups=None if meta['groups'] is None else tuple(meta['groups']), model=meta['model'],
+                     dataset=meta['dataset'], **names)
+        if scores.fingerprint != meta['fingerprint']:
+            raise UserError(f'{path}: its class list does not fit its fingerprint; the file was changed')
+        return scores
+
+
+def score_dataset(net, dataset: VideoDataset, protocol: Protocol, ctx: Optional[mx.Context] = None, batch_size: int = 8,
+                  workers: int = 2, rank: int = 0, size: int = 1, gather: Optional[Callable[[list], List[list]]] = None,
+                  progress: bool = True, fused: bool = False) -> Scores:
+    """Score every video of a dataset; the same result for any batch size, number of workers and number of ranks.
+
+    Rank r takes the videos r, r + size, r + 2 size, ...; all ranks must call this, and all get the whole result.
+
+    Parameters
+    ----------
+    net, dataset, protocol, ctx, batch_size, workers, fused
+        as for `merge_views`; labels may be -1 (unknown), which gives scores but no accuracy
+    rank, size, gather
+        this process among how many; `gather(list)` returns every rank's list, in rank order, on every rank
+    progress
+        whether rank 0 draws a progress bar
+
+    Raises
+    ------
+    UserError
+        the dataset's classes are not the network's, a label out of range, no video at all, or none that can be decoded
+    """
+    if not 0 <= rank < size or (size > 1 and gather is None):
+        raise UserError(f'rank {rank} of {size} ranks needs 0 <= rank < size, and a gather function when size > 1')
+    classes, labels = check_classes(net, dataset.labels, dataset.name)
+    for record in dataset.records:
+        if not -1 <= record.label < net.nclass:
+            raise UserError(f'{record.path}: label {record.label} is out of range; {dataset.name} has the labels 0 to '
+                            f'{net.nclass - 1} (-1: unknown)')
+    ids = video_ids(dataset)
+    if not ids:
+        raise UserError(f'{dataset.name} lists no video')
+    mine = range(rank, len(ids), size)
+    sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
+    done = []
+    with tqdm(total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True) as bar:
+        for position, result in merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused):
+            if isinstance(result, VideoError):
+                logger.warning('not scored: %s', result)
+                done.append((mine[position], None, result.reason))
+            else:
+                done.append((mine[position], result.astype(np.float32), None))
+            bar.update()
+    everything = sorted((item for part in (gather(done) if size > 1 else [done]) for item in part), key=lambda item: item[0])
+    if [index for index, _, _ in everything] != list(range(len(ids))):
+        raise RuntimeError(f'{dataset.name} lists {len(ids)} videos, but {len(everything)} came out of {size} ranks')
+    scored = [(index, p) for index, p, _ in everything if p is not None]
+    failed = {ids[index]: reason for index, p, reason in everything if p is None}
+    if not scored:
+        name, reason = next(iter(failed.items()))
+        raise UserError(f'none of the {len(ids)} videos of {dataset.name} can be decoded; the first: {name}: {reason}')
+    logger.info('%d videos listed = %d scored + %d failed', len(ids), len(scored), len(failed))
+    return Scores(
+        ids=tuple(ids[index] for index, _ in scored),
+        labels=np.array([dataset.records[index].label for index, _ in scored], np.int64),
+        probabilities=np.stack([p for _, p in scored]), branch_names=tuple(net.branch_names), classes=classes,
+        groups=labels.groups if labels else None, protocol=protocol.name, failed=failed, model=str(net.name), dataset=dataset.name)
+
+
+def check_classes(net, labels: Optional[LabelSet], source: str) -> Tuple[Tuple[str, ...], Optional[LabelSet]]:
+    """The class names to use for a network on a dataset, and their label set (None: nothing but their number is known).
+
+    Two lists of one length are not enough: the ordered names must agree where both are known.
+
+    Raises
+    ------
+    UserError
+        another number of classes, or another name at some place
+    """
+    if labels is None:
+        labels = network_labels(net)
+        return class_names(net), labels
+    if len(labels.classes) != net.nclass:
+        raise UserError(f'{source} has {len(labels.classes)} classes, the model {net.name} has {net.nclass}; '
+                        f'choose the dataset that it was trained on')
+    if net.classes is not None and tuple(net.classes) != tuple(labels.classes):
+        place = next(i for i, (a, b) in enumerate(zip(net.classes, labels.classes)) if a != b)
+        raise UserError(f'{source} has class {labels.classes[place]!r} as number {place}, the model {net.name} has '
+                        f'{net.classes[place]!r} there; the lists must agree in order')
+    return tuple(labels.classes), labels
+
+
+def class_names(net) -> Tuple[str, ...]:
+    """The network's class names; 'class 0', 'class 1', ... where it knows none."""
+    return tuple(net.classes) if net.classes is not None else tuple(f'class {i}' for i in range(net.nclass))
+
+
+def network_labels(net) -> Optional[LabelSet]:
+    """The network's label set, derived from its class names where it has only these, or None."""
+    if net.labels is not None or net.classes is None:
+        return net.labels
+    return LabelSet(tuple(net.classes))
+
+
+def video_ids(dataset: VideoDataset) -> List[str]:
+    """One name for each record: its path below the dataset's folder; a path listed again gets '#2', '#3', ..."""
+    ids, seen = [], {}
+    for record in dataset.records:
+        path = str(record.path)
+        if dataset.root and os.path.isabs(path):
+            below = os.path.relpath(path, dataset.root)
+            path = path if below.startswith('..') else below
+        seen[path] = seen.get(path, 0) + 1
+        ids.append(path if seen[path] == 1 else f'{path}#{seen[path]}')
+    return ids

@@ -1,0 +1,141 @@
+"""From videos to merged probabilities: decoding ahead in threads, views of several videos in one batch, merging per video."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+import mxnet as mx
+import numpy as np
+
+from ..data.labels import LabelSet
+from ..data.loader import ordered_map
+from ..data.transforms import to_input
+from ..deploy.fused import fuse
+from ..errors import UserError, VideoError
+from .protocol import Protocol
+
+
+class Merged(NamedTuple):
+    """One video's outcome: its position in the list, and probabilities (branches, M) float64 or the error that stopped it."""
+
+    position: int
+    result: Union[np.ndarray, VideoError]
+
+
+def merge_views(net, sources: Iterable[Tuple[str, Callable]], protocol: Protocol, labels: Optional[LabelSet] = None,
+                ctx: Optional[mx.Context] = None, batch_size: int = 8, workers: int = 2, fused: bool = False) -> Iterator[Merged]:
+    """Probabilities of every branch for each video, averaged over its views.
+
+    Softmax is applied to each branch of each view in float32 and the views are averaged in float64. Averaging features, as
+    GluonCV's networks do, would be wrong for a head that reads maxima. A mirrored view's probabilities are those of the
+    mirrored labels, and are put back by `labels.flip_map` first.
+
+    Parameters
+    ----------
+    net
+        a recognizer; a 2-D one has `num_segments` set as the protocol asks, and restored when the iteration ends
+    sources
+        (name, opener) for each video; an opener takes nothing and returns a reader (context manager)
+    protocol, labels
+        which views; the labels decide whether views may be mirrored
+    ctx
+        where the network lies (default: CPU)
+    batch_size
+        views in a forward pass, of one or several videos; views of different sizes never share one. The result does not
+        depend on it beyond float rounding
+    workers
+        threads that decode and cut views ahead; 0 does it between the forward passes
+    fused
+        run on a copy of the network in MXNet's fused oneDNN graph (CPU; `deploy.fused`), else on the network itself
+
+    Yields
+    ------
+    One `Merged` for each source: the scored ones in the order of `sources`, then the failed ones.
+
+    Raises
+    ------
+    UserError
+        a batch size below 1; the network returned something that is no finite number
+    """
+    if batch_size < 1:
+        raise UserError(f'batch_size must be at least 1, got {batch_size}')
+    ctx, spec = ctx or mx.cpu(), net.input_spec
+
+    def cut(job):
+        position, (name, opener) = job
+        try:
+            with opener() as reader:
+                return position, name, protocol.views(reader, spec, labels)
+        except VideoError as error:
+            return position, name, error
+
+    failed: List[Merged] = []
+
+    def readable(cuts):
+        for position, name, outcome in cuts:
+            if isinstance(outcome, VideoError):
+                failed.append(Merged(position, outcome))
+            else:
+                yield _Video(position, name, len(outcome[0])), *outcome
+
+    with _segments(net, protocol):
+        forward = fuse(net, ctx) if fused else net.branches
+        stack = np.stack if spec.ndim == 3 else np.concatenate
+        cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
+        with contextlib.closing(cuts):
+            for batch in _batches(readable(cuts), batch_size):
+                yield from _run(forward, to_input(stack([view for *_, view in batch]), spec, ctx), batch, labels)
+        yield from failed
+
+
+def _batches(videos, batch_size: int) -> Iterator[list]:
+    """Lists of at most `batch_size` (video, flipped, view) of one shape, in order, across videos; the last may be partial."""
+    batch: list = []
+    for video, views, flipped in videos:
+        for view, flip in zip(views, flipped):
+            if batch and (len(batch) == batch_size or view.shape != batch[0][-1].shape):
+                yield batch
+                batch = []
+            batch.append((video, bool(flip), view))
+    if batch:
+        yield batch
+
+
+class _Video:
+    """A video whose views are being averaged."""
+
+    def __init__(self, position: int, name: str, views: int):
+        self.position, self.name, self.views, self.missing, self.sum = position, name, views, views, 0.0
+
+    def add(self, probabilities: np.ndarray) -> bool:
+        """Add one view's (branches, M); returns whether that was the last one."""
+        self.sum = self.sum + probabilities
+        self.missing -= 1
+        return self.missing == 0
+
+
+def _run(forward, x, batch, labels) -> Iterator[Merged]:
+    """One forward pass; yields the videos that it completes."""
+    outputs = forward(x)
+    # (views, branches, M); logits of reduced precision are widened before the softmax
+    probabilities = np.stack([mx.nd.softmax(z.astype('float32')).asnumpy() for z in outputs], axis=1).astype(np.float64)
+    for (video, flip, _), p in zip(batch, probabilities):
+        if not np.isfinite(p).all():
+            raise UserError(f"{video.name}: the network's output is not finite; are these the parameters of a run that diverged?")
+        if video.add(p[:, labels.flip_map] if flip else p):
+            yield Merged(video.position, video.sum / video.views)
+
+
+@contextlib.contextmanager
+def _segments(net, protocol: Protocol):
+    """A 2-D network's `num_segments` as the protocol asks; setting it drops a cached graph, so only where it differs."""
+    before = net.num_segments if net.input_spec.ndim == 2 else None
+    wanted = protocol.num_segments(net.input_spec) if before is not None else None
+    if wanted != before:
+        net.num_segments = wanted
+    try:
+        yield
+    finally:
+        if wanted != before:
+            net.num_segments = before
