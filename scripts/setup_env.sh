@@ -1,0 +1,50 @@
+#!/bin/sh
+# Finds a Python 3.8 to 3.11 that can make an environment, and lets setup_env.py make .venv with it. `make setup` calls this.
+# PYTHON=... names the interpreter to use; then no other is tried.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+stop() {
+    echo "error: $1" >&2
+    exit 2
+}
+
+# 0: usable, 3: right version but without what a virtual environment needs, anything else: not a Python 3.8 to 3.11
+check() {
+    "$1" -c '
+import sys
+if not (3, 8) <= sys.version_info[:2] <= (3, 11):
+    sys.exit(4)
+try:
+    import ctypes, ensurepip, ssl, venv
+except ImportError:
+    sys.exit(3)' >/dev/null 2>&1
+}
+
+if [ -n "${PYTHON:-}" ]; then
+    candidates=$PYTHON
+else
+    candidates="python3.11 python3.10 python3.9 python3.8 python3 python"
+    for version in 3.11 3.10 3.9 3.8; do
+        for path in "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$version".*/bin/python; do
+            [ -x "$path" ] && candidates="$candidates $path"
+        done
+    done
+fi
+
+incomplete=
+for python in $candidates; do
+    check "$python"
+    case $? in
+        0) exec "$python" scripts/setup_env.py ;;
+        3) incomplete=${incomplete:-$python} ;;
+    esac
+done
+
+if [ -n "$incomplete" ]; then
+    stop "$incomplete lacks the modules that make an environment; install them (Debian, Ubuntu: apt-get install python3-venv)"
+elif [ -n "${PYTHON:-}" ]; then
+    stop "PYTHON=$PYTHON is not a Python 3.8 to 3.11; name one, or leave PYTHON out to have one looked for"
+else
+    stop "no Python 3.8 to 3.11 found (MXNet 1.9.1 runs on no newer one); install python3.11, or name one: make setup PYTHON=/path/to/python3.11"
+fi

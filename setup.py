@@ -1,0 +1,64 @@
+"""Package metadata. Ranges are given here; the exact versions that `make setup` installs are in constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / 'gluon_fg' / '__init__.py').read_text(), re.M).group(1)
+README = ROOT / 'README.md'
+
+setup(
+    name='gluon_fg',
+    version=VERSION,
+    description='Fine-grained action recognition in video: an extension of the GluonCV model zoo',
+    long_description=README.read_text(encoding='utf-8') if README.exists() else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['gluon_fg', 'gluon_fg.*']),
+    include_package_data=True,
+    zip_safe=False,
+    python_requires='>=3.8,<3.12',                    # the last Python with NumPy 1.23, which MXNet 1.9.1 needs, is 3.11
+    install_requires=[
+        'numpy>=1.20,<1.24',                          # MXNet uses numpy.bool, but its own metadata lets newer ones in
+        'gluoncv>=0.10.5.post0,<0.11',
+        'opencv-python>=4.5',
+        'av>=12',
+        'decord==0.6.0; platform_machine == "x86_64"',  # nothing is published for other processors: PyAV reads there
+        'omegaconf>=2.3,<2.4',
+        'pyyaml>=5.4',
+        'scipy>=1.7',
+        'matplotlib>=3.5',
+        'tqdm>=4.60',
+        'tensorboardX>=2.5',
+        'requests>=2.20',
+        'portalocker>=2.0',
+    ],
+    extras_require={
+        # The two builds own the same module `mxnet`: an environment holds one of them.
+        'cpu': ['mxnet==1.9.1'],
+        'gpu': [
+            'mxnet-cu112==1.9.1',
+            'nvidia-cuda-runtime-cu11==11.8.89',      # found and loaded by gluon_fg: no system CUDA is needed
+            'nvidia-nvtx-cu11==11.8.86',
+            'nvidia-cuda-nvrtc-cu11==11.8.89',
+            'nvidia-cublas-cu11==11.11.3.6',
+            'nvidia-curand-cu11==10.3.0.86',
+            'nvidia-cufft-cu11==10.9.0.58',
+            'nvidia-cusolver-cu11==11.4.1.48',
+            'nvidia-nccl-cu11==2.18.3',
+            'nvidia-cudnn-cu11==8.9.6.50',
+        ],
+        # Built from source against the MXNet that is installed: see CONTRIBUTING.md, "Horovod by hand".
+        'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
+        'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
+        'dev': ['pytest>=8', 'pytest-timeout', 'hypothesis', 'ruff'],
+    },
+    classifiers=[
+        'License :: OSI Approved :: Apache Software License',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3 :: Only',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+)
