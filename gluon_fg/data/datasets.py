@@ -1,0 +1,409 @@
+"""Lists of videos with labels, read from a folder per class, a CSV file, or GluonCV's list format."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..errors import UserError, VideoError, unknown
+from . import video
+from .labels import LabelSet
+
+logger = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp')
+SPLITS = ('train', 'val', 'test')
+DATASETS = ('synthfg', 'folder', 'csv')
+CACHES = ('none', 'memory')
+
+
+class VideoRecord(NamedTuple):
+    """One listed video: its path (relative to the dataset's root, or absolute) and label, -1 where unknown."""
+
+    path: str
+    label: int = -1
+
+
+class VideoDataset:
+    """Videos and their labels.
+
+    Parameters
+    ----------
+    records
+        the videos, in the order of the list
+    labels
+        what the labels mean
+    root
+        folder that relative paths start from
+    name
+        how messages call the dataset
+    cache
+        'none', or 'memory': decoded frames are kept after the first opening, whole videos in uint8 (a 10 s clip of
+        340x256 takes 65 MB: meant for small sets)
+
+    Raises
+    ------
+    UserError
+        an empty list, a label outside 0..M-1 (-1 is "unknown"), or an unknown cache
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        labels: LabelSet,
+        root: Union[str, os.PathLike] = '',
+        name: str = 'dataset',
+        cache: str = 'none',
+    ):
+        if cache not in CACHES:
+            raise unknown('cache', cache, CACHES)
+        if not records:
+            raise UserError(f'{name} lists no video')
+        for number, record in enumerate(records):
+            if not -1 <= record.label < len(labels):
+                raise UserError(f'{name}, video {number} ({record.path}): {_outside(record.label, len(labels))}')
+        self.records: Tuple[VideoRecord, ...] = tuple(VideoRecord(str(path), int(label)) for path, label in records)
+        self.labels, self.root, self.name, self.cache = labels, os.fspath(root), name, cache
+        self._frames: Dict[str, Tuple[np.ndarray, float]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def nclass(self) -> int:
+        """Number of classes, M."""
+        return len(self.labels)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(M,) videos of each class."""
+        known = [record.label for record in self.records if record.label >= 0]
+        return np.bincount(np.array(known, np.int64), minlength=self.nclass)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the classes and of every path and label in order: equal for equal lists, whatever the root."""
+        lines = [self.labels.fingerprint] + [f'{record.path}\t{record.label}' for record in self.records]
+        return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
+
+    def path(self, index: int) -> str:
+        """Where the file of a record is."""
+        return os.path.join(self.root, self.records[index].path)
+
+    def open(self, index: int) -> video.VideoReader:
+        """A reader of a record's video, to be closed by the caller (a context manager); safe from several threads.
+
+        Raises
+        ------
+        VideoError
+            it cannot be read
+        """
+        path = self.path(index)
+        if self.cache == 'none':
+            return video.open_video(path)
+        with self._lock:
+            known = self._frames.get(path)
+        if known is None:
+            with video.open_video(path) as reader:
+                known = (reader.get_batch(np.arange(len(reader))), reader.fps)
+            with self._lock:
+                known = self._frames.setdefault(path, known)     # another thread may have been first
+        return video.ArrayReader(path, *known)
+
+    def require_classes(self, nclass: int, what: str = 'the model') -> None:
+        """Refuse a model made for another number of classes."""
+        if nclass != self.nclass:
+            raise UserError(f'{what} has {nclass} classes, {self.name} has {self.nclass}; choose nclass={self.nclass}')
+
+    def probe(self, n: int = 3) -> List[VideoError]:
+        """Open the first `n` videos; errors of some are logged and returned, errors of all raised as one.
+
+        To be called before hours are spent: a wrong root or list format fails here, with its reason.
+        """
+        errors, tried = [], range(min(n, len(self)))
+        for index in tried:
+            try:
+                with video.open_video(self.path(index)) as reader:
+                    reader.get_batch([0])
+            except VideoError as error:
+                errors.append(error)
+                logger.warning('%s: %s', self.name, error)
+        if len(errors) == len(tried):
+            raise UserError(
+                f'{self.name}: none of the first {len(tried)} videos can be read; {errors[0]} '
+                f'(paths start from {self.root or os.getcwd()})'
+            ) from errors[0]
+        return errors
+
+
+def _outside(label: int, classes: int) -> str:
+    return f'label {label} is outside 0..{classes - 1}'
+
+
+def _folder(path: Union[str, os.PathLike]) -> Path:
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f'{path}: ' + ('is not a folder' if path.exists() else 'no such folder'))
+    return path
+
+
+def _class_folders(root: Path) -> List[str]:
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
+
+
+def from_folder(
+    root: Union[str, os.PathLike],
+    classes: Optional[Sequence[str]] = None,
+    name: Optional[str] = None,
+    cache: str = 'none',
+) -> VideoDataset:
+    """One folder per class, the class named like the folder; videos may lie deeper in it.
+
+    Classes are in alphabetical order unless `classes` gives them. Files that do not end like a video, and hidden ones,
+    are left out. Folders of frames are not looked for: list them in a CSV file.
+
+    Raises
+    ------
+    UserError
+        no such folder, no class folder or video in it, or a folder that is not among `classes`
+    """
+    root = _folder(root)
+    found = _class_folders(root)
+    if not found:
+        raise UserError(f'{root}: no class folder in it; expected {root}/<class>/<video>')
+    classes = list(found if classes is None else classes)
+    records = []
+    for folder in found:
+        if folder not in classes:
+            raise unknown(f'class folder in {root}:', folder, classes)
+        label = classes.index(folder)
+        for directory, below, files in os.walk(root / folder):
+            below[:] = sorted(entry for entry in below if not entry.startswith('.'))
+            for file in sorted(files, key=video.natural):
+                if file.lower().endswith(VIDEO_SUFFIXES) and not file.startswith('.'):
+                    records.append(VideoRecord(os.path.relpath(os.path.join(directory, file), root), label))
+    if not records:
+        raise UserError(f'{root}: no video in its class folders (looked for {", ".join(VIDEO_SUFFIXES)})')
+    return VideoDataset(records, LabelSet(tuple(classes)), root, name or str(root), cache)
+
+
+def from_csv(
+    path: Union[str, os.PathLike],
+    root: Optional[Union[str, os.PathLike]] = None,
+    classes: Optional[Union[Sequence[str], LabelSet]] = None,
+    name: Optional[str] = None,
+    cache: str = 'none',
+) -> VideoDataset:
+    """A list of videos: CSV with a header, or GluonCV's list.
+
+    CSV: columns `path` and `label`, and `class` and `group` if wanted, in any order; a path with commas stands in
+    quotes. The label is a number from 0, or a class name where `classes` or the column `class` gives the names (or in
+    the whole file: then the names found, sorted, are the classes). GluonCV: 'path frames label' or 'path label' on
+    each line, split from the right, so that paths keep their spaces.
+
+    Class names come from `classes`; else from the file `classes.txt` beside the list (one a line, in order); else from
+    the column `class`; else they are the numbers up to the largest label.
+
+    Parameters
+    ----------
+    root
+        folder that relative paths start from; the list's own by default
+    classes
+        class names in order, or a whole `LabelSet`
+
+    Raises
+    ------
+    UserError
+        no such file, no row, or a row that is wrong, named by its line
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'{path}: ' + ('is a folder, not a list' if path.is_dir() else 'no such list of videos'))
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError:
+        raise UserError(f'{path}: is not a text file in UTF-8') from None
+    rows = _rows(path, text)
+    if not rows:
+        raise UserError(f'{path}: lists no video')
+    if classes is None and (path.parent / 'classes.txt').is_file():
+        lines = (path.parent / 'classes.txt').read_text(encoding='utf-8-sig').splitlines()
+        classes = [line.strip() for line in lines if line.strip()]
+    labels = _labels(path, rows, classes)
+    position = {name: i for i, name in enumerate(labels.classes)}
+    records = []
+    for row in rows:
+        if row.label in position:
+            label = position[row.label]
+        else:
+            label = _integer(row.label)
+            if label is None:
+                raise UserError(f'{path.name} line {row.line}: {unknown("class", row.label, labels.classes)}')
+        if not -1 <= label < len(labels):
+            raise UserError(f'{path.name} line {row.line}: {_outside(label, len(labels))}')
+        if row.class_name and label >= 0 and labels.classes[label] != row.class_name:
+            raise UserError(
+                f'{path.name} line {row.line}: label {label} is class {labels.classes[label]!r}, not {row.class_name!r}'
+            )
+        records.append(VideoRecord(row.path, label))
+    return VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
+
+
+class _Row(NamedTuple):
+    line: int
+    path: str
+    label: str
+    class_name: str
+    group: str
+
+
+def _integer(text: str) -> Optional[int]:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _rows(path: Path, text: str) -> List[_Row]:
+    first = next((line for line in text.splitlines() if line.strip()), '')
+    header = [cell.strip().lower() for cell in next(csv.reader([first]), [])]
+    if 'path' not in header:
+        if ',' in first:
+            raise UserError(f'{path.name} line 1: a CSV list starts with the header path,label; got {first[:60]!r}')
+        return _gluoncv_rows(path, text)
+    if 'label' not in header:
+        raise UserError(f'{path.name} line 1: no column label; the header has {", ".join(header)}')
+    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+    rows = []
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells) or not rows and [c.strip().lower() for c in cells] == header:
+                continue
+            if len(cells) != len(header):
+                raise UserError(
+                    f'{path.name} line {reader.line_num}: {len(cells)} columns, the header has {len(header)} '
+                    '(a path with a comma stands in quotes)'
+                )
+            row = dict(zip(header, cells))
+            if not row['path'] or not row['label'].strip():
+                raise UserError(f'{path.name} line {reader.line_num}: an empty path or label')
+            rows.append(
+                _Row(
+                    reader.line_num,
+                    row['path'],
+                    row['label'].strip(),
+                    row.get('class', '').strip(),
+                    row.get('group', '').strip(),
+                )
+            )
+    except csv.Error as error:
+        raise UserError(f'{path.name} line {reader.line_num}: {error}') from error
+    return rows
+
+
+def _gluoncv_rows(path: Path, text: str) -> List[_Row]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        cells = line.strip().rsplit(maxsplit=2)
+        if len(cells) == 3 and _integer(cells[1]) is None:      # 'a path with spaces label'
+            cells = line.strip().rsplit(maxsplit=1)
+        if len(cells) < 2 or _integer(cells[-1]) is None:
+            raise UserError(
+                f"{path.name} line {number}: {line.strip()[:60]!r} is neither CSV (header path,label) nor 'path frames label'"
+            )
+        rows.append(_Row(number, cells[0], cells[-1], '', ''))
+    return rows
+
+
+def _labels(path: Path, rows: List[_Row], classes: Optional[Union[Sequence[str], LabelSet]]) -> LabelSet:
+    """The `LabelSet` of a list: given, or read from its columns; groups from the column `group`."""
+    if isinstance(classes, LabelSet):
+        return classes
+    numbers = [_integer(row.label) for row in rows]
+    if classes is None and all(number is None for number in numbers):
+        classes = sorted({row.label for row in rows})
+    if classes is None:
+        named: Dict[int, str] = {}
+        for row, number in zip(rows, numbers):
+            if number is None or number < -1:
+                raise UserError(f'{path.name} line {row.line}: label {row.label!r} is not a number from 0')
+            if row.class_name and number >= 0 and named.setdefault(number, row.class_name) != row.class_name:
+                raise UserError(
+                    f'{path.name} line {row.line}: label {number} is class {row.class_name!r} here, '
+                    f'{named[number]!r} before'
+                )
+        size = max(numbers) + 1
+        if size < 1:
+            raise UserError(f'{path.name}: no video has a label and no class is named; give the class names')
+        classes = [named.get(number, str(number)) for number in range(size)]
+    classes = list(classes)
+    groups: Dict[int, str] = {}
+    for row, number in zip(rows, numbers):
+        if row.label in classes:
+            number = classes.index(row.label)
+        if row.group and number is not None and groups.setdefault(number, row.group) != row.group:
+            raise UserError(
+                f'{path.name} line {row.line}: label {row.label} is in group {row.group!r} here, {groups[number]!r} before'
+            )
+    complete = all(number in groups for number in range(len(classes)))
+    return LabelSet(tuple(classes), tuple(groups[i] for i in range(len(classes))) if complete else None)
+
+
+def build_dataset(
+    name: str, split: str, root: Optional[Union[str, os.PathLike]] = None, cache: str = 'none'
+) -> VideoDataset:
+    """A dataset by name.
+
+    - 'synthfg': the built-in one, rendered under `root` on first use
+    - 'folder': root/<split>/<class>/<video>. Where root has no folder for any split, root/<class>/<video>, all of it
+      whatever the split (a warning says so). Classes are those of the training folder, so that labels agree
+    - 'csv': root/<split>.csv, else root/<split>.txt; or `split` is itself the path of a list. Class names: see `from_csv`
+
+    Raises
+    ------
+    UserError
+        an unknown name, no root, no such split, and everything that reading the list can find
+    """
+    if name not in DATASETS:
+        raise unknown('dataset', name, DATASETS)
+    if name == 'synthfg':
+        return _synthfg(split, root, cache)
+    if name == 'csv' and os.path.isfile(split):
+        return from_csv(split, root, name=f'csv {split}', cache=cache)
+    if root is None:
+        raise UserError(f'dataset {name!r} needs a root folder; set data.root')
+    root = _folder(root)
+    title = f'{name} {split}'
+    if name == 'csv':
+        for suffix in ('.csv', '.txt'):
+            if (root / f'{split}{suffix}').is_file():
+                return from_csv(root / f'{split}{suffix}', root, name=title, cache=cache)
+        raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
+    splits = [entry for entry in SPLITS if (root / entry).is_dir()]
+    if split in splits or (root / split).is_dir():
+        classes = _class_folders(root / 'train') if 'train' in splits else None
+        return from_folder(root / split, classes, title, cache)
+    if splits:
+        raise UserError(f'{root}: no folder for split {split!r}; it has {", ".join(splits)}')
+    logger.warning('%s: no folder per split (train, val, test); %s is all of it', root, split)
+    return from_folder(root, None, title, cache)
+
+
+def _synthfg(split: str, root: Optional[Union[str, os.PathLike]], cache: str) -> VideoDataset:
+    from . import synthfg
+
+    if split not in SPLITS:
+        raise unknown('split', split, SPLITS)
+    folder = Path(synthfg.ensure(root))
+    return from_csv(folder / f'{split}.csv', folder, synthfg.label_set(), f'synthfg {split}', cache)

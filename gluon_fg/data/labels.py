@@ -1,0 +1,175 @@
+"""What the labels mean: class names, their groups, and what a mirrored clip is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import UserError
+
+# Words that change their meaning in a mirror. 'push' and 'pull' do not; names that say "from left to right" do.
+_MIRROR = {'left': 'right', 'leftward': 'rightward', 'leftwards': 'rightwards', 'clockwise': 'counterclockwise'}
+_MIRROR.update({value: key for key, value in _MIRROR.items()})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelSet:
+    """Ordered class names of a dataset, with what belongs to them.
+
+    Parameters
+    ----------
+    classes
+        class names; the label of a class is its position, 0..M-1
+    groups
+        name of the group (meta-category) of each class, or None
+    flip_map
+        (M,) integers: the label of a class's clip when it is mirrored left to right; -1 where it may not be mirrored.
+        None derives it from the class names (`flip_map_from_names`)
+
+    Raises
+    ------
+    UserError
+        no class, a class twice, `groups` or `flip_map` of another length, or a `flip_map` that mirrored twice does
+        not give the class back
+    """
+
+    classes: Tuple[str, ...]
+    groups: Optional[Tuple[str, ...]] = None
+    flip_map: Optional[np.ndarray] = None
+
+    def __post_init__(self):
+        classes = tuple(str(name) for name in self.classes)
+        if not classes:
+            raise UserError('a label set needs at least one class')
+        seen = set()
+        for name in classes:
+            if name in seen:
+                raise UserError(f'class {name!r} stands twice in the list of {len(classes)} classes')
+            seen.add(name)
+        object.__setattr__(self, 'classes', classes)
+        if self.groups is not None:
+            groups = tuple(str(name) for name in self.groups)
+            if len(groups) != len(classes):
+                raise UserError(f'{len(groups)} groups for {len(classes)} classes; give one for each class')
+            object.__setattr__(self, 'groups', groups)
+        given = flip_map_from_names(classes) if self.flip_map is None else self.flip_map
+        object.__setattr__(self, 'flip_map', _checked_flip_map(given, classes))
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabelSet):
+            return NotImplemented
+        return (self.classes, self.groups) == (other.classes, other.groups) and np.array_equal(
+            self.flip_map, other.flip_map
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.classes, self.groups))
+
+    @property
+    def flip_allowed(self) -> bool:
+        """Whether every class's clips may be mirrored (its label changing by `flip_map`)."""
+        return bool((self.flip_map >= 0).all())
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ordered class names: equal for weights and lists that mean the same classes."""
+        return hashlib.sha256('\n'.join(self.classes).encode()).hexdigest()
+
+    @property
+    def group_names(self) -> Tuple[str, ...]:
+        """Each group once, in the order of its first class; empty where the classes have none."""
+        return tuple(dict.fromkeys(self.groups or ()))
+
+    @property
+    def group_index(self) -> Optional[np.ndarray]:
+        """(M,) position of each class's group in `group_names`, or None."""
+        if self.groups is None:
+            return None
+        position = {name: i for i, name in enumerate(self.group_names)}
+        return np.array([position[name] for name in self.groups], dtype=np.int64)
+
+    def mirrored_names(self) -> List[str]:
+        """One line for each class that is not simply itself in a mirror, to show before training."""
+        return [
+            f'{name} -> {self.classes[to]}' if to >= 0 else f'{name} -> never mirrored'
+            for i, (name, to) in enumerate(zip(self.classes, self.flip_map.tolist()))
+            if to != i
+        ]
+
+
+def _checked_flip_map(flip_map: Sequence[int], classes: Tuple[str, ...]) -> np.ndarray:
+    flip_map = np.array(flip_map)
+    if flip_map.shape != (len(classes),) or flip_map.dtype.kind not in 'iu':
+        raise UserError(
+            f'flip_map must be {len(classes)} integers, one for each class; got {flip_map.dtype} of shape {flip_map.shape}'
+        )
+    flip_map = flip_map.astype(np.int64)
+    for i, to in enumerate(flip_map.tolist()):
+        if not -1 <= to < len(classes):
+            raise UserError(f'flip_map[{i}] is {to}; choose -1 (never mirrored) or a label in 0..{len(classes) - 1}')
+        if to >= 0 and flip_map[to] != i:
+            raise UserError(
+                f'flip_map sends {classes[i]!r} to {classes[to]!r}, but that one elsewhere: mirrored twice, a clip must '
+                'have its first label again'
+            )
+    flip_map.setflags(write=False)
+    return flip_map
+
+
+def _words(name: str) -> Tuple[str, ...]:
+    """Lower-case words of a class name: 'TurnLeft', 'turn_left' and 'Turn left' are the same two."""
+    spaced = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)
+    text = re.sub(r'\b(?:counter|anti)[\W_]*(?=clockwise)', 'counter', ' '.join(re.findall(r'[^\W_]+', spaced.lower())))
+    return tuple(text.split())
+
+
+def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
+    """(M,) label of each class's mirrored clip, read from the names; -1 where a clip may not be mirrored.
+
+    Left and right (also -ward, -wards), clockwise and counterclockwise (also anticlockwise) count as whole words in any
+    case. A class without such a word stays itself; one whose mirrored name is in the list swaps with it; any other may
+    not be mirrored, since no label fits the result.
+    """
+    words = [_words(name) for name in classes]
+    where = {}
+    for i, key in enumerate(words):
+        where.setdefault(key, []).append(i)
+    flip_map = np.arange(len(words), dtype=np.int64)
+    for i, key in enumerate(words):
+        mirrored = tuple(_MIRROR.get(word, word) for word in key)
+        if not any(word in _MIRROR for word in key):
+            continue
+        partners = where.get(mirrored, [])
+        # two names that differ only in spelling leave no unique partner
+        flip_map[i] = partners[0] if len(partners) == 1 and len(where[key]) == 1 else -1
+    return flip_map
+
+
+def label_set(dataset: str) -> Optional[LabelSet]:
+    """The labels of a dataset known by name, or None for any other name.
+
+    'synthfg' is our own; 'kinetics400', 'sthsthv2', 'ucf101' and 'hmdb51' are read from GluonCV, in its order (the order
+    of its published weights).
+    """
+    if dataset == 'synthfg':
+        from . import synthfg
+
+        return synthfg.label_set()
+    attributes = {
+        'kinetics400': 'Kinetics400Attr',
+        'sthsthv2': 'SomethingSomethingV2Attr',
+        'ucf101': 'UCF101Attr',
+        'hmdb51': 'HMDB51Attr',
+    }
+    if dataset not in attributes:
+        return None
+    import gluoncv.data  # slow: only for those who ask
+
+    return LabelSet(tuple(getattr(gluoncv.data, attributes[dataset])().classes))

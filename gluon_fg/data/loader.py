@@ -1,0 +1,209 @@
+"""Prefetching threads, and the training loader whose batches depend on nothing but (seed, epoch, position).
+
+Threads, not processes: decoding and resizing release the interpreter's lock, nothing is pickled, and no fork meets
+MXNet's engine.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+
+import cv2
+import numpy as np
+
+from ..errors import UserError, VideoError
+from ..input_spec import InputSpec
+from . import sampling
+from .datasets import VideoDataset
+from .transforms import TrainTransform, to_view
+
+logger = logging.getLogger(__name__)
+
+_ORDER, _SAMPLE, _REFILL = 1, 2, 3      # streams of random numbers; never 0, which SeedSequence cannot tell from nothing
+_TRIES = 8                              # videos tried for one place of a batch
+
+
+def ordered_map(fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2, prefetch: int = 4) -> Iterator[Any]:
+    """`map(fn, items)` computed ahead by `workers` threads; results come in the order of `items`.
+
+    At most `prefetch` (or `workers`, if more) calls are started and not yet handed over, which bounds memory. An exception
+    of `fn` is raised where its result would have come. Whatever ends the iteration (an exception, `close()`, an
+    interrupt), calls not started are cancelled and running ones waited for. `workers=0` computes in the caller's
+    thread.
+    """
+    if workers < 0 or prefetch < 1:
+        raise UserError(f'workers must be at least 0 and prefetch at least 1, got {workers} and {prefetch}')
+    if workers == 0:
+        yield from map(fn, items)
+        return
+    cv2.setNumThreads(0)                # the threads here are ours; OpenCV's own would fight over the same cores
+    pool = ThreadPoolExecutor(workers, thread_name_prefix='gluon_fg-data')
+    pending: collections.deque = collections.deque()
+    try:
+        for item in items:
+            if len(pending) >= max(prefetch, workers):
+                yield pending.popleft().result()
+            pending.append(pool.submit(fn, item))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+        pool.shutdown(wait=True)
+
+
+class Batch(NamedTuple):
+    """One rank's part of a training batch.
+
+    `clips` uint8, ready for `to_input`: (N, 3, T, H, W), or (N * segments, 3, H, W); `labels` int32 (N,), of the clips
+    as they are (mirrored ones mapped); `indices` int64 (N,), records of the dataset they come from.
+    """
+
+    clips: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+
+
+class _Sample(NamedTuple):
+    view: np.ndarray
+    label: int
+    index: int
+    failures: List[VideoError]
+
+
+class TrainLoader:
+    """Random clips of a dataset in batches, the same whatever the number of workers, and shared exactly among ranks.
+
+    An epoch is one permutation of the videos, drawn from (seed, epoch). Global batch g is its positions
+    [g * batch_size * size, (g + 1) * batch_size * size); rank r takes the r-th slice of `batch_size` of them. The clip,
+    crop and mirror at a position are drawn from (seed, epoch, position). So the same videos, in the same windows, make
+    up global batch g for 1 rank of 8 and 2 ranks of 4, and a run resumed at batch g sees what it would have seen.
+
+    A video that cannot be decoded is named once in the log, counted in `failed` (path -> reason), and its place is
+    filled by another, drawn from (seed, epoch, position) too.
+
+    Parameters
+    ----------
+    dataset
+        a `VideoDataset` with a label for every record
+    spec
+        the network's `InputSpec`. Layout 'NCTHW': one random clip; 'NCHW': a random frame of each segment
+    transform
+        a `TrainTransform`
+    batch_size
+        videos per rank
+    seed
+        any integer from 0
+    rank, size
+        this process among how many
+    workers, prefetch
+        threads, and batches prepared ahead
+    drop_last
+        True leaves out the videos that do not fill a global batch (others in each epoch); False completes the last
+        batch with the epoch's first videos
+
+    Raises
+    ------
+    UserError
+        fewer videos than a global batch (with `drop_last`), a record without a label, an impossible rank; while
+        iterating, when more than half of the videos drawn for a batch cannot be decoded
+    """
+
+    def __init__(
+        self,
+        dataset: VideoDataset,
+        spec: InputSpec,
+        transform: TrainTransform,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        size: int = 1,
+        workers: int = 2,
+        prefetch: int = 4,
+        drop_last: bool = True,
+    ):
+        if batch_size < 1 or seed < 0 or workers < 0 or prefetch < 1:
+            raise UserError(
+                'batch_size and prefetch must be at least 1, seed and workers at least 0; '
+                f'got {batch_size}, {prefetch}, {seed} and {workers}'
+            )
+        if not 0 <= rank < size:
+            raise UserError(f'rank {rank} is outside 0..{size - 1}')
+        for record in dataset.records:
+            if record.label < 0:
+                raise UserError(f'{dataset.name}: {record.path} has no label; training needs one for every video')
+        self.dataset, self.spec, self.transform = dataset, spec, transform
+        self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
+        self.workers, self.prefetch, self.drop_last = workers, prefetch, drop_last
+        self.failed: Dict[str, str] = {}
+        if len(self) == 0:
+            raise UserError(
+                f'{dataset.name} has {len(dataset)} videos, fewer than one batch of {batch_size} x {size}; '
+                'choose a smaller batch_size'
+            )
+
+    def __len__(self) -> int:
+        """Steps in an epoch."""
+        total, per_step = len(self.dataset), self.batch_size * self.size
+        return total // per_step if self.drop_last else -(-total // per_step)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """This rank's batches `start`, `start` + 1, ... of an epoch (both from 0)."""
+        order = self._generator(epoch, _ORDER).permutation(len(self.dataset))
+        first = [(step * self.size + self.rank) * self.batch_size for step in range(start, len(self))]
+        positions = ((epoch, p, int(order[p % len(order)])) for f in first for p in range(f, f + self.batch_size))
+        samples = ordered_map(self._draw, positions, self.workers, self.prefetch * self.batch_size)
+        try:
+            for _ in first:
+                yield self._collect([next(samples) for _ in range(self.batch_size)])
+        finally:
+            samples.close()
+
+    def _generator(self, epoch: int, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, *stream])
+
+    def _draw(self, place: Tuple[int, int, int]) -> _Sample:
+        """The sample at a position of the epoch's order, from its own video or, if that fails, from a stand-in."""
+        epoch, position, index = place
+        failures: List[VideoError] = []
+        for attempt in range(_TRIES):
+            if attempt:
+                index = int(self._generator(epoch, _REFILL, position, attempt).integers(len(self.dataset)))
+            try:
+                view, label = self.sample(index, self._generator(epoch, _SAMPLE, position))
+                return _Sample(view, label, index, failures)
+            except VideoError as error:
+                failures.append(error)
+        raise UserError(f'{len(failures)} videos in a row cannot be decoded; the first: {failures[0]}')
+
+    def sample(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, int]:
+        """A random view of a record's video, uint8, and its label after the mirror."""
+        label = self.dataset.records[index].label
+        with self.dataset.open(index) as reader:
+            if self.spec.ndim == 3:
+                indices = sampling.random_clip(len(reader), self.spec.frames, self.spec.frame_stride, rng)
+            else:
+                indices = sampling.segment_indices(len(reader), self.spec.segments, rng)
+            frames = reader.get_batch(indices)
+        mirrored_label = int(self.dataset.labels.flip_map[label])
+        frames, mirrored = self.transform(frames, rng, may_flip=mirrored_label >= 0)
+        return to_view(frames, self.spec), mirrored_label if mirrored else label
+
+    def _collect(self, samples: List[_Sample]) -> Batch:
+        failures = [error for sample in samples for error in sample.failures]
+        for error in failures:
+            if error.path not in self.failed:
+                self.failed[error.path] = error.reason
+                logger.warning('left out, another video takes its place: %s', error)
+        drawn = len(samples) + len(failures)
+        if 2 * len(failures) > drawn:
+            raise UserError(f'{len(failures)} of {drawn} videos drawn cannot be decoded; the first: {failures[0]}')
+        views = [sample.view for sample in samples]
+        return Batch(
+            np.stack(views) if self.spec.ndim == 3 else np.concatenate(views),
+            np.array([sample.label for sample in samples], np.int32),
+            np.array([sample.index for sample in samples], np.int64),
+        )

@@ -1,0 +1,230 @@
+"""From decoded frames to network input. All on uint8 frames (T, H, W, 3), RGB; one draw serves the whole clip.
+
+Resizing is bilinear (OpenCV's INTER_LINEAR, no antialiasing when shrinking), as in GluonCV, whose published weights saw
+frames made so. Crops are views of the frames, never copies: `to_view` makes the one contiguous copy at the end.
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional, Tuple, Union
+
+import cv2
+import mxnet as mx
+import numpy as np
+
+from ..errors import UserError, unknown
+from ..input_spec import InputSpec
+
+KINDS = ('random_resized', 'multiscale', 'random_crop')
+
+
+def check_frames(frames: np.ndarray) -> np.ndarray:
+    """Refuse anything but uint8 frames (T, H, W, 3)."""
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+        got = f'{frames.dtype} {frames.shape}' if isinstance(frames, np.ndarray) else type(frames).__name__
+        raise UserError(f'frames must be a uint8 array (T, H, W, 3), got {got}')
+    return frames
+
+
+def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Every frame at height x width pixels, bilinear; the frames themselves where they have that size."""
+    if frames.shape[1:3] == (height, width):
+        return frames
+    out = np.empty((frames.shape[0], height, width, 3), np.uint8)
+    for source, target in zip(frames, out):
+        cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def short_side_size(height: int, width: int, short_side: int) -> Tuple[int, int]:
+    """(height, width) whose shorter side is exactly `short_side`; the longer one is rounded, halves up."""
+    side, long_side = min(height, width), max(height, width)
+    other = (2 * long_side * short_side + side) // (2 * side)
+    return (short_side, other) if height <= width else (other, short_side)
+
+
+def resize_short(frames: np.ndarray, short_side: int) -> np.ndarray:
+    """Frames scaled so that their shorter side is `short_side` pixels (`short_side_size`)."""
+    return resize(check_frames(frames), *short_side_size(*frames.shape[1:3], short_side))
+
+
+def crop(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """The window of height x width pixels whose first pixel is (top, left); refuses one that leaves the frame."""
+    rows, columns = frames.shape[1:3]
+    if not (0 <= top <= rows - height and 0 <= left <= columns - width):
+        raise UserError(f'a crop of {height}x{width} at ({top}, {left}) leaves the frame of {rows}x{columns}')
+    return frames[:, top : top + height, left : left + width]
+
+
+def hflip(frames: np.ndarray) -> np.ndarray:
+    """Frames mirrored left to right (a view). What it does to the label is `LabelSet.flip_map`'s business."""
+    return frames[:, :, ::-1]
+
+
+def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
+    """The size x size window that starts at floor((side - size) / 2) in both directions."""
+    return crop(frames, (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2, size, size)
+
+
+def corner_positions(height: int, width: int, size_h: int, size_w: int) -> List[Tuple[int, int]]:
+    """(top, left) of the four corner windows and the centre one: top left, top right, bottom left, bottom right, centre."""
+    bottom, right = height - size_h, width - size_w
+    return [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+
+
+def five_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
+    """Four corners and the centre, each size x size, in the order of `corner_positions`."""
+    return [crop(frames, *at, size, size) for at in corner_positions(*frames.shape[1:3], size, size)]
+
+
+def ten_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
+    """Oversampling: the five crops, then the mirror image of each in the same order."""
+    crops = five_crops(frames, size)
+    return crops + [hflip(view) for view in crops]
+
+
+def three_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
+    """Three size x size windows along the longer side: its begin (left or top), its middle, its end.
+
+    They are centred in the other direction, which they fill when `size` is the shorter side (30-view testing).
+    """
+    bottom, right = frames.shape[1] - size, frames.shape[2] - size
+    if frames.shape[1] <= frames.shape[2]:
+        places = [(bottom // 2, left) for left in (0, right // 2, right)]
+    else:
+        places = [(top, right // 2) for top in (0, bottom // 2, bottom)]
+    return [crop(frames, top, left, size, size) for top, left in places]
+
+
+def random_crop(frames: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A size x size window at a place drawn uniformly."""
+    top, left = (int(rng.integers(0, max(side - size, 0) + 1)) for side in frames.shape[1:3])
+    return crop(frames, top, left, size, size)
+
+
+def random_resized_crop(
+    frames: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    area: Tuple[float, float] = (0.25, 1.0),
+    aspect: Tuple[float, float] = (3 / 4, 4 / 3),
+) -> np.ndarray:
+    """A window of random area and shape, resized to size x size.
+
+    Parameters
+    ----------
+    area
+        range of the window's share of the frame. From 0.25, not 0.08 as for images (ours): a smaller window often
+        misses the detail that makes the class
+    aspect
+        range of width / height, drawn uniformly on a logarithmic scale
+    """
+    height, width = frames.shape[1:3]
+    for _ in range(10):
+        share = rng.uniform(*area) * height * width
+        ratio = np.exp(rng.uniform(np.log(aspect[0]), np.log(aspect[1])))
+        h, w = int(round(np.sqrt(share / ratio))), int(round(np.sqrt(share * ratio)))
+        if 0 < h <= height and 0 < w <= width:
+            top, left = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
+            return resize(crop(frames, top, left, h, w), size, size)
+    return resize(center_crop(frames, min(height, width)), size, size)   # a frame too narrow for any shape drawn
+
+
+def multiscale_corner_crop(
+    frames: np.ndarray, size: int, rng: np.random.Generator, scales: Tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+) -> np.ndarray:
+    """A window at a corner or the centre, its sides drawn from `scales` of the shorter side, resized to size x size (TSN).
+
+    Height and width are neighbours in the list of scales at most, which bounds the change of shape.
+    """
+    height, width = frames.shape[1:3]
+    sides = [max(int(min(height, width) * scale), 1) for scale in scales]
+    pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
+    h, w = pairs[int(rng.integers(len(pairs)))]
+    top, left = corner_positions(height, width, h, w)[int(rng.integers(5))]
+    return resize(crop(frames, top, left, h, w), size, size)
+
+
+class TrainTransform:
+    """Random crop and mirror of a training clip.
+
+    Parameters
+    ----------
+    spec
+        the network's `InputSpec`: `short_side` before cropping, `crop_size` after
+    kind
+        'random_resized' (random area and shape), 'multiscale' (TSN's corner crops) or 'random_crop' (fixed scale)
+    flip
+        probability of mirroring a clip whose label allows it
+    jitter
+        with 'random_crop', the shorter side is drawn from short_side .. jitter * short_side (CIDC: 1.25 of 256)
+    """
+
+    def __init__(self, spec: InputSpec, kind: str = 'random_resized', flip: float = 0.5, jitter: float = 1.0):
+        if kind not in KINDS:
+            raise unknown('transform', kind, KINDS)
+        if not 0 <= flip <= 1:
+            raise UserError(f'flip is a probability between 0 and 1, got {flip}')
+        if jitter < 1:
+            raise UserError(f'jitter must be at least 1, got {jitter}')
+        self.spec, self.kind, self.flip, self.jitter = spec, kind, flip, jitter
+
+    def __call__(
+        self, frames: np.ndarray, rng: np.random.Generator, may_flip: bool = True
+    ) -> Tuple[np.ndarray, bool]:
+        """(T, H, W, 3) -> (T, crop_size, crop_size, 3), and whether it is mirrored.
+
+        `may_flip` False keeps the clip unmirrored and changes no other draw.
+        """
+        mirror = bool(rng.random() < self.flip) and may_flip     # drawn first, and always
+        side = self.spec.short_side
+        if self.kind == 'random_crop' and self.jitter > 1:
+            side = int(rng.integers(side, int(round(side * self.jitter)) + 1))
+        frames, size = resize_short(frames, side), self.spec.crop_size
+        if self.kind == 'random_resized':
+            frames = random_resized_crop(frames, size, rng)
+        elif self.kind == 'multiscale':
+            frames = multiscale_corner_crop(frames, size, rng)
+        else:
+            frames = random_crop(frames, size, rng)
+        return (hflip(frames) if mirror else frames), mirror
+
+
+def to_view(frames: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """(T, H, W, 3) -> one network input: contiguous uint8 (3, T, H, W) for 'NCTHW', (T, 3, H, W) for 'NCHW'."""
+    axes = (3, 0, 1, 2) if spec.layout == 'NCTHW' else (0, 3, 1, 2)
+    return np.ascontiguousarray(check_frames(frames).transpose(axes))
+
+
+def to_input(
+    batch: Union[np.ndarray, mx.nd.NDArray], spec: InputSpec, ctx: Optional[mx.Context] = None
+) -> mx.nd.NDArray:
+    """A batch of uint8 views as normalized float32 on `ctx`: (x / 255 - mean) / std per channel.
+
+    uint8 crosses to the device, a quarter of the traffic. The result is an array of its own, never a view of another
+    (max pooling of a view has wrong gradients on CPU).
+
+    Inputs:
+        - **batch**: uint8 (N, 3, frames, H, W) for 'NCTHW', (N, 3, H, W) for 'NCHW'
+
+    Raises
+    ------
+    UserError
+        another rank, dtype, number of channels or frames, or an empty batch
+    """
+    want = f'(N, 3, {spec.frames}, H, W)' if spec.ndim == 3 else '(N, 3, H, W)'
+    shape = tuple(batch.shape)
+    fits = len(shape) == spec.ndim + 2 and shape[1] == 3 and (spec.ndim == 2 or shape[2] == spec.frames)
+    if np.dtype(batch.dtype) != np.uint8 or not fits or 0 in shape:
+        raise UserError(f'the network takes a uint8 batch {want}, got {np.dtype(batch.dtype).name} {shape}')
+    ctx = ctx or mx.cpu()
+    if isinstance(batch, mx.nd.NDArray):
+        x = batch.as_in_context(ctx).astype('float32')
+    else:
+        x = mx.nd.array(batch, ctx=ctx, dtype='uint8').astype('float32')
+    channel = (1, 3) + (1,) * spec.ndim
+    std = 255 * np.asarray(spec.std, np.float64)
+    scale = mx.nd.array((1 / std).reshape(channel), ctx=ctx, dtype='float32')
+    shift = mx.nd.array((-255 * np.asarray(spec.mean) / std).reshape(channel), ctx=ctx, dtype='float32')
+    mx.nd.broadcast_mul(x, scale, out=x)
+    return mx.nd.broadcast_add(x, shift, out=x)

@@ -1,0 +1,483 @@
+"""One reader for every video: decord where it is exact, PyAV for the rest, a folder of images, or frames in memory.
+
+Frame i is the i-th frame that decoding the whole file from its start would show. Both back ends give the same pixels for
+it. Decord does not by itself: it seeks by counting packets, so it returns other frames than those asked for where
+key frames do not cut the stream cleanly (open groups of pictures: common in MPEG-4 AVI, MPEG-2, HEVC), where an edit
+list hides frames, and in transport streams; it also mangles rotated films. `scan` reads the packets first (no decoding
+but the first frame) and says which of them a file has; such files go to PyAV.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import av
+import cv2
+import numpy as np
+
+from .. import _runtime
+from ..errors import UserError, VideoError, unknown
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ('auto', 'decord', 'pyav')
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
+UNKNOWN_FPS = 25.0          # stands in where a file, or a folder of images, does not say
+_READ_ERRORS = (av.error.FFmpegError, OSError, ValueError, RuntimeError)
+
+# Where decord 0.6.0 was found frame-identical to PyAV; its own, older FFmpeg converts other pixel formats differently.
+_DECORD_CONTAINERS = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi', 'flv')
+_DECORD_PIXELS = ('yuv420p', 'yuvj420p', 'yuv422p', 'yuvj422p', 'yuv444p', 'yuvj444p', 'gray')
+
+
+class Scan(NamedTuple):
+    """What a file's packets tell: frames, frames per second, (W, H) upright, and how it may be entered.
+
+    `pts` (length,) presentation times in order, or None where the container has none that can be trusted; `keys`
+    numbers of the frames at which decoding may start; `turns` quarter turns counterclockwise that set a frame upright;
+    `not_decord` why decord would not be exact here, '' where it is.
+    """
+
+    length: int
+    fps: float
+    size: Tuple[int, int]
+    pts: Optional[np.ndarray]
+    keys: np.ndarray
+    turns: int
+    not_decord: str
+
+
+class _Packet(NamedTuple):
+    pts: Optional[int]
+    key: bool               # decoding may start here
+    marked: bool            # the container says that it may
+
+
+def scan(path: str) -> Scan:
+    """Read a file's packets, and decode its first frame.
+
+    Raises
+    ------
+    VideoError
+        missing, a folder, empty, not a video, no video stream, or not one frame that can be decoded
+    """
+    try:
+        with _open_container(path) as container:
+            return _scan_container(path, container)
+    except _READ_ERRORS as error:
+        if isinstance(error, UserError):
+            raise
+        raise VideoError(path, f'is not a video that can be read ({_short(error)})') from error
+
+
+def _open_container(path: str):
+    if not os.path.exists(path):
+        raise VideoError(path, 'no such file')
+    if not os.path.isfile(path):
+        raise VideoError(path, 'is not a file')
+    if os.path.getsize(path) == 0:
+        raise VideoError(path, 'is an empty file')
+    # absolute, or FFmpeg takes what stands before a colon for a protocol
+    return av.open(os.path.abspath(path), metadata_errors='replace')
+
+
+def _short(error: BaseException) -> str:
+    """An error's text on one line, without the path and the C++ stack that decord and PyAV put into it."""
+    text = getattr(error, 'strerror', None) or str(error)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return re.sub(r'^\[[^]]*\]\s*\S*:\d+:\s*', '', lines[0])[:200] if lines else type(error).__name__
+
+
+def _scan_container(path: str, container) -> Scan:
+    if not container.streams.video or container.format.name == 'tty':       # FFmpeg shows text files as films
+        raise VideoError(path, 'is not a video (no video stream)')
+    stream = container.streams.video[0]
+    stream.codec_context.thread_count = 1
+    first, packets, hidden, cut = None, [], 0, 0
+    for packet in container.demux(stream):
+        if first is None:
+            first = next(iter(packet.decode()), None)
+        if not packet.size:
+            continue                                    # flush packet, or an AVI "same as before"
+        if packet.is_corrupt:
+            cut += 1                                    # the file ends in it
+        elif packet.is_discard:
+            hidden += 1                                 # cut away by an edit list
+        else:
+            key = packet.is_keyframe and _starts_clean(stream.codec_context, packet)
+            packets.append(_Packet(packet.pts, key, packet.is_keyframe))
+    if first is None or not packets:
+        raise VideoError(path, 'has no frame that can be decoded (truncated?)')
+
+    # The AVI demuxer invents times, and they do not always match the decoded frames'
+    times = [packet.pts for packet in packets]
+    stamped = None not in times and len(set(times)) == len(times)
+    order = np.argsort(times, kind='stable') if stamped else np.arange(len(packets))
+    keys = np.array([i for i, at in enumerate(order) if packets[at].key], np.int64)
+    trusted = stamped and container.format.name != 'avi'
+    turns = int(round(getattr(first, 'rotation', 0) / 90)) % 4
+    size = (first.height, first.width) if turns % 2 else (first.width, first.height)
+
+    in_order = stamped and bool((np.diff(times) > 0).all())
+    cut_clean = stamped and _closed(packets) and (trusted or in_order)
+    pixels = first.format.name
+    checks = (
+        (container.format.name in _DECORD_CONTAINERS, f'its container is {container.format.name}'),
+        (len(container.streams.video) == 1, 'it has several video streams'),
+        (pixels in _DECORD_PIXELS, f'its pixel format is {pixels}'),
+        ('444' in pixels or pixels == 'gray' or first.height % 2 == 0, 'its frames have an odd height'),
+        (not turns, 'its frames are rotated'),
+        (not hidden, 'an edit list hides some of its frames'),
+        (not cut, 'it ends inside a frame'),
+        (cut_clean, 'its key frames do not cut it cleanly'),
+    )
+    rate = stream.average_rate or stream.guessed_rate
+    return Scan(
+        length=len(packets),
+        fps=float(rate) if rate else UNKNOWN_FPS,
+        size=size,
+        pts=np.array(times, np.int64)[order] if trusted else None,
+        keys=keys,
+        turns=turns,
+        not_decord=next((reason for fine, reason in checks if not fine), ''),
+    )
+
+
+def _closed(packets: Sequence[_Packet]) -> bool:
+    """Whether decoding can start at every packet marked as key, and nothing after it is shown before it."""
+    if not packets[0].key:
+        return False
+    earliest = None                                     # presentation time still to come, going backwards
+    for packet in reversed(packets):
+        if packet.marked and (not packet.key or (earliest is not None and earliest < packet.pts)):
+            return False
+        earliest = packet.pts if earliest is None else min(earliest, packet.pts)
+    return True
+
+
+def _starts_clean(codec_context, packet) -> bool:
+    """Whether the picture is right from a packet marked as key on.
+
+    In H.264 the mark may only mean a recovery point, some frames before the picture is right; an IDR picture is what
+    does. In HEVC all random access pictures will do. Other codecs' key frames are complete.
+    """
+    if codec_context.name == 'h264':
+        return any(kind & 0x1F == 5 for kind in _unit_kinds(codec_context, bytes(packet)))
+    if codec_context.name == 'hevc':
+        return any(16 <= (kind >> 1) & 0x3F <= 21 for kind in _unit_kinds(codec_context, bytes(packet)))
+    return True
+
+
+def _unit_kinds(codec_context, data: bytes) -> Iterator[int]:
+    """First byte, which holds the type, of each unit (NAL) of an H.264 or HEVC packet."""
+    header = bytes(codec_context.extradata or b'')
+    if header[:1] == b'\1':                             # mp4, mkv: each unit after its length
+        at, width = 0, (header[4 if codec_context.name == 'h264' else 21] & 3) + 1
+        while at + width < len(data):
+            yield data[at + width]
+            at += width + int.from_bytes(data[at : at + width], 'big')
+    else:                                               # each unit after a start code
+        for found in re.finditer(b'\0\0\1', data):
+            if found.end() < len(data):
+                yield data[found.end()]
+
+
+class VideoReader:
+    """Frames of one video by number. A context manager: nothing stays open after the block.
+
+    `len(reader)` frames; `fps` frames per second; `size` (W, H) pixels; `path`; `backend`, what decodes.
+    """
+
+    backend = ''
+
+    def __init__(self, path: str, length: int, fps: float, size: Tuple[int, int]):
+        self.path, self.fps, self.size, self._length = str(path), fps, size, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file; harmless when done twice."""
+
+    def get_batch(self, indices: Sequence[int]) -> np.ndarray:
+        """Frames by number, repeated and in any order: uint8 (T, H, W, 3), RGB.
+
+        Raises
+        ------
+        UserError
+            no index, or one outside 0..len - 1
+        VideoError
+            a frame that cannot be decoded
+        """
+        wanted = np.asarray(indices)
+        if wanted.ndim != 1 or wanted.size == 0 or wanted.dtype.kind not in 'iu':
+            raise UserError(f'{self.path}: frames are asked for by a list of integers, got {indices!r}')
+        if wanted.min() < 0 or wanted.max() >= len(self):
+            wrong = wanted[(wanted < 0) | (wanted >= len(self))][0]
+            raise UserError(f'{self.path}: frame {wrong} is outside 0..{len(self) - 1}')
+        once, where = np.unique(wanted, return_inverse=True)
+        frames = self._decode(once.tolist())
+        return frames if np.array_equal(where, np.arange(len(once))) else frames[where]
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        """Frames `numbers` (increasing, each once): uint8 (T, H, W, 3)."""
+        raise NotImplementedError
+
+
+class PyAVReader(VideoReader):
+    """Decodes from the nearest key frame before, and never further than asked; goes on from where it stopped."""
+
+    backend = 'pyav'
+
+    def __init__(self, path: str, info: Scan):
+        super().__init__(path, info.length, info.fps, info.size)
+        self._info, self._container = info, None
+        self._frames: Iterator[Tuple[int, av.VideoFrame]] = iter(())
+        self._next = 0                          # number of the next frame that `_frames` gives; valid while it is open
+        self._seeks = info.pts is not None
+        self._convert = av.video.reformatter.VideoReformatter()
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._frames = iter(())
+            self._container.close()
+            self._container = None
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        width, height = self.size
+        out = np.empty((len(numbers), height, width, 3), np.uint8)
+        try:
+            for place, number in enumerate(numbers):
+                out[place] = self._pixels(self._frame(number))
+        except _READ_ERRORS as error:
+            self.close()
+            if isinstance(error, UserError):
+                raise
+            reason = f'frame {number} of {len(self)} cannot be decoded ({_short(error)})'
+            raise VideoError(self.path, reason) from error
+        return out
+
+    def _pixels(self, frame) -> np.ndarray:
+        turns = self._info.turns
+        width, height = self.size[::-1] if turns % 2 else self.size
+        picture = self._convert.reformat(frame, width, height, 'rgb24').to_ndarray()
+        return np.rot90(picture, turns) if turns else picture
+
+    def _frame(self, number: int):
+        key = self._key_before(number)
+        if self._container is None or number < self._next or key > self._next:
+            self._start(key)
+        for found, frame in self._frames:
+            if self._seeks and found is None:   # a time that no packet announced: count from the start instead
+                self._seeks = False
+                return self._frame(number)
+            self._next = found + 1
+            if found == number:
+                return frame
+            if found > number:                  # skipped by the decoder
+                break
+        if self._seeks:
+            self._seeks = False
+            self._start(0)
+            return self._frame(number)
+        raise VideoError(self.path, f'only {self._next} of its {len(self)} frames can be decoded (truncated?)')
+
+    def _key_before(self, number: int) -> int:
+        """The frame to start decoding at to reach `number`: 0 where the file cannot be entered elsewhere."""
+        if not self._seeks:
+            return 0
+        keys = self._info.keys[self._info.keys <= number]
+        return int(keys[-1]) if len(keys) else 0
+
+    def _start(self, key: int) -> None:
+        """Make `_frames` begin at frame `key` or, if the seek does not land there or before, at the first frame."""
+        self.close()
+        self._container = _open_container(self.path)
+        stream = self._container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        self._next = 0
+        if not self._seeks:
+            self._frames = enumerate(self._container.decode(stream))
+            return
+        pts = self._info.pts
+        packets = self._container.demux(stream)
+        if key > 0:
+            self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
+            at = None
+            for packet in packets:              # a seek may land on another packet than asked for
+                if packet.pts is not None and packet.size:
+                    at = int(np.searchsorted(pts, packet.pts))
+                    if at in self._info.keys and pts[at] == packet.pts:
+                        break
+            if at is None or at > key or at not in self._info.keys:
+                self._seeks = False
+                self._start(0)
+                return
+            self._next = at
+            self._frames = self._numbered(packet, packets, at)
+        else:
+            self._frames = self._numbered(None, packets, 0)
+
+    def _numbered(self, first, packets, start: int) -> Iterator[Tuple[Optional[int], av.VideoFrame]]:
+        """(number, frame) from a key frame on, numbered by presentation time; the number is None for an unknown time."""
+        numbers = {int(time): i for i, time in enumerate(self._info.pts)}
+
+        def frames():
+            if first is not None:
+                yield from first.decode()
+            for packet in packets:
+                yield from packet.decode()
+
+        for frame in frames():
+            number = numbers.get(frame.pts)
+            if number is None or number >= start:       # those before the key frame refer to frames not decoded
+                yield number, frame
+
+
+class DecordReader(VideoReader):
+    """Decord, one thread, for files where it is exact; PyAV takes over a file on which it fails."""
+
+    backend = 'decord'
+
+    def __init__(self, path: str, info: Scan):
+        super().__init__(path, info.length, info.fps, info.size)
+        self._info, self._fallback = info, None
+        decord = _decord()
+        self._error = decord.DECORDError
+        try:
+            self._reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1)
+        except (RuntimeError, AssertionError, decord.DECORDError) as error:
+            raise VideoError(path, f'decord cannot open it ({_short(error)})') from error
+        if len(self._reader) != info.length:
+            raise VideoError(path, f'decord counts {len(self._reader)} frames, its packets are {info.length}')
+
+    def close(self) -> None:
+        self._reader = None
+        if self._fallback is not None:
+            self._fallback.close()
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        if self._fallback is None:
+            try:
+                if self._reader is None:
+                    raise RuntimeError('the reader is closed')
+                frames = self._reader.get_batch(numbers).asnumpy()
+                if frames.shape == (len(numbers), self.size[1], self.size[0], 3):
+                    return frames
+                reason = f'frames of shape {frames.shape}'
+            except (RuntimeError, IndexError, self._error) as error:
+                reason = _short(error)
+            logger.debug('%s: decord failed (%s), trying PyAV', self.path, reason)
+            self._reader = None
+            self._fallback = PyAVReader(self.path, self._info)
+        return self._fallback._decode(numbers)
+
+
+class FrameFolderReader(VideoReader):
+    """A folder of images, one a frame, in the order of the numbers in their names (Something-Something-V1's 00001.jpg).
+
+    Raises
+    ------
+    VideoError
+        no image in the folder; while reading, an image that is missing, cannot be decoded or has another size
+    """
+
+    backend = 'images'
+
+    def __init__(self, path: str, fps: float = UNKNOWN_FPS):
+        names = [name for name in os.listdir(path) if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != '.']
+        if not names:
+            raise VideoError(path, f'this folder holds no image ({", ".join(IMAGE_SUFFIXES)})')
+        names.sort(key=natural)
+        self._names = [os.path.join(path, name) for name in names]
+        height, width = self._image(self._names[0], None).shape[:2]
+        super().__init__(path, len(names), fps, (width, height))
+
+    @staticmethod
+    def _image(path: str, shape: Optional[Tuple[int, ...]]) -> np.ndarray:
+        image = cv2.imread(path, cv2.IMREAD_COLOR)
+        if image is None:
+            raise VideoError(path, 'is not an image that can be read' if os.path.exists(path) else 'no such file')
+        if shape is not None and image.shape != shape:
+            raise VideoError(path, f'is {image.shape[1]}x{image.shape[0]}, the first frame {shape[1]}x{shape[0]}')
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        shape = (self.size[1], self.size[0], 3)
+        return np.stack([self._image(self._names[number], shape) for number in numbers])
+
+
+class ArrayReader(VideoReader):
+    """Frames already decoded: uint8 (T, H, W, 3). Batches are copies, so that nobody can spoil the original."""
+
+    backend = 'memory'
+
+    def __init__(self, path: str, frames: np.ndarray, fps: float = UNKNOWN_FPS):
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
+            raise UserError(f'{path}: frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}')
+        super().__init__(path, len(frames), fps, (frames.shape[2], frames.shape[1]))
+        self._frames = frames
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        return self._frames[numbers]
+
+
+def natural(name: str) -> list:
+    """Sort key in which 'frame2' comes before 'frame10'."""
+    return [(1, int(part), '') if part.isdigit() else (0, 0, part) for part in re.split(r'(\d+)', name) if part]
+
+
+def _decord():
+    """The decord module, or None where it is not installed or would crash (horovod was imported before it)."""
+    if not getattr(_runtime, 'DECORD_SAFE', True):
+        return None
+    try:
+        import decord
+    except ImportError:
+        return None
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
+
+
+def open_video(path: str, backend: str = 'auto') -> VideoReader:
+    """A reader for a video file, or for a folder of images.
+
+    Parameters
+    ----------
+    path
+        a file, or a folder of frames
+    backend
+        'auto' (decord where it is exact, PyAV elsewhere), 'decord' or 'pyav'; a folder needs neither
+
+    Raises
+    ------
+    VideoError
+        missing, empty, not a video, nothing that can be decoded; or 'decord' was demanded and cannot take the file
+    """
+    path = os.fspath(path)
+    if backend not in BACKENDS:
+        raise unknown('video backend', backend, BACKENDS)
+    if os.path.isdir(path):
+        return FrameFolderReader(path)
+    info = scan(path)
+    if backend == 'pyav':
+        return PyAVReader(path, info)
+    reason = info.not_decord or ('' if _decord() else 'it is not installed, or horovod was imported before it')
+    if not reason:
+        try:
+            return DecordReader(path, info)
+        except VideoError as error:
+            reason = error.reason
+    if backend == 'decord':
+        raise VideoError(path, f"decord cannot be used ({reason}); choose backend 'pyav'")
+    logger.debug('%s: read with PyAV, not decord: %s', path, reason)
+    return PyAVReader(path, info)
