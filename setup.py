@@ -19,7 +19,7 @@ setup(
     packages=find_packages(include=['gluon_fg', 'gluon_fg.*']),
     include_package_data=True,
     zip_safe=False,
-    python_requires='>=3.8,<3.12',                    # the last Python with NumPy 1.23, which MXNet 1.9.1 needs, is 3.11
+    python_requires='>=3.8,<3.12',                    # NumPy 1.23, which MXNet needs, ends at Python 3.11
     install_requires=[
         'numpy>=1.20,<1.24',                          # MXNet uses numpy.bool, but its own metadata lets newer ones in
         'gluoncv>=0.10.5.post0,<0.11',

@@ -1,7 +1,7 @@
 """Make .venv with everything the project needs; called by setup_env.sh, with the standard library alone.
 
-A finished environment carries a stamp with a hash of what it was made from, so a later call returns at once. Without a stamp
-whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 in the environment leaves Horovod out.
+A finished environment carries a stamp with a hash of what it was made from, so a later call returns at once. Without a
+stamp whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 leaves Horovod out.
 """
 
 import fcntl
@@ -19,18 +19,19 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
 STAMP, LOG, HOROVOD_LOG = VENV / 'setup.json', VENV / 'setup.log', VENV / 'horovod-build.log'
 PYTHON = VENV / 'bin' / 'python'
+THIS_PYTHON = '{}.{}'.format(*sys.version_info)
 MADE_FROM = ('setup.py', 'constraints.txt', 'scripts/setup_env.py')
-DISK_GB = 2.5                                            # the environment takes 1.2, pip's downloads and builds the rest
+DISK_GB = 2.5            # the environment takes 1.2, pip's downloads and Horovod's build the rest
 BUILD_TOOLS = ('cffi', 'cloudpickle', 'packaging', 'psutil')
 
 # What pip says -> what to do. The first that matches is printed after the end of the log.
 CAUSES = (
     (r'No space left on device|Disk quota exceeded', f'the disk is full; set-up needs about {DISK_GB} GB in {ROOT}'),
-    (r'Failed to establish a new connection|NewConnectionError|name resolution|ConnectTimeout|Network is unreachable|ProxyError',
-     'the package index cannot be reached; check the network or pip\'s own settings (pip config list), then run it again'),
-    (r'CERTIFICATE_VERIFY_FAILED|SSLError', 'the package index\'s certificate is not trusted; set PIP_CERT to your certificates'),
-    (r'No matching distribution found for (\S+)', r'there is no \1 for this system and Python; use Linux and Python 3.8 to 3.11'),
-    (r'THESE PACKAGES DO NOT MATCH THE HASHES', 'a download was damaged; run it again'),
+    (r'Failed to establish a new connection|NewConnectionError|name resolution|ConnectTimeout|is unreachable|ProxyError',
+     "the package index cannot be reached; check the network or pip's settings (pip config list), then run it again"),
+    (r'CERTIFICATE_VERIFY_FAILED|SSLError', "the index's certificate is not trusted; set PIP_CERT to your certificates"),
+    (r'No matching distribution found for (\S+)', r'no \1 for this system and Python; use Linux and Python 3.8 to 3.11'),
+    (r'DO NOT MATCH THE HASHES|BadZipFile', 'a download was damaged; run it again'),
 )
 
 
@@ -47,20 +48,21 @@ def fingerprint():
 
 
 def read_stamp():
-    """What the finished environment in .venv was made from; {} when there is none, or it no longer starts."""
+    """What is known of the finished environment in .venv; {} when there is none, or it no longer starts.
+
+    made_from: the fingerprint; python: '3.11', say; horovod: 'built', 'failed', 'left out', or None while undecided
+    """
     try:
         stamp = json.loads(STAMP.read_text())
-        wanted = '{}.{}'.format(*sys.version_info)
-        if os.environ.get('PYTHON') and stamp['python'] != wanted:
+        if os.environ.get('PYTHON') and stamp['python'] != THIS_PYTHON:
             return {}                                    # another Python was asked for by name
         return stamp if subprocess.call([str(PYTHON), '-c', '']) == 0 else {}
     except (OSError, ValueError, KeyError):
         return {}
 
 
-def write_stamp(horovod):
-    """Declare the environment finished."""
-    stamp = {'made_from': fingerprint(), 'python': '{}.{}'.format(*sys.version_info), 'horovod': horovod}
+def write_stamp(stamp):
+    """Declare the packages installed."""
     temporary = STAMP.with_suffix('.tmp')
     temporary.write_text(json.dumps(stamp))
     os.replace(temporary, STAMP)
@@ -68,7 +70,7 @@ def write_stamp(horovod):
 
 def clean_environment(**more):
     """This process's environment without what would send pip or the build elsewhere."""
-    drop = ('PYTHONPATH', 'PYTHONHOME', 'PIP_USER', 'PIP_TARGET', 'PIP_PREFIX', 'MAKELEVEL', 'MFLAGS', '__PYVENV_LAUNCHER__')
+    drop = ('PYTHONPATH', 'PYTHONHOME', 'PIP_USER', 'PIP_TARGET', 'PIP_PREFIX', 'MAKELEVEL', 'MFLAGS')
     kept = {name: value for name, value in os.environ.items() if name not in drop}
     path = f'{VENV / "bin"}{os.pathsep}{kept.get("PATH", os.defpath)}'
     return {**kept, 'PATH': path, 'PYTHONNOUSERSITE': '1', 'PIP_DISABLE_PIP_VERSION_CHECK': '1', **more}
@@ -103,10 +105,11 @@ def create():
     print(f'creating .venv with Python {sys.version.split()[0]}', flush=True)
     if VENV.exists():
         shutil.rmtree(VENV)
-    done = subprocess.run([sys.executable, '-m', 'venv', str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment())
+    done = subprocess.run([sys.executable, '-m', 'venv', str(VENV)], stdout=subprocess.PIPE,  # noqa: UP022
+                          stderr=subprocess.STDOUT, env=clean_environment())
     if done.returncode:
-        lines = done.stdout.decode(errors='replace').split('\n')
-        raise SetupError(f'{sys.executable} cannot make an environment ({" ".join(" ".join(lines).split())[:200]}); '
+        said = ' '.join(done.stdout.decode(errors='replace').split())
+        raise SetupError(f'{sys.executable} cannot make an environment ({said[:200]}); '
                          'install its venv module (Debian, Ubuntu: apt-get install python3-venv)')
 
 
@@ -125,10 +128,10 @@ def horovod_obstacle():
                if not shutil.which(program)]
     if missing:
         return f'{" and ".join(missing)} not found; install (Debian, Ubuntu: apt-get install cmake g++ make)'
-    version = subprocess.run(['cmake', '--version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True).stdout
-    found = re.search(r'version (\d+)\.(\d+)', version)
+    said = subprocess.run(['cmake', '--version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    found = re.search(r'version (\d+)\.(\d+)', said)
     if not found or tuple(map(int, found.groups())) < (3, 13):
-        return f'CMake 3.13 or newer is needed, not {found.group(0) if found else "one that does not start"}; install a newer one'
+        return f'CMake is {found.group(0) if found else "unable to start"}; install 3.13 or newer'
     return ''
 
 
@@ -140,65 +143,78 @@ def horovod_works():
 
 
 def build_horovod():
-    """Build Horovod against the MXNet in .venv. Returns what the stamp keeps: 'built', or 'failed'."""
-    print('building Horovod (about two minutes)', flush=True)
+    """Build Horovod against the MXNet in .venv; True when it works in the end."""
     HOROVOD_LOG.write_text('')
+    if horovod_works():                                  # kept from before, when only the other packages changed
+        return True
+    print('building Horovod (about two minutes)', flush=True)
     flags = {
-        'HOROVOD_WITH_MXNET': '1', 'HOROVOD_WITH_GLOO': '1', 'HOROVOD_WITHOUT_MPI': '1', 'HOROVOD_WITHOUT_TENSORFLOW': '1',
+        'HOROVOD_WITH_MXNET': '1',
+        'HOROVOD_WITH_GLOO': '1',
+        'HOROVOD_WITHOUT_MPI': '1',
+        'HOROVOD_WITHOUT_TENSORFLOW': '1',
         'HOROVOD_WITHOUT_PYTORCH': '1',
         'MAKEFLAGS': f'-j{os.cpu_count() or 1}',
-        'CMAKE_POLICY_VERSION_MINIMUM': '3.5',           # CMake 4 refuses the age of the gloo that Horovod carries without this
-        'CXXFLAGS': f'{os.environ.get("CXXFLAGS", "")} -include cstdint'.strip(),    # so does GCC 13, which includes less by itself
+        # Horovod carries an old gloo: CMake 4 and GCC 13 would stop at it without these two.
+        'CMAKE_POLICY_VERSION_MINIMUM': '3.5',
+        'CXXFLAGS': f'{os.environ.get("CXXFLAGS", "")} -include cstdint'.strip(),
     }
-    # A wheel that pip kept from an earlier build may be for another MXNet or other flags: so it is tried, then built afresh.
+    # A wheel that pip kept from an earlier build may be for another MXNet: so it is tried, and built afresh if it fails.
     for more in ([], ['--no-cache-dir', '--force-reinstall']):
         if pip_install(HOROVOD_LOG, '--no-build-isolation', '--no-deps', *more, 'horovod', **flags) and horovod_works():
-            return 'built'
+            return True
         if 'Building wheel' in HOROVOD_LOG.read_text(errors='replace'):
             break                                        # it was built just now, the second time would end alike
     subprocess.call([str(PYTHON), '-m', 'pip', 'uninstall', '-y', '-q', 'horovod'], stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL, env=clean_environment())
+    return False
+
+
+def add_horovod(before):
+    """Build Horovod unless told not to. Returns what the stamp keeps; `before` is what it kept last time, or None."""
+    if os.environ.get('HOROVOD') == '0':
+        return 'left out'
+    if before != 'failed' or os.environ.get('HOROVOD') == '1':
+        obstacle = horovod_obstacle()
+        if obstacle:
+            print(f'Horovod is left out: {obstacle}. Everything still runs in one process.', flush=True)
+            return 'left out'
+        if build_horovod():
+            return 'built'
+    print(f'Horovod could not be built, see {HOROVOD_LOG.relative_to(ROOT)}; HOROVOD=1 tries again. '
+          'Everything still runs in one process.', flush=True)
     return 'failed'
 
 
 def set_up():
     """Bring .venv to what the files ask for, doing only what is missing."""
-    stamp = read_stamp()
-    current = stamp.get('made_from') == fingerprint()
-    horovod = stamp.get('horovod') if current else None
-    if current and (horovod == 'built' or os.environ.get('HOROVOD') == '0'):
-        return
-    started = time.time()
-    if STAMP.exists():
-        STAMP.unlink()                                   # from here to the end .venv counts as half made
-    if not stamp:
-        create()
+    wanted, stamp, started = fingerprint(), read_stamp(), time.time()
+    current = stamp.get('made_from') == wanted
     if not current:
+        if STAMP.exists():
+            STAMP.unlink()                               # from here on .venv counts as half made
+        if not stamp:
+            create()
         install_packages()
-        horovod = None
-    if os.environ.get('HOROVOD') == '0':
-        horovod = 'left out'
-    elif horovod != 'failed' or os.environ.get('HOROVOD') == '1':
-        obstacle = horovod_obstacle()
-        horovod = build_horovod() if not obstacle else 'left out'
-        if obstacle:
-            print(f'Horovod is left out: {obstacle}. Everything still runs in one process.', flush=True)
-    if horovod == 'failed':
-        print(f'Horovod could not be built, see {HOROVOD_LOG.relative_to(ROOT)}; HOROVOD=1 tries again. '
-              'Everything still runs in one process.', flush=True)
-    write_stamp(horovod)
-    if time.time() - started > 5:
+        stamp = {'made_from': wanted, 'python': stamp.get('python', THIS_PYTHON), 'horovod': None}
+        write_stamp(stamp)
+    if stamp['horovod'] != 'built':
+        horovod = add_horovod(stamp['horovod'])
+        if horovod != stamp['horovod']:
+            write_stamp({**stamp, 'horovod': horovod})
+    if not current:
         print(f'.venv is ready ({time.time() - started:.0f} s)', flush=True)
 
 
 def main():
-    root = os.open(ROOT, os.O_RDONLY)                    # two `make` at once: the second waits, then finds it done
+    """Set up once at a time: of two `make` at once the second waits, and then finds the work done."""
     try:
-        fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        print('waiting for another set-up of this folder to end', flush=True)
-        fcntl.flock(root, fcntl.LOCK_EX)
-    try:
+        folder = os.open(ROOT, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print('waiting for another set-up of this folder to end', flush=True)
+            fcntl.flock(folder, fcntl.LOCK_EX)
         set_up()
     except SetupError as error:
         print(f'error: {error}', file=sys.stderr)
@@ -207,7 +223,7 @@ def main():
         print(f'error: set-up stopped: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print('interrupted; the next call begins anew', file=sys.stderr)
+        print('interrupted; the next call takes it up again', file=sys.stderr)
         return 130
     return 0
 

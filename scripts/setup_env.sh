@@ -21,25 +21,27 @@ except ImportError:
     sys.exit(3)' >/dev/null 2>&1
 }
 
+incomplete=
+try() {
+    check "$1"
+    case $? in
+        0) exec "$1" scripts/setup_env.py ;;
+        3) incomplete=${incomplete:-$1} ;;
+    esac
+}
+
 if [ -n "${PYTHON:-}" ]; then
-    candidates=$PYTHON
+    try "$PYTHON"
 else
-    candidates="python3.11 python3.10 python3.9 python3.8 python3 python"
+    for python in python3.11 python3.10 python3.9 python3.8 python3 python; do
+        try "$python"
+    done
     for version in 3.11 3.10 3.9 3.8; do
-        for path in "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$version".*/bin/python; do
-            [ -x "$path" ] && candidates="$candidates $path"
+        for python in "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/"$version".*/bin/python; do
+            try "$python"
         done
     done
 fi
-
-incomplete=
-for python in $candidates; do
-    check "$python"
-    case $? in
-        0) exec "$python" scripts/setup_env.py ;;
-        3) incomplete=${incomplete:-$python} ;;
-    esac
-done
 
 if [ -n "$incomplete" ]; then
     stop "$incomplete lacks the modules that make an environment; install them (Debian, Ubuntu: apt-get install python3-venv)"
