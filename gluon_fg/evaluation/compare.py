@@ -171,5 +171,4 @@ def format_comparison(result: Comparison, names: Tuple[str, str] = ('A', 'B')) -
 
 def as_dict(result: Comparison) -> dict:
     """The comparison ready for JSON."""
-    return {'videos': result.videos, 'metrics': {m.metric: m._asdict() for m in result.metrics}, 'groups': result.groups,
-            'pairs': result.pairs}
+    return {**result._asdict(), 'metrics': {m.metric: m._asdict() for m in result.metrics}}

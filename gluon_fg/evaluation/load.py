@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import mxnet as mx
+import yaml
 
 from .. import registry
 from ..errors import UserError
@@ -120,3 +121,17 @@ def _recognizer(net, name: str):
     if not hasattr(net, 'branches') or not hasattr(net, 'input_spec'):
         raise UserError(f'{name} is a network of GluonCV without an input description; choose one of gluon_fg.list_models()')
     return net
+
+
+def parse_options(texts: Sequence[str]) -> Dict[str, object]:
+    """{'nclass': 8, 'local_branch': False} from ['nclass=8', 'local_branch=false']; raises UserError for anything else."""
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition('=')
+        if not equals or not key.isidentifier():
+            raise UserError(f'option {text!r}: write it as key=value, for example nclass=8')
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f'option {text!r}: {value!r} is no number, true, false or word') from None
+    return options

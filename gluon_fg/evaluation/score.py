@@ -138,18 +138,12 @@ def score_dataset(net, dataset: VideoDataset, protocol: Protocol, ctx: Optional[
     Raises
     ------
     UserError
-        the dataset's classes are not the network's, a label out of range, no video at all, or none that can be decoded
+        the dataset's classes are not the network's, or none of its videos can be decoded
     """
     if not 0 <= rank < size or (size > 1 and gather is None):
         raise UserError(f'rank {rank} of {size} ranks needs 0 <= rank < size, and a gather function when size > 1')
-    classes, labels = check_classes(net, dataset.labels, dataset.name)
-    for record in dataset.records:
-        if not -1 <= record.label < net.nclass:
-            raise UserError(f'{record.path}: label {record.label} is out of range; {dataset.name} has the labels 0 to '
-                            f'{net.nclass - 1} (-1: unknown)')
+    labels = check_classes(net, dataset.labels, dataset.name)
     ids = video_ids(dataset)
-    if not ids:
-        raise UserError(f'{dataset.name} lists no video')
     mine = range(rank, len(ids), size)
     sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
     done = []
@@ -173,31 +167,41 @@ def score_dataset(net, dataset: VideoDataset, protocol: Protocol, ctx: Optional[
     return Scores(
         ids=tuple(ids[index] for index, _ in scored),
         labels=np.array([dataset.records[index].label for index, _ in scored], np.int64),
-        probabilities=np.stack([p for _, p in scored]), branch_names=tuple(net.branch_names), classes=classes,
-        groups=labels.groups if labels else None, protocol=protocol.name, failed=failed, model=str(net.name), dataset=dataset.name)
+        probabilities=np.stack([p for _, p in scored]), branch_names=tuple(net.branch_names), classes=labels.classes,
+        groups=labels.groups, protocol=protocol.name, failed=failed, model=str(net.name), dataset=dataset.name)
 
 
-def check_classes(net, labels: Optional[LabelSet], source: str) -> Tuple[Tuple[str, ...], Optional[LabelSet]]:
-    """The class names to use for a network on a dataset, and their label set (None: nothing but their number is known).
+def check_classes(net, labels: LabelSet, source: str) -> LabelSet:
+    """What the labels of a dataset mean to a network.
 
-    Two lists of one length are not enough: the ordered names must agree where both are known.
+    Two lists of one length are not enough: the ordered names must agree where both are known. A list of videos with bare
+    numbers (its classes are called '0', '1', ...) takes the network's names; it need not reach the last class.
+
+    Parameters
+    ----------
+    net, labels
+        a recognizer; the dataset's label set
+    source
+        what errors call the dataset
 
     Raises
     ------
     UserError
         another number of classes, or another name at some place
     """
-    if labels is None:
-        labels = network_labels(net)
-        return class_names(net), labels
+    numbered = labels.classes == tuple(str(i) for i in range(len(labels.classes)))
+    if numbered and net.classes is not None and len(labels.classes) <= net.nclass:
+        return network_labels(net)
     if len(labels.classes) != net.nclass:
-        raise UserError(f'{source} has {len(labels.classes)} classes, the model {net.name} has {net.nclass}; '
-                        f'choose the dataset that it was trained on')
-    if net.classes is not None and tuple(net.classes) != tuple(labels.classes):
+        raise UserError(f'{source} has {len(labels.classes)} classes, the model {net.name} has {net.nclass}; choose the dataset '
+                        f'it was trained on, or a *_custom model with nclass={len(labels.classes)}')
+    if net.classes is not None and tuple(net.classes) != labels.classes:
         place = next(i for i, (a, b) in enumerate(zip(net.classes, labels.classes)) if a != b)
         raise UserError(f'{source} has class {labels.classes[place]!r} as number {place}, the model {net.name} has '
                         f'{net.classes[place]!r} there; the lists must agree in order')
-    return tuple(labels.classes), labels
+    if labels.groups is None and net.labels is not None and net.labels.classes == labels.classes:
+        return net.labels                               # the same classes, of which the network knows more
+    return labels
 
 
 def class_names(net) -> Tuple[str, ...]:

@@ -1,0 +1,112 @@
+#!/usr/bin/env python
+"""Score a network on a dataset and print its accuracies.
+
+    python scripts/evaluate.py --run runs/dfb --split test
+    python scripts/evaluate.py --model i3d_tiny_synthfg_dfb --dataset synthfg --root data/synthfg
+    python scripts/evaluate.py --model i3d_resnet50_v1_custom_dfb --options nclass=8 --params my.params --dataset folder --root videos
+    horovodrun -np 2 python scripts/evaluate.py --run runs/dfb
+
+Writes the scores (--out, NAME.npz) and beside them NAME.metrics.json and NAME.per_class.csv. Without --protocol the one of the
+model's entry is used, so that the printed numbers need no flags to remember. Over several ranks the result is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from gluon_fg import errors
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--run', help='folder of a training run: gives model, options, data and (best.params) weights')
+    parser.add_argument('--model', help='name of a model (see gluon_fg.list_models())')
+    parser.add_argument('--params', help='.params file (default: best.params of --run, or the published weights of --model)')
+    parser.add_argument('--options', nargs='+', default=[], metavar='KEY=VALUE', help='options of --model, e.g. nclass=8')
+    parser.add_argument('--dataset', help='synthfg, folder or csv (default: of --run, or synthfg)')
+    parser.add_argument('--root', help="the dataset's folder (default: of --run, or the dataset's own)")
+    parser.add_argument('--split', default='test', help='train, val or test; with --dataset csv also a path of a list')
+    parser.add_argument('--protocol', help='views of each video: train_time, dfb_2d, dfb_3d, ssv1, 30view, 10crop or e.g. 5x3 '
+                        '(default: of --run, or of the model)')
+    parser.add_argument('--batch-size', type=int, default=8, help='views in a forward pass')
+    parser.add_argument('--workers', type=int, default=2, help='decoding threads per rank')
+    parser.add_argument('--device', default='auto', choices=['auto', 'cpu', 'gpu'])
+    parser.add_argument('--out', help='score file (default: scores_SPLIT_PROTOCOL.npz in --run, or in the current folder)')
+    parser.add_argument('--force', action='store_true', help='replace files of a former evaluation')
+    return parser.parse_args()
+
+
+def network(args, ctx):
+    """The network, and the config of its run (None without --run)."""
+    from gluon_fg.evaluation.load import load_network, load_run, parse_options
+    if (args.run is None) == (args.model is None):
+        raise errors.UserError('give either --run FOLDER or --model NAME')
+    if args.run:
+        if args.options:
+            raise errors.UserError('--options goes with --model; a run has its own in its config')
+        return load_run(args.run, args.params, ctx)
+    return load_network(args.model, args.params, ctx, **parse_options(args.options)), None
+
+
+def outputs(args, protocol):
+    """Paths of the scores, metrics and per-class table; refuses to replace any of them without --force."""
+    name = args.out or os.path.join(args.run or '', f'scores_{Path(args.split).stem}_{protocol.name}.npz')
+    if not name.endswith('.npz'):
+        raise errors.UserError(f'--out {name}: scores are written as .npz; choose a name that ends so')
+    paths = [Path(name), Path(name[:-4] + '.metrics.json'), Path(name[:-4] + '.per_class.csv')]
+    there = [str(path) for path in paths if path.exists()]
+    if there and not args.force:
+        raise errors.UserError(f'{there[0]} exists; choose another --out, or --force to replace it')
+    return paths
+
+
+def main():
+    args = parse()
+    from gluon_fg.data.datasets import build_dataset
+    from gluon_fg.evaluation import metrics
+    from gluon_fg.evaluation.protocol import get_protocol
+    from gluon_fg.evaluation.score import check_classes, score_dataset
+    from gluon_fg.files import atomic_write
+    from gluon_fg.training import distributed
+    from gluon_fg.training.loop import choose_context
+
+    if args.protocol:
+        get_protocol(args.protocol)                      # before anything slow
+    world = distributed.init()
+    logging.basicConfig(level=logging.WARNING, format='%(message)s')
+    ctx = choose_context(args.device, world.local_rank)
+    net, config = network(args, ctx)
+    protocol = get_protocol(args.protocol or (config and config.test.protocol) or net.protocol)
+    # Every rank looks before any of them writes: that comes after the gathering.
+    scores_path, metrics_path, table_path = outputs(args, protocol)
+    dataset_name = args.dataset or (config.data.dataset if config else 'synthfg')
+    root = args.root or (config.data.root if config and dataset_name == config.data.dataset else None)
+    dataset = build_dataset(dataset_name, args.split, root)
+    labels = check_classes(net, dataset.labels, dataset.name)
+    dataset.probe()
+    if world.rank == 0:
+        print(f'{net.name} on {len(dataset)} videos of {dataset.name}, {protocol.count(labels)} views each '
+              f'({protocol.name}: {protocol.description})', flush=True)
+    scores = score_dataset(net, dataset, protocol, ctx, args.batch_size, args.workers, world.rank, world.size, world.gather_objects,
+                           progress=sys.stderr.isatty(), fused=True)
+    if world.rank == 0:
+        summary = metrics.summarize(scores)
+        scores.save(scores_path)
+        with atomic_write(metrics_path) as stream:
+            json.dump({**summary, 'failed_videos': scores.failed}, stream, indent=1)
+        metrics.write_per_class(scores, table_path)
+        print(f'\n{metrics.format_table(summary)}\n')
+        for name, reason in scores.failed.items():
+            print(f'not scored: {name}: {reason}')
+        print(f'scores {scores_path}, metrics {metrics_path}, classes {table_path}')
+    world.barrier()
+    return 0
+
+
+if __name__ == '__main__':
+    errors.run(main)
