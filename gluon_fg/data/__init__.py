@@ -1,4 +1,4 @@
-"""From a video file to a batch of uint8 views: decoding, sampling, transforms, labels, datasets, the training loader."""
+"""From a video file to a batch of uint8 views: decoding, sampling, transforms, labels, datasets, loader."""
 
 from .datasets import VideoDataset, VideoRecord, build_dataset, from_csv, from_folder
 from .labels import LabelSet, flip_map_from_names, label_set

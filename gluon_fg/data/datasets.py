@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -206,9 +206,9 @@ def from_csv(
     """A list of videos: CSV with a header, or GluonCV's list.
 
     CSV: columns `path` and `label`, and `class` and `group` if wanted, in any order; a path with commas stands in
-    quotes. The label is a number from 0, or a class name where `classes` or the column `class` gives the names (or in
-    the whole file: then the names found, sorted, are the classes). GluonCV: 'path frames label' or 'path label' on
-    each line, split from the right, so that paths keep their spaces.
+    quotes. The label is a number from 0, -1 for unknown, or a class name (where nothing else names the classes, the
+    names found, sorted, are the classes). GluonCV: 'path frames label' or 'path label' on each line, split from the
+    right, so that paths keep their spaces. A path is a video, or a folder of frames.
 
     Class names come from `classes`; else from the file `classes.txt` beside the list (one a line, in order); else from
     the column `class`; else they are the numbers up to the largest label.
@@ -239,15 +239,11 @@ def from_csv(
         lines = (path.parent / 'classes.txt').read_text(encoding='utf-8-sig').splitlines()
         classes = [line.strip() for line in lines if line.strip()]
     labels = _labels(path, rows, classes)
-    position = {name: i for i, name in enumerate(labels.classes)}
     records = []
     for row in rows:
-        if row.label in position:
-            label = position[row.label]
-        else:
-            label = _integer(row.label)
-            if label is None:
-                raise UserError(f'{path.name} line {row.line}: {unknown("class", row.label, labels.classes)}')
+        label = _label(row, labels.classes)
+        if label is None:
+            raise UserError(f'{path.name} line {row.line}: {unknown("class", row.label, labels.classes)}')
         if not -1 <= label < len(labels):
             raise UserError(f'{path.name} line {row.line}: {_outside(label, len(labels))}')
         if row.class_name and label >= 0 and labels.classes[label] != row.class_name:
@@ -264,6 +260,14 @@ class _Row(NamedTuple):
     label: str
     class_name: str
     group: str
+
+
+def _label(row: _Row, classes: Sequence[str]) -> Optional[int]:
+    """A row's label: the number that stands there, else the position of the class of that name, else None."""
+    number = _integer(row.label)
+    if number is None and row.label in classes:
+        number = classes.index(row.label)
+    return number
 
 
 def _integer(text: str) -> Optional[int]:
@@ -283,31 +287,26 @@ def _rows(path: Path, text: str) -> List[_Row]:
     if 'label' not in header:
         raise UserError(f'{path.name} line 1: no column label; the header has {", ".join(header)}')
     reader = csv.reader(io.StringIO(text, newline=''), strict=True)
-    rows = []
+    rows: List[_Row] = []
     try:
+        next(cells for cells in reader if any(cells))           # the header
         for cells in reader:
-            if not any(cell.strip() for cell in cells) or not rows and [c.strip().lower() for c in cells] == header:
-                continue
-            if len(cells) != len(header):
-                raise UserError(
-                    f'{path.name} line {reader.line_num}: {len(cells)} columns, the header has {len(header)} '
-                    '(a path with a comma stands in quotes)'
-                )
-            row = dict(zip(header, cells))
-            if not row['path'] or not row['label'].strip():
-                raise UserError(f'{path.name} line {reader.line_num}: an empty path or label')
-            rows.append(
-                _Row(
-                    reader.line_num,
-                    row['path'],
-                    row['label'].strip(),
-                    row.get('class', '').strip(),
-                    row.get('group', '').strip(),
-                )
-            )
+            if any(cell.strip() for cell in cells):
+                rows.append(_csv_row(f'{path.name} line {reader.line_num}', reader.line_num, header, cells))
     except csv.Error as error:
         raise UserError(f'{path.name} line {reader.line_num}: {error}') from error
     return rows
+
+
+def _csv_row(where: str, line: int, header: List[str], cells: List[str]) -> _Row:
+    if len(cells) != len(header):
+        raise UserError(
+            f'{where}: {len(cells)} columns, the header has {len(header)} (a path with a comma stands in quotes)'
+        )
+    row = dict(zip(header, cells))
+    if not row['path'] or not row['label'].strip():
+        raise UserError(f'{where}: an empty path or label')
+    return _Row(line, row['path'], row['label'].strip(), row.get('class', '').strip(), row.get('group', '').strip())
 
 
 def _gluoncv_rows(path: Path, text: str) -> List[_Row]:
@@ -320,7 +319,8 @@ def _gluoncv_rows(path: Path, text: str) -> List[_Row]:
             cells = line.strip().rsplit(maxsplit=1)
         if len(cells) < 2 or _integer(cells[-1]) is None:
             raise UserError(
-                f"{path.name} line {number}: {line.strip()[:60]!r} is neither CSV (header path,label) nor 'path frames label'"
+                f'{path.name} line {number}: {line.strip()[:60]!r} is neither "path frames label" nor CSV, which '
+                'starts with the header path,label'
             )
         rows.append(_Row(number, cells[0], cells[-1], '', ''))
     return rows
@@ -349,61 +349,88 @@ def _labels(path: Path, rows: List[_Row], classes: Optional[Union[Sequence[str],
         classes = [named.get(number, str(number)) for number in range(size)]
     classes = list(classes)
     groups: Dict[int, str] = {}
-    for row, number in zip(rows, numbers):
-        if row.label in classes:
-            number = classes.index(row.label)
-        if row.group and number is not None and groups.setdefault(number, row.group) != row.group:
+    for row in rows:
+        label = _label(row, classes)
+        if row.group and label is not None and groups.setdefault(label, row.group) != row.group:
             raise UserError(
-                f'{path.name} line {row.line}: label {row.label} is in group {row.group!r} here, {groups[number]!r} before'
+                f'{path.name} line {row.line}: label {row.label} is in group {row.group!r} here, '
+                f'{groups[label]!r} before'
             )
-    complete = all(number in groups for number in range(len(classes)))
+    complete = all(label in groups for label in range(len(classes)))
     return LabelSet(tuple(classes), tuple(groups[i] for i in range(len(classes))) if complete else None)
 
 
 def build_dataset(
-    name: str, split: str, root: Optional[Union[str, os.PathLike]] = None, cache: str = 'none'
+    name: str,
+    split: str,
+    root: Optional[Union[str, os.PathLike]] = None,
+    cache: str = 'none',
+    sizes: Optional[Mapping[str, int]] = None,
 ) -> VideoDataset:
     """A dataset by name.
 
     - 'synthfg': the built-in one, rendered under `root` on first use
     - 'folder': root/<split>/<class>/<video>. Where root has no folder for any split, root/<class>/<video>, all of it
-      whatever the split (a warning says so). Classes are those of the training folder, so that labels agree
-    - 'csv': root/<split>.csv, else root/<split>.txt; or `split` is itself the path of a list. Class names: see `from_csv`
+      whatever the split (a warning says so)
+    - 'csv': root/<split>.csv, else root/<split>.txt; or `split` is itself the path of a list. See `from_csv`
+
+    Classes of every split of 'folder' and 'csv' are those of the training split, where there is one, so that the same
+    label means the same class.
+
+    Parameters
+    ----------
+    split
+        'train', 'val' or 'test'
+    root
+        folder of the dataset; None is MXNet's dataset folder for 'synthfg'
+    sizes
+        'synthfg' only: clips to render for each split, {'train': 2400, ...}; None accepts what is there
 
     Raises
     ------
     UserError
-        an unknown name, no root, no such split, and everything that reading the list can find
+        an unknown name or split, no root, and everything that reading the list can find
     """
     if name not in DATASETS:
         raise unknown('dataset', name, DATASETS)
     if name == 'synthfg':
-        return _synthfg(split, root, cache)
+        return _synthfg(split, root, cache, sizes or {})
+    if sizes:
+        raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
     if name == 'csv' and os.path.isfile(split):
         return from_csv(split, root, name=f'csv {split}', cache=cache)
     if root is None:
         raise UserError(f'dataset {name!r} needs a root folder; set data.root')
     root = _folder(root)
-    title = f'{name} {split}'
     if name == 'csv':
-        for suffix in ('.csv', '.txt'):
-            if (root / f'{split}{suffix}').is_file():
-                return from_csv(root / f'{split}{suffix}', root, name=title, cache=cache)
-        raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
+        path, train = _list_file(root, split), _list_file(root, 'train')
+        if path is None:
+            raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
+        # as numbers alone, or names alone, a list that lacks a class would mean other classes
+        classes = from_csv(train, root).labels if train and train != path else None
+        return from_csv(path, root, classes, f'csv {split}', cache)
     splits = [entry for entry in SPLITS if (root / entry).is_dir()]
-    if split in splits or (root / split).is_dir():
+    if split in splits:
         classes = _class_folders(root / 'train') if 'train' in splits else None
-        return from_folder(root / split, classes, title, cache)
-    if splits:
-        raise UserError(f'{root}: no folder for split {split!r}; it has {", ".join(splits)}')
-    logger.warning('%s: no folder per split (train, val, test); %s is all of it', root, split)
-    return from_folder(root, None, title, cache)
+        return from_folder(root / split, classes, f'folder {split}', cache)
+    if splits or split not in SPLITS:
+        raise unknown(f'split of {root}:', split, splits or SPLITS)
+    logger.warning('%s: no folder for a split (train, val, test); %s is all of it', root, split)
+    return from_folder(root, None, f'folder {split}', cache)
 
 
-def _synthfg(split: str, root: Optional[Union[str, os.PathLike]], cache: str) -> VideoDataset:
+def _list_file(root: Path, split: str) -> Optional[Path]:
+    paths = (root / f'{split}{suffix}' for suffix in ('.csv', '.txt'))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _synthfg(
+    split: str, root: Optional[Union[str, os.PathLike]], cache: str, sizes: Mapping[str, int]
+) -> VideoDataset:
     from . import synthfg
 
-    if split not in SPLITS:
-        raise unknown('split', split, SPLITS)
-    folder = Path(synthfg.ensure(root))
+    for entry in (split, *sizes):
+        if entry not in SPLITS:
+            raise unknown('split', entry, SPLITS)
+    folder = Path(synthfg.ensure(root, **sizes))
     return from_csv(folder / f'{split}.csv', folder, synthfg.label_set(), f'synthfg {split}', cache)

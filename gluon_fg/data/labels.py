@@ -108,7 +108,7 @@ def _checked_flip_map(flip_map: Sequence[int], classes: Tuple[str, ...]) -> np.n
     flip_map = np.array(flip_map)
     if flip_map.shape != (len(classes),) or flip_map.dtype.kind not in 'iu':
         raise UserError(
-            f'flip_map must be {len(classes)} integers, one for each class; got {flip_map.dtype} of shape {flip_map.shape}'
+            f'flip_map must be {len(classes)} integers, one for each class; got {flip_map.dtype} {flip_map.shape}'
         )
     flip_map = flip_map.astype(np.int64)
     for i, to in enumerate(flip_map.tolist()):
@@ -116,8 +116,8 @@ def _checked_flip_map(flip_map: Sequence[int], classes: Tuple[str, ...]) -> np.n
             raise UserError(f'flip_map[{i}] is {to}; choose -1 (never mirrored) or a label in 0..{len(classes) - 1}')
         if to >= 0 and flip_map[to] != i:
             raise UserError(
-                f'flip_map sends {classes[i]!r} to {classes[to]!r}, but that one elsewhere: mirrored twice, a clip must '
-                'have its first label again'
+                f'flip_map sends {classes[i]!r} to {classes[to]!r}, but that one elsewhere; mirrored twice, a clip '
+                'must have its first label again'
             )
     flip_map.setflags(write=False)
     return flip_map
@@ -126,8 +126,8 @@ def _checked_flip_map(flip_map: Sequence[int], classes: Tuple[str, ...]) -> np.n
 def _words(name: str) -> Tuple[str, ...]:
     """Lower-case words of a class name: 'TurnLeft', 'turn_left' and 'Turn left' are the same two."""
     spaced = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)
-    text = re.sub(r'\b(?:counter|anti)[\W_]*(?=clockwise)', 'counter', ' '.join(re.findall(r'[^\W_]+', spaced.lower())))
-    return tuple(text.split())
+    text = ' '.join(re.findall(r'[^\W_]+', spaced.lower()))
+    return tuple(re.sub(r'\b(?:counter|anti) ?(?=clockwise)', 'counter', text).split())
 
 
 def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
@@ -155,8 +155,8 @@ def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
 def label_set(dataset: str) -> Optional[LabelSet]:
     """The labels of a dataset known by name, or None for any other name.
 
-    'synthfg' is our own; 'kinetics400', 'sthsthv2', 'ucf101' and 'hmdb51' are read from GluonCV, in its order (the order
-    of its published weights).
+    'synthfg' is our own; 'kinetics400', 'sthsthv2', 'ucf101' and 'hmdb51' are read from GluonCV, in its order (that of
+    its published weights).
     """
     if dataset == 'synthfg':
         from . import synthfg

@@ -22,17 +22,17 @@ from .transforms import TrainTransform, to_view
 
 logger = logging.getLogger(__name__)
 
-_ORDER, _SAMPLE, _REFILL = 1, 2, 3      # streams of random numbers; never 0, which SeedSequence cannot tell from nothing
+_ORDER, _SAMPLE, _REFILL = 1, 2, 3      # streams of random numbers; not 0, which a SeedSequence takes for nothing
 _TRIES = 8                              # videos tried for one place of a batch
 
 
 def ordered_map(fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2, prefetch: int = 4) -> Iterator[Any]:
     """`map(fn, items)` computed ahead by `workers` threads; results come in the order of `items`.
 
-    At most `prefetch` (or `workers`, if more) calls are started and not yet handed over, which bounds memory. An exception
-    of `fn` is raised where its result would have come. Whatever ends the iteration (an exception, `close()`, an
-    interrupt), calls not started are cancelled and running ones waited for. `workers=0` computes in the caller's
-    thread.
+    At most `prefetch` (or `workers`, if more) calls are started and not yet handed over, which bounds memory. An
+    exception of `fn` is raised where its result would have come. Whatever ends the iteration (an exception,
+    `close()`, an interrupt), calls not started are cancelled and running ones waited for. `workers=0` computes in the
+    caller's thread.
     """
     if workers < 0 or prefetch < 1:
         raise UserError(f'workers must be at least 0 and prefetch at least 1, got {workers} and {prefetch}')

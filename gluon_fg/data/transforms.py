@@ -67,7 +67,7 @@ def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
 
 
 def corner_positions(height: int, width: int, size_h: int, size_w: int) -> List[Tuple[int, int]]:
-    """(top, left) of the four corner windows and the centre one: top left, top right, bottom left, bottom right, centre."""
+    """(top, left) of five windows: top left, top right, bottom left, bottom right, centre."""
     bottom, right = height - size_h, width - size_w
     return [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
 
@@ -133,7 +133,7 @@ def random_resized_crop(
 def multiscale_corner_crop(
     frames: np.ndarray, size: int, rng: np.random.Generator, scales: Tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
 ) -> np.ndarray:
-    """A window at a corner or the centre, its sides drawn from `scales` of the shorter side, resized to size x size (TSN).
+    """A window at a corner or the centre, its sides drawn from `scales` of the shorter side, then resized (TSN).
 
     Height and width are neighbours in the list of scales at most, which bounds the change of shape.
     """

@@ -1,7 +1,7 @@
 """One reader for every video: decord where it is exact, PyAV for the rest, a folder of images, or frames in memory.
 
-Frame i is the i-th frame that decoding the whole file from its start would show. Both back ends give the same pixels for
-it. Decord does not by itself: it seeks by counting packets, so it returns other frames than those asked for where
+Frame i is the i-th frame that decoding the whole file from its start would show. Both back ends give the same pixels
+for it. Decord does not by itself: it seeks by counting packets, so it returns other frames than those asked for where
 key frames do not cut the stream cleanly (open groups of pictures: common in MPEG-4 AVI, MPEG-2, HEVC), where an edit
 list hides frames, and in transport streams; it also mangles rotated films. `scan` reads the packets first (no decoding
 but the first frame) and says which of them a file has; such files go to PyAV.
@@ -70,7 +70,8 @@ def scan(path: str) -> Scan:
     except _READ_ERRORS as error:
         if isinstance(error, UserError):
             raise
-        raise VideoError(path, f'is not a video that can be read ({_short(error)})') from error
+        reason = f'cannot be read as a video; truncated, damaged or of another kind ({_short(error)})'
+        raise VideoError(path, reason) from error
 
 
 def _open_container(path: str):
@@ -328,7 +329,7 @@ class PyAVReader(VideoReader):
             self._frames = self._numbered(None, packets, 0)
 
     def _numbered(self, first, packets, start: int) -> Iterator[Tuple[Optional[int], av.VideoFrame]]:
-        """(number, frame) from a key frame on, numbered by presentation time; the number is None for an unknown time."""
+        """(number, frame) from a key frame on, numbered by presentation time; None for an unknown time."""
         numbers = {int(time): i for i, time in enumerate(self._info.pts)}
 
         def frames():
