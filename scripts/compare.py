@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Compare two score files of the same videos: `python scripts/compare.py runs/baseline/scores.npz runs/dfb/scores.npz`.
 
-Prints the difference of top1, top5 and within-group accuracy (B - A) with an exact McNemar test and a bootstrap interval over
-videos, the gain of each group, and the most confused pairs of classes.
+Prints the difference of top1, top5 and within-group accuracy (B - A) with an exact McNemar test and a bootstrap
+interval over videos, the gain of each group, and the most confused pairs of classes.
 """
 
 from __future__ import annotations
@@ -25,19 +25,25 @@ def main():
     parser.add_argument('--force', action='store_true', help='let --json replace a file')
     args = parser.parse_args()
 
+    import os
+
     from gluon_fg.evaluation.compare import as_dict, compare, format_comparison
     from gluon_fg.evaluation.score import Scores
     from gluon_fg.files import atomic_write
-    import os
+
     if args.json and os.path.exists(args.json) and not args.force:
         raise errors.UserError(f'{args.json} exists; choose another --json, or --force to replace it')
     a, b = Scores.load(args.a), Scores.load(args.b)
     result = compare(a, b, args.branch_a, args.branch_b, (args.a, args.b), args.pairs, args.seed)
-    titles = [f'{path} ({s.model}, {branch or s.branch_names[0]}, {s.protocol})'
-              for path, s, branch in ((args.a, a, args.branch_a), (args.b, b, args.branch_b))]
+    titles = [
+        f'{path} ({s.model}, {branch or s.branch_names[0]}, {s.protocol})'
+        for path, s, branch in ((args.a, a, args.branch_a), (args.b, b, args.branch_b))
+    ]
     print(format_comparison(result, tuple(titles)))
     if a.protocol != b.protocol:
-        print(f'\nnote: scored by different protocols, {a.protocol} and {b.protocol}: part of the difference may be theirs')
+        print(
+            f'\nnote: scored by other protocols, {a.protocol} and {b.protocol}: part of the difference may be theirs'
+        )
     if args.json:
         with atomic_write(args.json) as stream:
             json.dump({'a': args.a, 'b': args.b, **as_dict(result)}, stream, indent=1)

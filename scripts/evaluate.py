@@ -3,11 +3,13 @@
 
     python scripts/evaluate.py --run runs/dfb --split test
     python scripts/evaluate.py --model i3d_tiny_synthfg_dfb --dataset synthfg --root data/synthfg
-    python scripts/evaluate.py --model i3d_resnet50_v1_custom_dfb --options nclass=8 --params my.params --dataset folder --root videos
+    python scripts/evaluate.py --model i3d_resnet50_v1_custom_dfb --options nclass=8 --params my.params \\
+        --dataset folder --root videos
     horovodrun -np 2 python scripts/evaluate.py --run runs/dfb
 
-Writes the scores (--out, NAME.npz) and beside them NAME.metrics.json and NAME.per_class.csv. Without --protocol the one of the
-model's entry is used, so that the printed numbers need no flags to remember. Over several ranks the result is the same.
+Writes the scores (--out, NAME.npz) and beside them NAME.metrics.json and NAME.per_class.csv. Without --protocol the
+one of the model's entry is used, so that the printed numbers need no flags to remember. Over several ranks the result
+is the same.
 """
 
 from __future__ import annotations
@@ -26,17 +28,26 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--run', help='folder of a training run: gives model, options, data and (best.params) weights')
     parser.add_argument('--model', help='name of a model (see gluon_fg.list_models())')
-    parser.add_argument('--params', help='.params file (default: best.params of --run, or the published weights of --model)')
-    parser.add_argument('--options', nargs='+', default=[], metavar='KEY=VALUE', help='options of --model, e.g. nclass=8')
+    parser.add_argument(
+        '--params', help='.params file (default: best.params of --run, or the published weights of --model)'
+    )
+    parser.add_argument(
+        '--options', nargs='+', default=[], metavar='KEY=VALUE', help='options of --model, e.g. nclass=8'
+    )
     parser.add_argument('--dataset', help='synthfg, folder or csv (default: of --run, or synthfg)')
     parser.add_argument('--root', help="the dataset's folder (default: of --run, or the dataset's own)")
     parser.add_argument('--split', default='test', help='train, val or test; with --dataset csv also a path of a list')
-    parser.add_argument('--protocol', help='views of each video: train_time, dfb_2d, dfb_3d, ssv1, 30view, 10crop or e.g. 5x3 '
-                        '(default: of --run, or of the model)')
+    parser.add_argument(
+        '--protocol',
+        help='views of each video: train_time, dfb_2d, dfb_3d, ssv1, 30view, 10crop or e.g. 5x3 '
+        '(default: of --run, or of the model)',
+    )
     parser.add_argument('--batch-size', type=int, default=8, help='views in a forward pass')
     parser.add_argument('--workers', type=int, default=2, help='decoding threads per rank')
     parser.add_argument('--device', default='auto', choices=['auto', 'cpu', 'gpu'])
-    parser.add_argument('--out', help='score file (default: scores_SPLIT_PROTOCOL.npz in --run, or in the current folder)')
+    parser.add_argument(
+        '--out', help='score file (default: scores_SPLIT_PROTOCOL.npz in --run, or in the current folder)'
+    )
     parser.add_argument('--force', action='store_true', help='replace files of a former evaluation')
     return parser.parse_args()
 
@@ -44,6 +55,7 @@ def parse():
 def network(args, ctx):
     """The network, and the config of its run (None without --run)."""
     from gluon_fg.evaluation.load import load_network, load_run, parse_options
+
     if (args.run is None) == (args.model is None):
         raise errors.UserError('give either --run FOLDER or --model NAME')
     if args.run:
@@ -76,7 +88,7 @@ def main():
     from gluon_fg.training.loop import choose_context
 
     if args.protocol:
-        get_protocol(args.protocol)                      # before anything slow
+        get_protocol(args.protocol)  # before anything slow
     world = distributed.init()
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
     ctx = choose_context(args.device, world.local_rank)
@@ -90,10 +102,24 @@ def main():
     labels = check_classes(net, dataset.labels, dataset.name)
     dataset.probe()
     if world.rank == 0:
-        print(f'{net.name} on {len(dataset)} videos of {dataset.name}, {protocol.count(labels)} views each '
-              f'({protocol.name}: {protocol.description})', flush=True)
-    scores = score_dataset(net, dataset, protocol, ctx, args.batch_size, args.workers, world.rank, world.size, world.gather_objects,
-                           progress=sys.stderr.isatty(), fused=True)
+        print(
+            f'{net.name} on {len(dataset)} videos of {dataset.name}, {protocol.count(labels)} views each '
+            f'({protocol.name}: {protocol.description})',
+            flush=True,
+        )
+    scores = score_dataset(
+        net,
+        dataset,
+        protocol,
+        ctx,
+        args.batch_size,
+        args.workers,
+        world.rank,
+        world.size,
+        world.gather_objects,
+        progress=sys.stderr.isatty(),
+        fused=True,
+    )
     if world.rank == 0:
         summary = metrics.summarize(scores)
         scores.save(scores_path)

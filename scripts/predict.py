@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Say what happens in videos: `python scripts/predict.py clip.mp4 folder/ --model i3d_tiny_synthfg_dfb --topk 3`.
 
-VIDEO is a file, or a folder whose videos are all taken (also deeper ones). Without --params the published weights are used.
-A video that cannot be decoded is named on stderr and does not stop the others; the exit code is then 2.
+VIDEO is a file, or a folder whose videos are all taken (also deeper ones). Without --params the published weights are
+used. A video that cannot be decoded is named on stderr and does not stop the others; the exit code is then 2.
 """
 
 from __future__ import annotations
@@ -19,13 +19,21 @@ def videos(paths):
     """The files named, and those in the folders named, in natural order."""
     from gluon_fg.data.datasets import VIDEO_SUFFIXES
     from gluon_fg.data.video import natural
+
     files = []
     for path in paths:
         if not os.path.isdir(path):
             files.append(path)
             continue
-        inside = sorted((os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names
-                         if name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')), key=natural)
+        inside = sorted(
+            (
+                os.path.join(folder, name)
+                for folder, _, names in os.walk(path)
+                for name in names
+                if name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')
+            ),
+            key=natural,
+        )
         if not inside:
             raise errors.UserError(f'{path}: no video in this folder (looked for {", ".join(VIDEO_SUFFIXES)})')
         files += inside
@@ -37,8 +45,12 @@ def main():
     parser.add_argument('video', nargs='+', metavar='VIDEO', help='video file, or folder of videos')
     parser.add_argument('--model', help='name of a model (see gluon_fg.list_models())')
     parser.add_argument('--run', help='instead of --model: folder of a training run')
-    parser.add_argument('--params', help='.params file (default: the published weights of --model, or best.params of --run)')
-    parser.add_argument('--options', nargs='+', default=[], metavar='KEY=VALUE', help='options of --model, e.g. nclass=8')
+    parser.add_argument(
+        '--params', help='.params file (default: the published weights of --model, or best.params of --run)'
+    )
+    parser.add_argument(
+        '--options', nargs='+', default=[], metavar='KEY=VALUE', help='options of --model, e.g. nclass=8'
+    )
     parser.add_argument('--topk', type=int, default=5, help='classes to list; at most all')
     parser.add_argument('--protocol', help="views of each video (default: the model's): train_time, dfb_3d, 5x3, ...")
     parser.add_argument('--batch-size', type=int, default=8, help='views in a forward pass')
@@ -51,6 +63,7 @@ def main():
     from gluon_fg.evaluation.predict import predict_videos
     from gluon_fg.evaluation.protocol import get_protocol
     from gluon_fg.training.loop import choose_context
+
     if args.protocol:
         get_protocol(args.protocol)
     if args.topk < 1:
@@ -69,9 +82,21 @@ def main():
         print(f'note: {net.name} has {net.nclass} classes; all of them are listed', file=sys.stderr)
     answers = predict_videos(paths, net, None, args.topk, protocol, ctx, args.batch_size, args.workers)
     if args.json:
-        print(json.dumps([{'path': a.path, 'model': net.name, 'protocol': protocol,
-                           'predictions': [{'label': label, 'probability': p} for label, p in a.predictions],
-                           **({'error': a.error.reason} if a.error else {})} for a in answers], indent=1))
+        print(
+            json.dumps(
+                [
+                    {
+                        'path': a.path,
+                        'model': net.name,
+                        'protocol': protocol,
+                        'predictions': [{'label': label, 'probability': p} for label, p in a.predictions],
+                        **({'error': a.error.reason} if a.error else {}),
+                    }
+                    for a in answers
+                ],
+                indent=1,
+            )
+        )
     else:
         for answer in answers:
             if not answer.error:

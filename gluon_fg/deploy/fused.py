@@ -1,4 +1,4 @@
-"""Inference on MXNet's fused oneDNN graph: convolution, batch norm, ReLU and residual addition become one operator (CPU).
+"""Inference on MXNet's fused oneDNN graph (CPU): convolution, batch norm, ReLU and addition become one operator.
 
 About twice as fast as the plain hybridized network, if batch norm is traced in its deploy form: the form that trains on
 clips does not fuse.
@@ -21,8 +21,8 @@ def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
     """All branches of a recognizer as one function for inference.
 
     On the CPU: the fused graph over the network's own parameters, equal to the network to float rounding, with the
-    `num_segments` that it has now. Make it anew after training: it may keep weights in oneDNN's layout that it has seen.
-    Any input size may follow any other: one plan of memory is held, made anew when the shape changes.
+    `num_segments` that it has now. Make it anew after training: it may keep weights in oneDNN's layout that it has
+    seen. Any input size may follow any other: one plan of memory is held, made anew when the shape changes.
     On a GPU, where there is no such graph: the network itself, hybridized.
 
     Parameters
@@ -34,7 +34,8 @@ def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
 
     Returns
     -------
-    A function from a batch (N, 3, T, H, W), or (N * num_segments, 3, H, W), to the tuple of the branches' logits (N, M).
+    A function from a batch (N, 3, T, H, W), or (N * num_segments, 3, H, W), to the tuple of the branches' logits (N,
+    M).
     """
     ctx = ctx or mx.cpu()
     if ctx.device_type != 'cpu' or not mx.runtime.Features().is_enabled('MKLDNN'):
@@ -43,7 +44,7 @@ def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
     symbol, _ = deploy_symbol(net.branches)
     data = mx.sym.var('data', dtype='float32')
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)     # types of the parameters: they have theirs already
+        warnings.simplefilter('ignore', UserWarning)  # types of the parameters: they have theirs already
         block = gluon.SymbolBlock(symbol.get_backend_symbol('MKLDNN'), data, params=net.collect_params())
     block.hybridize(static_alloc=True, static_shape=True)
 

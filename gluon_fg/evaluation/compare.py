@@ -17,8 +17,8 @@ Branch = Union[str, int, None]
 class Paired(NamedTuple):
     """One metric of A and B on the same videos.
 
-    `a`, `b`: fractions; `difference`: b - a; `low`, `high`: its 95 % interval (bootstrap over videos); `only_a`, `only_b`:
-    videos that A alone, B alone has right; `p_value`: exact McNemar test, two-sided.
+    `a`, `b`: fractions; `difference`: b - a; `low`, `high`: its 95 % interval (bootstrap over videos); `only_a`,
+    `only_b`: videos that A alone, B alone has right; `p_value`: exact McNemar test, two-sided.
     """
 
     metric: str
@@ -42,22 +42,25 @@ class Comparison(NamedTuple):
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Exact two-sided p-value (McNemar 1947): if neither network were better, each of the videos that just one of them has
-    right would fall to either with probability 1/2. 1 where there is no such video."""
+    """Exact two-sided p-value (McNemar 1947): if neither network were better, each of the videos that just one of
+    them has right would fall to either with probability 1/2. 1 where there is no such video."""
     total = only_a + only_b
     return float(binomtest(only_a, total, 0.5).pvalue) if total else 1.0
 
 
-def paired_interval(right_a: np.ndarray, right_b: np.ndarray, seed: int = 0, draws: int = 10_000,
-                    level: float = 0.95) -> Tuple[float, float]:
+def paired_interval(
+    right_a: np.ndarray, right_b: np.ndarray, seed: int = 0, draws: int = 10_000, level: float = 0.95
+) -> Tuple[float, float]:
     """Percentile bootstrap interval of mean(right_b) - mean(right_a), both (N,) bool on the same videos.
 
-    Videos are drawn with replacement, both networks' answers together. Only a video's difference (-1, 0 or 1) counts, so
-    that drawing N videos is one draw from a multinomial of these three.
+    Videos are drawn with replacement, both networks' answers together. Only a video's difference (-1, 0 or 1) counts,
+    so that drawing N videos is one draw from a multinomial of these three.
     """
     count = len(right_a)
     worse, better = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    drawn = np.random.default_rng(seed).multinomial(count, [worse / count, better / count, (count - worse - better) / count], size=draws)
+    drawn = np.random.default_rng(seed).multinomial(
+        count, [worse / count, better / count, (count - worse - better) / count], size=draws
+    )
     low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / count, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -71,26 +74,55 @@ def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B'))
         other classes, other videos (a video that failed in one file only is another video), or another label for one
     """
     if a.fingerprint != b.fingerprint:
-        place = next((f'number {i} is {x!r} and {y!r}' for i, (x, y) in enumerate(zip(a.classes, b.classes)) if x != y),
-                     f'{len(a.classes)} and {len(b.classes)} of them')
+        place = next(
+            (f'number {i} is {x!r} and {y!r}' for i, (x, y) in enumerate(zip(a.classes, b.classes)) if x != y),
+            f'{len(a.classes)} and {len(b.classes)} of them',
+        )
         raise UserError(f'{names[0]} and {names[1]} have other classes: {place}; choose scores of the same dataset')
     where = {name: i for i, name in enumerate(b.ids)}
     missing, extra = [i for i in a.ids if i not in where], sorted(set(b.ids) - set(a.ids))
     if missing or extra:
-        parts = [f'{len(ids)} only in {name}, first {ids[0]}' for ids, name in ((missing, names[0]), (extra, names[1])) if ids]
-        raise UserError(f'{names[0]} ({len(a.ids)} videos) and {names[1]} ({len(b.ids)}) are not of the same videos: '
-                        f'{"; ".join(parts)}; choose scores of the same split')
+        parts = [
+            f'{len(ids)} only in {name}, first {ids[0]}'
+            for ids, name in ((missing, names[0]), (extra, names[1]))
+            if ids
+        ]
+        raise UserError(
+            f'{names[0]} ({len(a.ids)} videos) and {names[1]} ({len(b.ids)}) are not of the same videos: '
+            f'{"; ".join(parts)}; choose scores of the same split'
+        )
     order = np.array([where[name] for name in a.ids])
     other = np.flatnonzero(b.labels[order] != a.labels)
     if len(other):
         i = int(other[0])
-        raise UserError(f'{a.ids[i]} has label {a.labels[i]} in {names[0]} and {b.labels[order][i]} in {names[1]}; '
-                        f'choose scores made from one list')
-    return Scores(a.ids, a.labels, b.probabilities[order], b.branch_names, b.classes, b.groups, b.protocol, b.failed, b.model, b.dataset)
+        raise UserError(
+            f'{a.ids[i]} has label {a.labels[i]} in {names[0]} and {b.labels[order][i]} in {names[1]}; '
+            f'choose scores made from one list'
+        )
+    return Scores(
+        a.ids,
+        a.labels,
+        b.probabilities[order],
+        b.branch_names,
+        b.classes,
+        b.groups,
+        b.protocol,
+        b.failed,
+        b.model,
+        b.dataset,
+    )
 
 
-def compare(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None, names: Tuple[str, str] = ('A', 'B'),
-            pairs: int = 10, seed: int = 0, draws: int = 10_000) -> Comparison:
+def compare(
+    a: Scores,
+    b: Scores,
+    branch_a: Branch = None,
+    branch_b: Branch = None,
+    names: Tuple[str, str] = ('A', 'B'),
+    pairs: int = 10,
+    seed: int = 0,
+    draws: int = 10_000,
+) -> Comparison:
     """Paired comparison of two score files.
 
     Parameters
@@ -120,9 +152,22 @@ def compare(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = No
         right_a, right_b = correct(a, metric, branch_a), correct(b, metric, branch_b)
         only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
         low, high = paired_interval(right_a, right_b, seed, draws)
-        results.append(Paired(metric, float(right_a.mean()), float(right_b.mean()), (only_b - only_a) / videos, low, high,
-                              only_a, only_b, mcnemar(only_a, only_b)))
-    return Comparison(videos, results, group_gains(a, b, branch_a, branch_b), confused_pairs(a, b, branch_a, branch_b, pairs))
+        results.append(
+            Paired(
+                metric,
+                float(right_a.mean()),
+                float(right_b.mean()),
+                (only_b - only_a) / videos,
+                low,
+                high,
+                only_a,
+                only_b,
+                mcnemar(only_a, only_b),
+            )
+        )
+    return Comparison(
+        videos, results, group_gains(a, b, branch_a, branch_b), confused_pairs(a, b, branch_a, branch_b, pairs)
+    )
 
 
 def group_gains(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None) -> List[dict]:
@@ -132,13 +177,25 @@ def group_gains(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch 
     """
     if not (a.groups and b.groups):
         return []
-    rows = [{'name': x['name'], 'videos': x['videos'], 'a': x['top1'], 'b': y['top1'], 'gain': y['top1'] - x['top1'],
-             'within_a': x['within_group'], 'within_b': y['within_group']}
-            for x, y in zip(per_group(a, branch_a), per_group(b, branch_b)) if x['videos']]
+    rows = [
+        {
+            'name': x['name'],
+            'videos': x['videos'],
+            'a': x['top1'],
+            'b': y['top1'],
+            'gain': y['top1'] - x['top1'],
+            'within_a': x['within_group'],
+            'within_b': y['within_group'],
+        }
+        for x, y in zip(per_group(a, branch_a), per_group(b, branch_b))
+        if x['videos']
+    ]
     return sorted(rows, key=lambda row: -row['gain'])
 
 
-def confused_pairs(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None, pairs: int = 10) -> List[dict]:
+def confused_pairs(
+    a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None, pairs: int = 10
+) -> List[dict]:
     """Pairs (true class, predicted class) that either network confuses most (DFB table 3).
 
     Dicts with `true`, `predicted`, `a`, `b` (numbers of videos), those with the largest of the two counts first.
@@ -148,24 +205,62 @@ def confused_pairs(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Bran
     np.fill_diagonal(worst, 0)
     order = np.argsort(-worst, axis=None, kind='stable')[:pairs]
     places = [np.unravel_index(i, worst.shape) for i in order if worst.flat[i]]
-    return [{'true': a.classes[t], 'predicted': a.classes[p], 'a': int(in_a[t, p]), 'b': int(in_b[t, p])} for t, p in places]
+    return [
+        {'true': a.classes[t], 'predicted': a.classes[p], 'a': int(in_a[t, p]), 'b': int(in_b[t, p])} for t, p in places
+    ]
 
 
 def format_comparison(result: Comparison, names: Tuple[str, str] = ('A', 'B')) -> str:
     """The comparison as text, in percent."""
     first, second = names
-    lines = [f'A = {first}, B = {second}; {result.videos} videos with a label', '',
-             columns(['metric', 'A %', 'B %', 'B - A', '95 % interval', 'only A right', 'only B right', 'p (exact McNemar)'],
-                     [[m.metric, percent(m.a), percent(m.b), percent(m.difference, True),
-                       f'[{percent(m.low, True)}, {percent(m.high, True)}]', m.only_a, m.only_b, f'{m.p_value:.3g}'] for m in result.metrics]),
-             '(interval: videos resampled; it says nothing of other seeds of training)']
+    lines = [
+        f'A = {first}, B = {second}; {result.videos} videos with a label',
+        '',
+        columns(
+            ['metric', 'A %', 'B %', 'B - A', '95 % interval', 'only A right', 'only B right', 'p (exact McNemar)'],
+            [
+                [
+                    m.metric,
+                    percent(m.a),
+                    percent(m.b),
+                    percent(m.difference, True),
+                    f'[{percent(m.low, True)}, {percent(m.high, True)}]',
+                    m.only_a,
+                    m.only_b,
+                    f'{m.p_value:.3g}',
+                ]
+                for m in result.metrics
+            ],
+        ),
+        '(interval: videos resampled; it says nothing of other seeds of training)',
+    ]
     if result.groups:
-        lines += ['', columns(['group', 'videos', 'A top1 %', 'B top1 %', 'gain', 'A within %', 'B within %'],
-                              [[g['name'], g['videos'], percent(g['a']), percent(g['b']), percent(g['gain'], True),
-                                percent(g['within_a']), percent(g['within_b'])] for g in result.groups])]
+        lines += [
+            '',
+            columns(
+                ['group', 'videos', 'A top1 %', 'B top1 %', 'gain', 'A within %', 'B within %'],
+                [
+                    [
+                        g['name'],
+                        g['videos'],
+                        percent(g['a']),
+                        percent(g['b']),
+                        percent(g['gain'], True),
+                        percent(g['within_a']),
+                        percent(g['within_b']),
+                    ]
+                    for g in result.groups
+                ],
+            ),
+        ]
     if result.pairs:
-        lines += ['', columns(['most confused: true class', 'taken for', 'videos in A', 'in B'],
-                              [[p['true'], p['predicted'], p['a'], p['b']] for p in result.pairs])]
+        lines += [
+            '',
+            columns(
+                ['most confused: true class', 'taken for', 'videos in A', 'in B'],
+                [[p['true'], p['predicted'], p['a'], p['b']] for p in result.pairs],
+            ),
+        ]
     return '\n'.join(lines)
 
 

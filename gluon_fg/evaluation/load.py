@@ -1,4 +1,4 @@
-"""A network ready to score and predict: by name with published weights, with a parameter file, or out of a training run's folder."""
+"""A network ready to score and predict: with published weights, with a parameter file, or out of a run's folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Conte
     ctx = ctx or mx.cpu()
     if params is None:
         return _recognizer(registry.get_model(name, pretrained=True, ctx=ctx, **options), name)
-    read_params(params)                                  # a bad path is said before a large network is built
+    read_params(params)  # a bad path is said before a large network is built
     options = {'pretrained_base': False, **options}
     net = _recognizer(registry.get_model(name, pretrained=False, ctx=ctx, **options), name)
     load_parameters(net, params, ctx)
@@ -61,7 +61,7 @@ def load_run(run_dir: str, params: Optional[str] = None, ctx: Optional[mx.Contex
         no run there, no weights in it yet, or a file that does not fit
     """
     from ..training.config import load_config
-    from ..training.loop import build_network            # here: the training room itself imports this one
+    from ..training.loop import build_network  # here: the training room itself imports this one
 
     folder, ctx = Path(run_dir), ctx or mx.cpu()
     if not (folder / 'config.yaml').is_file():
@@ -88,17 +88,26 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
     wanted = {name: tuple(p.shape) for name, p in net._collect_params_with_prefix().items()}
     extra, missing = sorted(set(given) - set(wanted)), sorted(set(wanted) - set(given))
     if extra or missing:
-        parts = [f'{len(names)} {what}, for example {names[0]}' for names, what in
-                 ((extra, f'parameters that {net.name} lacks'), (missing, 'parameters missing')) if names]
-        raise UserError(f'{path} does not fit {net.name}: {"; ".join(parts)}; choose the model that the file was trained as')
+        parts = [
+            f'{len(names)} {what}, for example {names[0]}'
+            for names, what in ((extra, f'parameters that {net.name} lacks'), (missing, 'parameters missing'))
+            if names
+        ]
+        raise UserError(
+            f'{path} does not fit {net.name}: {"; ".join(parts)}; choose the model that the file was trained as'
+        )
     other = [name for name in wanted if not _fits(wanted[name], given[name])]
     if other:
         classes = _other_class_count(net.nclass, [(wanted[name], given[name]) for name in other])
         if classes:
-            raise UserError(f'{path} was trained for {classes} classes, {net.name} has {net.nclass}; '
-                            f'choose the model that the file was trained as')
-        raise UserError(f'{path} does not fit {net.name}: {other[0]} has shape {given[other[0]]} there, '
-                        f'the network needs {wanted[other[0]]}; choose the model and options that the file was trained with')
+            raise UserError(
+                f'{path} was trained for {classes} classes, {net.name} has {net.nclass}; '
+                f'choose the model that the file was trained as'
+            )
+        raise UserError(
+            f'{path} does not fit {net.name}: {other[0]} has shape {given[other[0]]} there, '
+            f'the network needs {wanted[other[0]]}; choose the model and options that the file was trained with'
+        )
     net.load_parameters(path, ctx=ctx, cast_dtype=True)
 
 
@@ -108,8 +117,8 @@ def _fits(wanted: tuple, given: tuple) -> bool:
 
 
 def _other_class_count(nclass: int, shapes) -> Optional[int]:
-    """The class count that explains every differing shape, or None. Sizes that depend on it are its multiples (filters of
-    each class), so a candidate must change every such size in proportion, and nothing else may differ."""
+    """The class count that explains every differing shape, or None. Sizes that depend on it are its multiples
+    (filters of each class), so a candidate must change every such size in proportion, and nothing else may differ."""
     candidates = {g for wanted, given in shapes for w, g in zip(wanted, given) if w == nclass and g != w}
     for count in sorted(candidates):
         if all(len(w) == len(g) and all(a == b or a * count == b * nclass for a, b in zip(w, g)) for w, g in shapes):
@@ -119,12 +128,16 @@ def _other_class_count(nclass: int, shapes) -> Optional[int]:
 
 def _recognizer(net, name: str):
     if not hasattr(net, 'branches') or not hasattr(net, 'input_spec'):
-        raise UserError(f'{name} is a network of GluonCV without an input description; choose one of gluon_fg.list_models()')
+        raise UserError(
+            f'{name} is a network of GluonCV without an input description; choose one of gluon_fg.list_models()'
+        )
     return net
 
 
 def parse_options(texts: Sequence[str]) -> Dict[str, object]:
-    """{'nclass': 8, 'local_branch': False} from ['nclass=8', 'local_branch=false']; raises UserError for anything else."""
+    """{'nclass': 8, 'local_branch': False} from ['nclass=8', 'local_branch=false']; raises UserError for anything
+    else.
+    """
     options = {}
     for text in texts:
         key, equals, value = text.partition('=')

@@ -1,7 +1,8 @@
 """Accuracy from saved scores: top-k, per class, per group, and the split of errors into between and within groups.
 
-Fractions here, percent in printed tables. Videos without a label and videos that could not be decoded are counted apart and
-are in no accuracy. **Ties** go to the class with the lower number, as in `numpy.argmax`, so that nothing depends on sorting.
+Fractions here, percent in printed tables. Videos without a label and videos that could not be decoded are counted
+apart and are in no accuracy. **Ties** go to the class with the lower number, as in `numpy.argmax`, so that nothing
+depends on sorting.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ TOPK = 5
 
 
 def true_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) classes placed before the true one: those with more, and those of a lower number with as much. 0 is top-1."""
+    """(N,) classes placed before the true one: those with more, and those of a lower number with as much. 0 is
+    top-1.
+    """
     own = probabilities[np.arange(len(labels)), labels][:, None]
     before = np.arange(probabilities.shape[1])[None] < labels[:, None]
     return ((probabilities > own) | ((probabilities == own) & before)).sum(axis=1)
@@ -69,13 +72,13 @@ def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
     -------
     dict
         `listed`, `scored`, `failed`, `labelled` (scored ones with a label): counts of videos;
-        `top1`, `top5`: fractions of `labelled`, None when there is none; `topk`: 5, or the number of classes where these are
-        fewer (then `top5` is 1 by necessity); `mean_class`: mean over the classes of their top-1;
+        `top1`, `top5`: fractions of `labelled`, None when there is none; `topk`: 5, or the number of classes where
+        these are fewer (then `top5` is 1 by necessity); `mean_class`: mean over the classes of their top-1;
         `branches`: name -> {top1, top5, within_group};
         `per_class`: a dict for each class, see `per_class`; and where the classes have groups
 
-        - `group_top1`: the predicted class is of the true group; `top1_given_group`: of those, the class is right too. Their
-          product is `top1`, exactly: they are `correct` / `group_correct` / `labelled`
+        - `group_top1`: the predicted class is of the true group; `top1_given_group`: of those, the class is right
+          too. Their product is `top1`, exactly: they are `correct` / `group_correct` / `labelled`
         - `within_group`: the likeliest class of the true group is the true one, whatever the other groups got
         - `per_group`: a dict for each group, see `per_group`
 
@@ -85,11 +88,31 @@ def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
     p, labels = scores.branch(branch)[known], scores.labels[known]
     count, classes = int(known.sum()), len(scores.classes)
     result = {
-        'model': scores.model, 'dataset': scores.dataset, 'protocol': scores.protocol, 'listed': scores.listed,
-        'scored': len(scores.ids), 'failed': len(scores.failed), 'labelled': count, 'classes': classes, 'topk': min(TOPK, classes),
-        **dict.fromkeys(('correct', 'top1', 'top5', 'mean_class', 'group_correct', 'group_top1', 'top1_given_group',
-                         'within_group', 'per_class', 'per_group')),
-        'branches': {name: _branch(scores, name) for name in scores.branch_names} if count else {}}
+        'model': scores.model,
+        'dataset': scores.dataset,
+        'protocol': scores.protocol,
+        'listed': scores.listed,
+        'scored': len(scores.ids),
+        'failed': len(scores.failed),
+        'labelled': count,
+        'classes': classes,
+        'topk': min(TOPK, classes),
+        **dict.fromkeys(
+            (
+                'correct',
+                'top1',
+                'top5',
+                'mean_class',
+                'group_correct',
+                'group_top1',
+                'top1_given_group',
+                'within_group',
+                'per_class',
+                'per_group',
+            )
+        ),
+        'branches': {name: _branch(scores, name) for name in scores.branch_names} if count else {},
+    }
     if not count:
         return result
     right = true_rank(p, labels) == 0
@@ -114,7 +137,8 @@ def _branch(scores: Scores, branch) -> Dict[str, Optional[float]]:
 
 
 def per_class(scores: Scores, branch: Union[str, int, None] = None) -> List[dict]:
-    """For each class: `label`, `name`, `group`, `videos`, `correct`, `top1` (None without videos), and `confused_with` /
+    """For each class: `label`, `name`, `group`, `videos`, `correct`, `top1` (None without videos), and
+    `confused_with` /
     `confused`: the class most of its wrong videos went to, and how many (ties: the lower number)."""
     matrix = confusion(scores, branch)
     rows = []
@@ -123,15 +147,24 @@ def per_class(scores: Scores, branch: Union[str, int, None] = None) -> List[dict
         wrong = matrix[label].copy()
         wrong[label] = 0
         other = int(wrong.argmax())
-        rows.append({'label': label, 'name': name, 'group': scores.groups[label] if scores.groups else None, 'videos': videos,
-                     'correct': right, 'top1': right / videos if videos else None,
-                     'confused_with': scores.classes[other] if wrong[other] else None, 'confused': int(wrong[other])})
+        rows.append(
+            {
+                'label': label,
+                'name': name,
+                'group': scores.groups[label] if scores.groups else None,
+                'videos': videos,
+                'correct': right,
+                'top1': right / videos if videos else None,
+                'confused_with': scores.classes[other] if wrong[other] else None,
+                'confused': int(wrong[other]),
+            }
+        )
     return rows
 
 
 def per_group(scores: Scores, branch: Union[str, int, None] = None) -> List[dict]:
-    """For each group: `name`, `classes`, `videos`, `top1` (mean of its classes' top-1, as in DFB sec. 5.2) and `within_group`
-    (fraction of its videos), None without videos. In order of first appearance."""
+    """For each group: `name`, `classes`, `videos`, `top1` (mean of its classes' top-1, as in DFB sec. 5.2) and
+    `within_group` (fraction of its videos), None without videos. In order of first appearance."""
     rows = per_class(scores, branch)
     within = correct(scores, 'within_group', branch)
     group = group_index(scores.groups)
@@ -140,9 +173,15 @@ def per_group(scores: Scores, branch: Union[str, int, None] = None) -> List[dict
     for number, name in enumerate(dict.fromkeys(scores.groups)):
         accuracies = [row['top1'] for row in rows if row['group'] == name and row['videos']]
         mine = within[of_video == number]
-        result.append({'name': name, 'classes': int((group == number).sum()), 'videos': len(mine),
-                       'top1': float(np.mean(accuracies)) if accuracies else None,
-                       'within_group': float(mine.mean()) if len(mine) else None})
+        result.append(
+            {
+                'name': name,
+                'classes': int((group == number).sum()),
+                'videos': len(mine),
+                'top1': float(np.mean(accuracies)) if accuracies else None,
+                'within_group': float(mine.mean()) if len(mine) else None,
+            }
+        )
     return result
 
 
@@ -172,34 +211,71 @@ def columns(header: List[str], rows: List[list]) -> str:
     """A plain text table: the first column to the left, the others to the right."""
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = ['  '.join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
-             for row in cells]
+    lines = [
+        '  '.join(
+            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in cells
+    ]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
 def format_table(summary: dict, worst: int = 5) -> str:
     """`summarize`'s numbers as text, in percent; `worst` is how many of the worst classes to list."""
-    lines = [f'{summary["model"]} on {summary["dataset"]}, protocol {summary["protocol"]}',
-             f'{summary["listed"]} videos listed = {summary["scored"]} scored + {summary["failed"]} failed; {summary["labelled"]} with a label']
+    lines = [
+        f'{summary["model"]} on {summary["dataset"]}, protocol {summary["protocol"]}',
+        f'{summary["listed"]} videos listed = {summary["scored"]} scored + {summary["failed"]} failed; '
+        f'{summary["labelled"]} with a label',
+    ]
     if not summary['labelled']:
         return '\n'.join([*lines, 'no video has a label, so there is no accuracy'])
     topk = f'top{summary["topk"]}'
     grouped = summary['group_top1'] is not None
-    lines += ['', columns(['branch', 'top1 %', f'{topk} %'] + ['within group %'] * grouped,
-                          [[name, percent(row['top1']), percent(row['top5'])] + [percent(row['within_group'])] * grouped
-                           for name, row in summary['branches'].items()])]
+    lines += [
+        '',
+        columns(
+            ['branch', 'top1 %', f'{topk} %'] + ['within group %'] * grouped,
+            [
+                [name, percent(row['top1']), percent(row['top5'])] + [percent(row['within_group'])] * grouped
+                for name, row in summary['branches'].items()
+            ],
+        ),
+    ]
     if summary['topk'] < TOPK:
-        lines.append(f'(only {summary["topk"]} classes: top{summary["topk"]} stands in for top{TOPK} and is always 100)')
+        lines.append(
+            f'(only {summary["topk"]} classes: top{summary["topk"]} stands in for top{TOPK} and is always 100)'
+        )
     lines += ['', f'mean over classes  {percent(summary["mean_class"])} %']
     if grouped:
-        lines += [f'top1 {percent(summary["top1"])} % = right group {percent(summary["group_top1"])} % x right class in it '
-                  f'{percent(summary["top1_given_group"])} %', '',
-                  columns(['group', 'classes', 'videos', 'top1 % (mean of classes)', 'within group %'],
-                          [[row['name'], row['classes'], row['videos'], percent(row['top1']), percent(row['within_group'])]
-                           for row in summary['per_group']])]
-    seen = sorted((row for row in summary['per_class'] if row['videos']), key=lambda row: (row['top1'], row['label']))[:worst]
+        lines += [
+            f'top1 {percent(summary["top1"])} % = right group {percent(summary["group_top1"])} % x right class in it '
+            f'{percent(summary["top1_given_group"])} %',
+            '',
+            columns(
+                ['group', 'classes', 'videos', 'top1 % (mean of classes)', 'within group %'],
+                [
+                    [row['name'], row['classes'], row['videos'], percent(row['top1']), percent(row['within_group'])]
+                    for row in summary['per_group']
+                ],
+            ),
+        ]
+    seen = sorted((row for row in summary['per_class'] if row['videos']), key=lambda row: (row['top1'], row['label']))[
+        :worst
+    ]
     if seen:
-        lines += ['', columns(['worst classes', 'top1 %', 'videos', 'most taken for'],
-                              [[row['name'], percent(row['top1']), row['videos'],
-                                f'{row["confused_with"]} ({row["confused"]})' if row['confused'] else '-'] for row in seen])]
+        lines += [
+            '',
+            columns(
+                ['worst classes', 'top1 %', 'videos', 'most taken for'],
+                [
+                    [
+                        row['name'],
+                        percent(row['top1']),
+                        row['videos'],
+                        f'{row["confused_with"]} ({row["confused"]})' if row['confused'] else '-',
+                    ]
+                    for row in seen
+                ],
+            ),
+        ]
     return '\n'.join(lines)

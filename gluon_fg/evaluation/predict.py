@@ -21,16 +21,26 @@ logger = logging.getLogger(__name__)
 
 
 class Prediction(NamedTuple):
-    """One video's answer: `predictions`, (label, probability) pairs with the likeliest first; or `error`, why there is none."""
+    """One video's answer: `predictions`, (label, probability) pairs with the likeliest first; or `error`, why there
+    is none.
+    """
 
     path: str
     predictions: List[Tuple[str, float]]
     error: Optional[VideoError] = None
 
 
-def predict(video: Union[str, os.PathLike, Sequence], model, params: Optional[str] = None, topk: int = 5,
-            protocol: Union[str, Protocol, None] = None, ctx: Optional[mx.Context] = None, batch_size: int = 8, workers: int = 2,
-            **options) -> list:
+def predict(
+    video: Union[str, os.PathLike, Sequence],
+    model,
+    params: Optional[str] = None,
+    topk: int = 5,
+    protocol: Union[str, Protocol, None] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
+    workers: int = 2,
+    **options,
+) -> list:
     """The likeliest classes of a video, or of several.
 
     Parameters
@@ -66,7 +76,9 @@ def predict(video: Union[str, os.PathLike, Sequence], model, params: Optional[st
         empty list; unknown model, protocol or option; parameters that do not fit
     """
     single = isinstance(video, (str, os.PathLike))
-    answers = predict_videos([video] if single else list(video), model, params, topk, protocol, ctx, batch_size, workers, **options)
+    answers = predict_videos(
+        [video] if single else list(video), model, params, topk, protocol, ctx, batch_size, workers, **options
+    )
     if all(answer.error for answer in answers):
         raise answers[0].error
     for answer in answers:
@@ -75,9 +87,17 @@ def predict(video: Union[str, os.PathLike, Sequence], model, params: Optional[st
     return answers[0].predictions if single else [answer.predictions for answer in answers]
 
 
-def predict_videos(videos: Sequence, model, params: Optional[str] = None, topk: int = 5,
-                   protocol: Union[str, Protocol, None] = None, ctx: Optional[mx.Context] = None, batch_size: int = 8,
-                   workers: int = 2, **options) -> List[Prediction]:
+def predict_videos(
+    videos: Sequence,
+    model,
+    params: Optional[str] = None,
+    topk: int = 5,
+    protocol: Union[str, Protocol, None] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
+    workers: int = 2,
+    **options,
+) -> List[Prediction]:
     """As `predict`, for a list of files; those that cannot be decoded carry their error and do not stop the others."""
     if topk < 1:
         raise UserError(f'topk must be at least 1, got {topk}')
@@ -87,17 +107,19 @@ def predict_videos(videos: Sequence, model, params: Optional[str] = None, topk: 
     ctx = ctx or mx.cpu()
     if isinstance(model, str):
         if protocol is not None:
-            protocol = get_protocol(protocol)            # a slip in it is said before the weights are fetched
+            protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
         model = load_network(model, params, ctx, **options)
     elif params is not None or options:
         raise UserError('params and options go with the name of a model; a network must have its weights already')
     protocol = get_protocol(protocol or model.protocol)
     names, answers = class_names(model), {}
     sources = [(path, functools.partial(open_video, path)) for path in paths]
-    for position, result in merge_views(model, sources, protocol, network_labels(model), ctx, batch_size, workers, fused=True):
+    for position, result in merge_views(
+        model, sources, protocol, network_labels(model), ctx, batch_size, workers, fused=True
+    ):
         if isinstance(result, VideoError):
             answers[position] = Prediction(paths[position], [], result)
         else:
-            order = np.argsort(-result[0], kind='stable')[:topk]     # ties: the lower number first
+            order = np.argsort(-result[0], kind='stable')[:topk]  # ties: the lower number first
             answers[position] = Prediction(paths[position], [(names[i], float(result[0, i])) for i in order])
     return [answers[position] for position in range(len(paths))]

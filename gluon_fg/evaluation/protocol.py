@@ -1,7 +1,7 @@
 """View protocols: which clips, crops and mirror images of a video a network is shown at test time.
 
-One object serves validation in training, testing and prediction, and belongs to the model's entry (`net.protocol`), so that
-no two of them measure different things by accident. Views are merged on probabilities (`views.py`).
+One object serves validation in training, testing and prediction, and belongs to the model's entry (`net.protocol`),
+so that no two of them measure different things by accident. Views are merged on probabilities (`views.py`).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Protocol:
     name, description
         what it is called, and what it is for, with the paper's section
     clips
-        for networks on clips: clips spread evenly over the video (one: the centre one). For networks on images: 1 is one
-        view of the network's own `segments` frames, merged by the network; more are so many regularly sampled frames,
-        each a view of its own
+        for networks on clips: clips spread evenly over the video (one: the centre one). For networks on images: 1 is
+        one view of the network's own `segments` frames, merged by the network; more are so many regularly sampled
+        frames, each a view of its own
     crops
         after resizing to `short_side`: 'center' and 'five' (corners and centre) are squares of `crop_size`; 'three' are
         squares of `short_side` along the longer side; 'whole' is the whole frame (fully convolutional)
     flips
-        'none'; 'all': each view also mirrored; 'alternate': every other clip (the second, fourth, ...) mirrored instead.
-        Where the labels forbid mirroring nothing is mirrored: 'all' then means half as many views
+        'none'; 'all': each view also mirrored; 'alternate': every other clip (the second, fourth, ...) mirrored
+        instead. Where the labels forbid mirroring nothing is mirrored: 'all' then means half as many views
 
     Raises
     ------
@@ -131,14 +131,26 @@ def may_flip(labels: Optional[LabelSet]) -> bool:
 
 
 PROTOCOLS = {
-    protocol.name: protocol for protocol in (
+    protocol.name: protocol
+    for protocol in (
         Protocol('train_time', 'one centre clip, or the segments of training, centre crop (DFB sec. 5.1, table 1)', 1),
         Protocol('dfb_2d', '20 frames x 5 crops x 2 mirror images = 200 passes (DFB sec. 4.2, 2-D)', 20, 'five', 'all'),
-        Protocol('dfb_3d', '10 clips, fully convolutional on the whole frame, every other clip mirrored (DFB sec. 4.2, 3-D)',
-                 10, 'whole', 'alternate'),
-        # The paper says "a single segment" and nothing of crops: its fully convolutional rule kept, no mirroring (ours).
-        Protocol('ssv1', 'one clip, or the segments of training, fully convolutional on the whole frame (DFB sec. 4.2, '
-                 'Something-Something-V1)', 1, 'whole'),
+        Protocol(
+            'dfb_3d',
+            '10 clips, fully convolutional on the whole frame, every other clip mirrored (DFB sec. 4.2, 3-D)',
+            10,
+            'whole',
+            'alternate',
+        ),
+        # The paper says "a single segment" and nothing of crops: its fully convolutional rule kept, no mirroring
+        # (ours).
+        Protocol(
+            'ssv1',
+            'one clip, or the segments of training, fully convolutional on the whole frame (DFB sec. 4.2, '
+            'Something-Something-V1)',
+            1,
+            'whole',
+        ),
         Protocol('30view', '10 clips x 3 crops along the longer side (CIDC sec. 3.3)', 10, 'three'),
         Protocol('10crop', 'one clip x 5 crops x 2 mirror images (U2S sec. IV-B)', 1, 'five', 'all'),
     )
@@ -164,5 +176,10 @@ def get_protocol(name: str) -> Protocol:
     if match is None:
         raise UserError(f'{unknown("protocol", name, PROTOCOLS)}; {_PATTERN_HINT}')
     clips, crops, flips = match.groups()
-    return Protocol(name, 'as written: clips x crops', int(clips), {'1': 'center', '3': 'three', '5': 'five'}.get(crops, crops),
-                    {'flips': 'all', 'alternate': 'alternate', None: 'none'}[flips])
+    return Protocol(
+        name,
+        'as written: clips x crops',
+        int(clips),
+        {'1': 'center', '3': 'three', '5': 'five'}.get(crops, crops),
+        {'flips': 'all', 'alternate': 'alternate', None: 'none'}[flips],
+    )

@@ -1,4 +1,4 @@
-"""Scores of a network on a dataset: computed view by view, shared over ranks, every video accounted for, saved to disk."""
+"""Scores of a network on a dataset: shared over ranks, every video accounted for, saved to disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .views import merge_views
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1                       # of the file; raised when a reader of today could misread it
+FORMAT = 1  # of the file; raised when a reader of today could misread it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,8 +64,10 @@ class Scores:
     def __post_init__(self):
         videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
         if self.probabilities.shape != (videos, branches, classes) or self.labels.shape != (videos,):
-            raise ValueError(f'{videos} videos, {branches} branches, {classes} classes, but probabilities '
-                             f'{self.probabilities.shape} and labels {self.labels.shape}')
+            raise ValueError(
+                f'{videos} videos, {branches} branches, {classes} classes, but probabilities '
+                f'{self.probabilities.shape} and labels {self.labels.shape}'
+            )
         if self.groups is not None and len(self.groups) != classes:
             raise ValueError(f'{len(self.groups)} groups for {classes} classes')
 
@@ -88,13 +90,29 @@ class Scores:
         return self.probabilities[:, self.branch_names.index(name)]
 
     def save(self, path: Union[str, os.PathLike]) -> None:
-        """Write a compressed .npz with arrays `probabilities`, `labels` and a JSON text `meta`; atomic, nothing pickled."""
-        meta = {'format': FORMAT, 'kind': 'probabilities', 'ids': self.ids, 'branch_names': self.branch_names,
-                'classes': self.classes, 'fingerprint': self.fingerprint, 'groups': self.groups, 'protocol': self.protocol,
-                'failed': self.failed, 'model': self.model, 'dataset': self.dataset}
+        """Write a compressed .npz with arrays `probabilities`, `labels` and a JSON text `meta`; atomic, nothing
+        pickled.
+        """
+        meta = {
+            'format': FORMAT,
+            'kind': 'probabilities',
+            'ids': self.ids,
+            'branch_names': self.branch_names,
+            'classes': self.classes,
+            'fingerprint': self.fingerprint,
+            'groups': self.groups,
+            'protocol': self.protocol,
+            'failed': self.failed,
+            'model': self.model,
+            'dataset': self.dataset,
+        }
         with atomic_write(path, 'wb') as stream:
-            np.savez_compressed(stream, probabilities=self.probabilities.astype(np.float32), labels=self.labels.astype(np.int64),
-                                meta=np.array(json.dumps(meta)))
+            np.savez_compressed(
+                stream,
+                probabilities=self.probabilities.astype(np.float32),
+                labels=self.labels.astype(np.int64),
+                meta=np.array(json.dumps(meta)),
+            )
 
     @classmethod
     def load(cls, path: Union[str, os.PathLike]) -> Scores:
@@ -108,20 +126,39 @@ class Scores:
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise UserError(f'{path}: not a score file written by evaluate.py, or cut short') from error
         if meta.get('format') != FORMAT or meta.get('kind') != 'probabilities':
-            raise UserError(f'{path}: scores of format {meta.get("format")}, kind {meta.get("kind")}; '
-                            f'this version reads format {FORMAT}, probabilities')
+            raise UserError(
+                f'{path}: scores of format {meta.get("format")}, kind {meta.get("kind")}; '
+                f'this version reads format {FORMAT}, probabilities'
+            )
         names = {key: tuple(meta[key]) for key in ('ids', 'branch_names', 'classes')}
-        scores = cls(labels=labels, probabilities=probabilities, protocol=meta['protocol'], failed=meta['failed'],
-                     groups=None if meta['groups'] is None else tuple(meta['groups']), model=meta['model'],
-                     dataset=meta['dataset'], **names)
+        scores = cls(
+            labels=labels,
+            probabilities=probabilities,
+            protocol=meta['protocol'],
+            failed=meta['failed'],
+            groups=None if meta['groups'] is None else tuple(meta['groups']),
+            model=meta['model'],
+            dataset=meta['dataset'],
+            **names,
+        )
         if scores.fingerprint != meta['fingerprint']:
             raise UserError(f'{path}: its class list does not fit its fingerprint; the file was changed')
         return scores
 
 
-def score_dataset(net, dataset: VideoDataset, protocol: Protocol, ctx: Optional[mx.Context] = None, batch_size: int = 8,
-                  workers: int = 2, rank: int = 0, size: int = 1, gather: Optional[Callable[[list], List[list]]] = None,
-                  progress: bool = True, fused: bool = False) -> Scores:
+def score_dataset(
+    net,
+    dataset: VideoDataset,
+    protocol: Protocol,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
+    workers: int = 2,
+    rank: int = 0,
+    size: int = 1,
+    gather: Optional[Callable[[list], List[list]]] = None,
+    progress: bool = True,
+    fused: bool = False,
+) -> Scores:
     """Score every video of a dataset; the same result for any batch size, number of workers and number of ranks.
 
     Rank r takes the videos r, r + size, r + 2 size, ...; all ranks must call this, and all get the whole result.
@@ -147,7 +184,9 @@ def score_dataset(net, dataset: VideoDataset, protocol: Protocol, ctx: Optional[
     mine = range(rank, len(ids), size)
     sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
     done = []
-    with tqdm(total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
+    ) as bar:
         for position, result in merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused):
             if isinstance(result, VideoError):
                 logger.warning('not scored: %s', result)
@@ -155,7 +194,9 @@ def score_dataset(net, dataset: VideoDataset, protocol: Protocol, ctx: Optional[
             else:
                 done.append((mine[position], result.astype(np.float32), None))
             bar.update()
-    everything = sorted((item for part in (gather(done) if size > 1 else [done]) for item in part), key=lambda item: item[0])
+    everything = sorted(
+        (item for part in (gather(done) if size > 1 else [done]) for item in part), key=lambda item: item[0]
+    )
     if [index for index, _, _ in everything] != list(range(len(ids))):
         raise RuntimeError(f'{dataset.name} lists {len(ids)} videos, but {len(everything)} came out of {size} ranks')
     scored = [(index, p) for index, p, _ in everything if p is not None]
@@ -167,15 +208,22 @@ def score_dataset(net, dataset: VideoDataset, protocol: Protocol, ctx: Optional[
     return Scores(
         ids=tuple(ids[index] for index, _ in scored),
         labels=np.array([dataset.records[index].label for index, _ in scored], np.int64),
-        probabilities=np.stack([p for _, p in scored]), branch_names=tuple(net.branch_names), classes=labels.classes,
-        groups=labels.groups, protocol=protocol.name, failed=failed, model=str(net.name), dataset=dataset.name)
+        probabilities=np.stack([p for _, p in scored]),
+        branch_names=tuple(net.branch_names),
+        classes=labels.classes,
+        groups=labels.groups,
+        protocol=protocol.name,
+        failed=failed,
+        model=str(net.name),
+        dataset=dataset.name,
+    )
 
 
 def check_classes(net, labels: LabelSet, source: str) -> LabelSet:
     """What the labels of a dataset mean to a network.
 
-    Two lists of one length are not enough: the ordered names must agree where both are known. A list of videos with bare
-    numbers (its classes are called '0', '1', ...) takes the network's names; it need not reach the last class.
+    Two lists of one length are not enough: the ordered names must agree where both are known. A list of videos with
+    bare numbers (its classes are called '0', '1', ...) takes the network's names; it need not reach the last class.
 
     Parameters
     ----------
@@ -193,14 +241,18 @@ def check_classes(net, labels: LabelSet, source: str) -> LabelSet:
     if numbered and net.classes is not None and len(labels.classes) <= net.nclass:
         return network_labels(net)
     if len(labels.classes) != net.nclass:
-        raise UserError(f'{source} has {len(labels.classes)} classes, the model {net.name} has {net.nclass}; choose the dataset '
-                        f'it was trained on, or a *_custom model with nclass={len(labels.classes)}')
+        raise UserError(
+            f'{source} has {len(labels.classes)} classes, the model {net.name} has {net.nclass}; choose the dataset '
+            f'it was trained on, or a *_custom model with nclass={len(labels.classes)}'
+        )
     if net.classes is not None and tuple(net.classes) != labels.classes:
         place = next(i for i, (a, b) in enumerate(zip(net.classes, labels.classes)) if a != b)
-        raise UserError(f'{source} has class {labels.classes[place]!r} as number {place}, the model {net.name} has '
-                        f'{net.classes[place]!r} there; the lists must agree in order')
+        raise UserError(
+            f'{source} has class {labels.classes[place]!r} as number {place}, the model {net.name} has '
+            f'{net.classes[place]!r} there; the lists must agree in order'
+        )
     if labels.groups is None and net.labels is not None and net.labels.classes == labels.classes:
-        return net.labels                               # the same classes, of which the network knows more
+        return net.labels  # the same classes, of which the network knows more
     return labels
 
 

@@ -1,4 +1,4 @@
-"""From videos to merged probabilities: decoding ahead in threads, views of several videos in one batch, merging per video."""
+"""From videos to merged probabilities: decoding ahead in threads, full batches across videos, views merged per video."""
 
 from __future__ import annotations
 
@@ -17,19 +17,29 @@ from .protocol import Protocol
 
 
 class Merged(NamedTuple):
-    """One video's outcome: its position in the list, and probabilities (branches, M) float64 or the error that stopped it."""
+    """One video's outcome: its position in the list, and probabilities (branches, M) float64 or the error that
+    stopped it.
+    """
 
     position: int
     result: Union[np.ndarray, VideoError]
 
 
-def merge_views(net, sources: Iterable[Tuple[str, Callable]], protocol: Protocol, labels: Optional[LabelSet] = None,
-                ctx: Optional[mx.Context] = None, batch_size: int = 8, workers: int = 2, fused: bool = False) -> Iterator[Merged]:
+def merge_views(
+    net,
+    sources: Iterable[Tuple[str, Callable]],
+    protocol: Protocol,
+    labels: Optional[LabelSet] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
+    workers: int = 2,
+    fused: bool = False,
+) -> Iterator[Merged]:
     """Probabilities of every branch for each video, averaged over its views.
 
-    Softmax is applied to each branch of each view in float32 and the views are averaged in float64. Averaging features, as
-    GluonCV's networks do, would be wrong for a head that reads maxima. A mirrored view's probabilities are those of the
-    mirrored labels, and are put back by `labels.flip_map` first.
+    Softmax is applied to each branch of each view in float32 and the views are averaged in float64. Averaging
+    features, as GluonCV's networks do, would be wrong for a head that reads maxima. A mirrored view's probabilities
+    are those of the mirrored labels, and are put back by `labels.flip_map` first.
 
     Parameters
     ----------
@@ -90,7 +100,9 @@ def merge_views(net, sources: Iterable[Tuple[str, Callable]], protocol: Protocol
 
 
 def _batches(videos, batch_size: int) -> Iterator[list]:
-    """Lists of at most `batch_size` (video, flipped, view) of one shape, in order, across videos; the last may be partial."""
+    """Lists of at most `batch_size` (video, flipped, view) of one shape, in order, across videos; the last may be
+    partial.
+    """
     batch: list = []
     for video, views, flipped in videos:
         for view, flip in zip(views, flipped):
@@ -122,14 +134,18 @@ def _run(forward, x, batch, labels) -> Iterator[Merged]:
     probabilities = np.stack([mx.nd.softmax(z.astype('float32')).asnumpy() for z in outputs], axis=1).astype(np.float64)
     for (video, flip, _), p in zip(batch, probabilities):
         if not np.isfinite(p).all():
-            raise UserError(f"{video.name}: the network's output is not finite; are these the parameters of a run that diverged?")
+            raise UserError(
+                f"{video.name}: the network's output is not finite; are these the parameters of a run that diverged?"
+            )
         if video.add(p[:, labels.flip_map] if flip else p):
             yield Merged(video.position, video.sum / video.views)
 
 
 @contextlib.contextmanager
 def _segments(net, protocol: Protocol):
-    """A 2-D network's `num_segments` as the protocol asks; setting it drops a cached graph, so only where it differs."""
+    """A 2-D network's `num_segments` as the protocol asks; setting it drops a cached graph, so only where it
+    differs.
+    """
     before = net.num_segments if net.input_spec.ndim == 2 else None
     wanted = protocol.num_segments(net.input_spec) if before is not None else None
     if wanted != before:
