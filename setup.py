@@ -19,9 +19,9 @@ setup(
     packages=find_packages(include=['gluon_fg', 'gluon_fg.*']),
     include_package_data=True,
     zip_safe=False,
-    python_requires='>=3.8,<3.12',                    # NumPy 1.23, which MXNet needs, ends at Python 3.11
+    python_requires='>=3.8,<3.12',  # NumPy 1.23, which MXNet needs, ends at Python 3.11
     install_requires=[
-        'numpy>=1.20,<1.24',                          # MXNet uses numpy.bool, but its own metadata lets newer ones in
+        'numpy>=1.20,<1.24',  # MXNet uses numpy.bool, but its own metadata lets newer ones in
         'gluoncv>=0.10.5.post0,<0.11',
         'opencv-python>=4.5',
         'av>=12',
@@ -40,7 +40,7 @@ setup(
         'cpu': ['mxnet==1.9.1'],
         'gpu': [
             'mxnet-cu112==1.9.1',
-            'nvidia-cuda-runtime-cu11==11.8.89',      # found and loaded by gluon_fg: no system CUDA is needed
+            'nvidia-cuda-runtime-cu11==11.8.89',  # found and loaded by gluon_fg: no system CUDA is needed
             'nvidia-nvtx-cu11==11.8.86',
             'nvidia-cuda-nvrtc-cu11==11.8.89',
             'nvidia-cublas-cu11==11.11.3.6',

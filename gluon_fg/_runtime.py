@@ -1,3 +1,166 @@
-"""Import order (filled in by set-up)."""
-import mxnet  # noqa: F401
-import decord  # noqa: F401, I001
+"""Loads MXNet and decord, in that order, and what they need before them. `gluon_fg` imports this first.
+
+decord before MXNet crashes the process at import. Horovod's MXNet library before decord crashes or hangs it later, when
+a video is decoded; then decord stays unloaded and PyAV reads the videos. MXNet 1.9.1 needs `numpy.bool`. Its CUDA build
+needs CUDA 11 libraries, taken from the nvidia-*-cu11 packages where those are installed (this was not run on a GPU).
+
+Attributes
+----------
+DECORD_SAFE
+    whether decord is loaded and may decode in this process
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import logging
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+log = logging.getLogger(__name__)
+
+INSTALL_MXNET = "pip install -c constraints.txt -e '.[cpu]' (or '.[gpu]')"
+
+# In this order: each needs some of those before it.
+CUDA_LIBRARIES = (
+    'libcudart.so.11.0',
+    'libnvToolsExt.so.1',
+    'libnvrtc.so.11.2',
+    'libcublasLt.so.11',
+    'libcublas.so.11',
+    'libcurand.so.10',
+    'libcufft.so.10',
+    'libcusolver.so.11',
+    'libnccl.so.2',
+    'libcudnn.so.8',
+)
+
+DECORD_SAFE = False
+
+
+def running_doctor() -> bool:
+    """Whether this is `python -m gluon_fg.doctor` importing its package: it must start where nothing else does."""
+    if sys.argv[:1] != ['-m']:  # runpy puts the module's path there once the package is imported
+        return False
+    words = getattr(sys, 'orig_argv', None)
+    if words is None:  # Python 3.8 and 3.9
+        count, pointer = ctypes.c_int(), ctypes.POINTER(ctypes.c_wchar_p)()
+        ctypes.pythonapi.Py_GetArgcArgv(ctypes.byref(count), ctypes.byref(pointer))
+        words = pointer[: count.value]
+    return 'gluon_fg.doctor' in words or '-mgluon_fg.doctor' in words
+
+
+def check_order() -> None:
+    """Refuse to load MXNet after decord.
+
+    Raises
+    ------
+    ImportError
+        decord is loaded and MXNet is not
+    """
+    if 'decord' in sys.modules and 'mxnet' not in sys.modules:
+        raise ImportError('decord was imported before MXNet, which crashes; import gluon_fg (or mxnet) before decord')
+
+
+def supply_numpy_bool() -> None:
+    """Give NumPy 1.24 to 1.26 the name that MXNet 1.9.1 uses.
+
+    Raises
+    ------
+    ImportError
+        NumPy is 2 or newer
+    """
+    import numpy as np
+
+    major, minor = (int(part) for part in np.__version__.split('.')[:2])
+    if major > 1:
+        raise ImportError(f'MXNet 1.9.1 cannot run with NumPy {np.__version__}; pip install numpy==1.23.5')
+    if minor >= 24 and 'mxnet' not in sys.modules:
+        np.bool = bool
+        log.warning('NumPy %s is newer than MXNet 1.9.1 knows; it loads, but numpy==1.23.5 is safer', np.__version__)
+
+
+def cuda_library_paths(names=CUDA_LIBRARIES) -> List[Path]:
+    """The nvidia-*-cu11 packages' files, for the CUDA build of MXNet; none for its CPU build."""
+    mxnet, nvidia = importlib.util.find_spec('mxnet'), importlib.util.find_spec('nvidia')
+    if mxnet is None or nvidia is None or not mxnet.submodule_search_locations:
+        return []
+    site = Path(mxnet.submodule_search_locations[0]).parent
+    if not any(site.glob('mxnet_cu*.dist-info')):
+        return []
+    folders = [Path(folder) for folder in nvidia.submodule_search_locations]
+    found = [sorted(path for folder in folders for path in folder.glob(f'*/lib/{name}')) for name in names]
+    return [paths[0] for paths in found if paths]
+
+
+def preload_cuda() -> None:
+    """Load MXNet's CUDA libraries so that the loader finds them by name, without a system CUDA.
+
+    Raises
+    ------
+    ImportError
+        one of the installed libraries cannot be loaded
+    """
+    for path in cuda_library_paths():
+        try:
+            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+        except OSError as error:
+            raise ImportError(
+                f"MXNet's CUDA library {path} cannot be loaded ({error}); reinstall the nvidia-*-cu11 "
+                "packages of gluon_fg's gpu extra"
+            ) from error
+
+
+def load_mxnet() -> None:
+    """Import MXNet.
+
+    Raises
+    ------
+    ImportError
+        it is not installed, or its libraries are incomplete
+    """
+    try:
+        import mxnet  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != 'mxnet':
+            raise
+        raise ImportError(f'MXNet is not installed; {INSTALL_MXNET}') from None
+    except OSError as error:
+        hint = (
+            "install the NVIDIA driver, or MXNet's CPU build"
+            if 'libcuda.so' in str(error)
+            else f"install what gluon_fg's extra brings: {INSTALL_MXNET}"
+        )
+        raise ImportError(f'MXNet cannot be loaded ({error}); {hint}') from error
+
+
+def load_decord() -> bool:
+    """Import decord where that is safe. Returns whether it may be used; PyAV reads the videos otherwise."""
+    order = list(sys.modules)
+    horovod: Optional[int] = order.index('horovod.mxnet') if 'horovod.mxnet' in order else None
+    if horovod is not None and ('decord' not in order or horovod < order.index('decord')):
+        log.warning(
+            'horovod.mxnet was imported before decord, which then crashes; PyAV decodes instead '
+            '(import gluon_fg before horovod to have decord)'
+        )
+        return False
+    try:
+        import decord  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != 'decord':
+            raise
+        return False  # nothing is published for this platform: PyAV is the normal reader there
+    except (OSError, RuntimeError) as error:
+        log.warning('decord cannot be loaded (%s); PyAV decodes instead', error)
+        return False
+    return True
+
+
+if not running_doctor():
+    check_order()
+    supply_numpy_bool()
+    preload_cuda()
+    load_mxnet()
+    DECORD_SAFE = load_decord()

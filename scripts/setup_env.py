@@ -21,16 +21,24 @@ STAMP, LOG, HOROVOD_LOG = VENV / 'setup.json', VENV / 'setup.log', VENV / 'horov
 PYTHON = VENV / 'bin' / 'python'
 THIS_PYTHON = '{}.{}'.format(*sys.version_info)
 MADE_FROM = ('setup.py', 'constraints.txt', 'scripts/setup_env.py')
-DISK_GB = 2.5            # the environment takes 1.2, pip's downloads and Horovod's build the rest
+DISK_GB = 2.5  # the environment takes 1.2, pip's downloads and Horovod's build the rest
 BUILD_TOOLS = ('cffi', 'cloudpickle', 'packaging', 'psutil')
 
 # What pip says -> what to do. The first that matches is printed after the end of the log.
 CAUSES = (
     (r'No space left on device|Disk quota exceeded', f'the disk is full; set-up needs about {DISK_GB} GB in {ROOT}'),
-    (r'Failed to establish a new connection|NewConnectionError|name resolution|ConnectTimeout|is unreachable|ProxyError',
-     "the package index cannot be reached; check the network or pip's settings (pip config list), then run it again"),
-    (r'CERTIFICATE_VERIFY_FAILED|SSLError', "the index's certificate is not trusted; set PIP_CERT to your certificates"),
-    (r'No matching distribution found for (\S+)', r'no \1 for this system and Python; use Linux and Python 3.8 to 3.11'),
+    (
+        r'NewConnectionError|name resolution|ConnectTimeout|is unreachable|ProxyError',
+        "the package index cannot be reached; check the network or pip's settings (pip config list), then run it again",
+    ),
+    (
+        r'CERTIFICATE_VERIFY_FAILED|SSLError',
+        "the index's certificate is not trusted; set PIP_CERT to your certificates",
+    ),
+    (
+        r'No matching distribution found for (\S+)',
+        r'no \1 for this system and Python; use Linux and Python 3.8 to 3.11',
+    ),
     (r'DO NOT MATCH THE HASHES|BadZipFile', 'a download was damaged; run it again'),
 )
 
@@ -55,7 +63,7 @@ def read_stamp():
     try:
         stamp = json.loads(STAMP.read_text())
         if os.environ.get('PYTHON') and stamp['python'] != THIS_PYTHON:
-            return {}                                    # another Python was asked for by name
+            return {}  # another Python was asked for by name
         return stamp if subprocess.call([str(PYTHON), '-c', '']) == 0 else {}
     except (OSError, ValueError, KeyError):
         return {}
@@ -82,8 +90,17 @@ def pip_install(log, *what, **environment):
     with open(log, 'a') as stream:
         stream.write(f'$ {" ".join(command)}\n')
         stream.flush()
-        return subprocess.call(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
-                               env=clean_environment(**environment)) == 0
+        return (
+            subprocess.call(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=clean_environment(**environment),
+            )
+            == 0
+        )
 
 
 def explain(log):
@@ -105,12 +122,18 @@ def create():
     print(f'creating .venv with Python {sys.version.split()[0]}', flush=True)
     if VENV.exists():
         shutil.rmtree(VENV)
-    done = subprocess.run([sys.executable, '-m', 'venv', str(VENV)], stdout=subprocess.PIPE,  # noqa: UP022
-                          stderr=subprocess.STDOUT, env=clean_environment())
+    done = subprocess.run(
+        [sys.executable, '-m', 'venv', str(VENV)],
+        stdout=subprocess.PIPE,  # noqa: UP022
+        stderr=subprocess.STDOUT,
+        env=clean_environment(),
+    )
     if done.returncode:
         said = ' '.join(done.stdout.decode(errors='replace').split())
-        raise SetupError(f'{sys.executable} cannot make an environment ({said[:200]}); '
-                         'install its venv module (Debian, Ubuntu: apt-get install python3-venv)')
+        raise SetupError(
+            f'{sys.executable} cannot make an environment ({said[:200]}); '
+            'install its venv module (Debian, Ubuntu: apt-get install python3-venv)'
+        )
 
 
 def install_packages():
@@ -124,8 +147,11 @@ def install_packages():
 
 def horovod_obstacle():
     """What keeps Horovod from being built here, with the remedy; '' when nothing does."""
-    missing = [name for name, program in (('CMake', 'cmake'), ('g++', os.environ.get('CXX', 'g++')), ('make', 'make'))
-               if not shutil.which(program)]
+    missing = [
+        name
+        for name, program in (('CMake', 'cmake'), ('g++', os.environ.get('CXX', 'g++')), ('make', 'make'))
+        if not shutil.which(program)
+    ]
     if missing:
         return f'{" and ".join(missing)} not found; install (Debian, Ubuntu: apt-get install cmake g++ make)'
     said = subprocess.run(['cmake', '--version'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
@@ -145,7 +171,7 @@ def horovod_works():
 def build_horovod():
     """Build Horovod against the MXNet in .venv; True when it works in the end."""
     HOROVOD_LOG.write_text('')
-    if horovod_works():                                  # kept from before, when only the other packages changed
+    if horovod_works():  # kept from before, when only the other packages changed
         return True
     print('building Horovod (about two minutes)', flush=True)
     flags = {
@@ -159,14 +185,18 @@ def build_horovod():
         'CMAKE_POLICY_VERSION_MINIMUM': '3.5',
         'CXXFLAGS': f'{os.environ.get("CXXFLAGS", "")} -include cstdint'.strip(),
     }
-    # A wheel that pip kept from an earlier build may be for another MXNet: so it is tried, and built afresh if it fails.
+    # A wheel that pip kept from an earlier build may be for another MXNet: it is tried, and built afresh if it fails.
     for more in ([], ['--no-cache-dir', '--force-reinstall']):
         if pip_install(HOROVOD_LOG, '--no-build-isolation', '--no-deps', *more, 'horovod', **flags) and horovod_works():
             return True
         if 'Building wheel' in HOROVOD_LOG.read_text(errors='replace'):
-            break                                        # it was built just now, the second time would end alike
-    subprocess.call([str(PYTHON), '-m', 'pip', 'uninstall', '-y', '-q', 'horovod'], stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL, env=clean_environment())
+            break  # it was built just now, the second time would end alike
+    subprocess.call(
+        [str(PYTHON), '-m', 'pip', 'uninstall', '-y', '-q', 'horovod'],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+    )
     return False
 
 
@@ -181,8 +211,11 @@ def add_horovod(before):
             return 'left out'
         if build_horovod():
             return 'built'
-    print(f'Horovod could not be built, see {HOROVOD_LOG.relative_to(ROOT)}; HOROVOD=1 tries again. '
-          'Everything still runs in one process.', flush=True)
+    print(
+        f'Horovod could not be built, see {HOROVOD_LOG.relative_to(ROOT)}; HOROVOD=1 tries again. '
+        'Everything still runs in one process.',
+        flush=True,
+    )
     return 'failed'
 
 
@@ -192,7 +225,7 @@ def set_up():
     current = stamp.get('made_from') == wanted
     if not current:
         if STAMP.exists():
-            STAMP.unlink()                               # from here on .venv counts as half made
+            STAMP.unlink()  # from here on .venv counts as half made
         if not stamp:
             create()
         install_packages()
@@ -219,7 +252,7 @@ def main():
     except SetupError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    except OSError as error:                             # a full disk, a folder that cannot be written
+    except OSError as error:  # a full disk, a folder that cannot be written
         print(f'error: set-up stopped: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
