@@ -1,17 +1,19 @@
 """How a SynthFG clip is drawn: scene, event, pixels. The classes and the files are in `synthfg.py`.
 
-A clip is drawn in two steps. `draw_scene` takes from the random stream everything that a class of the group may not decide: place,
-speed, colours, distractors, noise, and *when* things happen. Only then does `events` use the class, to say *what* happens. So two
-classes of one group with the same seed differ in the discriminative detail and in nothing else.
+A clip is drawn in two steps. `draw_scene` takes from the random stream everything that a class of the group may not
+decide: place, speed, colours, distractors, noise, and *when* things happen. Only then does `events` use the class, to
+say *what* happens. So two classes of one group with the same seed differ in the discriminative detail and in nothing
+else.
 
 What shuffling the frames destroys, exactly:
- - groups of kind 'order': the states of the frames (arm angle, lamp) are one multiset for all four classes, and whatever else changes
-   from frame to frame (motion, pan, distractors, jitter) is put into random order in the clip. Shuffled clips of the four classes have
-   therefore the same distribution: no clock is left in the scene.
- - groups of kind 'both': the two orders are each other's reversal, and every nuisance is as likely forwards as backwards.
+ - groups of kind 'order': the states of the frames (arm angle, lamp) are one multiset for all four classes. Whatever
+   else changes from frame to frame (motion, pan, distractors, jitter) is in random order too. Shuffled clips of the
+   four classes have therefore one distribution: no clock is left in the scene.
+ - groups of kind 'both': the two orders are each other's reversal, and every nuisance is as likely forwards as
+   backwards. Shuffled, only the detail is left.
 
-Mirror images: all glyphs are symmetric, lamps are stacked vertically, arms and directions are left or right at random. A mirrored clip
-is a clip of the same class.
+Mirror images: all glyphs are symmetric, lamps are stacked vertically, arms and directions are left or right at random.
+A mirrored clip is a clip of the same class.
 """
 
 from __future__ import annotations
@@ -196,7 +198,7 @@ def _colour(rng: np.random.Generator) -> Tuple[int, int, int]:
 
 
 def still(scene: Scene) -> Scene:
-    """The same scene without what varies from frame to frame apart from the event: motion, pan, jitter, distractors, noise; no gain."""
+    """The same scene with the event alone: no motion, pan, jitter, distractors, gain or noise."""
     return replace(
         scene,
         speed=0.0,

@@ -1,15 +1,16 @@
 """SynthFG: the built-in fine-grained video dataset, rendered from seeds to real mp4 files.
 
-24 classes in 6 groups of 4. The classes of a group share the body, its motion, the texture and hue of the background. They differ in a
-small local detail (kind 'detail'), in the order of events (kind 'order', where every frame by itself says nothing), or in both. Place,
-scale, speed, colours, pan, jitter, gain, noise and distractors that carry the other classes' details vary from clip to clip.
+24 classes in 6 groups of 4. The classes of a group share the body, its motion, and the texture and hue of the
+background. They differ in a small local detail (kind 'detail'), in the order of events (kind 'order': no single frame
+tells them apart), or in both. Place, scale, speed, colours, pan, jitter, gain, noise, and distractors that carry the
+other classes' details vary from clip to clip.
 
 On disk, under a root of its own:
 
-    meta.json               version, seed, clips per split, classes, groups; written last: without it the set is not complete
-    train.csv val.csv test.csv                 path,label,class,group
-    train/00000.mp4 ...                        8 frames of 54x54, MPEG-4 part 2
-    train/truth.json                           {path: [[part, frame, y0, x0, y1, x1], ...]}: where the detail shows, in pixels
+    meta.json               version, seed, clips per split, classes, groups; written last: no set without it
+    <split>.csv             path,label,class,group; for the splits train, val and test
+    <split>/00000.mp4 ...   8 frames of 54x54, MPEG-4 part 2
+    <split>/truth.json      where the detail shows, in pixels: {path: [[part, frame, y0, x0, y1, x1], ...]}
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..errors import UserError
 from ..files import atomic_write
 from . import _synthfg_render as drawing
 from ._synthfg_render import FRAMES, SIZE, Box
+from .labels import LabelSet
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +55,8 @@ FLIP_MAP = tuple(range(len(CLASSES)))  # a mirrored clip is a clip of the same c
 Seed = Union[int, Sequence[int]]
 
 
-def label_set():
-    """Classes, groups and mirror partners as a `gluon_fg.data.labels.LabelSet`."""
-    from .labels import LabelSet
-
+def label_set() -> LabelSet:
+    """Classes, groups and mirror partners."""
     return LabelSet(CLASSES, groups=GROUPS, flip_map=np.array(FLIP_MAP))
 
 
@@ -116,8 +116,8 @@ def generate(
 ) -> Path:
     """Render the dataset under `root`, unless it is there already.
 
-    Each split appears at once when it is complete; an interrupted generation goes on with the splits that are missing. A
-    second process waits for the first and then finds the work done.
+    Each split appears at once when it is complete; an interrupted generation goes on with the splits that are missing.
+    A second process waits for the first and then finds the work done.
 
     Parameters
     ----------
@@ -143,13 +143,11 @@ def generate(
     sizes = {'train': train, 'val': val, 'test': test}
     wanted = _meta(sizes, seed)
     _check_folder(root)
+    if _is_there(root, sizes, seed):  # without the lock: the folder may be read-only
+        return root
     with _locked(root):
-        found = read_meta(root)
-        if found is not None:
-            _compare(root, found, sizes, seed)
-            _check_files(root, found)
+        if _is_there(root, sizes, seed):  # another process made it meanwhile
             return root
-        _check_folder(root)
         for split in sizes:
             _make_split(root, split, wanted, progress)
         with atomic_write(root / 'meta.json') as stream:
@@ -172,10 +170,7 @@ def ensure(
     """
     root = Path(default_root() if root is None else root).expanduser()
     asked = {'train': train, 'val': val, 'test': test}
-    found = read_meta(root)
-    if found is not None:
-        _compare(root, found, {split: n for split, n in asked.items() if n is not None}, seed)
-        _check_files(root, found)
+    if _is_there(root, {split: n for split, n in asked.items() if n is not None}, seed):
         return root
     sizes = {split: SIZES[split] if n is None else n for split, n in asked.items()}
     return generate(root, seed=seed or 0, progress=progress, **sizes)
@@ -188,6 +183,8 @@ def read_meta(root: Union[str, os.PathLike]) -> Optional[Dict]:
         meta = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror or error}') from None
     except ValueError:
         meta = None
     if not isinstance(meta, dict) or meta.get('dataset') != 'synthfg':
@@ -228,45 +225,41 @@ def _summary(meta: Dict) -> str:
     return ', '.join([*(f'{split} {n}' for split, n in meta['sizes'].items()), f'seed {meta["seed"]}'])
 
 
-def _compare(root: Path, found: Dict, sizes: Dict[str, int], seed: Optional[int]) -> None:
-    if found['version'] != VERSION:
-        raise UserError(
-            f'{root} holds SynthFG version {found["version"]}, this is version {VERSION}; remove it or choose another root'
-        )
+def _is_there(root: Path, sizes: Dict[str, int], seed: Optional[int]) -> bool:
+    """Whether `root` holds a whole SynthFG; an error where it is another than the one asked for."""
+    found = read_meta(root)
+    if found is None:
+        return False
+    if found.get('version') != VERSION:
+        held = f'holds SynthFG version {found.get("version")}, this is version {VERSION}'
+        raise UserError(f'{root} {held}; choose another root or remove it')
     differs = [f'{split} {n}' for split, n in sizes.items() if n != found['sizes'][split]]
     if seed is not None and seed != found['seed']:
         differs.append(f'seed {seed}')
     if differs:
-        raise UserError(
-            f'{root} holds a SynthFG of {_summary(found)}, not of {", ".join(differs)}; choose another root or remove it'
-        )
-
-
-def _check_files(root: Path, meta: Dict) -> None:
-    for split, n in meta['sizes'].items():
-        there = sum(name.endswith('.mp4') for name in os.listdir(root / split)) if (root / split).is_dir() else 0
+        held = f'holds a SynthFG of {_summary(found)}, not of {", ".join(differs)}'
+        raise UserError(f'{root} {held}; choose another root or remove it')
+    for split, n in found['sizes'].items():
+        there = _count_clips(root / split) if (root / split).is_dir() else 0
         if there != n or not (root / f'{split}.csv').is_file():
-            raise UserError(
-                f'{root}: split {split} has {there} of {n} clips or no list; remove {root / "meta.json"} to make it again'
-            )
+            lost = f'split {split} has {there} of its {n} clips' if there != n else f'{split}.csv is missing'
+            raise UserError(f'{root}: {lost}; remove {root / "meta.json"} to have it made again')
+    return True
+
+
+def _count_clips(folder: Path) -> int:
+    return sum(name.endswith('.mp4') for name in os.listdir(folder))
 
 
 def _check_folder(root: Path) -> None:
     """Refuse a folder with anything in it that is not ours."""
     if root.exists() and not root.is_dir():
         raise UserError(f'{root} is a file; SynthFG needs a folder of its own')
-    ours = {
-        '.lock',
-        'meta.json',
-        *SIZES,
-        *(f'{split}.csv' for split in SIZES),
-        *(f'.{split}.partial' for split in SIZES),
-    }
+    ours = {'.lock', 'meta.json', *SIZES, *(f'{split}.csv' for split in SIZES)}
+    temporary = tuple(f'.{name}.' for name in ours)  # .train.partial, and half-written files of `atomic_write`
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        ours_left = path.name.startswith('.meta.json.') or any(
-            path.name.startswith(f'.{split}.csv.') for split in SIZES
-        )
-        if not (path.name in ours or ours_left) or (path.name in SIZES and not (path / 'split.json').is_file()):
+        foreign = path.name not in ours and not path.name.startswith(temporary)
+        if foreign or (path.name in SIZES and not (path / 'split.json').is_file()):
             raise UserError(f'{root} holds something else ({path.name}); SynthFG needs a folder of its own')
 
 
@@ -315,7 +308,7 @@ def _is_split(folder: Path, settings: Dict) -> bool:
         same = json.loads((folder / 'split.json').read_text()) == settings
     except (FileNotFoundError, ValueError):
         return False
-    return same and sum(name.endswith('.mp4') for name in os.listdir(folder)) == settings['clips']
+    return same and _count_clips(folder) == settings['clips']
 
 
 def _path(split: str, index: int) -> str:
