@@ -14,7 +14,7 @@ from ..data.video import open_video
 from ..errors import UserError, VideoError
 from .load import load_network
 from .protocol import Protocol, get_protocol
-from .score import class_names, network_labels
+from .score import class_names
 from .views import merge_views
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def predict_videos(
     names, answers = class_names(model), {}
     sources = [(path, functools.partial(open_video, path)) for path in paths]
     for position, result in merge_views(
-        model, sources, protocol, network_labels(model), ctx, batch_size, workers, fused=True
+        model, sources, protocol, model.labels, ctx, batch_size, workers, fused=True
     ):
         if isinstance(result, VideoError):
             answers[position] = Prediction(paths[position], [], result)

@@ -239,7 +239,7 @@ def check_classes(net, labels: LabelSet, source: str) -> LabelSet:
     """
     numbered = labels.classes == tuple(str(i) for i in range(len(labels.classes)))
     if numbered and net.classes is not None and len(labels.classes) <= net.nclass:
-        return network_labels(net)
+        return net.labels
     if len(labels.classes) != net.nclass:
         raise UserError(
             f'{source} has {len(labels.classes)} classes, the model {net.name} has {net.nclass}; choose the dataset '
@@ -259,13 +259,6 @@ def check_classes(net, labels: LabelSet, source: str) -> LabelSet:
 def class_names(net) -> Tuple[str, ...]:
     """The network's class names; 'class 0', 'class 1', ... where it knows none."""
     return tuple(net.classes) if net.classes is not None else tuple(f'class {i}' for i in range(net.nclass))
-
-
-def network_labels(net) -> Optional[LabelSet]:
-    """The network's label set, derived from its class names where it has only these, or None."""
-    if net.labels is not None or net.classes is None:
-        return net.labels
-    return LabelSet(tuple(net.classes))
 
 
 def video_ids(dataset: VideoDataset) -> List[str]:

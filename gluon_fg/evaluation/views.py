@@ -1,4 +1,4 @@
-"""From videos to merged probabilities: decoding ahead in threads, full batches across videos, views merged per video."""
+"""From videos to merged probabilities: decoding ahead in threads, batches across videos, views merged per video."""
 
 from __future__ import annotations
 

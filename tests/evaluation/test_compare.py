@@ -1,0 +1,91 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from gluon_fg.errors import UserError
+from gluon_fg.evaluation.compare import as_dict, compare, format_comparison, mcnemar, paired_interval
+from gluon_fg.evaluation.score import Scores
+
+
+def scores(predictions, labels, groups=('x', 'x', 'y'), ids=None, **changes):
+    """Scores whose fused prediction is `predictions`, a second branch always saying class 0."""
+    p = np.full((len(labels), 2, 3), 0.1, np.float32)
+    p[np.arange(len(labels)), 0, predictions] = 0.8
+    p[:, 1, 0] = 0.8
+    made = Scores(tuple(ids or (f'v{i}' for i in range(len(labels)))), np.array(labels), p, ('fused', 'first'),
+                  ('wax legs', 'wax back', 'swim'), groups, 'train_time', {}, 'net', 'set')
+    return dataclasses.replace(made, **changes)
+
+
+LABELS = [0, 0, 0, 1, 1, 1, 2, 2]
+A = scores([1, 1, 0, 1, 0, 2, 2, 2], LABELS)
+B = scores([0, 0, 0, 1, 1, 2, 2, 0], LABELS)
+
+
+def test_mcnemar_against_binomial_sums():
+    for only_a, only_b in ((6, 16), (1, 9), (5, 5), (0, 3)):     # 6 against 16: p = 0.0525, the classic small table
+        total, most = only_a + only_b, max(only_a, only_b)
+        tail = sum(math.comb(total, k) for k in range(most, total + 1)) / 2**total
+        assert mcnemar(only_a, only_b) == pytest.approx(min(1.0, 2 * tail), rel=1e-12)
+    assert mcnemar(6, 16) == pytest.approx(0.0525, abs=5e-5) and mcnemar(0, 0) == 1.0
+
+
+def test_bootstrap_equals_drawing_videos_one_by_one():
+    rng = np.random.default_rng(1)
+    a, b = rng.random(200) < .6, rng.random(200) < .7
+    draws = np.array([np.mean(b[i].astype(float) - a[i]) for i in rng.integers(0, 200, (4000, 200))])
+    np.testing.assert_allclose(paired_interval(a, b), np.quantile(draws, [.025, .975]), atol=0.012)
+    assert paired_interval(a, b, draws=99) == paired_interval(a, b, 0, 99) != paired_interval(a, b, 1, 99)
+    assert paired_interval(a, a) == (0.0, 0.0)
+
+
+def test_hand_made_comparison():
+    result = compare(A, B)
+    top1, top5, within = result.metrics
+    assert (top1.a, top1.b, top1.difference) == (4 / 8, 6 / 8, 2 / 8)
+    assert (top1.only_a, top1.only_b, top1.p_value) == (1, 3, mcnemar(1, 3))
+    assert top1.low <= top1.difference <= top1.high
+    assert (top5.difference, top5.p_value) == (0, 1)
+    assert (within.metric, within.only_a, within.only_b) == ('within_group', 0, 3)
+    # groups: mean of the classes' accuracies (DFB sec. 5.2): x from (1/3 + 1/3)/2 to (3/3 + 2/3)/2, y from 1 to 1/2
+    gains = {g['name']: g['gain'] for g in result.groups}
+    assert gains['x'] == pytest.approx(1 / 2) and gains['y'] == pytest.approx(-1 / 2)
+    assert [g['name'] for g in result.groups] == ['x', 'y']
+    assert result.pairs[0] == {'true': 'wax legs', 'predicted': 'wax back', 'a': 2, 'b': 0}
+    assert {'true': 'swim', 'predicted': 'wax legs', 'a': 0, 'b': 1} in result.pairs
+    text = format_comparison(result, ('base', 'ours'))
+    assert '+25.0' in text and 'wax legs' in text and 'A = base' in text
+    assert as_dict(result)['metrics']['top1']['only_b'] == 3
+
+
+def test_videos_are_matched_by_name_not_by_place():
+    order = np.random.default_rng(0).permutation(8)
+    shuffled = dataclasses.replace(B, ids=tuple(B.ids[i] for i in order), labels=B.labels[order],
+                                   probabilities=B.probabilities[order])
+    assert compare(A, shuffled) == compare(A, B)
+
+
+def test_any_branch_can_be_compared():
+    top1 = compare(A, B, branch_b='first').metrics[0]
+    assert top1.b == 3 / 8
+    with pytest.raises(UserError, match="no branch 'local'.*fused, first"):
+        compare(A, B, branch_a='local')
+
+
+@pytest.mark.parametrize('other, message', [
+    (scores([0] * 8, LABELS, ids=[f'w{i}' for i in range(8)]), r'A \(8 videos\).*8 only in A, first v0; 8 only in B, first w0'),
+    (scores([0] * 7, LABELS[:7]), r'1 only in A, first v7'),
+    (scores([0] * 8, [1] + LABELS[1:]), r'v0 has label 0 in A and 1 in B'),
+    (dataclasses.replace(A, classes=('wax legs', 'wax arms', 'swim')), r"number 1 is 'wax back' and 'wax arms'"),
+])
+def test_scores_that_do_not_belong_together(other, message):
+    with pytest.raises(UserError, match=message):
+        compare(A, other)
+
+
+def test_unlabelled_scores_cannot_be_compared():
+    unknown = dataclasses.replace(A, labels=np.full(8, -1))
+    with pytest.raises(UserError, match='no video of A has a label'):
+        compare(unknown, unknown)
