@@ -1,0 +1,54 @@
+"""Networks without heads, behind one interface: see `Backbone`."""
+
+from __future__ import annotations
+
+import functools
+
+from ..errors import UserError, unknown
+from .base import Backbone
+from .geometry import Geometry
+from .resnet2d import ResNet2D
+from .resnet3d import ResNet3D
+from .tiny import Tiny
+
+BACKBONES = {
+    'i3d_resnet18_v1': functools.partial(ResNet3D, 18),
+    'i3d_resnet50_v1': functools.partial(ResNet3D, 50),
+    'i3d_resnet101_v1': functools.partial(ResNet3D, 101),
+    'i3d_resnet152_v1': functools.partial(ResNet3D, 152),
+    'i3d_tiny': functools.partial(Tiny, 3),
+    'resnet18_v1b': functools.partial(ResNet2D, 18),
+    'resnet50_v1b': functools.partial(ResNet2D, 50),
+    'resnet101_v1b': functools.partial(ResNet2D, 101),
+    'resnet152_v1b': functools.partial(ResNet2D, 152),
+    'tiny': functools.partial(Tiny, 2),
+}
+
+
+def get_backbone(name: str, temporal_downsample=None, **kwargs) -> Backbone:
+    """A backbone by its name in `BACKBONES`, not initialized.
+
+    Parameters
+    ----------
+    name
+        a key of `BACKBONES`
+    temporal_downsample
+        for the I3D ResNets: 4 or 8 (None: 4); no other backbone reduces time
+    kwargs
+        Gluon's prefix and params
+
+    Raises
+    ------
+    UserError
+        unknown name, or `temporal_downsample` where there is none
+    """
+    if name not in BACKBONES:
+        raise unknown('backbone', name, BACKBONES)
+    if temporal_downsample is not None:
+        if not name.startswith('i3d_resnet'):
+            raise UserError(f'backbone {name} does not reduce time; leave out temporal_downsample')
+        kwargs['temporal_downsample'] = temporal_downsample
+    return BACKBONES[name](**kwargs)
+
+
+__all__ = ['BACKBONES', 'Backbone', 'Geometry', 'ResNet2D', 'ResNet3D', 'Tiny', 'get_backbone']

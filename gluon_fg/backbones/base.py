@@ -1,0 +1,71 @@
+"""What every backbone offers: the features of stages 2 to 5, a fresh last stage, and where features come from."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Tuple
+
+from mxnet.gluon import HybridBlock
+
+from ..errors import UserError
+from .geometry import Geometry, geometry, min_size
+
+
+class Backbone(HybridBlock):
+    """A residual network without its head. Children: `stem`, `res2` ... `res5`, and `pool2` between res2 and res3 or None.
+
+    Images and clips share the structural parameter names (`res3.0.conv1.weight`), so that 2-D weights can be inflated by name.
+
+    Parameters
+    ----------
+    ndim
+        3 for clips, 2 for images
+    channels
+        stage -> channels, for stages 2 to 5
+    imagenet
+        GluonCV's name of the ImageNet network with the same parameters (inflated for clips), or None
+
+    Inputs:
+        - **x**: (N, 3, T, H, W), or (N, 3, H, W) when `ndim` is 2
+
+    Outputs:
+        - **F2, F3, F4, F5**: features (N, C, T', H', W') of the four stages, C from `channels`
+    """
+
+    def __init__(self, ndim: int, channels: Dict[int, int], imagenet: Optional[str] = None, **kwargs):
+        super().__init__(**kwargs)
+        self.ndim, self.channels, self.imagenet = ndim, dict(channels), imagenet
+        self.pool2 = None
+
+    def make_stage(self, stage: int) -> HybridBlock:
+        """A new block with the layers of one stage (2 to 5), input channels known; called within the backbone's name scope."""
+        raise NotImplementedError
+
+    def new_stage(self, stage: int = 5) -> HybridBlock:
+        """A second, independent copy of a stage's layers (DFB sec. 3.3), not initialized."""
+        if stage not in (3, 4, 5):
+            raise UserError(f'no stage {stage!r} to branch off; choose 3, 4 or 5')
+        with self.name_scope():
+            return self.make_stage(stage)
+
+    def hybrid_forward(self, F, x):
+        f2 = self.res2(self.stem(x))
+        f3 = self.res3(f2 if self.pool2 is None else self.pool2(f2))
+        f4 = self.res4(f3)
+        return f2, f3, f4, self.res5(f4)
+
+    def geometry(self, stage: int) -> Geometry:
+        """Stride and receptive field of a stage's features in the input."""
+        return geometry(self._path(stage))
+
+    @property
+    def min_size(self) -> Tuple[int, int]:
+        """The fewest frames and pixels it can take."""
+        return min_size(self._path(5))
+
+    def _path(self, stage: int) -> List[HybridBlock]:
+        blocks = [self.stem]
+        for number in range(2, stage + 1):
+            if number == 3 and self.pool2 is not None:
+                blocks.append(self.pool2)
+            blocks.append(getattr(self, f'res{number}'))
+        return blocks

@@ -1,0 +1,49 @@
+"""Small residual networks that train in minutes on a CPU, for SynthFG, demos and tests. Ours, in no paper."""
+
+from __future__ import annotations
+
+from mxnet.gluon import HybridBlock, nn
+
+from ..nn.norm import batch_norm
+from .base import Backbone
+from .residual import ResidualBlock, convolution
+
+_WIDTHS = {2: 16, 3: 32, 4: 32, 5: 64}
+_STRIDES = {2: 1, 3: 2, 4: 1, 5: 2}
+
+
+class Tiny(Backbone):
+    """One residual block a stage; 8 in space before res3, 16 in all (a 48 pixel crop gives maps of 12, 6, 6 and 3), time kept.
+
+    On clips a block is a 3x3x3 and a 1x3x3 convolution; on images 3x3 throughout, so the 2-D network is blind to the order
+    of frames. The stem pools before batch norm and ReLU: the same maximum up to the sign of gamma, at half the cost.
+
+    Parameters
+    ----------
+    ndim
+        3 for clips, 2 for images
+    """
+
+    def __init__(self, ndim: int = 3, **kwargs):
+        super().__init__(ndim, _WIDTHS, **kwargs)
+        time = (1,) * (ndim - 2)
+        pool = {2: nn.MaxPool2D, 3: nn.MaxPool3D}[ndim]
+        with self.name_scope():
+            self.stem = nn.HybridSequential()
+            with self.stem.name_scope():
+                self.stem.add(
+                    convolution(3, 16, time + (5, 5), time + (2, 2)),
+                    pool(time + (3, 3), time + (2, 2), (0,) * (ndim - 2) + (1, 1)),
+                    batch_norm(ndim, 16),
+                    nn.Activation('relu'),
+                )
+            for stage in _WIDTHS:
+                setattr(self, f'res{stage}', self.make_stage(stage))
+
+    def make_stage(self, stage: int) -> HybridBlock:
+        time, width = self.ndim - 2, _WIDTHS[stage]
+        kernels = [(3,) * self.ndim, (1,) * time + (3, 3)]
+        blocks = nn.HybridSequential()
+        with blocks.name_scope():
+            blocks.add(ResidualBlock(_WIDTHS.get(stage - 1, 16), (width, width), kernels, stride=_STRIDES[stage]))
+        return blocks

@@ -1,0 +1,18 @@
+"""Building blocks: one idea a file, none knows a model."""
+
+from .filter_bank import DiscriminativeFilterBank
+from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze_batch_norm
+from .pooling import GlobalAvgPool, GlobalMaxPool
+from .upsample import BilinearUpsample
+
+__all__ = [
+    'BatchNorm3D',
+    'BilinearUpsample',
+    'DiscriminativeFilterBank',
+    'GlobalAvgPool',
+    'GlobalMaxPool',
+    'batch_norms',
+    'deploy_mode',
+    'deploy_symbol',
+    'freeze_batch_norm',
+]

@@ -1,0 +1,216 @@
+"""The contract that every recognizer keeps, so that data, training, evaluation and prediction need not know which one it is."""
+
+from __future__ import annotations
+
+from typing import Dict, Optional, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock, nn
+
+from ..backbones import Backbone
+from ..errors import UserError
+from ..input_spec import InputSpec
+from ..nn.consensus import average_consensus
+from ..nn.pooling import GlobalAvgPool
+
+
+class Branches(HybridBlock):
+    """Backbone and heads; a subclass returns the logits of all its branches, the fused prediction first.
+
+    Holds what all have: the backbone and the classifier of the global branch (DFB sec. 3.1), under the same parameter
+    names in every recognizer, so that a baseline's weights fit into any of them.
+
+    Parameters
+    ----------
+    backbone
+        gives features by stage
+    nclass
+        number of classes, M
+    dropout
+        share of pooled features dropped before the global classifier
+    head_std
+        standard deviation of the global classifier's initial weights
+    num_segments
+        frames of one video that lie together in the batch (images only)
+
+    Inputs:
+        - **x**: (N, 3, T, H, W), or (N * num_segments, 3, H, W) for images; float32 (or float16), normalized
+
+    Outputs: a tuple of logits (N, M)
+    """
+
+    def __init__(self, backbone: Backbone, nclass: int, dropout: float, head_std: float, num_segments: int, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= dropout < 1:
+            raise UserError(f'dropout must be a share in [0, 1), got {dropout!r}')
+        self._classes, self._segments, self._min_size = nclass, num_segments, backbone.min_size
+        with self.name_scope():
+            self.backbone = backbone
+            self.pool = GlobalAvgPool(backbone.ndim)
+            self.dropout = nn.Dropout(dropout)
+            self.classifier = nn.Dense(
+                nclass, in_units=backbone.channels[5], weight_initializer=mx.init.Normal(head_std)
+            )
+
+    def global_logits(self, f5):
+        """z_avg of stage-5 features, one row a clip or frame."""
+        return self.classifier(self.dropout(self.pool(f5)))
+
+    def consensus(self, F, z):
+        """Logits of frames -> logits of videos; clips are left alone."""
+        return average_consensus(F, z, self._segments, self._classes)
+
+    def __call__(self, x):
+        self.check_input(x)
+        out = super().__call__(x)
+        return tuple(out) if isinstance(out, list) else out  # a cached graph gives a list
+
+    def check_input(self, x) -> None:
+        """Refuse an array that the network cannot take, in one line; symbols pass."""
+        if not isinstance(x, mx.nd.NDArray):
+            return
+        clips = self.backbone.ndim == 3
+        layout = '(N, 3, T, H, W)' if clips else '(N * segments, 3, H, W)'
+        if x.ndim != (5 if clips else 4) or x.shape[1] != 3:
+            raise UserError(f'input has shape {x.shape}; this network takes {layout}')
+        dtype = np.dtype(x.dtype)
+        if dtype.kind in 'iub' or dtype == np.float64:
+            raise UserError(f'input is {dtype}; this network takes normalized float32: see gluon_fg.data.to_input')
+        if not clips and x.shape[0] % self._segments:
+            raise UserError(
+                f'input has {x.shape[0]} frames, no multiple of num_segments {self._segments}; set net.num_segments'
+            )
+        if clips and x.shape[2] < self._min_size[0]:
+            raise UserError(f'input has clips of {x.shape[2]} frames; this network takes at least {self._min_size[0]}')
+        if min(x.shape[-2:]) < self._min_size[1]:
+            raise UserError(
+                f'input has frames of {x.shape[-2]}x{x.shape[-1]} pixels; this network takes at least {self._min_size[1]}'
+            )
+
+
+class Recognizer(HybridBlock):
+    """A network by the contract: `net(x)` gives logits whose softmax is the prediction, `net.branches(x)` those of every branch.
+
+    Parameters
+    ----------
+    branches
+        its only child
+    branch_names
+        names of what `branches` returns, in order
+    nclass
+        number of classes, M
+
+    Attributes
+    ----------
+    name
+        the zoo's name (Gluon's own where it has none)
+    input_spec
+        frames, sizes and scale of a view; may be replaced by one of the same layout
+    protocol, dataset
+        name of the test protocol; name of the dataset whose classes it predicts, or None
+    """
+
+    def __init__(self, branches: Branches, branch_names: Sequence[str], nclass: int, **kwargs):
+        super().__init__(**kwargs)
+        self.branch_names, self.nclass = tuple(branch_names), nclass
+        self._ndim = branches.backbone.ndim
+        self._entry_name, self._labels, self._labels_known = None, None, False
+        self.dataset: Optional[str] = None
+        self.protocol = 'train_time'
+        self._input_spec = (
+            InputSpec()
+            if self._ndim == 3
+            else InputSpec(frames=1, frame_stride=1, segments=branches._segments, layout='NCHW')
+        )
+        self.branches = branches
+
+    def hybrid_forward(self, F, x):
+        return self.branches(x)[0]
+
+    def __call__(self, x):
+        self.branches.check_input(x)
+        return super().__call__(x)
+
+    @property
+    def name(self) -> str:
+        return self._entry_name or super().name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._entry_name = name
+
+    # Input
+
+    @property
+    def input_spec(self) -> InputSpec:
+        return self._input_spec
+
+    @input_spec.setter
+    def input_spec(self, spec: InputSpec) -> None:
+        if spec.ndim != self._ndim:
+            raise UserError(f'{self.name} takes layout {self._input_spec.layout}, not {spec.layout}')
+        self._input_spec = spec
+
+    @property
+    def num_segments(self) -> int:
+        """Frames of one video in the input, whose logits are averaged (TSN); 1 for clips. Setting it drops cached graphs."""
+        return self.branches._segments
+
+    @num_segments.setter
+    def num_segments(self, segments: int) -> None:
+        if segments < 1 or (segments > 1 and self._ndim == 3):
+            raise UserError(
+                f'num_segments {segments}: '
+                + ('must be at least 1' if segments < 1 else f'{self.name} takes clips, choose 1')
+            )
+        if segments != self.branches._segments:
+            self.branches._segments = segments
+            self.branches._clear_cached_op()
+            self._clear_cached_op()
+
+    # Labels
+
+    @property
+    def labels(self):
+        """`LabelSet` of its classes, or None where they are not known (may then be set)."""
+        if not self._labels_known:
+            from ..data.labels import label_set  # on demand: some lists come from GluonCV's data room
+
+            self._labels, self._labels_known = label_set(self.dataset) if self.dataset else None, True
+        return self._labels
+
+    @labels.setter
+    def labels(self, labels) -> None:
+        if labels is not None and len(labels.classes) != self.nclass:
+            raise UserError(f'{len(labels.classes)} class names for {self.name}, which has {self.nclass} classes')
+        self._labels, self._labels_known = labels, True
+
+    @property
+    def classes(self) -> Optional[Tuple[str, ...]]:
+        """Class names in the order of the logits, or None."""
+        return self.labels.classes if self.labels is not None else None
+
+    # Loss
+
+    def named_losses(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> Dict[str, mx.nd.NDArray]:
+        """Softmax cross-entropy of each branch, (N,) each, computed in float32.
+
+        Inputs:
+            - **outputs**: what `branches` returned
+            - **label**: (N,) integers 0..M-1, of any numeric type
+        """
+        return {
+            name: -mx.nd.pick(mx.nd.log_softmax(z.astype('float32'), axis=1), label.as_in_context(z.context), axis=1)
+            for name, z in zip(self.branch_names, outputs)
+        }
+
+    def loss(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> mx.nd.NDArray:
+        """(N,) training loss: the sum of the branches' cross-entropies (for DFB its eq. 1)."""
+        return mx.nd.add_n(*self.named_losses(outputs, label).values())
+
+    # Weights
+
+    def backbone_loaded(self) -> None:
+        """To be called after weights were put into the backbone, before the first forward pass: branches that start as a
+        copy of it are filled here."""

@@ -1,0 +1,100 @@
+"""The baseline of DFB (Martinez et al., ICCV 2019, arXiv:1908.07625, sec. 3.1): a global branch alone.
+
+TSN (average consensus over frames) on 2-D ResNets, or an I3D ResNet on clips; global average pooling, dropout, one dense layer.
+
+Ours: the classifier starts with standard deviation 0.01 (GluonCV's, made for pretrained backbones of 512 channels and more);
+the tiny networks start from random weights and learn far slower so: there sqrt(2 / 24), MSRA's fan-out scale.
+`temporal_downsample` is 4, as in the paper, except where GluonCV's Kinetics weights, trained with 8, can be loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..backbones import get_backbone
+from ..registry import register
+from .base import Branches, Recognizer
+from .tasks import (
+    CUSTOM_2D,
+    CUSTOM_3D,
+    KINETICS400_2D,
+    KINETICS400_3D,
+    STHSTHV1_2D,
+    STHSTHV1_3D,
+    SYNTHFG_2D,
+    SYNTHFG_3D,
+    TINY_CUSTOM_2D,
+    TINY_CUSTOM_3D,
+)
+
+TINY_HEAD_STD = 0.29
+
+
+class _GlobalBranch(Branches):
+    def hybrid_forward(self, F, x):
+        _, _, _, f5 = self.backbone(x)
+        return (self.consensus(F, self.global_logits(f5)),)
+
+
+class Baseline(Recognizer):
+    """Global average pooling and a linear classifier over a backbone (GB, sec. 3.1); its one branch is 'avg'.
+
+    Parameters
+    ----------
+    backbone
+        name in `gluon_fg.backbones.BACKBONES`
+    nclass
+        number of classes, M
+    dropout
+        share of pooled features dropped in training
+    temporal_downsample
+        I3D ResNets only: 4 or 8, None for the paper's 4
+    num_segments
+        images only: frames of one video in a view
+    head_std
+        standard deviation of the classifier's initial weights
+
+    Inputs:
+        - **x**: (N, 3, T, H, W), or (N * num_segments, 3, H, W) on a 2-D backbone
+
+    Outputs:
+        - **z_avg**: logits (N, M)
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        nclass: int,
+        dropout: float = 0.5,
+        temporal_downsample: Optional[int] = None,
+        num_segments: int = 1,
+        head_std: float = 0.01,
+        **kwargs,
+    ):
+        trunk = get_backbone(backbone, temporal_downsample)
+        super().__init__(_GlobalBranch(trunk, nclass, dropout, head_std, num_segments), ('avg',), nclass, **kwargs)
+
+
+register('tsn_resnet18_v1b_kinetics400', Baseline, KINETICS400_2D, backbone='resnet18_v1b')
+register('tsn_resnet50_v1b_kinetics400', Baseline, KINETICS400_2D, backbone='resnet50_v1b')
+register('tsn_resnet152_v1b_kinetics400', Baseline, KINETICS400_2D, backbone='resnet152_v1b')
+register('tsn_resnet18_v1b_sthsthv1', Baseline, STHSTHV1_2D, backbone='resnet18_v1b')
+register('tsn_resnet50_v1b_sthsthv1', Baseline, STHSTHV1_2D, backbone='resnet50_v1b')
+register('tsn_resnet152_v1b_sthsthv1', Baseline, STHSTHV1_2D, backbone='resnet152_v1b')
+register('tsn_resnet18_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet18_v1b')
+register('tsn_resnet50_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet50_v1b')
+register('tsn_resnet152_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet152_v1b')
+register('tsn_tiny_synthfg', Baseline, SYNTHFG_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('tsn_tiny_custom', Baseline, TINY_CUSTOM_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+
+register('i3d_resnet18_v1_kinetics400', Baseline, KINETICS400_3D, backbone='i3d_resnet18_v1')
+register('i3d_resnet50_v1_kinetics400', Baseline, KINETICS400_3D, backbone='i3d_resnet50_v1', temporal_downsample=8)
+register('i3d_resnet152_v1_kinetics400', Baseline, KINETICS400_3D, backbone='i3d_resnet152_v1')
+register('i3d_resnet18_v1_sthsthv1', Baseline, STHSTHV1_3D, backbone='i3d_resnet18_v1')
+register('i3d_resnet50_v1_sthsthv1', Baseline, STHSTHV1_3D, backbone='i3d_resnet50_v1')
+register('i3d_resnet152_v1_sthsthv1', Baseline, STHSTHV1_3D, backbone='i3d_resnet152_v1')
+register('i3d_resnet18_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet18_v1')
+register('i3d_resnet50_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet50_v1')
+register('i3d_resnet152_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet152_v1')
+register('i3d_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('i3d_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)

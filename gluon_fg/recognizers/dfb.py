@@ -1,0 +1,268 @@
+"""Discriminative filter banks, DFB (Martinez et al., ICCV 2019, arXiv:1908.07625).
+
+    x -> stem ... res4 -> F4 -> res5  -> F5 -> average pool ------------------> z_avg      (global branch, sec. 3.1)
+                          |'--> res5' -> up-sample x2 -> + -> ReLU -> bank -+-> z_max      (local branch and bank, sec. 3.2, 3.3)
+                          '----> 1x1x1, batch norm ------'                  '-> z_xchannel
+    z_comb = z_avg + z_max + z_xchannel, the prediction                                    (sec. 3.2)
+
+What the paper leaves open, and what we chose: the skip connection is a 1x1x1 convolution with batch norm, added before a last
+ReLU (`skip`); an odd size loses its last row or column in the up-sampled volume, which is cut to F4's; initial scales of the
+bank (see its docstring); the global classifier's, and `temporal_downsample`, as for the baseline.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from mxnet.gluon import HybridBlock
+
+from ..backbones import Backbone, Geometry, get_backbone
+from ..backbones.residual import convolution
+from ..errors import UserError, unknown
+from ..nn.filter_bank import DiscriminativeFilterBank
+from ..nn.norm import batch_norm
+from ..nn.upsample import BilinearUpsample
+from ..registry import alias, register
+from .base import Branches, Recognizer
+from .baseline import TINY_HEAD_STD
+from .tasks import (
+    CUSTOM_2D,
+    CUSTOM_3D,
+    KINETICS400_2D,
+    KINETICS400_3D,
+    STHSTHV1_2D,
+    STHSTHV1_3D,
+    SYNTHFG_2D,
+    SYNTHFG_3D,
+    TINY_CUSTOM_2D,
+    TINY_CUSTOM_3D,
+)
+
+SKIPS = ('add', 'concat', 'none')
+
+
+class LocalBranch(HybridBlock):
+    """A second stage 5 at the resolution of stage 4 (sec. 3.3).
+
+    Parameters
+    ----------
+    backbone
+        gives the stage's layers; its own stage is not touched
+    skip
+        how F4 joins: 'add', 'concat' (C channels of each), or 'none'
+
+    Inputs:
+        - **f4**: stage-4 features (N, C4, T, H, W), or (N, C4, H, W)
+
+    Outputs:
+        - **f_local**: (N, C, T, H, W) with C = `channels`: C5, or 2 C5 with skip 'concat'; not negative
+    """
+
+    def __init__(self, backbone: Backbone, skip: str = 'add', **kwargs):
+        super().__init__(**kwargs)
+        if skip not in SKIPS:
+            raise unknown('skip', skip, SKIPS)
+        c4, c5, ndim = backbone.channels[4], backbone.channels[5], backbone.ndim
+        self._skip, self._space = skip, tuple(range(ndim, 2 + ndim))
+        self.channels = 2 * c5 if skip == 'concat' else c5
+        with self.name_scope():
+            self.stage = backbone.new_stage(5)
+            self.upsample = BilinearUpsample(c5, ndim)
+            if skip != 'none':
+                self.skip = convolution(c4, c5, (1,) * ndim)
+                self.skip_norm = batch_norm(ndim, c5)
+
+    def hybrid_forward(self, F, f4):
+        local = self.upsample(self.stage(f4))
+        local = F.slice_like(local, f4, axes=self._space)  # an odd H or W comes back one longer
+        if self._skip == 'none':
+            return local
+        skip = self.skip_norm(self.skip(f4))
+        joined = local + skip if self._skip == 'add' else F.concat(local, skip, dim=1)
+        return F.Activation(joined, act_type='relu')
+
+
+class _DFBBranches(Branches):
+    """Comb, avg, max, xchannel; see the file's diagram."""
+
+    def __init__(
+        self,
+        backbone,
+        nclass,
+        dropout,
+        head_std,
+        num_segments,
+        filter_bank,
+        local_branch,
+        skip,
+        filters_per_class,
+        **kwargs,
+    ):
+        super().__init__(backbone, nclass, dropout, head_std, num_segments, **kwargs)
+        self.local = self.bank = None
+        with self.name_scope():
+            if local_branch:
+                self.local = LocalBranch(backbone, skip)
+            if filter_bank:
+                in_channels = self.local.channels if local_branch else backbone.channels[5]
+                self.bank = DiscriminativeFilterBank(nclass, in_channels, filters_per_class, backbone.ndim)
+
+    def hybrid_forward(self, F, x):
+        _, _, f4, f5 = self.backbone(x)
+        if self.bank is None:
+            return (self.consensus(F, self.global_logits(f5)),)
+        z_max, z_xchannel = self.bank(f5 if self.local is None else self.local(f4))
+        z_avg, z_max, z_xchannel = (self.consensus(F, z) for z in (self.global_logits(f5), z_max, z_xchannel))
+        return z_avg + z_max + z_xchannel, z_avg, z_max, z_xchannel
+
+
+class _Responses(HybridBlock):
+    """The bank's responses before pooling, from the layers of a `_DFBBranches`; no part of its block tree."""
+
+    def __init__(self, branches: _DFBBranches):
+        super().__init__()
+        self.backbone, self.local, self.bank = branches.backbone, branches.local, branches.bank
+
+    def hybrid_forward(self, F, x):
+        _, _, f4, f5 = self.backbone(x)
+        return self.bank.responses(f5 if self.local is None else self.local(f4))
+
+
+class DFB(Recognizer):
+    """Three classifiers over one backbone: global, and two on class-specific local filters (secs. 3.1 to 3.3).
+
+    Branches: 'comb' (their sum, the prediction), 'avg', 'max', 'xchannel'. `loss` is eq. 1: the sum of the four cross-entropies.
+
+    Parameters
+    ----------
+    backbone
+        name in `gluon_fg.backbones.BACKBONES`
+    nclass
+        number of classes, M
+    filter_bank
+        False: the global branch alone (GB of Table 1), the one branch being 'avg'
+    local_branch
+        False: the bank reads F5 itself (GB + DF); None: as `filter_bank`
+    skip
+        how stage 4 joins the local branch: 'add', 'concat' or 'none'
+    filters_per_class
+        K, 5 in the paper
+    local_init
+        'random' (better in sec. 4.2) or 'copy': the local stage 5 starts as a copy of the backbone's
+    dropout, temporal_downsample, num_segments, head_std
+        as for `Baseline`; dropout acts on the global branch
+
+    Inputs:
+        - **x**: (N, 3, T, H, W), or (N * num_segments, 3, H, W) on a 2-D backbone
+
+    Outputs:
+        - **z_comb**: logits (N, M); `branches` gives (z_comb, z_avg, z_max, z_xchannel)
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        nclass: int,
+        filter_bank: bool = True,
+        local_branch: Optional[bool] = None,
+        skip: str = 'add',
+        filters_per_class: int = 5,
+        local_init: str = 'random',
+        dropout: float = 0.5,
+        temporal_downsample: Optional[int] = None,
+        num_segments: int = 1,
+        head_std: float = 0.01,
+        **kwargs,
+    ):
+        if local_init not in ('random', 'copy'):
+            raise unknown('local_init', local_init, ('random', 'copy'))
+        local_branch = filter_bank if local_branch is None else local_branch
+        if local_branch and not filter_bank:
+            raise UserError(
+                'local_branch without filter_bank: nothing would read it; choose filter_bank=True or local_branch=False'
+            )
+        branches = _DFBBranches(
+            get_backbone(backbone, temporal_downsample),
+            nclass,
+            dropout,
+            head_std,
+            num_segments,
+            filter_bank,
+            local_branch,
+            skip,
+            filters_per_class,
+        )
+        super().__init__(branches, ('comb', 'avg', 'max', 'xchannel') if filter_bank else ('avg',), nclass, **kwargs)
+        self._copy_stage = local_branch and local_init == 'copy'
+        self.filters_per_class = filters_per_class
+        object.__setattr__(self, '_responses', _Responses(branches))  # not a child: its layers are children already
+
+    def filter_responses(self, x):
+        """Response of every filter everywhere, for localization (sec. 5.3): (N, M*K, T, H, W).
+
+        On a 2-D backbone (N * num_segments, M*K, H, W): frames stay apart. Filters of class m are m*K to m*K+K-1; where
+        in the input a position lies tells `response_geometry`. Hybridized with the network.
+        """
+        self._need_bank()
+        self.branches.check_input(x)
+        return self._responses(x)
+
+    @property
+    def response_geometry(self) -> Geometry:
+        """Stride, receptive field and offset of `filter_responses` in the input.
+
+        With the local branch the field is the up-sampled stage 5's, which contains that of the skip connection; the centre
+        is the skip's, the grid on which the responses lie.
+        """
+        self._need_bank()
+        backbone = self.branches.backbone
+        if self.branches.local is None:
+            return backbone.geometry(5)
+        coarse, fine = backbone.geometry(5).upsampled(), backbone.geometry(4)
+        return Geometry(fine.stride, coarse.field, fine.offset)
+
+    def _need_bank(self):
+        if self.branches.bank is None:
+            raise UserError(f'{self.name} was built without a filter bank; choose filter_bank=True')
+
+    def backbone_loaded(self) -> None:
+        if self._copy_stage:
+            source = self.branches.backbone.res5._collect_params_with_prefix()
+            for name, p in self.branches.local.stage._collect_params_with_prefix().items():
+                p.set_data(source[name].data())
+
+    def hybridize(self, active=True, **kwargs):
+        self._responses.hybridize(active, **kwargs)
+        super().hybridize(active, **kwargs)
+
+    def _clear_cached_op(self):
+        super()._clear_cached_op()
+        if '_responses' in self.__dict__:
+            self._responses._clear_cached_op()
+
+
+register('tsn_resnet18_v1b_kinetics400_dfb', DFB, KINETICS400_2D, backbone='resnet18_v1b')
+register('tsn_resnet50_v1b_kinetics400_dfb', DFB, KINETICS400_2D, backbone='resnet50_v1b')
+register('tsn_resnet152_v1b_kinetics400_dfb', DFB, KINETICS400_2D, backbone='resnet152_v1b')
+register('tsn_resnet18_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet18_v1b')
+register('tsn_resnet50_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet50_v1b')
+register('tsn_resnet152_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet152_v1b')
+register('tsn_resnet18_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet18_v1b')
+register('tsn_resnet50_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet50_v1b')
+register('tsn_resnet152_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet152_v1b')
+register('tsn_tiny_synthfg_dfb', DFB, SYNTHFG_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('tsn_tiny_custom_dfb', DFB, TINY_CUSTOM_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+
+register('i3d_resnet18_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet18_v1')
+register('i3d_resnet50_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet50_v1', temporal_downsample=8)
+register('i3d_resnet152_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet152_v1')
+register('i3d_resnet18_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet18_v1')
+register('i3d_resnet50_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet50_v1')
+register('i3d_resnet152_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet152_v1')
+register('i3d_resnet18_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet18_v1')
+register('i3d_resnet50_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet50_v1')
+register('i3d_resnet152_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet152_v1')
+register('i3d_tiny_synthfg_dfb', DFB, SYNTHFG_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('i3d_tiny_custom_dfb', DFB, TINY_CUSTOM_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+
+alias('i3d_resnet50_dfb', 'i3d_resnet50_v1_kinetics400_dfb')

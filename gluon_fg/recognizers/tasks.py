@@ -1,0 +1,50 @@
+"""What an entry of the zoo is for: dataset, number of classes, test protocol and input, shared by networks of one setting."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Optional
+
+from ..input_spec import InputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Facts of a setting.
+
+    Parameters
+    ----------
+    dataset
+        its name, or None for a user's own
+    nclass
+        number of classes; None: given by the user
+    protocol
+        name of the test protocol
+    input_spec
+        frames, sizes and scale of a view
+    """
+
+    dataset: Optional[str]
+    nclass: Optional[int]
+    protocol: str
+    input_spec: InputSpec
+
+
+# DFB sec. 4.2: 16 (or 64) frames at the source's rate, 224 of 256 pixels. The stride is ours: 16 x 4 covers two seconds of
+# 30 a second; Something-Something's videos are short and have 12 a second.
+_CLIPS = InputSpec(frames=16, frame_stride=4, short_side=256, crop_size=224)
+_FRAMES = InputSpec(frames=1, frame_stride=1, segments=3, short_side=256, crop_size=224, layout='NCHW')
+# SynthFG: 54 pixels high, 8 frames.
+_TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
+_TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
+
+KINETICS400_3D = Task('kinetics400', 400, 'dfb_3d', _CLIPS)
+KINETICS400_2D = Task('kinetics400', 400, 'dfb_2d', _FRAMES)
+STHSTHV1_3D = Task('sthsthv1', 174, 'ssv1', _CLIPS.replace(frame_stride=2))
+STHSTHV1_2D = Task('sthsthv1', 174, 'ssv1', _FRAMES)
+CUSTOM_3D = Task(None, None, 'dfb_3d', _CLIPS)
+CUSTOM_2D = Task(None, None, 'dfb_2d', _FRAMES)
+SYNTHFG_3D = Task('synthfg', 24, 'train_time', _TINY_CLIPS)
+SYNTHFG_2D = Task('synthfg', 24, 'train_time', _TINY_FRAMES)
+TINY_CUSTOM_3D = Task(None, None, 'train_time', _TINY_CLIPS)
+TINY_CUSTOM_2D = Task(None, None, 'train_time', _TINY_FRAMES)

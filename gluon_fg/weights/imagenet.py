@@ -1,0 +1,58 @@
+"""ImageNet weights for backbones: GluonCV's files, inflated where the backbone takes clips."""
+
+from __future__ import annotations
+
+import logging
+from typing import Optional
+
+import mxnet as mx
+
+from ..errors import UserError
+from .gluoncv_names import our_name
+from .inflate import inflate
+from .zoo import model_root
+
+log = logging.getLogger(__name__)
+
+
+def load(backbone, root: Optional[str] = None) -> None:
+    """Put GluonCV's ImageNet weights into an initialized backbone (`backbone.imagenet` names them).
+
+    Raises
+    ------
+    UserError
+        the file is neither in `root` nor to be fetched, or does not hold exactly the backbone's parameters
+    """
+    path = _file(backbone.imagenet, root)
+    given = {our_name(name): array for name, array in mx.nd.load(path).items()}
+    given = {name[len('backbone.') :]: array for name, array in given.items() if name and name.startswith('backbone.')}
+    params = backbone._collect_params_with_prefix()
+    for names, what in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
+        if names:
+            raise UserError(
+                f'{path} {what} {sorted(names)[0]} ({len(names)} in all); delete it to have it fetched anew'
+            )
+    values = {
+        name: inflate(given[name], p.shape[2]) if len(p.shape) == 5 else given[name] for name, p in params.items()
+    }
+    for name, p in params.items():
+        if values[name].shape != p.shape:
+            raise UserError(f'{path}: {name} has shape {values[name].shape}, the backbone needs {p.shape}')
+    for name, p in params.items():
+        p.set_data(values[name])
+    log.info('backbone starts from ImageNet weights %s', path)
+
+
+def _file(name: str, root: Optional[str]) -> str:
+    from gluoncv.model_zoo import model_store
+
+    folder = model_root(root)
+    try:
+        return model_store.get_model_file(name, root=str(folder))
+    except (OSError, RuntimeError, ValueError) as error:  # no network, a server's refusal, a damaged download
+        file = f'{name}-{model_store.short_hash(name)}.params'
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f'cannot fetch ImageNet weights {name} ({reason[:120]}); put {file} into {folder}, '
+            f'or start from random weights with pretrained_base=False'
+        ) from error
