@@ -358,16 +358,16 @@ def contact_sheet(seed: int = 0, zoom: int = 2, boxes: bool = False) -> np.ndarr
     block_h, block_w = 4 * (cell + text) + gap + text, FRAMES * cell + gap
     sheet = np.full((3 * block_h, 2 * block_w, 3), 255, np.uint8)
 
-    def write(words: str, x: int, y: int, weight: int) -> None:
-        cv2.putText(sheet, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), weight, cv2.LINE_AA)
+    def write(words: str, x: int, y: int, size: float) -> None:
+        cv2.putText(sheet, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA)
 
     for label, name in enumerate(CLASSES):
         group, variant = divmod(label, 4)
         x0, y0 = (group % 2) * block_w + 4, (group // 2) * block_h
         if variant == 0:
-            write(f'{GROUPS[label]} ({KIND[GROUPS[label]]})', x0, y0 + text - 3, 2)
+            write(f'{GROUPS[label]} ({KIND[GROUPS[label]]})', x0, y0 + text - 3, 0.6)
         y0 += text + variant * (cell + text)
-        write(name, x0, y0 + text - 4, 1)
+        write(name, x0, y0 + text - 4, 0.45)
         clip, truth = render_clip(label, (seed, group), return_truth=True)
         for t, frame in enumerate(clip):
             big = cv2.resize(frame, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
