@@ -1,0 +1,373 @@
+"""Where a discriminative filter fires: frame and box of its maximal response over a whole video (DFB sec. 5.3).
+
+The network slides over the video clip by clip on whole frames (fully convolutional), so every place and moment that it
+can see is compared. What the paper leaves open is ours: clips follow each other without overlap (the last one ends with
+the video), and the box is a few cells wide rather than the theoretical receptive field (`Placement.box`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import mxnet as mx
+import numpy as np
+
+from ..data import sampling, transforms
+from ..data.video import VideoReader, open_video
+from ..errors import UserError, unknown
+from ..evaluation.score import class_names
+from .placement import Box, Placement, check_box
+
+Video = Union[str, os.PathLike, VideoReader]
+
+_CHUNK = 16  # frames decoded at a time for a 2-D network
+
+
+class Peak(NamedTuple):
+    """A filter's maximal response over one video.
+
+    Parameters
+    ----------
+    filter, label, class_name
+        channel of the responses, 0..M*K-1; the class it belongs to
+    rank
+        1 for the strongest of its class's filters on this video
+    value
+        the response (unbounded)
+    frame, seconds
+        number of the video's frame nearest to the cell's centre, and its time
+    frames
+        first and last frame nearer to this cell than to the next one in time
+    point, box
+        (x, y) of the cell's centre and (x0, y0, x1, y1) around it, in the original video's pixels
+    clip
+        first frame of the clip it was found in
+    cell
+        (t', y', x') in that clip's response volume
+    """
+
+    filter: int
+    label: int
+    class_name: str
+    rank: int
+    value: float
+    frame: int
+    seconds: float
+    frames: Tuple[int, int]
+    point: Tuple[float, float]
+    box: Box
+    clip: int
+    cell: Tuple[int, int, int]
+
+
+class ResponseVolume(NamedTuple):
+    """One filter's responses over a whole video.
+
+    Parameters
+    ----------
+    filter
+        channel of the responses
+    frames
+        (S,) the video's frames on which the maps are centred, increasing
+    maps
+        (S, H', W') float32 responses; where two clips (or cells of a short video) meet in a frame, the larger one
+    """
+
+    filter: int
+    frames: np.ndarray
+    maps: np.ndarray
+    placement: Placement
+
+    def heat(self, frame: int) -> np.ndarray:
+        """(H, W) float32: the map nearest in time to a frame, spread over the original frame's pixels."""
+        nearest = int(np.abs(self.frames - frame).argmin())
+        return self.placement.heat(self.maps[nearest])
+
+    @property
+    def limits(self) -> Tuple[float, float]:
+        """Lowest and highest response of the whole video: one colour scale for all its frames."""
+        return float(self.maps.min()), float(self.maps.max())
+
+
+class Localization(NamedTuple):
+    """What `examine` found in one video: `peaks` by class as asked, strongest first, and their filters' `volumes`."""
+
+    path: str
+    length: int
+    fps: float
+    size: Tuple[int, int]  # (W, H)
+    peaks: List[Peak]
+    volumes: Dict[int, ResponseVolume]
+
+
+def localize(
+    net,
+    video: Video,
+    filters: Optional[Sequence[int]] = None,
+    classes: Optional[Sequence] = None,
+    top: Optional[int] = None,
+    **options,
+) -> List[Peak]:
+    """Peaks of filters over a whole video, by class as asked, the strongest first: `examine` without the volumes."""
+    return examine(net, video, filters, classes, top, volumes=False, **options).peaks
+
+
+def response_volume(net, video: Video, filter: int, **options) -> ResponseVolume:
+    """Responses of one filter over a whole video, for heat maps (see `examine`)."""
+    return examine(net, video, [filter], **options).volumes[filter]
+
+
+def examine(
+    net,
+    video: Video,
+    filters: Optional[Sequence[int]] = None,
+    classes: Optional[Sequence] = None,
+    top: Optional[int] = None,
+    box: str = 'cell',
+    cells: float = 2.0,
+    volumes: bool = True,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 4,
+) -> Localization:
+    """Run a filter bank over a whole video and find where each filter's response is highest.
+
+    3-D networks see consecutive clips of `input_spec.frames` frames, `frame_stride` apart, the last one ending with
+    the video; a video shorter than a clip repeats its last frame. 2-D networks see every frame on its own. Frames are
+    scaled to `input_spec.short_side` and not cropped.
+
+    Parameters
+    ----------
+    net
+        a recognizer with a filter bank, its parameters loaded
+    video
+        a file (or folder of frames), or an open reader
+    filters
+        which filters, 0..M*K-1
+    classes
+        names or labels: all filters of these classes; neither given: all filters
+    top
+        only so many of each class, those with the highest peaks
+    box, cells
+        see `Placement.box`
+    volumes
+        whether to keep the response volumes of the peaks' filters
+    ctx
+        where the network lies (default: CPU)
+    batch_size
+        clips (frames, for 2-D networks) in a forward pass
+
+    Raises
+    ------
+    VideoError
+        the video cannot be decoded
+    UserError
+        a network without filter bank; unknown class, filter or kind of box; responses that are not finite
+    """
+    require_bank(net)
+    names, per_class = class_names(net), net.filters_per_class
+    wanted = wanted_filters(net, filters, classes)
+    if top is not None and top < 1:
+        raise UserError(f'top must be at least 1, got {top}')
+    check_box(box, cells)
+    with _reader(video) as reader:
+        place = placement(net, reader.size)
+        best, slices = Maxima(reader.size), []
+        for clips, responses in scan(net, reader, ctx, batch_size):
+            best.update(responses, clips)
+            if volumes:
+                slices.append((clips, responses[:, wanted].copy()))
+        ranks = _ranks(best.value, per_class)
+        peaks = []
+        for number in wanted:
+            cell, clip, label = best.cell[number], best.clip[number], number // per_class
+            frame, (first, last) = int(clip[place.frame(cell[0])]), clip[list(place.span(cell[0]))]
+            peaks.append(
+                Peak(
+                    number,
+                    label,
+                    names[label],
+                    int(ranks[number]),
+                    float(best.value[number]),
+                    frame,
+                    frame / reader.fps,
+                    (int(first), int(last)),
+                    place.point(cell[1:]),
+                    place.box(cell[1:], box, cells),
+                    int(clip[0]),
+                    cell,
+                )
+            )
+        order = {label: i for i, label in enumerate(dict.fromkeys(peak.label for peak in peaks))}
+        peaks.sort(key=lambda peak: (order[peak.label], peak.rank))
+        if top is not None:
+            peaks = [peak for label in order for peak in [p for p in peaks if p.label == label][:top]]
+        kept = {peak.filter: _volume(slices, wanted, peak.filter, place) for peak in peaks} if volumes else {}
+        return Localization(str(reader.path), len(reader), reader.fps, reader.size, peaks, kept)
+
+
+def scan(
+    net, reader: VideoReader, ctx: Optional[mx.Context] = None, batch_size: int = 4
+) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+    """Slide over a video: yields (clips (N, T) numbers of frames, responses (N, M*K, T', H', W') float32).
+
+    T and T' are 1 for 2-D networks. Hybridizes the network.
+    """
+    if batch_size < 1:
+        raise UserError(f'batch_size must be at least 1, got {batch_size}')
+    ctx, spec, batch = ctx or mx.cpu(), net.input_spec, []
+    net.hybridize(static_alloc=True, static_shape=True)
+
+    def run():
+        clips = np.stack([clip for clip, _ in batch])
+        with warnings.catch_warnings():  # the classifiers' parameters, which responses do not need
+            warnings.filterwarnings('ignore', message='.*not used by any computation')
+            responses = net.filter_responses(transforms.to_input(np.stack([view for _, view in batch]), spec, ctx))
+        responses = responses.astype('float32').asnumpy()
+        if not np.isfinite(responses).all():
+            raise UserError(
+                f'{reader.path}: the responses are not finite; are these the parameters of a run that diverged?'
+            )
+        return clips, responses if spec.ndim == 3 else responses[:, :, None]
+
+    for clip, view in _views(reader, spec):
+        batch.append((clip, view))
+        if len(batch) == batch_size:
+            yield run()
+            batch = []
+    if batch:
+        yield run()
+
+
+def _views(reader: VideoReader, spec) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+    """(numbers of frames (T,), network input) for each clip, or for each frame of a 2-D network, in order."""
+    total = len(reader)
+    if spec.ndim == 3:
+        for start in clip_starts(total, spec.frames, spec.frame_stride):
+            clip = sampling.clip_indices(total, spec.frames, spec.frame_stride, start)
+            yield clip, transforms.to_view(transforms.resize_short(reader.get_batch(clip), spec.short_side), spec)
+        return
+    for start in range(0, total, _CHUNK):
+        numbers = np.arange(start, min(start + _CHUNK, total))
+        frames = transforms.resize_short(reader.get_batch(numbers), spec.short_side)
+        for number, frame in zip(numbers, frames):
+            yield np.array([number]), transforms.to_view(frame[None], spec)[0]
+
+
+def clip_starts(total: int, frames: int, stride: int) -> List[int]:
+    """First frames of consecutive clips, `frames * stride` apart; the last clip ends with the video."""
+    last = sampling.last_start(total, frames, stride)
+    return [*range(0, last, frames * stride), last]
+
+
+class Maxima:
+    """The highest response of every filter so far, and where; of equal ones the first in time, then row, then column.
+
+    `value` (M*K,); `cell` and `clip`, for each filter, (t', y', x') and the frames of the clip; `shape`, of a clip's
+    response volume; `clips`, all frames of all clips so far; `size`, (W, H) of the video.
+    """
+
+    def __init__(self, size: Tuple[int, int]):
+        self.size, self.value, self.clips = size, None, []
+
+    def update(self, responses: np.ndarray, clips: np.ndarray) -> None:
+        """Take in what `scan` yields."""
+        self.shape, count = responses.shape[2:], responses.shape[1]
+        if self.value is None:
+            self.value, self.cell, self.clip = np.full(count, -np.inf, np.float32), [None] * count, [None] * count
+        flat = responses.reshape(*responses.shape[:2], -1)
+        for clip, cells, values in zip(clips, flat.argmax(axis=2), flat.max(axis=2)):
+            self.clips.append(clip)
+            for number in np.flatnonzero(values > self.value):
+                self.cell[number] = tuple(int(i) for i in np.unravel_index(cells[number], self.shape))
+                self.clip[number] = clip
+            self.value = np.maximum(self.value, values)
+
+
+def _volume(slices, wanted: List[int], number: int, placement: Placement) -> ResponseVolume:
+    """One filter's maps of all clips, one for each frame on which cells are centred."""
+    column, maps = wanted.index(number), {}
+    for clips, responses in slices:
+        for clip, volume in zip(clips, responses[:, column]):
+            for t, cells in enumerate(volume):
+                frame = int(clip[placement.frame(t)])
+                maps[frame] = np.maximum(maps[frame], cells) if frame in maps else cells
+    frames = sorted(maps)
+    return ResponseVolume(number, np.array(frames), np.stack([maps[frame] for frame in frames]), placement)
+
+
+def _ranks(values: np.ndarray, per_class: int) -> np.ndarray:
+    """(M*K,) place of each filter among those of its class, 1 for the highest value; ties: the lower number first."""
+    order = np.argsort(-values.reshape(-1, per_class), axis=1, kind='stable')
+    ranks = np.empty_like(order)
+    np.put_along_axis(ranks, order, np.arange(1, per_class + 1)[None].repeat(len(order), 0), axis=1)
+    return ranks.reshape(-1)
+
+
+def require_bank(net) -> None:
+    """Refuse a network without a filter bank."""
+    if not hasattr(net, 'filter_responses'):
+        raise UserError(
+            f'{getattr(net, "name", "this network")} has no filter bank, so there is no filter to localize; '
+            'choose a model whose name ends in _dfb'
+        )
+
+
+def placement(net, size: Tuple[int, int]) -> Placement:
+    """Where the network's responses lie in a video of (W, H) pixels."""
+    spec, (width, height) = net.input_spec, size
+    return Placement(
+        net.response_geometry,
+        spec.frames if spec.ndim == 3 else 1,
+        transforms.short_side_size(height, width, spec.short_side),
+        (height, width),
+    )
+
+
+def wanted_filters(net, filters: Optional[Sequence[int]], classes: Optional[Sequence]) -> List[int]:
+    """Numbers of the filters asked for as in `examine`, each once, in that order; UserError for an unknown one."""
+    per_class = net.filters_per_class
+    count = net.nclass * per_class
+    wanted = []
+    for number in filters if filters is not None else ():
+        if not 0 <= int(number) < count:
+            raise UserError(
+                f'filter {number} does not exist; {net.name} has the filters 0 to {count - 1} '
+                f'({per_class} for each of {net.nclass} classes)'
+            )
+        wanted.append(int(number))
+    for name in classes if classes is not None else ():
+        label = class_label(net, name)
+        wanted += range(label * per_class, (label + 1) * per_class)
+    if filters is None and classes is None:
+        wanted = range(count)
+    if not len(wanted):
+        raise UserError('no filter asked for; leave out filters and classes to get all')
+    return list(dict.fromkeys(wanted))
+
+
+def class_label(net, name: Union[str, int]) -> int:
+    """Label of a class given by name (any case) or number; UserError with the nearest name for an unknown one."""
+    names = class_names(net)
+    if isinstance(name, (int, np.integer)):
+        if not 0 <= name < len(names):
+            raise UserError(f'class number {name} does not exist; choose 0 to {len(names) - 1}')
+        return int(name)
+    if name in names:
+        return names.index(name)
+    same = [i for i, other in enumerate(names) if other.lower() == str(name).lower()]
+    if len(same) == 1:
+        return same[0]
+    raise unknown('class', name, names)
+
+
+@contextlib.contextmanager
+def _reader(video: Video) -> Iterator[VideoReader]:
+    """An open reader: the one given (left open), or the file's own."""
+    if isinstance(video, (str, os.PathLike)):
+        with open_video(video) as reader:
+            yield reader
+    else:
+        yield video
