@@ -1,7 +1,7 @@
 """The zoo by name: `get_model`, `list_models`, and what an entry is.
 
-Recognizer files register their entries, one literal name a line. Names that are not ours go to GluonCV, whose own `get_model`
-knows ours too once gluon_fg is imported (GluonCV is imported with it: 0.2 s).
+Recognizer files register their entries, one literal name a line. Names that are not ours go to GluonCV, whose own
+`get_model` knows ours too once gluon_fg is imported (GluonCV is imported with it: 0.2 s).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
 
 
 def model_info(name: str) -> Dict[str, Any]:
-    """Facts of an entry, without building it: name, method, backbone, dataset, nclass, protocol, input, options, pretrained."""
+    """Facts of an entry, not built: method, backbone, dataset, nclass, protocol, input, options, pretrained."""
     entry = model_entry(name)
     return {
         'name': entry.name,
@@ -155,8 +155,8 @@ def get_model(
     pretrained
         load the weights published for this very name, verified by their checksum
     pretrained_base
-        start the backbone from ImageNet weights, inflated for clips, when `pretrained` is False; the tiny networks have none
-        and start from random weights in any case
+        start the backbone from ImageNet weights, inflated for clips, when `pretrained` is False; the tiny ones
+        have none and start from random weights in any case
     nclass
         number of classes; None for the entry's own. `*_custom` entries need it
     ctx

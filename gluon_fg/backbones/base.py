@@ -11,9 +11,9 @@ from .geometry import Geometry, geometry, min_size
 
 
 class Backbone(HybridBlock):
-    """A residual network without its head. Children: `stem`, `res2` ... `res5`, and `pool2` between res2 and res3 or None.
+    """A residual network without its head. Children: `stem`, `res2` ... `res5`, `pool2` behind res2 or None.
 
-    Images and clips share the structural parameter names (`res3.0.conv1.weight`), so that 2-D weights can be inflated by name.
+    Images and clips share the structural parameter names (`res3.0.conv1.weight`), so 2-D weights are inflated by name.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Backbone(HybridBlock):
         self.pool2 = None
 
     def make_stage(self, stage: int) -> HybridBlock:
-        """A new block with the layers of one stage (2 to 5), input channels known; called within the backbone's name scope."""
+        """A new block with the layers of one stage (2 to 5), input channels known; called in its name scope."""
         raise NotImplementedError
 
     def new_stage(self, stage: int = 5) -> HybridBlock:

@@ -24,7 +24,7 @@ def convolution(in_channels: int, channels: int, kernel: Size, strides: Optional
 
 
 class ResidualBlock(HybridBlock):
-    """Convolutions with batch norm each, and a shortcut: the basic block (two) or the bottleneck (three) by its arguments.
+    """Convolutions with batch norm each, and a shortcut: a basic block (two) or a bottleneck (three), by its arguments.
 
         x -> conv1 - bn1 - ReLU -> conv2 - bn2 (- ReLU -> conv3 - bn3) -> + -> ReLU
         '--------------- downsample, where the shape changes -------------'

@@ -1,7 +1,7 @@
-"""I3D ResNets: 2-D residual networks inflated in time (Carreira and Zisserman 2017; Wang et al. 2018), as DFB sec. 4 uses them.
+"""I3D ResNets: residual networks inflated in time (Carreira and Zisserman 2017; Wang et al. 2018), as in DFB sec. 4.
 
-Parameters and outputs are those of GluonCV's `i3d_resnet50_v1_*` (a test compares them), which has no working basic block,
-no 18 and 152 layers, and batch norms that neither train on a CPU nor can be frozen; hence a network of our own.
+Parameters and outputs are those of GluonCV's `i3d_resnet50_v1_*` (a test compares them), which has no working
+basic block, no 18 and 152 layers, and batch norms that neither train on a CPU nor can be frozen; hence one of our own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def _inflated(stage: int, block: int) -> bool:
 class ResNet3D(Backbone):
     """I3D ResNet v1: stride in the 3x3 convolution of a bottleneck; time reduced by 4 in the stem and then kept.
 
-    Bottlenecks are inflated as 3x1x1 then 1x3x3, in the pattern of GluonCV (Wang et al.'s); basic blocks, for which nothing
-    is published, have 3x3x3 convolutions, as DFB sec. 4.1 words it (ours for what it leaves open).
+    Bottlenecks are inflated as 3x1x1 then 1x3x3, in the pattern of GluonCV (Wang et al.'s); basic blocks, for which
+    nothing is published, have 3x3x3 convolutions, as DFB sec. 4.1 words it (ours for what it leaves open).
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ResNet3D(Backbone):
             raise unknown('depth', depth, map(str, _BLOCKS))
         if temporal_downsample not in (4, 8):
             raise UserError(
-                f"temporal_downsample must be 4 (the paper) or 8 (GluonCV's Kinetics weights), got {temporal_downsample!r}"
+                f"temporal_downsample must be 4 (the paper) or 8 (GluonCV's weights), got {temporal_downsample!r}"
             )
         self._bottleneck, self._blocks = depth >= 50, _BLOCKS[depth]
         expansion = 4 if self._bottleneck else 1

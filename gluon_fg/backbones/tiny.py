@@ -13,10 +13,10 @@ _STRIDES = {2: 1, 3: 2, 4: 1, 5: 2}
 
 
 class Tiny(Backbone):
-    """One residual block a stage; 8 in space before res3, 16 in all (a 48 pixel crop gives maps of 12, 6, 6 and 3), time kept.
+    """One residual block a stage; space reduced by 16 in all (a 48 pixel crop gives maps of 12, 6, 6, 3), time kept.
 
-    On clips a block is a 3x3x3 and a 1x3x3 convolution; on images 3x3 throughout, so the 2-D network is blind to the order
-    of frames. The stem pools before batch norm and ReLU: the same maximum up to the sign of gamma, at half the cost.
+    On clips a block is a 3x3x3 and a 1x3x3 convolution; on images 3x3 throughout, so the 2-D network is blind to the
+    order of frames. The stem pools before batch norm and ReLU, at half the cost.
 
     Parameters
     ----------

@@ -13,9 +13,9 @@ _deploy = False
 
 @contextlib.contextmanager
 def deploy_mode() -> Iterator[None]:
-    """While open, `BatchNorm3D` is traced as one plain BatchNorm operator: the form that fuses, quantizes and converts.
+    """While open, `BatchNorm3D` is traced as one plain BatchNorm operator: the form that fuses and converts.
 
-    Read when a graph is traced, so graphs that exist already keep their form. Not for training, nor for several threads.
+    Read when a graph is traced: graphs that exist already keep their form. Not for training, nor for several threads.
     """
     global _deploy
     before, _deploy = _deploy, True
@@ -29,7 +29,7 @@ class BatchNorm3D(nn.BatchNorm):
     """Batch normalization over (N, C, T, H, W), with the parameters and parameter names of Gluon's `BatchNorm`.
 
     oneDNN's backward pass of BatchNorm fails on 5-D data behind a convolution (MXNet 1.9.1: `Check failed: !is_view`),
-    so time and height are seen as one axis while training; the result is the same, and the reshape is free in a static graph.
+    so time and height are seen as one axis; the result is the same, and the reshape is free in a static graph.
 
     Inputs:
         - **x**: (N, C, T, H, W)
@@ -50,7 +50,7 @@ class BatchNorm3D(nn.BatchNorm):
 
 
 def batch_norm(ndim: int, in_channels: int) -> nn.BatchNorm:
-    """The batch norm for images (`ndim` 2) or clips (3); chosen when built, since a symbol does not know its dimensions."""
+    """The batch norm for images (`ndim` 2) or clips (3); chosen when built: symbols have no dimensions."""
     return BatchNorm3D(in_channels=in_channels) if ndim == 3 else nn.BatchNorm(in_channels=in_channels)
 
 
@@ -91,7 +91,7 @@ def freeze_batch_norm(net: Block, keep_first: bool = False) -> int:
 
 
 def clear_cached_graphs(net: Block) -> None:
-    """Make hybridized blocks trace themselves anew at their next call, after something that a graph has baked in changed."""
+    """Make hybridized blocks trace themselves anew at their next call, after a change of what a graph has baked in."""
     net.apply(lambda block: block._clear_cached_op() if isinstance(block, HybridBlock) else None)
 
 
@@ -101,7 +101,7 @@ def deploy_symbol(net: HybridBlock) -> Tuple[mx.sym.Symbol, Dict[str, mx.nd.NDAr
     Parameters
     ----------
     net
-        an initialized network of one input. For a recognizer: `net` gives the fused logits alone, `net.branches` all of them
+        an initialized network of one input. A recognizer gives its fused logits, its `.branches` all of them
 
     Returns
     -------

@@ -1,7 +1,10 @@
 """Papers as networks: each file is paper, class, entries of the zoo."""
 
+from ..registry import add_to_gluoncv
 from .base import Branches, Recognizer
 from .baseline import Baseline
 from .dfb import DFB
+
+add_to_gluoncv()
 
 __all__ = ['Baseline', 'Branches', 'DFB', 'Recognizer']

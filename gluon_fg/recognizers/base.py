@@ -1,4 +1,4 @@
-"""The contract that every recognizer keeps, so that data, training, evaluation and prediction need not know which one it is."""
+"""What every recognizer keeps to, so that data, training, evaluation and prediction need not know which one it is."""
 
 from __future__ import annotations
 
@@ -78,19 +78,17 @@ class Branches(HybridBlock):
         if dtype.kind in 'iub' or dtype == np.float64:
             raise UserError(f'input is {dtype}; this network takes normalized float32: see gluon_fg.data.to_input')
         if not clips and x.shape[0] % self._segments:
-            raise UserError(
-                f'input has {x.shape[0]} frames, no multiple of num_segments {self._segments}; set net.num_segments'
-            )
+            raise UserError(f'input has {x.shape[0]} frames, no multiple of net.num_segments {self._segments}')
         if clips and x.shape[2] < self._min_size[0]:
             raise UserError(f'input has clips of {x.shape[2]} frames; this network takes at least {self._min_size[0]}')
         if min(x.shape[-2:]) < self._min_size[1]:
             raise UserError(
-                f'input has frames of {x.shape[-2]}x{x.shape[-1]} pixels; this network takes at least {self._min_size[1]}'
+                f'input has {x.shape[-2]}x{x.shape[-1]} pixels; this network takes at least {self._min_size[1]}'
             )
 
 
 class Recognizer(HybridBlock):
-    """A network by the contract: `net(x)` gives logits whose softmax is the prediction, `net.branches(x)` those of every branch.
+    """A network by the contract: softmax(`net(x)`) is the prediction, `net.branches(x)` the logits of every branch.
 
     Parameters
     ----------
@@ -154,7 +152,7 @@ class Recognizer(HybridBlock):
 
     @property
     def num_segments(self) -> int:
-        """Frames of one video in the input, whose logits are averaged (TSN); 1 for clips. Setting it drops cached graphs."""
+        """Frames of one video in the input, logits averaged (TSN); 1 for clips. Setting it drops cached graphs."""
         return self.branches._segments
 
     @num_segments.setter
@@ -212,5 +210,4 @@ class Recognizer(HybridBlock):
     # Weights
 
     def backbone_loaded(self) -> None:
-        """To be called after weights were put into the backbone, before the first forward pass: branches that start as a
-        copy of it are filled here."""
+        """Fill branches that start as a copy of the backbone; called when it has its weights, before any pass."""

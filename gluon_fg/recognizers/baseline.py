@@ -1,9 +1,9 @@
 """The baseline of DFB (Martinez et al., ICCV 2019, arXiv:1908.07625, sec. 3.1): a global branch alone.
 
-TSN (average consensus over frames) on 2-D ResNets, or an I3D ResNet on clips; global average pooling, dropout, one dense layer.
+TSN (average consensus over frames) on 2-D ResNets, or I3D ResNets on clips; average pooling, dropout, dense layer.
 
-Ours: the classifier starts with standard deviation 0.01 (GluonCV's, made for pretrained backbones of 512 channels and more);
-the tiny networks start from random weights and learn far slower so: there sqrt(2 / 24), MSRA's fan-out scale.
+Ours: the classifier starts with standard deviation 0.01, as GluonCV's on pretrained backbones; the tiny networks, which
+start from random weights, learn far slower so: there sqrt(2 / 24) = 0.29, MSRA's fan-out scale.
 `temporal_downsample` is 4, as in the paper, except where GluonCV's Kinetics weights, trained with 8, can be loaded.
 """
 

@@ -1,13 +1,13 @@
 """Discriminative filter banks, DFB (Martinez et al., ICCV 2019, arXiv:1908.07625).
 
-    x -> stem ... res4 -> F4 -> res5  -> F5 -> average pool ------------------> z_avg      (global branch, sec. 3.1)
-                          |'--> res5' -> up-sample x2 -> + -> ReLU -> bank -+-> z_max      (local branch and bank, sec. 3.2, 3.3)
-                          '----> 1x1x1, batch norm ------'                  '-> z_xchannel
-    z_comb = z_avg + z_max + z_xchannel, the prediction                                    (sec. 3.2)
+    x -> stem ... res4 -> F4 -> res5  -> F5 -> average pool ------------------> z_avg       global branch, sec. 3.1
+                          |'--> res5' -> up-sample x2 -> + -> ReLU -> bank -+-> z_max       local branch, sec. 3.3,
+                          '----> 1x1x1, batch norm ------'                  '-> z_xchannel  filter bank, sec. 3.2
+    z_comb = z_avg + z_max + z_xchannel, the prediction
 
-What the paper leaves open, and what we chose: the skip connection is a 1x1x1 convolution with batch norm, added before a last
-ReLU (`skip`); an odd size loses its last row or column in the up-sampled volume, which is cut to F4's; initial scales of the
-bank (see its docstring); the global classifier's, and `temporal_downsample`, as for the baseline.
+What the paper leaves open, and what we chose: the skip connection is a 1x1x1 convolution with batch norm, added before
+a last ReLU (`skip`); where F4's height or width is odd the up-sampled volume is one longer and is cut; the scales at
+which the bank starts (see its docstring) and the global classifier, and `temporal_downsample`, as for the baseline.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class _Responses(HybridBlock):
 class DFB(Recognizer):
     """Three classifiers over one backbone: global, and two on class-specific local filters (secs. 3.1 to 3.3).
 
-    Branches: 'comb' (their sum, the prediction), 'avg', 'max', 'xchannel'. `loss` is eq. 1: the sum of the four cross-entropies.
+    Branches: 'comb' (their sum, the prediction), 'avg', 'max', 'xchannel'. `loss` is eq. 1: their cross-entropies' sum.
 
     Parameters
     ----------
@@ -211,8 +211,8 @@ class DFB(Recognizer):
     def response_geometry(self) -> Geometry:
         """Stride, receptive field and offset of `filter_responses` in the input.
 
-        With the local branch the field is the up-sampled stage 5's, which contains that of the skip connection; the centre
-        is the skip's, the grid on which the responses lie.
+        With the local branch the field is the up-sampled stage 5's, which contains that of the skip; the
+        centre is the skip's, the grid on which the responses lie.
         """
         self._need_bank()
         backbone = self.branches.backbone

@@ -1,4 +1,4 @@
-"""What an entry of the zoo is for: dataset, number of classes, test protocol and input, shared by networks of one setting."""
+"""What an entry of the zoo is for: dataset, number of classes, test protocol and input."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Task:
     input_spec: InputSpec
 
 
-# DFB sec. 4.2: 16 (or 64) frames at the source's rate, 224 of 256 pixels. The stride is ours: 16 x 4 covers two seconds of
-# 30 a second; Something-Something's videos are short and have 12 a second.
+# DFB sec. 4.2: 16 (or 64) frames, 224 of 256 pixels. The stride is ours: 16 x 4 is two seconds at 30 frames a second;
+# Something-Something's videos are short and have 12 a second.
 _CLIPS = InputSpec(frames=16, frame_stride=4, short_side=256, crop_size=224)
 _FRAMES = InputSpec(frames=1, frame_stride=1, segments=3, short_side=256, crop_size=224, layout='NCHW')
 # SynthFG: 54 pixels high, 8 frames.

@@ -18,7 +18,7 @@ _RULES = (
 
 
 def our_name(name: str) -> Optional[str]:
-    """Structural name, below `branches`, of a GluonCV parameter; None for one that it stores a second time under another name.
+    """Structural name, below `branches`, of a GluonCV parameter; None for one it stores again under another name.
 
     `fc` of an ImageNet network also becomes `classifier`: take the backbone's alone there.
     """

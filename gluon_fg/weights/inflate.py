@@ -19,6 +19,6 @@ def inflate(weight_2d: mx.nd.NDArray, depth: int) -> mx.nd.NDArray:
     """
     if weight_2d.ndim != 4 or depth < 1:
         raise UserError(
-            f'cannot inflate a weight of shape {weight_2d.shape} to depth {depth}; give (O, I, h, w) and a depth of at least 1'
+            f'cannot inflate a weight of shape {weight_2d.shape} to depth {depth}; give (O, I, h, w) and depth >= 1'
         )
     return mx.nd.repeat(mx.nd.expand_dims(weight_2d, axis=2), repeats=depth, axis=2) / depth
