@@ -1,8 +1,8 @@
 """What this machine can do for gluon_fg, and one line for each thing that is wrong: `python -m gluon_fg.doctor`.
 
 Starts where nothing else does: it needs the standard library alone, and what may crash is tried in a process of its
-own, step by step, so that the step that ended it is named. `python gluon_fg/doctor.py` is the same. Exit code 0 when all
-essential parts work, 2 otherwise. Horovod, a GPU and decord are not essential.
+own, step by step, so that the step that ended it is named. `python gluon_fg/doctor.py` is the same. Exit code 0 when
+all essential parts work, 2 otherwise. Horovod, a GPU and decord are not essential.
 """
 
 from __future__ import annotations
@@ -318,15 +318,14 @@ def probe_all(results: str, names: List[str]) -> None:
             print(json.dumps([name, row]), file=stream, flush=True)
 
 
-def run_probes(names: Optional[List[str]] = None, command: Optional[List[str]] = None) -> List[Row]:
-    """Run probes in a process of their own; when one ends it, the rest run in another, without it."""
-    names, rows = list(PROBES if names is None else names), []
+def run_probes() -> List[Row]:
+    """Run the probes in a process of their own; when one ends it, the rest run in another, without it."""
+    names, rows = list(PROBES), []
     while names:
         with tempfile.TemporaryDirectory() as folder:
             results = os.path.join(folder, 'results')
-            start = command or [sys.executable, str(HERE / 'doctor.py')]
             try:
-                code = subprocess.call([*start, '--probe', results, *names], timeout=PROBE_SECONDS)
+                code = subprocess.call([sys.executable, __file__, '--probe', results, *names], timeout=PROBE_SECONDS)
                 ended = f'ended with {signal.Signals(-code).name if code < 0 else f"exit code {code}"}'
             except subprocess.TimeoutExpired:
                 ended = f'hung for {PROBE_SECONDS} s'
@@ -362,10 +361,11 @@ def main() -> int:
     rows = [check_python(), check_system(), check_cpu(), check_memory(), *check_gpus(), *run_probes(), *check_pins()]
     for row in rows:
         print(f'  {row.status:<6}{row.name:<14}{row.text}')
-    faults = [row for row in rows if row.advice]
     print()
-    for row in faults:
-        print(f'{row.status}: {row.name}: {row.advice}')
+    faults = dict.fromkeys((row.status, row.advice) for row in rows if row.advice)
+    for fault in faults:  # what has the same remedy stands on the same line
+        names = dict.fromkeys(row.name for row in rows if (row.status, row.advice) == fault)
+        print(f'{fault[0]}: {", ".join(names)}: {fault[1]}')
     wrong = any(row.status == 'WRONG' for row in rows)
     print(
         'gluon_fg cannot work here until the lines marked WRONG are mended.' if wrong else 'All essential parts work.'
