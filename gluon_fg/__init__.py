@@ -1,5 +1,15 @@
-"""gluon_fg: fine-grained action recognition in video, as an extension of the GluonCV model zoo."""
+"""gluon_fg: fine-grained action recognition in video, as an extension of the GluonCV model zoo.
 
-from . import _runtime  # noqa: F401  (first: fixes the order in which mxnet and decord are loaded)
+    net = gluon_fg.get_model('i3d_resnet50_v1_kinetics400_dfb')
+    gluon_fg.predict('clip.mp4', model='i3d_tiny_synthfg_dfb', params='final.params', topk=3)
+"""
+
+from . import _runtime  # isort: skip  (first: fixes the order in which MXNet and decord are loaded)
 
 __version__ = '0.1.0'
+__all__ = ['get_model', 'list_models', 'model_info', 'predict']
+
+if not _runtime.running_doctor():
+    from . import recognizers  # noqa: F401  (registers the entries, with GluonCV's zoo too)
+    from .evaluation.predict import predict
+    from .registry import get_model, list_models, model_info
