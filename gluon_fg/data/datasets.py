@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import logging
 import os
 import threading
@@ -15,13 +13,15 @@ import numpy as np
 
 from ..errors import UserError, VideoError, unknown
 from . import video
-from .labels import LabelSet
+from .labels import LabelSet, label_set
+from .lists import label_of, labels_of, read_rows
 
 logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp')
 SPLITS = ('train', 'val', 'test')
-DATASETS = ('synthfg', 'folder', 'csv')
+KNOWN = ('kinetics400', 'sthsthv2', 'ucf101', 'hmdb51')        # classes and their order: GluonCV's
+DATASETS = ('synthfg', 'folder', 'csv', *KNOWN)
 CACHES = ('none', 'memory')
 
 
@@ -232,16 +232,16 @@ def from_csv(
         text = path.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError:
         raise UserError(f'{path}: is not a text file in UTF-8') from None
-    rows = _rows(path, text)
+    rows = read_rows(path, text)
     if not rows:
         raise UserError(f'{path}: lists no video')
     if classes is None and (path.parent / 'classes.txt').is_file():
         lines = (path.parent / 'classes.txt').read_text(encoding='utf-8-sig').splitlines()
         classes = [line.strip() for line in lines if line.strip()]
-    labels = _labels(path, rows, classes)
+    labels = labels_of(path, rows, classes)
     records = []
     for row in rows:
-        label = _label(row, labels.classes)
+        label = label_of(row, labels.classes)
         if label is None:
             raise UserError(f'{path.name} line {row.line}: {unknown("class", row.label, labels.classes)}')
         if not -1 <= label < len(labels):
@@ -252,112 +252,6 @@ def from_csv(
             )
         records.append(VideoRecord(row.path, label))
     return VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
-
-
-class _Row(NamedTuple):
-    line: int
-    path: str
-    label: str
-    class_name: str
-    group: str
-
-
-def _label(row: _Row, classes: Sequence[str]) -> Optional[int]:
-    """A row's label: the number that stands there, else the position of the class of that name, else None."""
-    number = _integer(row.label)
-    if number is None and row.label in classes:
-        number = classes.index(row.label)
-    return number
-
-
-def _integer(text: str) -> Optional[int]:
-    try:
-        return int(text)
-    except ValueError:
-        return None
-
-
-def _rows(path: Path, text: str) -> List[_Row]:
-    first = next((line for line in text.splitlines() if line.strip()), '')
-    header = [cell.strip().lower() for cell in next(csv.reader([first]), [])]
-    if 'path' not in header:
-        if ',' in first:
-            raise UserError(f'{path.name} line 1: a CSV list starts with the header path,label; got {first[:60]!r}')
-        return _gluoncv_rows(path, text)
-    if 'label' not in header:
-        raise UserError(f'{path.name} line 1: no column label; the header has {", ".join(header)}')
-    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
-    rows: List[_Row] = []
-    try:
-        next(cells for cells in reader if any(cells))           # the header
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append(_csv_row(f'{path.name} line {reader.line_num}', reader.line_num, header, cells))
-    except csv.Error as error:
-        raise UserError(f'{path.name} line {reader.line_num}: {error}') from error
-    return rows
-
-
-def _csv_row(where: str, line: int, header: List[str], cells: List[str]) -> _Row:
-    if len(cells) != len(header):
-        raise UserError(
-            f'{where}: {len(cells)} columns, the header has {len(header)} (a path with a comma stands in quotes)'
-        )
-    row = dict(zip(header, cells))
-    if not row['path'] or not row['label'].strip():
-        raise UserError(f'{where}: an empty path or label')
-    return _Row(line, row['path'], row['label'].strip(), row.get('class', '').strip(), row.get('group', '').strip())
-
-
-def _gluoncv_rows(path: Path, text: str) -> List[_Row]:
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        cells = line.strip().rsplit(maxsplit=2)
-        if len(cells) == 3 and _integer(cells[1]) is None:      # 'a path with spaces label'
-            cells = line.strip().rsplit(maxsplit=1)
-        if len(cells) < 2 or _integer(cells[-1]) is None:
-            raise UserError(
-                f'{path.name} line {number}: {line.strip()[:60]!r} is neither "path frames label" nor CSV, which '
-                'starts with the header path,label'
-            )
-        rows.append(_Row(number, cells[0], cells[-1], '', ''))
-    return rows
-
-
-def _labels(path: Path, rows: List[_Row], classes: Optional[Union[Sequence[str], LabelSet]]) -> LabelSet:
-    """The `LabelSet` of a list: given, or read from its columns; groups from the column `group`."""
-    if isinstance(classes, LabelSet):
-        return classes
-    numbers = [_integer(row.label) for row in rows]
-    if classes is None and all(number is None for number in numbers):
-        classes = sorted({row.label for row in rows})
-    if classes is None:
-        named: Dict[int, str] = {}
-        for row, number in zip(rows, numbers):
-            if number is None or number < -1:
-                raise UserError(f'{path.name} line {row.line}: label {row.label!r} is not a number from 0')
-            if row.class_name and number >= 0 and named.setdefault(number, row.class_name) != row.class_name:
-                raise UserError(
-                    f'{path.name} line {row.line}: label {number} is class {row.class_name!r} here, '
-                    f'{named[number]!r} before'
-                )
-        size = max(numbers) + 1
-        if size < 1:
-            raise UserError(f'{path.name}: no video has a label and no class is named; give the class names')
-        classes = [named.get(number, str(number)) for number in range(size)]
-    classes = list(classes)
-    groups: Dict[int, str] = {}
-    for row in rows:
-        label = _label(row, classes)
-        if row.group and label is not None and groups.setdefault(label, row.group) != row.group:
-            raise UserError(
-                f'{path.name} line {row.line}: label {row.label} is in group {row.group!r} here, '
-                f'{groups[label]!r} before'
-            )
-    complete = all(label in groups for label in range(len(classes)))
-    return LabelSet(tuple(classes), tuple(groups[i] for i in range(len(classes))) if complete else None)
 
 
 def build_dataset(
@@ -373,6 +267,7 @@ def build_dataset(
     - 'folder': root/<split>/<class>/<video>. Where root has no folder for any split, root/<class>/<video>, all of it
       whatever the split (a warning says so)
     - 'csv': root/<split>.csv, else root/<split>.txt; or `split` is itself the path of a list. See `from_csv`
+    - 'kinetics400', 'sthsthv2', 'ucf101', 'hmdb51': the same lists, with the dataset's own classes in GluonCV's order
 
     Classes of every split of 'folder' and 'csv' are those of the training split, where there is one, so that the same
     label means the same class.
@@ -397,18 +292,19 @@ def build_dataset(
         return _synthfg(split, root, cache, sizes or {})
     if sizes:
         raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
-    if name == 'csv' and os.path.isfile(split):
-        return from_csv(split, root, name=f'csv {split}', cache=cache)
+    classes = label_set(name)               # None for a folder or list of one's own
+    if name != 'folder' and os.path.isfile(split):
+        return from_csv(split, root, classes, f'{name} {split}', cache)
     if root is None:
         raise UserError(f'dataset {name!r} needs a root folder; set data.root')
     root = _folder(root)
-    if name == 'csv':
+    if name != 'folder':
         path, train = _list_file(root, split), _list_file(root, 'train')
         if path is None:
             raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
-        # as numbers alone, or names alone, a list that lacks a class would mean other classes
-        classes = from_csv(train, root).labels if train and train != path else None
-        return from_csv(path, root, classes, f'csv {split}', cache)
+        if classes is None and train and train != path:
+            classes = from_csv(train, root).labels      # a list that lacks a class could else mean other classes
+        return from_csv(path, root, classes, f'{name} {split}', cache)
     splits = [entry for entry in SPLITS if (root / entry).is_dir()]
     if split in splits:
         classes = _class_folders(root / 'train') if 'train' in splits else None

@@ -3,8 +3,8 @@
 Frame i is the i-th frame that decoding the whole file from its start would show. Both back ends give the same pixels
 for it. Decord does not by itself: it seeks by counting packets, so it returns other frames than those asked for where
 key frames do not cut the stream cleanly (open groups of pictures: common in MPEG-4 AVI, MPEG-2, HEVC), where an edit
-list hides frames, and in transport streams; it also mangles rotated films. `scan` reads the packets first (no decoding
-but the first frame) and says which of them a file has; such files go to PyAV.
+list hides frames, and in transport streams; it also mangles rotated films. `packets.scan` reads the packets first (no
+decoding but the first frame) and says which of them a file has; such files go to PyAV.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import av
 import cv2
@@ -20,170 +20,12 @@ import numpy as np
 
 from .. import _runtime
 from ..errors import UserError, VideoError, unknown
+from .packets import READ_ERRORS, UNKNOWN_FPS, Scan, open_container, scan, short_reason
 
 logger = logging.getLogger(__name__)
 
 BACKENDS = ('auto', 'decord', 'pyav')
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
-UNKNOWN_FPS = 25.0          # stands in where a file, or a folder of images, does not say
-_READ_ERRORS = (av.error.FFmpegError, OSError, ValueError, RuntimeError)
-
-# Where decord 0.6.0 was found frame-identical to PyAV; its own, older FFmpeg converts other pixel formats differently.
-_DECORD_CONTAINERS = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi', 'flv')
-_DECORD_PIXELS = ('yuv420p', 'yuvj420p', 'yuv422p', 'yuvj422p', 'yuv444p', 'yuvj444p', 'gray')
-
-
-class Scan(NamedTuple):
-    """What a file's packets tell: frames, frames per second, (W, H) upright, and how it may be entered.
-
-    `pts` (length,) presentation times in order, or None where the container has none that can be trusted; `keys`
-    numbers of the frames at which decoding may start; `turns` quarter turns counterclockwise that set a frame upright;
-    `not_decord` why decord would not be exact here, '' where it is.
-    """
-
-    length: int
-    fps: float
-    size: Tuple[int, int]
-    pts: Optional[np.ndarray]
-    keys: np.ndarray
-    turns: int
-    not_decord: str
-
-
-class _Packet(NamedTuple):
-    pts: Optional[int]
-    key: bool               # decoding may start here
-    marked: bool            # the container says that it may
-
-
-def scan(path: str) -> Scan:
-    """Read a file's packets, and decode its first frame.
-
-    Raises
-    ------
-    VideoError
-        missing, a folder, empty, not a video, no video stream, or not one frame that can be decoded
-    """
-    try:
-        with _open_container(path) as container:
-            return _scan_container(path, container)
-    except _READ_ERRORS as error:
-        if isinstance(error, UserError):
-            raise
-        reason = f'cannot be read as a video; truncated, damaged or of another kind ({_short(error)})'
-        raise VideoError(path, reason) from error
-
-
-def _open_container(path: str):
-    if not os.path.exists(path):
-        raise VideoError(path, 'no such file')
-    if not os.path.isfile(path):
-        raise VideoError(path, 'is not a file')
-    if os.path.getsize(path) == 0:
-        raise VideoError(path, 'is an empty file')
-    # absolute, or FFmpeg takes what stands before a colon for a protocol
-    return av.open(os.path.abspath(path), metadata_errors='replace')
-
-
-def _short(error: BaseException) -> str:
-    """An error's text on one line, without the path and the C++ stack that decord and PyAV put into it."""
-    text = getattr(error, 'strerror', None) or str(error)
-    lines = [line for line in text.splitlines() if line.strip()]
-    return re.sub(r'^\[[^]]*\]\s*\S*:\d+:\s*', '', lines[0])[:200] if lines else type(error).__name__
-
-
-def _scan_container(path: str, container) -> Scan:
-    if not container.streams.video or container.format.name == 'tty':       # FFmpeg shows text files as films
-        raise VideoError(path, 'is not a video (no video stream)')
-    stream = container.streams.video[0]
-    stream.codec_context.thread_count = 1
-    first, packets, hidden, cut = None, [], 0, 0
-    for packet in container.demux(stream):
-        if first is None:
-            first = next(iter(packet.decode()), None)
-        if not packet.size:
-            continue                                    # flush packet, or an AVI "same as before"
-        if packet.is_corrupt:
-            cut += 1                                    # the file ends in it
-        elif packet.is_discard:
-            hidden += 1                                 # cut away by an edit list
-        else:
-            key = packet.is_keyframe and _starts_clean(stream.codec_context, packet)
-            packets.append(_Packet(packet.pts, key, packet.is_keyframe))
-    if first is None or not packets:
-        raise VideoError(path, 'has no frame that can be decoded (truncated?)')
-
-    # The AVI demuxer invents times, and they do not always match the decoded frames'
-    times = [packet.pts for packet in packets]
-    stamped = None not in times and len(set(times)) == len(times)
-    order = np.argsort(times, kind='stable') if stamped else np.arange(len(packets))
-    keys = np.array([i for i, at in enumerate(order) if packets[at].key], np.int64)
-    trusted = stamped and container.format.name != 'avi'
-    turns = int(round(getattr(first, 'rotation', 0) / 90)) % 4
-    size = (first.height, first.width) if turns % 2 else (first.width, first.height)
-
-    in_order = stamped and bool((np.diff(times) > 0).all())
-    cut_clean = stamped and _closed(packets) and (trusted or in_order)
-    pixels = first.format.name
-    checks = (
-        (container.format.name in _DECORD_CONTAINERS, f'its container is {container.format.name}'),
-        (len(container.streams.video) == 1, 'it has several video streams'),
-        (pixels in _DECORD_PIXELS, f'its pixel format is {pixels}'),
-        ('444' in pixels or pixels == 'gray' or first.height % 2 == 0, 'its frames have an odd height'),
-        (not turns, 'its frames are rotated'),
-        (not hidden, 'an edit list hides some of its frames'),
-        (not cut, 'it ends inside a frame'),
-        (cut_clean, 'its key frames do not cut it cleanly'),
-    )
-    rate = stream.average_rate or stream.guessed_rate
-    return Scan(
-        length=len(packets),
-        fps=float(rate) if rate else UNKNOWN_FPS,
-        size=size,
-        pts=np.array(times, np.int64)[order] if trusted else None,
-        keys=keys,
-        turns=turns,
-        not_decord=next((reason for fine, reason in checks if not fine), ''),
-    )
-
-
-def _closed(packets: Sequence[_Packet]) -> bool:
-    """Whether decoding can start at every packet marked as key, and nothing after it is shown before it."""
-    if not packets[0].key:
-        return False
-    earliest = None                                     # presentation time still to come, going backwards
-    for packet in reversed(packets):
-        if packet.marked and (not packet.key or (earliest is not None and earliest < packet.pts)):
-            return False
-        earliest = packet.pts if earliest is None else min(earliest, packet.pts)
-    return True
-
-
-def _starts_clean(codec_context, packet) -> bool:
-    """Whether the picture is right from a packet marked as key on.
-
-    In H.264 the mark may only mean a recovery point, some frames before the picture is right; an IDR picture is what
-    does. In HEVC all random access pictures will do. Other codecs' key frames are complete.
-    """
-    if codec_context.name == 'h264':
-        return any(kind & 0x1F == 5 for kind in _unit_kinds(codec_context, bytes(packet)))
-    if codec_context.name == 'hevc':
-        return any(16 <= (kind >> 1) & 0x3F <= 21 for kind in _unit_kinds(codec_context, bytes(packet)))
-    return True
-
-
-def _unit_kinds(codec_context, data: bytes) -> Iterator[int]:
-    """First byte, which holds the type, of each unit (NAL) of an H.264 or HEVC packet."""
-    header = bytes(codec_context.extradata or b'')
-    if header[:1] == b'\1':                             # mp4, mkv: each unit after its length
-        at, width = 0, (header[4 if codec_context.name == 'h264' else 21] & 3) + 1
-        while at + width < len(data):
-            yield data[at + width]
-            at += width + int.from_bytes(data[at : at + width], 'big')
-    else:                                               # each unit after a start code
-        for found in re.finditer(b'\0\0\1', data):
-            if found.end() < len(data):
-                yield data[found.end()]
 
 
 class VideoReader:
@@ -259,11 +101,11 @@ class PyAVReader(VideoReader):
         try:
             for place, number in enumerate(numbers):
                 out[place] = self._pixels(self._frame(number))
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             self.close()
             if isinstance(error, UserError):
                 raise
-            reason = f'frame {number} of {len(self)} cannot be decoded ({_short(error)})'
+            reason = f'frame {number} of {len(self)} cannot be decoded ({short_reason(error)})'
             raise VideoError(self.path, reason) from error
         return out
 
@@ -302,7 +144,7 @@ class PyAVReader(VideoReader):
     def _start(self, key: int) -> None:
         """Make `_frames` begin at frame `key` or, if the seek does not land there or before, at the first frame."""
         self.close()
-        self._container = _open_container(self.path)
+        self._container = open_container(self.path)
         stream = self._container.streams.video[0]
         stream.codec_context.thread_count = 1
         self._next = 0
@@ -357,7 +199,7 @@ class DecordReader(VideoReader):
         try:
             self._reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1)
         except (RuntimeError, AssertionError, decord.DECORDError) as error:
-            raise VideoError(path, f'decord cannot open it ({_short(error)})') from error
+            raise VideoError(path, f'decord cannot open it ({short_reason(error)})') from error
         if len(self._reader) != info.length:
             raise VideoError(path, f'decord counts {len(self._reader)} frames, its packets are {info.length}')
 
@@ -376,7 +218,7 @@ class DecordReader(VideoReader):
                     return frames
                 reason = f'frames of shape {frames.shape}'
             except (RuntimeError, IndexError, self._error) as error:
-                reason = _short(error)
+                reason = short_reason(error)
             logger.debug('%s: decord failed (%s), trying PyAV', self.path, reason)
             self._reader = None
             self._fallback = PyAVReader(self.path, self._info)

@@ -1,0 +1,118 @@
+"""Reading a list of videos: CSV with a header, or GluonCV's 'path frames label'."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+
+from ..errors import UserError
+from .labels import LabelSet
+
+
+class Row(NamedTuple):
+    """One listed video as it stands in the file: its line, from 1; class name and group '' where not given."""
+
+    line: int
+    path: str
+    label: str
+    class_name: str
+    group: str
+
+
+def label_of(row: Row, classes: Sequence[str]) -> Optional[int]:
+    """A row's label: the number that stands there, else the position of the class of that name, else None."""
+    number = _integer(row.label)
+    if number is None and row.label in classes:
+        number = classes.index(row.label)
+    return number
+
+
+def _integer(text: str) -> Optional[int]:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def read_rows(path: Path, text: str) -> List[Row]:
+    """The rows of a list (`datasets.from_csv` says of what form); errors name the line."""
+    first = next((line for line in text.splitlines() if line.strip()), '')
+    header = [cell.strip().lower() for cell in next(csv.reader([first]), [])]
+    if 'path' not in header:
+        return _gluoncv_rows(path, text)
+    if 'label' not in header:
+        raise UserError(f'{path.name} line 1: no column label; the header has {", ".join(header)}')
+    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+    rows: List[Row] = []
+    try:
+        next(cells for cells in reader if any(cells))           # the header
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append(_csv_row(f'{path.name} line {reader.line_num}', reader.line_num, header, cells))
+    except csv.Error as error:
+        raise UserError(f'{path.name} line {reader.line_num}: {error}') from error
+    return rows
+
+
+def _csv_row(where: str, line: int, header: List[str], cells: List[str]) -> Row:
+    if len(cells) != len(header):
+        raise UserError(
+            f'{where}: {len(cells)} columns, the header has {len(header)} (a path with a comma stands in quotes)'
+        )
+    row = dict(zip(header, cells))
+    if not row['path'] or not row['label'].strip():
+        raise UserError(f'{where}: an empty path or label')
+    return Row(line, row['path'], row['label'].strip(), row.get('class', '').strip(), row.get('group', '').strip())
+
+
+def _gluoncv_rows(path: Path, text: str) -> List[Row]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        cells = line.strip().rsplit(maxsplit=2)
+        if len(cells) == 3 and _integer(cells[1]) is None:      # 'a path with spaces label'
+            cells = line.strip().rsplit(maxsplit=1)
+        if len(cells) < 2 or _integer(cells[-1]) is None or cells[0].endswith(','):
+            raise UserError(
+                f'{path.name} line {number}: {line.strip()[:60]!r} is neither "path frames label" nor CSV, which '
+                'starts with the header path,label'
+            )
+        rows.append(Row(number, cells[0], cells[-1], '', ''))
+    return rows
+
+
+def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str], LabelSet]]) -> LabelSet:
+    """The `LabelSet` of a list: given, or read from its columns; groups from the column `group`."""
+    if isinstance(classes, LabelSet):
+        return classes
+    numbers = [_integer(row.label) for row in rows]
+    if classes is None and all(number is None for number in numbers):
+        classes = sorted({row.label for row in rows})
+    if classes is None:
+        named: Dict[int, str] = {}
+        for row, number in zip(rows, numbers):
+            if number is None or number < -1:
+                raise UserError(f'{path.name} line {row.line}: label {row.label!r} is not a number from 0')
+            if row.class_name and number >= 0 and named.setdefault(number, row.class_name) != row.class_name:
+                raise UserError(
+                    f'{path.name} line {row.line}: label {number} is class {row.class_name!r} here, '
+                    f'{named[number]!r} before'
+                )
+        size = max(numbers) + 1
+        if size < 1:
+            raise UserError(f'{path.name}: no video has a label and no class is named; give the class names')
+        classes = [named.get(number, str(number)) for number in range(size)]
+    classes = list(classes)
+    groups: Dict[int, str] = {}
+    for row in rows:
+        label = label_of(row, classes)
+        if row.group and label is not None and groups.setdefault(label, row.group) != row.group:
+            raise UserError(
+                f'{path.name} line {row.line}: label {row.label} is in group {row.group!r} here, '
+                f'{groups[label]!r} before'
+            )
+    complete = all(label in groups for label in range(len(classes)))
+    return LabelSet(tuple(classes), tuple(groups[i] for i in range(len(classes))) if complete else None)

@@ -1,0 +1,70 @@
+"""Class lists are checked, and mirrored clips get the right name."""
+
+import numpy as np
+import pytest
+
+from gluon_fg.data.labels import LabelSet, flip_map_from_names, label_set
+from gluon_fg.errors import UserError
+
+
+@pytest.mark.parametrize('names, want', [
+    (['move left', 'move right', 'jump'], [1, 0, 2]),
+    (['Pull from LEFT to right', 'pull from right to Left'], [1, 0]),
+    (['turn clockwise', 'turn counter-clockwise'], [1, 0]),
+    (['turn_clockwise', 'turn_anticlockwise'], [1, 0]),
+    (['turn_left', 'turn_right', 'TurnLeftTwice', 'TurnRightTwice'], [1, 0, 3, 2]),
+    (['drift leftwards', 'drift rightwards'], [1, 0]),
+    (['move left', 'jump'], [-1, 1]),                                    # its mirror image has no name
+    (['look left and right', 'look'], [-1, 1]),
+    (['turn up-right', 'turn up-left', 'turn upright', 'brightness', 'leftover'], [1, 0, 2, 3, 4]),
+    (['push something', 'pull something', 'open', 'close'], [0, 1, 2, 3]),
+    (['turn left', 'turn_left', 'turn right'], [-1, -1, -1]),            # no unique partner
+])
+def test_mirrored_names(names, want):
+    flip_map = flip_map_from_names(names)
+    assert flip_map.tolist() == want
+    assert LabelSet(names).flip_map.tolist() == want and LabelSet(names).flip_allowed == (-1 not in want)
+
+
+def test_what_mirroring_does_can_be_shown():
+    labels = LabelSet(['go left', 'go right', 'sit', 'turn left'])
+    assert labels.mirrored_names() == ['go left -> go right', 'go right -> go left', 'turn left -> never mirrored']
+
+
+def test_groups_and_fingerprint():
+    labels = LabelSet(('a', 'b', 'c'), groups=('x', 'y', 'x'))
+    assert labels.group_names == ('x', 'y') and labels.group_index.tolist() == [0, 1, 0] and len(labels) == 3
+    assert LabelSet(('a',)).group_index is None and LabelSet(('a',)).group_names == ()
+    assert labels.fingerprint == LabelSet(['a', 'b', 'c']).fingerprint != LabelSet(['b', 'a', 'c']).fingerprint
+    assert labels == LabelSet(('a', 'b', 'c'), groups=('x', 'y', 'x')) and labels != LabelSet(('a', 'b', 'c'))
+    with pytest.raises(ValueError):
+        labels.flip_map[0] = 1
+    with pytest.raises(AttributeError):
+        labels.classes = ('z',)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(classes=()), 'at least one class'),
+    (dict(classes=('a', 'b', 'a')), "class 'a' stands twice in the list of 3"),
+    (dict(classes=('a', 'b'), groups=('x',)), '1 groups for 2 classes'),
+    (dict(classes=('a', 'b'), flip_map=[0]), r'flip_map must be 2 integers'),
+    (dict(classes=('a', 'b'), flip_map=[0.0, 1.0]), r'flip_map must be 2 integers'),
+    (dict(classes=('a', 'b'), flip_map=[0, 2]), r'flip_map\[1\] is 2; choose -1'),
+    (dict(classes=('a', 'b'), flip_map=[1, 1]), "sends 'a' to 'b', but that one elsewhere"),
+    (dict(classes=('a', 'b'), flip_map=[1, -1]), "sends 'a' to 'b'"),
+])
+def test_inconsistent_label_sets_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        LabelSet(**arguments)
+
+
+def test_known_datasets():
+    kinetics, something = label_set('kinetics400'), label_set('sthsthv2')
+    assert len(kinetics) == 400 and kinetics.classes[0] == 'abseiling'
+    assert len(something) == 174 and len(label_set('ucf101')) == 101 and len(label_set('hmdb51')) == 51
+    assert label_set('nothing') is None and len(label_set('synthfg')) == 24
+    # Something-Something tells left from right: the pairs must swap, and the map must be its own inverse
+    pull = [i for i, name in enumerate(something.classes) if 'left to right' in name]
+    assert pull and all('right to left' in something.classes[something.flip_map[i]] for i in pull)
+    swapped = something.flip_map[something.flip_map >= 0]
+    np.testing.assert_array_equal(something.flip_map[swapped], np.flatnonzero(something.flip_map >= 0))
