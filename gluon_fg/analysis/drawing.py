@@ -67,7 +67,7 @@ def strip(
                 heated = overlay(heated, found.volumes[peak.filter], peak.frame)
                 box(heated, peak.box, scale, colour, 2)
             image = _framed(image, colour if index == peak.frame else _PAPER)
-            panels.append(_captioned(image, f'{index / reader.fps:.2f} s', bold=index == peak.frame))
+            panels.append(_captioned(image, f'{index / reader.fps:.2f} s, frame {index}', bold=index == peak.frame))
         panels.append(_captioned(_framed(heated, _PAPER), 'response'))
         rows.append(_titled(_beside(panels), peak_text(peak, found), colour))
     head = [os.path.basename(found.path)]
@@ -189,8 +189,8 @@ def _heated(image: np.ndarray, heat: np.ndarray, limits: Tuple[float, float]) ->
     low, high = limits
     share = np.clip((heat - low) / (high - low if high > low else 1), 0, 1).astype(np.float32)
     share = cv2.resize(share, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-    colours = cv2.cvtColor(cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    weight = (0.25 + 0.4 * share)[..., None]
+    colours = cv2.cvtColor(cv2.applyColorMap((230 * share).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    weight = (0.2 + 0.45 * share)[..., None]  # the coldest places keep most of the picture
     return (image * (1 - weight) + colours * weight).astype(np.uint8)
 
 

@@ -218,7 +218,6 @@ def scan(
     if batch_size < 1:
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
     ctx, spec, batch = ctx or mx.cpu(), net.input_spec, []
-    net.hybridize(static_alloc=True, static_shape=True)
 
     def run():
         clips = np.stack([clip for clip, _ in batch])
@@ -232,13 +231,28 @@ def scan(
             )
         return clips, responses if spec.ndim == 3 else responses[:, :, None]
 
-    for clip, view in _views(reader, spec):
-        batch.append((clip, view))
-        if len(batch) == batch_size:
+    with _frames_apart(net):
+        net.hybridize(static_alloc=True, static_shape=True)
+        for clip, view in _views(reader, spec):
+            batch.append((clip, view))
+            if len(batch) == batch_size:
+                yield run()
+                batch = []
+        if batch:
             yield run()
-            batch = []
-    if batch:
-        yield run()
+
+
+@contextlib.contextmanager
+def _frames_apart(net) -> Iterator[None]:
+    """A 2-D network takes any number of frames while each is a video of its own; setting this drops cached graphs."""
+    before = net.num_segments
+    if before != 1:
+        net.num_segments = 1
+    try:
+        yield
+    finally:
+        if before != 1:
+            net.num_segments = before
 
 
 def _views(reader: VideoReader, spec) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
