@@ -281,12 +281,10 @@ def natural(name: str) -> list:
 
 def _decord():
     """The decord module, or None where it is not installed or would crash (horovod was imported before it)."""
-    if not getattr(_runtime, 'DECORD_SAFE', True):
+    if not _runtime.DECORD_SAFE:
         return None
-    try:
-        import decord
-    except ImportError:
-        return None
+    import decord
+
     decord.logging.set_level(decord.logging.QUIET)
     return decord
 

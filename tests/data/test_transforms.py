@@ -49,7 +49,8 @@ def test_resize_is_opencv_bilinear_and_free_when_nothing_changes():
 def test_crops_are_where_they_should_be():
     frames = ramp(20, 31)
     places = [corners(view) for view in transforms.five_crops(frames, 9)]
-    assert places == [((0, 0), (8, 8)), ((0, 22), (8, 30)), ((11, 0), (19, 8)), ((11, 22), (19, 30)), ((5, 11), (13, 19))]
+    assert places == [
+        ((0, 0), (8, 8)), ((0, 22), (8, 30)), ((11, 0), (19, 8)), ((11, 22), (19, 30)), ((5, 11), (13, 19))]
     assert corners(transforms.center_crop(frames, 9)) == ((5, 11), (13, 19))
     ten = transforms.ten_crops(frames, 9)
     assert len(ten) == 10

@@ -116,7 +116,7 @@ def test_frames_cut_away_by_an_edit_list_are_not_counted(plain_video, tmp_path):
 
 
 def test_only_pyav_when_decord_would_crash(plain_video, monkeypatch):
-    monkeypatch.setattr(_runtime, 'DECORD_SAFE', False, raising=False)
+    monkeypatch.setattr(_runtime, 'DECORD_SAFE', False)
     with open_video(plain_video) as reader:
         assert isinstance(reader, PyAVReader) and read_number(reader.get_batch([29])[0]) == 29
     with pytest.raises(VideoError, match="horovod was imported before it.*choose backend 'pyav'"):
