@@ -96,29 +96,21 @@ def main():
     protocol = get_protocol(args.protocol or (config and config.test.protocol) or net.protocol)
     # Every rank looks before any of them writes: that comes after the gathering.
     scores_path, metrics_path, table_path = outputs(args, protocol)
-    dataset_name = args.dataset or (config.data.dataset if config else 'synthfg')
-    root = args.root or (config.data.root if config and dataset_name == config.data.dataset else None)
-    dataset = build_dataset(dataset_name, args.split, root)
+    if config and args.dataset in (None, config.data.dataset):  # the run's own data, unless it lies elsewhere now
+        dataset = build_dataset(config.data.dataset, args.split, args.root or config.data.root, sizes=config.data.sizes)
+    else:
+        dataset = build_dataset(args.dataset or 'synthfg', args.split, args.root)
     labels = check_classes(net, dataset.labels, dataset.name)
-    dataset.probe()
     if world.rank == 0:
         print(
-            f'{net.name} on {len(dataset)} videos of {dataset.name}, {protocol.count(labels)} views each '
+            f'{net.name} on {len(dataset)} videos of {dataset.name}, views of each: {protocol.count(labels)} '
             f'({protocol.name}: {protocol.description})',
             flush=True,
         )
+    sharing = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
+    progress = sys.stderr.isatty()
     scores = score_dataset(
-        net,
-        dataset,
-        protocol,
-        ctx,
-        args.batch_size,
-        args.workers,
-        world.rank,
-        world.size,
-        world.gather_objects,
-        progress=sys.stderr.isatty(),
-        fused=True,
+        net, dataset, protocol, ctx, args.batch_size, args.workers, **sharing, progress=progress, fused=True
     )
     if world.rank == 0:
         summary = metrics.summarize(scores)
@@ -127,8 +119,6 @@ def main():
             json.dump({**summary, 'failed_videos': scores.failed}, stream, indent=1)
         metrics.write_per_class(scores, table_path)
         print(f'\n{metrics.format_table(summary)}\n')
-        for name, reason in scores.failed.items():
-            print(f'not scored: {name}: {reason}')
         print(f'scores {scores_path}, metrics {metrics_path}, classes {table_path}')
     world.barrier()
     return 0

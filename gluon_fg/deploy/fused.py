@@ -17,6 +17,11 @@ from ..nn.norm import deploy_symbol
 Forward = Callable[[mx.nd.NDArray], Tuple[mx.nd.NDArray, ...]]
 
 
+def fused_symbol(net) -> mx.sym.Symbol:
+    """The fused inference graph of a recognizer's branches, of the variable 'data'."""
+    return deploy_symbol(net.branches)[0].get_backend_symbol('MKLDNN')
+
+
 def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
     """All branches of a recognizer as one function for inference.
 
@@ -41,11 +46,10 @@ def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
     if ctx.device_type != 'cpu' or not mx.runtime.Features().is_enabled('MKLDNN'):
         net.hybridize(static_alloc=True, static_shape=True)
         return net.branches
-    symbol, _ = deploy_symbol(net.branches)
     data = mx.sym.var('data', dtype='float32')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # types of the parameters: they have theirs already
-        block = gluon.SymbolBlock(symbol.get_backend_symbol('MKLDNN'), data, params=net.collect_params())
+        block = gluon.SymbolBlock(fused_symbol(net), data, params=net.collect_params())
     block.hybridize(static_alloc=True, static_shape=True)
 
     def forward(x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:

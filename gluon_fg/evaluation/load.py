@@ -79,6 +79,8 @@ def load_run(run_dir: str, params: Optional[str] = None, ctx: Optional[mx.Contex
 def load_parameters(net, path: str, ctx: mx.Context) -> None:
     """`net.load_parameters` whose errors say in one line what does not fit; nothing is half-loaded.
 
+    For a network that has not run yet: later MXNet may hold weights in oneDNN's own layout, which it cannot replace.
+
     Raises
     ------
     UserError

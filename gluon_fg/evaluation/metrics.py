@@ -259,9 +259,8 @@ def format_table(summary: dict, worst: int = 5) -> str:
                 ],
             ),
         ]
-    seen = sorted((row for row in summary['per_class'] if row['videos']), key=lambda row: (row['top1'], row['label']))[
-        :worst
-    ]
+    seen = [row for row in summary['per_class'] if row['confused']]
+    seen = sorted(seen, key=lambda row: (row['top1'], row['label']))[:worst]
     if seen:
         lines += [
             '',

@@ -28,10 +28,11 @@ def random_frames(seed, frames=12, height=40, width=56):
 
 
 class Probe:
-    """A recognizer on clips or images made of NumPy: logits are brightness of the left, right, upper and lower half, and
-    of the whole; a second branch has them halved and squared."""
+    """A recognizer made of NumPy: logits are the brightness of the left, right, upper and lower half, and of the whole;
+    a second branch has them halved and squared."""
 
-    def __init__(self, layout='NCTHW', classes=('turn left', 'turn right', 'raise', 'lower', 'wave'), segments=1, **spec):
+    def __init__(self, layout='NCTHW', segments=1, **spec):
+        classes = ('turn left', 'turn right', 'raise', 'lower', 'wave')
         self.classes, self.nclass, self.name = classes, len(classes), 'probe'
         self.labels = LabelSet(classes)
         self.branch_names, self.protocol, self.dataset = ('fused', 'other'), 'train_time', 'none'

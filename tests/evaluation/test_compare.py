@@ -75,7 +75,8 @@ def test_any_branch_can_be_compared():
 
 
 @pytest.mark.parametrize('other, message', [
-    (scores([0] * 8, LABELS, ids=[f'w{i}' for i in range(8)]), r'A \(8 videos\).*8 only in A, first v0; 8 only in B, first w0'),
+    (scores([0] * 8, LABELS, ids=[f'w{i}' for i in range(8)]),
+     r'A \(8 videos\).*8 only in A, first v0; 8 only in B, first w0'),
     (scores([0] * 7, LABELS[:7]), r'1 only in A, first v7'),
     (scores([0] * 8, [1] + LABELS[1:]), r'v0 has label 0 in A and 1 in B'),
     (dataclasses.replace(A, classes=('wax legs', 'wax arms', 'swim')), r"number 1 is 'wax back' and 'wax arms'"),

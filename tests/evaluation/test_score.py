@@ -1,16 +1,17 @@
 import dataclasses
+import io
 import json
 import threading
 
 import numpy as np
 import pytest
 
-from gluon_fg import get_model
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores, check_classes, score_dataset, video_ids
+from gluon_fg.registry import get_model
 
 LABELS = LabelSet(('turn left', 'turn right', 'raise', 'lower', 'wave'), ('turn', 'turn', 'lift', 'lift', 'wave'))
 
@@ -51,7 +52,8 @@ def reference(net, dataset, protocol):
             shape = (-1, 3) + (1,) * (x.ndim - 2)
             mean, std = (np.reshape(v, (1,) + shape[1:]) for v in (net.input_spec.mean, net.input_spec.std))
             before, net.num_segments = net.num_segments, get_protocol(protocol).num_segments(net.input_spec)
-            z = np.stack([o.asnumpy()[0] for o in net.branches(mx.nd.array((x / 255.0 - mean) / std))]).astype(np.float64)
+            outputs = net.branches(mx.nd.array((x / 255.0 - mean) / std))
+            z = np.stack([o.asnumpy()[0] for o in outputs]).astype(np.float64)
             net.num_segments = before
             p = np.exp(z - z.max(1, keepdims=True))
             p /= p.sum(1, keepdims=True)
@@ -186,9 +188,10 @@ def test_files_that_are_no_scores(tools, dataset, tmp_path):
     np.savez(path, probabilities=np.array([{}], object))          # needs unpickling
     with pytest.raises(UserError, match='not a score file'):
         Scores.load(path)
-    with np.load(__import__('io').BytesIO(whole)) as arrays:
+    with np.load(io.BytesIO(whole)) as arrays:
         meta = json.loads(str(arrays['meta']))
-        for change, message in (({'kind': 'logits'}, 'kind logits'), ({'classes': meta['classes'][::-1]}, 'fingerprint')):
+        backwards = {'classes': meta['classes'][::-1]}
+        for change, message in (({'kind': 'logits'}, 'kind logits'), (backwards, 'fingerprint')):
             np.savez(path, probabilities=arrays['probabilities'], labels=arrays['labels'],
                      meta=json.dumps({**meta, **change}))
             with pytest.raises(UserError, match=message):

@@ -1,0 +1,36 @@
+"""Running a script's `main` inside this process: each start of MXNet costs seconds."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from gluon_fg import errors
+
+SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
+
+
+@pytest.fixture
+def script_output(monkeypatch, capfd):
+    """`script_output(script, arguments)` -> (exit code, stdout, stderr)."""
+    def run(script, arguments):
+        monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            errors.run(runpy.run_path(str(SCRIPTS / script))['main'])
+        return (stop.value.code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def error_line(script_output):
+    """`error_line(script, arguments)` -> the one line on stderr of a script that must end with exit code 2."""
+    def run(script, arguments):
+        code, _, err = script_output(script, arguments)
+        lines = err.strip().splitlines()
+        assert code == 2 and len(lines) == 1 and lines[0].startswith('error: '), err
+        return lines[0]
+
+    return run
