@@ -30,15 +30,16 @@ def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Conte
     Raises
     ------
     UserError
-        unknown name, one without published weights, a network of GluonCV's own without an input description, or a file
-        that does not fit
+        unknown name (GluonCV's own networks lack what is needed), one without published weights, or a file that does
+        not fit
     """
     ctx = ctx or mx.cpu()
+    registry.model_entry(name)  # ours: GluonCV's own networks have no input description
     if params is None:
-        return _recognizer(registry.get_model(name, pretrained=True, ctx=ctx, **options), name)
+        return registry.get_model(name, pretrained=True, ctx=ctx, **options)
     read_params(params)  # a bad path is said before a large network is built
     options = {'pretrained_base': False, **options}
-    net = _recognizer(registry.get_model(name, pretrained=False, ctx=ctx, **options), name)
+    net = registry.get_model(name, pretrained=False, ctx=ctx, **options)
     load_parameters(net, params, ctx)
     return net
 
@@ -71,7 +72,7 @@ def load_run(run_dir: str, params: Optional[str] = None, ctx: Optional[mx.Contex
         raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
     config = load_config(str(folder / 'config.yaml'))
     config.model.pretrained, config.model.pretrained_base = False, False
-    net = _recognizer(build_network(config, ctx), config.model.name)
+    net = build_network(config, ctx)
     load_parameters(net, str(path), ctx)
     return net, config
 
@@ -128,14 +129,6 @@ def _other_class_count(nclass: int, shapes) -> Optional[int]:
     return None
 
 
-def _recognizer(net, name: str):
-    if not hasattr(net, 'branches') or not hasattr(net, 'input_spec'):
-        raise UserError(
-            f'{name} is a network of GluonCV without an input description; choose one of gluon_fg.list_models()'
-        )
-    return net
-
-
 def parse_options(texts: Sequence[str]) -> Dict[str, object]:
     """{'nclass': 8, 'local_branch': False} from ['nclass=8', 'local_branch=false']; raises UserError for anything
     else.
@@ -145,6 +138,8 @@ def parse_options(texts: Sequence[str]) -> Dict[str, object]:
         key, equals, value = text.partition('=')
         if not equals or not key.isidentifier():
             raise UserError(f'option {text!r}: write it as key=value, for example nclass=8')
+        if key in ('name', 'params', 'ctx', 'pretrained'):
+            raise UserError(f'option {key} has a flag of its own; choose options of the model, for example nclass=8')
         try:
             options[key] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -81,6 +81,8 @@ def test_arguments_that_do_not_fit(net, files, params, tmp_path):
         (lambda: predict(files[0], net, topk=0), 'topk must be at least 1, got 0'),
         (lambda: predict(files[0], net, protocol='dfb3d'), "unknown protocol 'dfb3d'; did you mean 'dfb_3d'"),
         (lambda: predict(files[0], 'i3d_tiny_synthfg_dbf', params=params), "unknown model .*did you mean"),
+        (lambda: predict(files[0], 'resnet18_v1'), "unknown model 'resnet18_v1'"),
+        (lambda: predict(files[0], MODEL, nclass=5), 'no weights are published for'),
         (lambda: predict(files[0], net, params=params), 'go with the name of a model'),
         (lambda: predict(files[0], MODEL, params=params, nclass=5, filters=3), "unknown option"),
         (lambda: predict(files[0], MODEL, params=str(tmp_path / 'no.params'), nclass=5), 'no parameter file'),
@@ -119,6 +121,6 @@ def test_parameter_files_that_do_not_fit(params, tmp_path):
 def test_options_from_the_command_line():
     assert parse_options(['nclass=8', 'local_branch=false', 'skip=concat']) == \
         {'nclass': 8, 'local_branch': False, 'skip': 'concat'}
-    for text in ('nclass', '=3', 'a b=1', 'x=[1'):
+    for text in ('nclass', '=3', 'a b=1', 'x=[1', 'params=x'):
         with pytest.raises(UserError, match='option'):
             parse_options([text])

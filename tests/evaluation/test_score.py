@@ -86,7 +86,6 @@ def test_views_of_one_size_fill_batches_across_videos_and_the_last_is_not_droppe
 @pytest.mark.parametrize('name, protocol', [('i3d_tiny_synthfg_dfb', 'dfb_3d'), ('tsn_tiny_synthfg_dfb', '4x5-flips')])
 def test_networks_give_the_same_scores_for_any_batch_size_workers_and_ranks(tools, dataset, name, protocol):
     net = get_model(name.replace('synthfg', 'custom'), nclass=5, pretrained=False, pretrained_base=False)
-    net.initialize()
     net.input_spec = net.input_spec.replace(short_side=34, crop_size=32)
     segments = net.num_segments
     base = score(net, dataset, protocol, batch_size=8, workers=0)
