@@ -106,7 +106,7 @@ def train(config: Config, run_dir, world: Optional[distributed.World] = None,
     try:
         return _train(config, run_dir, world, say, progress and world.rank == 0)
     except mx.MXNetError as error:
-        if world.size > 1 and 'orovod' in str(error):
+        if world.size > 1 and any(word in str(error) for word in ('Horovod', 'horovod', 'gloo')):
             raise UserError(f'rank {world.rank}: another rank of the job has ended; '
                             f'start the same command again to resume {run_dir}') from error
         raise
@@ -145,6 +145,7 @@ def _train(config, run_dir, world, say, progress) -> dict:
     train_set, val_set = sets[config.data.train_split], sets[config.data.val_split]
     for dataset in sets.values():
         check_classes(net, dataset.labels, dataset.name)
+        dataset.probe()                                      # a wrong root is said now, not video by video
     transform = TrainTransform(spec, config.data.augment, flip=config.data.flip)
     loader = TrainLoader(train_set, spec, transform, config.train.batch_size, seed=config.train.seed, rank=world.rank,
                          size=world.size, workers=config.data.workers)
@@ -373,14 +374,18 @@ def _environment(world) -> dict:
 
 
 class _StopFlag:
-    """Turns the first SIGINT or SIGTERM into a flag that the loop reads between updates; the second one ends the process."""
+    """Turns SIGINT and SIGTERM into a flag that the loop reads between updates; a second SIGINT ends the process at once.
+
+    A launcher whose other rank died sends SIGTERM, more than once: it must not cut off the line that says so.
+    """
 
     def __init__(self):
         self.set = False
 
     def _ask(self, number, frame):
         self.set = True
-        signal.signal(number, self._former[number])
+        if number == signal.SIGINT:
+            signal.signal(number, self._former[number])
 
     def __enter__(self):
         self._former = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}

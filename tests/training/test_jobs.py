@@ -81,10 +81,11 @@ def test_a_run_killed_and_interrupted_ends_as_one_that_was_not(command, tmp_path
 
 @needs_horovod
 def test_two_ranks_with_half_the_batch_follow_one_process(command, tmp_path):
-    settings = ('train.epochs=2', 'train.batch_norm=frozen', 'train.clip=5.0')
+    # A small rate: frozen at their initial statistics the layers amplify, and rounding with them.
+    settings = ('train.epochs=2', 'train.batch_norm=frozen', 'train.clip=5.0', 'train.lr=0.001')
     finish(command(tmp_path / 'one', *settings))
     finish(command(tmp_path / 'two', *settings, 'train.batch_size=4', ranks=2))
-    np.testing.assert_allclose(losses(tmp_path / 'one'), losses(tmp_path / 'two'), rtol=2e-4)
+    np.testing.assert_allclose(losses(tmp_path / 'one'), losses(tmp_path / 'two'), rtol=5e-5)
     vals = [[r['top1'] for r in read_metrics(tmp_path / name / 'metrics.jsonl') if r['event'] == 'val'] for name in ('one', 'two')]
     assert vals[0] == vals[1]                                 # sharded validation counts every video once
 
@@ -92,7 +93,7 @@ def test_two_ranks_with_half_the_batch_follow_one_process(command, tmp_path):
 @needs_horovod
 def test_a_lost_rank_ends_the_job_and_the_job_resumes(command, tmp_path):
     out = tmp_path / 'run'
-    settings = ('train.epochs=4', 'train.batch_size=4', 'train.checkpoint_steps=2', 'train.batch_norm=frozen')
+    settings = ('train.epochs=4', 'train.batch_size=4', 'train.checkpoint_steps=2', 'train.lr=0.001')
     process = start(command(out, *settings, ranks=2))
     wait_for_update(process, out, 3)
     ranks = [int(p.name) for p in Path('/proc').iterdir() if p.name.isdigit() and _is_rank(p, out, 1)]
