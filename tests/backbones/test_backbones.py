@@ -1,0 +1,141 @@
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd
+
+from gluon_fg.backbones import get_backbone
+from gluon_fg.errors import UserError
+from gluon_fg.nn.norm import batch_norms, freeze_batch_norm
+
+
+def randomized(net):
+    """Weights for which neither batch norm nor anything else is the identity."""
+    net.initialize(mx.init.MSRAPrelu('in', 0))
+    for layer in batch_norms(net):
+        for p in layer.params.values():
+            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
+    return net
+
+
+def clip(backbone, frames, height, width):
+    return mx.nd.random.normal(
+        shape=(1, 3, frames, height, width) if backbone.ndim == 3 else (frames, 3, height, width)
+    )
+
+
+@pytest.mark.parametrize('name', ['i3d_tiny', 'tiny', 'i3d_resnet18_v1', 'resnet18_v1b'])
+def test_sizes_follow_the_declared_geometry(name):
+    """Odd sizes too: position i exists iff a whole stride of input belongs to it."""
+    net = randomized(get_backbone(name))
+    features = net(clip(net, 9, 45, 70))
+    for stage, f in zip((2, 3, 4, 5), features):
+        time, space = net.geometry(stage).stride
+        expected = ([-(-9 // time)] if net.ndim == 3 else []) + [-(-45 // space), -(-70 // space)]
+        assert f.shape[1] == net.channels[stage] and list(f.shape[2:]) == expected
+
+
+@pytest.mark.parametrize('name', ['i3d_tiny', 'tiny'])
+def test_receptive_fields_are_where_gradients_arrive(name):
+    """The gradient of one position covers exactly the field that localization draws, padding apart."""
+    net = randomized(get_backbone(name))
+    freeze_batch_norm(net)
+    for p in net.collect_params('.*weight').values():
+        p.set_data(abs(p.data()))  # all positive, so that nothing cancels and no ReLU is closed
+    x = abs(clip(net, 13, 161, 161))
+    x.attach_grad()
+    with autograd.record():
+        f5 = net(x)[3]
+        at = (0, slice(None), 6, 5, 5) if net.ndim == 3 else (6, slice(None), 5, 5)
+        f5[at].sum().backward()
+    touched = np.abs(x.grad.asnumpy()).sum((0, 1) if net.ndim == 3 else (1,)) > 0
+    geometry = net.geometry(5)
+    center = geometry.center(6, 5, 5)
+    for axis, middle, size in zip((0, 1, 2), center, (geometry.field[0], geometry.field[1], geometry.field[1])):
+        where = np.flatnonzero(touched.any(tuple({0, 1, 2} - {axis})))
+        low, high = max(0, middle - (size - 1) / 2), min(touched.shape[axis] - 1, middle + (size - 1) / 2)
+        # max pooling passes the gradient to one position of its window, so an edge may stay dark
+        assert low <= where[0] <= low + 3 and high - 3 <= where[-1] <= high
+
+
+def test_known_receptive_fields_of_resnets():
+    assert get_backbone('resnet50_v1b').geometry(5).field == (1, 427)
+    assert get_backbone('resnet18_v1b').geometry(5).field == (1, 435)
+    assert get_backbone('i3d_resnet50_v1').geometry(5).stride == (4, 32)
+    assert get_backbone('i3d_resnet50_v1', temporal_downsample=8).geometry(5).stride == (8, 32)
+
+
+def test_upsampling_halves_the_stride_and_keeps_the_middle():
+    coarse = get_backbone('i3d_tiny').geometry(5)
+    fine = coarse.upsampled()
+    between = np.mean([fine.center(0, 0, 0), fine.center(0, 1, 1)], axis=0)
+    np.testing.assert_allclose(between, coarse.center(0, 0, 0))
+    assert fine.field == (coarse.field[0], coarse.field[1] + coarse.stride[1])
+
+
+@pytest.mark.parametrize(
+    'name', ['i3d_tiny', 'tiny', 'i3d_resnet18_v1', 'i3d_resnet50_v1', 'resnet18_v1b', 'resnet50_v1b']
+)
+def test_a_new_stage_has_the_same_layers_and_its_own_parameters(name):
+    net = get_backbone(name)
+    first, second = net.new_stage(5), net.new_stage(5)
+    own, ours = net.res5._collect_params_with_prefix(), first._collect_params_with_prefix()
+    assert {n: p.shape for n, p in ours.items()} == {n: p.shape for n, p in own.items()}
+    names = [p.name for stage in (net, first, second) for p in stage.collect_params().values()]
+    assert len(set(names)) == len(names)
+    if net.channels[5] > 512 or name == 'i3d_resnet18_v1':
+        return  # large: their layers are the same classes
+    randomized(net)
+    randomized(first)
+    for n, p in ours.items():
+        p.set_data(own[n].data())
+    f = net(clip(net, 8, 40, 40))
+    np.testing.assert_allclose(first(f[2]).asnumpy(), f[3].asnumpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_stride_sits_in_the_3x3_convolution():
+    """DFB sec. 4.1; in 2-D and 3-D."""
+    for name in ('resnet50_v1b', 'i3d_resnet50_v1'):
+        block = get_backbone(name).res3[0]
+        strides = [getattr(block, f'conv{i}')._kwargs['stride'][-1] for i in (1, 2, 3)]
+        assert strides == [1, 2, 1]
+
+
+@pytest.mark.parametrize('downsample, frames', [(4, 1), (8, 5)])
+def test_the_shortest_clip_is_known(downsample, frames):
+    net = randomized(get_backbone('i3d_resnet18_v1', temporal_downsample=downsample))
+    assert net.min_size == (frames, 1)
+    assert net(clip(net, frames, 16, 16))[3].shape[2] == 1
+    if frames > 1:
+        with pytest.raises(mx.MXNetError):
+            net(clip(net, frames - 1, 16, 16))[3].wait_to_read()
+
+
+@pytest.mark.parametrize('name', ['i3d_resnet18_v1', 'i3d_resnet50_v1'])
+def test_i3d_trains_on_a_cpu(name):
+    net = randomized(get_backbone(name))
+    net.hybridize(static_alloc=True, static_shape=True)
+    with autograd.record():
+        f5 = net(mx.nd.random.normal(shape=(2, 3, 4, 32, 32)))[3]
+        (f5 * mx.nd.random.normal(shape=f5.shape)).sum().backward()
+    for n, p in net._collect_params_with_prefix().items():
+        if p.grad_req != 'null':
+            g = p.grad().asnumpy()
+            assert np.isfinite(g).all() and np.abs(g).max() > 0, n
+
+
+def test_the_tiny_2d_network_is_blind_to_the_order_of_frames():
+    net = randomized(get_backbone('tiny'))
+    x = clip(net, 6, 48, 48)
+    order = np.array([3, 1, 5, 0, 2, 4])
+    np.testing.assert_allclose(net(x)[3].asnumpy()[order], net(mx.nd.array(x.asnumpy()[order]))[3].asnumpy(), atol=1e-5)
+
+
+def test_impossible_backbones_are_refused():
+    with pytest.raises(UserError, match="unknown backbone 'resnet50'; did you mean"):
+        get_backbone('resnet50')
+    with pytest.raises(UserError, match='resnet18_v1b does not reduce time'):
+        get_backbone('resnet18_v1b', temporal_downsample=4)
+    with pytest.raises(UserError, match='temporal_downsample must be 4 .* or 8 .*, got 2'):
+        get_backbone('i3d_resnet18_v1', temporal_downsample=2)
+    with pytest.raises(UserError, match='no stage 1 to branch off'):
+        get_backbone('tiny').new_stage(1)

@@ -1,0 +1,52 @@
+import mxnet as mx
+import numpy as np
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mxnet import autograd
+
+from gluon_fg.nn import BilinearUpsample, GlobalAvgPool
+
+
+@settings(max_examples=15, deadline=None)
+@given(ndim=st.sampled_from([2, 3]), channels=st.sampled_from([1, 7, 16, 32]), size=st.tuples(*[st.integers(1, 7)] * 3))
+def test_values_and_gradient_are_bilinear(ndim, channels, size):
+    block = BilinearUpsample(channels, ndim)
+    block.initialize()
+    block.hybridize(static_alloc=True, static_shape=True)
+    x = mx.nd.random.normal(shape=(2, channels, *size[:ndim]))
+    x.attach_grad()
+    with autograd.record():
+        y = block(x)
+        up = mx.nd.random.normal(shape=y.shape)
+        (y * up).sum().backward()
+    np.testing.assert_allclose(y.asnumpy(), reference.upsample(x.asnumpy()), rtol=1e-5, atol=1e-5)
+    # a linear map: <up, f(v)> = <f'(up), v> for every v
+    v = np.random.randn(*x.shape)
+    np.testing.assert_allclose(
+        (x.grad.asnumpy() * v).sum(), (up.asnumpy() * reference.upsample(v)).sum(), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_straight_line_stays_straight_inside():
+    block = BilinearUpsample(1, 2)
+    block.initialize()
+    line = mx.nd.arange(5).reshape((1, 1, 1, 5)).copy()
+    np.testing.assert_allclose(block(line).asnumpy()[0, 0, 0, 1:-1], np.arange(0.25, 4, 0.5), rtol=1e-6)
+
+
+def test_its_kernel_is_no_trainable_parameter_but_is_saved(tmp_path):
+    block = BilinearUpsample(4)
+    block.initialize()
+    assert [p.grad_req for p in block.collect_params().values()] == ['null']
+    block.save_parameters(str(tmp_path / 'up.params'))
+    other = BilinearUpsample(4)
+    other.load_parameters(str(tmp_path / 'up.params'))
+    x = mx.nd.random.normal(shape=(1, 4, 2, 3, 3))
+    np.testing.assert_array_equal(block(x).asnumpy(), other(x).asnumpy())
+
+
+def test_global_average():
+    x = mx.nd.random.normal(shape=(2, 5, 3, 4, 6))
+    np.testing.assert_allclose(GlobalAvgPool(3)(x).asnumpy(), x.asnumpy().mean((2, 3, 4)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(GlobalAvgPool(2)(x[0]).asnumpy(), x[0].asnumpy().mean((2, 3)), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,147 @@
+"""Our I3D and TSN networks are GluonCV's: with its parameters they give its scores."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from gluoncv.model_zoo import get_model as gluoncv_model
+from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
+
+from gluon_fg import registry
+from gluon_fg.nn.norm import batch_norms
+from gluon_fg.weights import imagenet, inflate
+from gluon_fg.weights.gluoncv_names import our_name
+
+
+def randomized(net):
+    for layer in batch_norms(net):
+        for p in layer.params.values():
+            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
+    return net
+
+
+def copied(theirs, ours):
+    """Every parameter of `theirs` into `ours`, by name; nothing left over on either side."""
+    params, filled = ours._collect_params_with_prefix(), set()
+    for name, p in theirs._collect_params_with_prefix().items():
+        to = our_name(name)
+        if to is not None:
+            params[f'branches.{to}'].set_data(p.data())
+            filled.add(f'branches.{to}')
+    assert filled == set(params)
+    return ours
+
+
+@pytest.mark.parametrize('theirs, ours, shape', [
+    ('i3d_resnet50_v1_kinetics400', 'i3d_resnet50_v1_kinetics400', (1, 3, 16, 40, 48)),
+    ('resnet18_v1b_kinetics400', 'tsn_resnet18_v1b_kinetics400', (3, 3, 64, 48)),
+    ('resnet50_v1b_kinetics400', 'tsn_resnet50_v1b_kinetics400', (3, 3, 64, 48)),
+])  # fmt: skip
+def test_scores_equal_gluoncvs(theirs, ours, shape):
+    if len(shape) == 4:  # its TSN builders fetch ImageNet weights in any case: the class itself
+        theirs = ActionRecResNetV1b(int(theirs[6:8]), 11, pretrained_base=False, num_segments=3)
+    else:
+        theirs = gluoncv_model(theirs, nclass=11, pretrained_base=False)
+    theirs.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
+    x = mx.nd.random.normal(shape=shape)
+    expected = randomized(theirs)(x)  # the pass also settles shapes
+    net = registry.build(ours, nclass=11)
+    net.initialize()
+    scores = copied(theirs, net)(x).asnumpy()
+    np.testing.assert_allclose(scores, expected.asnumpy(), rtol=1e-4, atol=1e-4 * np.abs(scores).max())
+
+
+def test_i3d_has_the_layers_of_gluoncvs_at_depth_101():
+    from gluon_fg.backbones import get_backbone
+
+    theirs = gluoncv_model('i3d_resnet101_v1_kinetics400', pretrained_base=False)._collect_params_with_prefix()
+    theirs = {
+        our_name(name): p.shape for name, p in theirs.items() if our_name(name) and our_name(name) != 'classifier'
+    }
+    ours = {f'backbone.{n}': p.shape for n, p in get_backbone('i3d_resnet101_v1')._collect_params_with_prefix().items()}
+    assert ours == {n: s for n, s in theirs.items() if n.startswith('backbone')}
+
+
+@pytest.fixture
+def imagenet_file(tmp_path, monkeypatch):
+    """A file as GluonCV's store would give, of random weights."""
+    from gluoncv.model_zoo import model_store
+
+    source = gluoncv_model('resnet18_v1b')
+    source.initialize(mx.init.MSRAPrelu('in', 0))
+    source(mx.nd.zeros((1, 3, 32, 32)))
+    source.save_parameters(str(tmp_path / 'resnet18.params'))
+    monkeypatch.setattr(model_store, 'get_model_file', lambda name, root: str(tmp_path / f'{name[:8]}.params'))
+    return randomized(source), tmp_path / 'resnet18.params'
+
+
+def test_imagenet_weights_reach_the_2d_backbone(imagenet_file):
+    source, path = imagenet_file
+    source.save_parameters(str(path))
+    net = registry.get_model('tsn_resnet18_v1b_kinetics400_dfb', local_init='copy')
+    x = mx.nd.random.normal(shape=(2, 3, 48, 48))
+    f = x
+    for layer in (source.conv1, source.bn1, source.relu, source.maxpool, source.layer1, source.layer2, source.layer3):
+        f = layer(f)
+    _, _, f4, f5 = net.branches.backbone(x)
+    np.testing.assert_allclose(f4.asnumpy(), f.asnumpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(f5.asnumpy(), source.layer4(f).asnumpy(), rtol=1e-4, atol=1e-4)
+    # the copy is made after the weights have arrived
+    np.testing.assert_array_equal(net.branches.local.stage(f4).asnumpy(), f5.asnumpy())
+
+
+def test_imagenet_weights_are_inflated_for_clips(imagenet_file):
+    source, path = imagenet_file
+    source.save_parameters(str(path))
+    backbone = registry.get_model('i3d_resnet18_v1_kinetics400').branches.backbone
+    given = source._collect_params_with_prefix()
+    stem = given['conv1.weight'].data().asnumpy()
+    np.testing.assert_allclose(
+        backbone.stem[0].weight.data().asnumpy(), np.repeat(stem[:, :, None], 5, 2) / 5, rtol=1e-6
+    )
+    last = given['layer4.1.conv2.weight'].data().asnumpy()
+    np.testing.assert_allclose(backbone.res5[1].conv2.weight.data().asnumpy().sum(2), last, rtol=1e-5, atol=1e-6)
+    mean = given['layer2.0.downsample.1.running_mean'].data().asnumpy()
+    np.testing.assert_array_equal(backbone.res3[0].downsample[1].running_mean.data().asnumpy(), mean)
+
+
+def test_a_foreign_imagenet_file_is_refused(imagenet_file):
+    source, path = imagenet_file
+    arrays = mx.nd.load(str(path))
+    backbone = registry.build('tsn_resnet18_v1b_kinetics400').branches.backbone
+    backbone.initialize()
+    for change, message in (({'layer1.0.conv1.weight': None}, 'lacks res2.0.conv1.weight'),
+                            ({'layer1.0.conv9.weight': mx.nd.zeros(1)}, 'holds an unknown res2.0.conv9.weight'),
+                            ({'conv1.weight': mx.nd.zeros((64, 3, 5, 5))}, 'stem.0.weight has shape')):  # fmt: skip
+        mx.nd.save(str(path), {n: a for n, a in {**arrays, **change}.items() if a is not None})
+        with pytest.raises(ValueError, match=message):
+            imagenet.load(backbone)
+
+
+def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
+    from gluoncv.model_zoo import model_store
+
+    def offline(*args, **kwargs):
+        raise OSError('Name or service\nnot known')
+
+    monkeypatch.setattr(model_store, 'download', offline)
+    with pytest.raises(ValueError) as caught:
+        registry.get_model('tsn_resnet18_v1b_kinetics400', root=str(tmp_path))
+    text = str(caught.value)
+    assert 'resnet18_v1b-2d9d980c.params' in text and str(tmp_path) in text and 'pretrained_base=False' in text
+    assert '\n' not in text
+
+
+def test_inflated_filters_answer_a_still_clip_as_the_image():
+    """Quo Vadis, sec. 2.4, where no zero padding in time is met."""
+    weight = mx.nd.random.normal(shape=(16, 3, 3, 3))
+    image = mx.nd.random.normal(shape=(2, 3, 9, 8))
+    still = mx.nd.repeat(image.expand_dims(2), 7, axis=2)
+    for depth in (1, 3, 5):
+        kernel = inflate(weight, depth)
+        assert kernel.shape == (16, 3, depth, 3, 3)
+        y = mx.nd.Convolution(still, kernel, kernel=(depth, 3, 3), num_filter=16, no_bias=True)
+        flat = mx.nd.Convolution(image, weight, kernel=(3, 3), num_filter=16, no_bias=True)
+        for t in range(y.shape[2]):
+            np.testing.assert_allclose(y[:, :, t].asnumpy(), flat.asnumpy(), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r'cannot inflate a weight of shape \(16, 3\)'):
+        inflate(mx.nd.zeros((16, 3)), 3)

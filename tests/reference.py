@@ -1,0 +1,116 @@
+"""Networks in plain NumPy and float64, straight from the papers' equations: what the real ones are compared with."""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+
+def conv(x, w, b=None, stride=(1, 1, 1), pad=None):
+    """(N, C, T, H, W) * (O, C, t, h, w); half the kernel is padded unless told otherwise."""
+    pad = [k // 2 for k in w.shape[2:]] if pad is None else pad
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in pad)])
+    windows = sliding_window_view(x, w.shape[2:], axis=(2, 3, 4))[:, :, :: stride[0], :: stride[1], :: stride[2]]
+    y = np.tensordot(windows, w, axes=([1, 5, 6, 7], [1, 2, 3, 4]))  # (N, T, H, W, O)
+    y = np.moveaxis(y, -1, 1)
+    return y if b is None else y + b.reshape(1, -1, 1, 1, 1)
+
+
+def max_pool(x, kernel, stride, pad):
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in pad)], constant_values=-np.inf)
+    windows = sliding_window_view(x, kernel, axis=(2, 3, 4))[:, :, :: stride[0], :: stride[1], :: stride[2]]
+    return windows.max(axis=(5, 6, 7))
+
+
+def batch_norm(x, gamma, beta, mean=None, var=None, eps=1e-5):
+    """Over the batch, or with the given statistics."""
+    axes = (0, *range(2, x.ndim))
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    mean = x.mean(axes) if mean is None else mean
+    var = x.var(axes) if var is None else var
+    return (x - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + eps) * gamma.reshape(shape) + beta.reshape(shape)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def upsample(x):
+    """Bilinear x2 of the last two axes, half-pixel centres, edges repeated: weights 3/4 and 1/4 of the two nearest."""
+    for axis in (-2, -1):
+        size = x.shape[axis]
+        here = np.arange(2 * size)
+        near = here // 2
+        far = np.clip(np.where(here % 2, near + 1, near - 1), 0, size - 1)
+        x = 0.75 * np.take(x, near, axis) + 0.25 * np.take(x, far, axis)
+    return x
+
+
+def cross_entropy(z, label):
+    z = z - z.max(1, keepdims=True)
+    return np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), label]
+
+
+def filter_bank(x, filters, bias, weight, dense_bias, classes):
+    """Responses' maximum, then (z_max, z_xchannel)."""
+    r = np.einsum('fc,ncp->nfp', filters.reshape(len(filters), -1), x.reshape(*x.shape[:2], -1)) + bias[:, None]
+    r = r.max(-1)
+    return r @ weight.T + dense_bias, r.reshape(len(r), classes, -1).mean(-1)
+
+
+class TinyDFB:
+    """The tiny networks with DFB heads from a dict of parameters; images are clips of one frame.
+
+    `statistics`: 'batch' as in training, or 'running'. Returns the tuple of branches, the fused one first.
+    """
+
+    def __init__(self, params, classes, statistics='batch', skip='add', segments=1):
+        self.params = {name: value.astype('float64') for name, value in params.items()}
+        self.classes, self.statistics, self.skip_kind, self.segments = classes, statistics, skip, segments
+
+    def weight(self, name):
+        w = self.params[name + '.weight']
+        return w[:, :, None] if w.ndim == 4 else w
+
+    def norm(self, x, name):
+        p = [self.params[f'{name}.{part}'] for part in ('gamma', 'beta', 'running_mean', 'running_var')]
+        return batch_norm(x, *p) if self.statistics == 'running' else batch_norm(x, *p[:2])
+
+    def block(self, x, name, stride):
+        stride = (1, stride, stride)
+        y = relu(self.norm(conv(x, self.weight(f'{name}.conv1'), stride=stride), f'{name}.bn1'))
+        y = self.norm(conv(y, self.weight(f'{name}.conv2')), f'{name}.bn2')
+        if f'{name}.downsample.0.weight' in self.params:
+            x = self.norm(conv(x, self.weight(f'{name}.downsample.0'), stride=stride), f'{name}.downsample.1')
+        return relu(y + x)
+
+    def features(self, x):
+        """f4, f5 and what the bank reads."""
+        x = conv(x, self.weight('branches.backbone.stem.0'), stride=(1, 2, 2))
+        x = relu(self.norm(max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)), 'branches.backbone.stem.2'))
+        for stage, stride in ((2, 1), (3, 2), (4, 1)):
+            x = self.block(x, f'branches.backbone.res{stage}.0', stride)
+        f5 = self.block(x, 'branches.backbone.res5.0', 2)
+        if 'branches.local.stage.0.conv1.weight' not in self.params:
+            return f5, f5
+        local = upsample(self.block(x, 'branches.local.stage.0', 2))[..., : x.shape[-2], : x.shape[-1]]
+        if self.skip_kind != 'none':
+            skip = self.norm(conv(x, self.weight('branches.local.skip')), 'branches.local.skip_norm')
+            local = relu(local + skip) if self.skip_kind == 'add' else relu(np.concatenate([local, skip], 1))
+        return f5, local
+
+    def __call__(self, x):
+        p = self.params
+        x = x.astype('float64')
+        f5, local = self.features(x[:, :, None] if x.ndim == 4 else x)
+        logits = [f5.mean((2, 3, 4)) @ p['branches.classifier.weight'].T + p['branches.classifier.bias']]
+        if 'branches.bank.filters.weight' in p:
+            bank = [
+                p[f'branches.bank.{n}']
+                for n in ('filters.weight', 'filters.bias', 'classifier.weight', 'classifier.bias')
+            ]
+            logits += filter_bank(local, *bank, self.classes)
+        logits = [z.reshape(-1, self.segments, self.classes).mean(1) for z in logits]
+        return tuple(logits) if len(logits) == 1 else (sum(logits), *logits)
+
+    def loss(self, x, label):
+        """Eq. 1, summed over the batch."""
+        return sum(cross_entropy(z, label).sum() for z in self(x))
