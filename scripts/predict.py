@@ -51,6 +51,7 @@ def main():
     parser.add_argument(
         '--options', nargs='+', default=[], metavar='KEY=VALUE', help='options of --model, e.g. nclass=8'
     )
+    parser.add_argument('--classes', metavar='FILE', help='class names, one a line, for a model that knows none')
     parser.add_argument('--topk', type=int, default=5, help='classes to list; at most all')
     parser.add_argument('--protocol', help="views of each video (default: the model's): train_time, dfb_3d, 5x3, ...")
     parser.add_argument('--batch-size', type=int, default=8, help='views in a forward pass')
@@ -59,7 +60,7 @@ def main():
     parser.add_argument('--json', action='store_true', help='print a JSON array with an object for each video')
     args = parser.parse_args()
 
-    from gluon_fg.evaluation.load import load_network, load_run, parse_options
+    from gluon_fg.evaluation.load import load_network, load_run, name_classes, parse_options
     from gluon_fg.evaluation.predict import predict_videos
     from gluon_fg.evaluation.protocol import get_protocol
     from gluon_fg.training.loop import choose_context
@@ -78,6 +79,8 @@ def main():
     else:
         net = load_network(args.model, args.params, ctx, **parse_options(args.options))
         protocol = args.protocol or net.protocol
+    if args.classes:
+        name_classes(net, args.classes)
     if args.topk > net.nclass:
         print(f'note: {net.name} has {net.nclass} classes; all of them are listed', file=sys.stderr)
     answers = predict_videos(paths, net, None, args.topk, protocol, ctx, args.batch_size, args.workers)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import yaml
 
 from .. import registry
+from ..data.labels import LabelSet
 from ..errors import UserError
 from ..weights.warm_start import read_params
 
@@ -47,6 +49,8 @@ def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Conte
 def load_run(run_dir: str, params: Optional[str] = None, ctx: Optional[mx.Context] = None) -> Tuple[object, object]:
     """The network of a training run, and the run's config.
 
+    Where the model knows no class names, those of the run's classes.txt (one a line) are used if it has one.
+
     Parameters
     ----------
     run_dir
@@ -74,7 +78,24 @@ def load_run(run_dir: str, params: Optional[str] = None, ctx: Optional[mx.Contex
     config.model.pretrained, config.model.pretrained_base = False, False
     net = build_network(config, ctx)
     load_parameters(net, str(path), ctx)
+    if net.labels is None and (folder / 'classes.txt').is_file():
+        name_classes(net, folder / 'classes.txt')
     return net, config
+
+
+def name_classes(net, path: Union[str, os.PathLike]) -> None:
+    """Give a network the class names of a text file, one a line in the order of the labels; raises UserError."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'no file of class names {path}')
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f'{path}: is not a text file in UTF-8') from None
+    names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) != net.nclass:
+        raise UserError(f'{path} has {len(names)} class names, {net.name} has {net.nclass} classes; write one a line')
+    net.labels = LabelSet(names)
 
 
 def load_parameters(net, path: str, ctx: mx.Context) -> None:

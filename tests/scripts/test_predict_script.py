@@ -6,6 +6,7 @@ import pytest
 
 from gluon_fg.evaluation.predict import predict
 from gluon_fg.registry import get_model
+from gluon_fg.training.config import Config, save_config
 
 MODEL = 'i3d_tiny_synthfg_dfb'
 
@@ -55,6 +56,23 @@ def test_printed_list(script_output, params, good):
     assert len(lines) == 2 * 25 and lines[0] == str(good[0]) and lines[25] == str(good[1])
     shown = [float(re.match(r' +([\d.]+) %  \S', line).group(1)) for line in lines[1:25]]
     assert shown == sorted(shown, reverse=True) and sum(shown) == pytest.approx(100, abs=1.3)
+
+
+def test_a_run_of_ones_own_classes(script_output, error_line, good, tmp_path):
+    run = tmp_path / 'run'
+    config = Config()
+    config.model.name, config.model.nclass = 'i3d_tiny_custom_dfb', 2
+    save_config(config, run / 'config.yaml')
+    get_model('i3d_tiny_custom_dfb', nclass=2).save_parameters(str(run / 'best.params'))
+    names = tmp_path / 'names.txt'
+    names.write_text('open\nclose\n')
+    for arguments, shown in (([], {'class 0', 'class 1'}), (['--classes', names], {'open', 'close'})):
+        code, out, _ = script_output('predict.py', [good[0], '--run', run, '--topk', '2', *arguments])
+        assert code == 0 and {line.split('%  ')[1] for line in out.splitlines()[1:]} == shown
+    (run / 'classes.txt').write_text('open\nclose\n')
+    assert 'close' in script_output('predict.py', [good[0], '--run', run])[1]
+    names.write_text('open\n')
+    assert 'has 1 class names' in error_line('predict.py', [good[0], '--run', run, '--classes', names])
 
 
 def test_bad_input_is_one_line(error_line, params, good, tmp_path):
