@@ -4,6 +4,7 @@ A finished environment carries a stamp with a hash of what it was made from, so 
 stamp whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 leaves Horovod out.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -239,16 +240,26 @@ def set_up():
         print(f'.venv is ready ({time.time() - started:.0f} s)', flush=True)
 
 
-def main():
-    """Set up once at a time: of two `make` at once the second waits, and then finds the work done."""
+@contextlib.contextmanager
+def alone():
+    """One set-up of this folder at a time: of two `make` at once the second waits, and then finds the work done."""
+    folder = os.open(ROOT, os.O_RDONLY)
     try:
-        folder = os.open(ROOT, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print('waiting for another set-up of this folder to end', flush=True)
             fcntl.flock(folder, fcntl.LOCK_EX)
-        set_up()
+        yield
+    finally:
+        os.close(folder)
+
+
+def main():
+    """Set up; 0 when .venv is ready, 2 and one line on stderr when it cannot be, 130 when interrupted."""
+    try:
+        with alone():
+            set_up()
     except SetupError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

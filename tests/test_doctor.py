@@ -1,0 +1,110 @@
+"""The doctor, on this machine and on broken ones."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gluon_fg import doctor
+
+REPO = Path(doctor.__file__).resolve().parents[1]
+
+
+def run(*command, fakes=None):
+    """Run Python in the repository with the stand-ins in `fakes` in front; returns exit code, rows, lines, stderr."""
+    path = os.pathsep.join(filter(None, [fakes and str(fakes), os.environ.get('PYTHONPATH')]))
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=REPO,
+        env={**os.environ, 'PYTHONPATH': path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    lines = done.stdout.splitlines()
+    rows = {line[8:22].strip(): (line[2:8].strip(), line[22:]) for line in lines if line.startswith('  ')}
+    return done.returncode, rows, lines, done.stderr
+
+
+def test_here_all_essential_parts_work():
+    code, rows, lines, err = run('-m', 'gluon_fg.doctor')
+    assert code == 0, '\n'.join(lines) + err
+    assert not [name for name, (status, _) in rows.items() if status == 'WRONG']
+    assert 'MKLDNN' in rows['mxnet'][1] and 'decodes' in rows['pyav'][1]
+    assert 'the same frames' in rows['decord'][1] or rows['decord'][0] == 'note'
+    assert lines[-1] == 'All essential parts work.'
+
+
+@pytest.mark.parametrize('start', [('-m', 'gluon_fg.doctor'), ('gluon_fg/doctor.py',)])
+def test_it_starts_where_mxnet_is_broken_and_opencv_crashes(tmp_path, start):
+    (tmp_path / 'mxnet.py').write_text('raise OSError("libquadmath.so.0: cannot open shared object file")')
+    (tmp_path / 'cv2.py').write_text('import os, signal; os.kill(os.getpid(), signal.SIGSEGV)')
+    (tmp_path / 'av.py').write_text('raise ImportError("two\\nlines")')
+    (tmp_path / 'gluoncv.py').write_text('__version__ = "0"')
+    code, rows, lines, err = run(*start, fakes=tmp_path)
+    assert code == 2 and 'Traceback' not in err
+    assert rows['mxnet'][0] == 'WRONG' and 'libquadmath.so.0' in rows['mxnet'][1]
+    assert rows['opencv'] == ('WRONG', 'ended with SIGSEGV')
+    assert rows['pyav'] == ('WRONG', 'two lines')
+    assert rows['libraries'][0] == 'ok', 'what comes after a crash is still looked at'
+    assert rows['decord'][0] == rows['horovod'][0] == 'note', 'these two are not essential'
+    assert [line for line in lines if line.startswith('WRONG: opencv: trying opencv crashes Python')]
+    assert 'WRONG' in lines[-1]
+
+
+@pytest.mark.parametrize(
+    'capability, runs',
+    [
+        ('3.7', False),
+        ('5.0', True),
+        ('6.1', True),
+        ('7.5', True),
+        ('8.0', True),
+        ('8.9', True),
+        ('9.0', False),
+        ('10.0', False),
+        ('12.0', False),
+        ('[N/A]', True),
+    ],
+)
+def test_which_gpus_the_cuda_build_holds_code_for(capability, runs):
+    assert (doctor.capability_problem(capability) == '') is runs
+
+
+def fake_smi(folder, script):
+    path = folder / 'nvidia-smi'
+    path.write_text(f'#!/bin/sh\n{script}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_gpus_are_named_with_what_they_can_do(tmp_path):
+    cards = 'printf "NVIDIA A10, 8.6, 23028 MiB, 535.1\\nNVIDIA H200, 9.0, 143771 MiB, 570.1\\n"'
+    ampere, hopper = doctor.check_gpus(fake_smi(tmp_path, cards))
+    assert ampere.status == 'ok' and 'NVIDIA A10' in ampere.text and not ampere.advice
+    assert hopper.status == 'note' and '9.0' in hopper.advice and 'use the CPU' in hopper.advice
+
+
+def test_a_missing_or_failing_driver_is_no_fault_of_ours(tmp_path):
+    assert doctor.check_gpus(str(tmp_path / 'none'))[0].status == 'ok'
+    (row,) = doctor.check_gpus(fake_smi(tmp_path, 'echo "Driver/library version mismatch"; exit 18'))
+    assert (row.status, row.text) == ('note', 'Driver/library version mismatch') and 'driver' in row.advice
+
+
+@pytest.mark.parametrize(
+    'text, sets',
+    [
+        (
+            'flags\t\t: fpu avx avx2 avx512f avx512_vnni avx512_bf16 amx_int8',
+            ['AVX2', 'AVX-512', 'VNNI', 'BF16', 'AMX'],
+        ),
+        ('flags : sse4_1 avx', []),
+        ('flags : avx2 avx_vnni', ['AVX2', 'VNNI']),
+        ('Features\t: fp asimd sve', ['NEON', 'SVE']),
+        ('', []),
+    ],
+)
+def test_instruction_sets(text, sets):
+    assert doctor.instructions(text) == sets
