@@ -13,7 +13,7 @@ from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.score import check_classes
 from ..files import atomic_write
-from .localization import Maxima, placement, require_bank, scan
+from .scan import Maxima, placement, require_bank, scan
 
 SAME = 0.99  # cosine similarity from which two filters count as one
 
@@ -70,7 +70,7 @@ def filter_strength(
         a network without filter bank, another class list, a class without a video
     """
     require_bank(net)
-    names, _ = check_classes(net, dataset.labels, dataset.name)
+    names = check_classes(net, dataset.labels, dataset.name).classes
     per_class, chosen = net.filters_per_class, _chosen(dataset, limit)
     labels = np.array([dataset.records[i].label for i in chosen])
     missing = sorted(set(range(net.nclass)) - set(labels.tolist()))
@@ -177,7 +177,7 @@ def pointing_accuracy(
         a network without filter bank, another class list, or no video with a label and a box
     """
     require_bank(net)
-    _, labels = check_classes(net, dataset.labels, dataset.name)
+    labels = check_classes(net, dataset.labels, dataset.name)
     boxes_of = truth if callable(truth) else lambda i: truth.get(dataset.records[i].path, ())
     chosen = [i for i in _chosen(dataset, limit) if len(boxes_of(i))]
     if not chosen:
@@ -198,7 +198,7 @@ def pointing_accuracy(
         )
     everything = np.array(results, np.float64)
     groups = {}
-    if labels is not None and labels.groups is not None:
+    if labels.groups is not None:
         of = np.array([labels.groups[dataset.records[i].label] for i in chosen])
         groups = {name: _pointing(everything[of == name], {}) for name in labels.group_names if (of == name).any()}
     return _pointing(everything, groups)
@@ -213,10 +213,10 @@ def _inside(boxes: Sequence, frame: int, x: float, y: float) -> bool:
 
 
 def _chance(boxes: Sequence, place, found: Maxima) -> float:
-    """Share of all cells of all clips whose centre lies on a box."""
-    times, rows, columns = found.shape
+    """Share of all cells that counted whose centre lies on a box."""
+    rows, columns = found.shape
     points = [place.point((y, x)) for y in range(rows) for x in range(columns)]
-    frames = [int(clip[place.frame(t)]) for clip in found.clips for t in range(times)]
+    frames = [int(clip[place.frame(t)]) for clip, t in found.moments]
     shown = {frame: np.mean([_inside(boxes, frame, *point) for point in points]) for frame in set(frames)}
     return float(np.mean([shown[frame] for frame in frames]))
 
@@ -239,6 +239,6 @@ def _maxima(net, dataset, chosen, ctx, batch_size) -> Iterator[Tuple[int, Maxima
     for i in chosen:
         with dataset.open(i) as reader:
             found = Maxima(reader.size)
-            for clips, responses in scan(net, reader, ctx, batch_size):
-                found.update(responses, clips)
+            for part in scan(net, reader, ctx, batch_size):
+                found.update(part)
         yield i, found

@@ -1,29 +1,27 @@
 """Where a discriminative filter fires: frame and box of its maximal response over a whole video (DFB sec. 5.3).
 
 The network slides over the video clip by clip on whole frames (fully convolutional), so every place and moment that it
-can see is compared. What the paper leaves open is ours: clips follow each other without overlap (the last one ends with
-the video), and the box is a few cells wide rather than the theoretical receptive field (`Placement.box`).
+can see is compared. What the paper leaves open is ours: clips overlap by half and every moment counts in the clip where
+it lies farthest from an end, because the zero padding in time answers at the ends of clips; and the box is a few cells
+wide rather than the theoretical receptive field (`Placement.box`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
-from ..data import sampling, transforms
 from ..data.video import VideoReader, open_video
 from ..errors import UserError, unknown
 from ..evaluation.score import class_names
 from .placement import Box, Placement, check_box
+from .scan import Maxima, placement, require_bank, scan
 
 Video = Union[str, os.PathLike, VideoReader]
-
-_CHUNK = 16  # frames decoded at a time for a 2-D network
 
 
 class Peak(NamedTuple):
@@ -73,7 +71,7 @@ class ResponseVolume(NamedTuple):
     frames
         (S,) the video's frames on which the maps are centred, increasing
     maps
-        (S, H', W') float32 responses; where two clips (or cells of a short video) meet in a frame, the larger one
+        (S, H', W') float32 responses; where two cells (of a short video's repeated frame) meet, the larger one
     """
 
     filter: int
@@ -129,14 +127,15 @@ def examine(
     box: str = 'cell',
     cells: float = 2.0,
     volumes: bool = True,
+    overlap: bool = True,
     ctx: Optional[mx.Context] = None,
     batch_size: int = 4,
 ) -> Localization:
     """Run a filter bank over a whole video and find where each filter's response is highest.
 
-    3-D networks see consecutive clips of `input_spec.frames` frames, `frame_stride` apart, the last one ending with
-    the video; a video shorter than a clip repeats its last frame. 2-D networks see every frame on its own. Frames are
-    scaled to `input_spec.short_side` and not cropped.
+    3-D networks see clips of `input_spec.frames` frames, `frame_stride` apart, the last one ending with the video; a
+    video shorter than a clip repeats its last frame. 2-D networks see every frame on its own. Frames are scaled to
+    `input_spec.short_side` and not cropped.
 
     Parameters
     ----------
@@ -154,6 +153,8 @@ def examine(
         see `Placement.box`
     volumes
         whether to keep the response volumes of the peaks' filters
+    overlap
+        False: clips follow each other without overlap, in half the time; peaks gather at their ends then
     ctx
         where the network lies (default: CPU)
     batch_size
@@ -175,10 +176,10 @@ def examine(
     with _reader(video) as reader:
         place = placement(net, reader.size)
         best, slices = Maxima(reader.size), []
-        for clips, responses in scan(net, reader, ctx, batch_size):
-            best.update(responses, clips)
+        for part in scan(net, reader, ctx, batch_size, overlap):
+            best.update(part)
             if volumes:
-                slices.append((clips, responses[:, wanted].copy()))
+                slices.append(part._replace(responses=part.responses[:, wanted].copy()))
         ranks = _ranks(best.value, per_class)
         peaks = []
         for number in wanted:
@@ -208,104 +209,13 @@ def examine(
         return Localization(str(reader.path), len(reader), reader.fps, reader.size, peaks, kept)
 
 
-def scan(
-    net, reader: VideoReader, ctx: Optional[mx.Context] = None, batch_size: int = 4
-) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-    """Slide over a video: yields (clips (N, T) numbers of frames, responses (N, M*K, T', H', W') float32).
-
-    T and T' are 1 for 2-D networks. Hybridizes the network.
-    """
-    if batch_size < 1:
-        raise UserError(f'batch_size must be at least 1, got {batch_size}')
-    ctx, spec, batch = ctx or mx.cpu(), net.input_spec, []
-
-    def run():
-        clips = np.stack([clip for clip, _ in batch])
-        with warnings.catch_warnings():  # the classifiers' parameters, which responses do not need
-            warnings.filterwarnings('ignore', message='.*not used by any computation')
-            responses = net.filter_responses(transforms.to_input(np.stack([view for _, view in batch]), spec, ctx))
-        responses = responses.astype('float32').asnumpy()
-        if not np.isfinite(responses).all():
-            raise UserError(
-                f'{reader.path}: the responses are not finite; are these the parameters of a run that diverged?'
-            )
-        return clips, responses if spec.ndim == 3 else responses[:, :, None]
-
-    with _frames_apart(net):
-        net.hybridize(static_alloc=True, static_shape=True)
-        for clip, view in _views(reader, spec):
-            batch.append((clip, view))
-            if len(batch) == batch_size:
-                yield run()
-                batch = []
-        if batch:
-            yield run()
-
-
-@contextlib.contextmanager
-def _frames_apart(net) -> Iterator[None]:
-    """A 2-D network takes any number of frames while each is a video of its own; setting this drops cached graphs."""
-    before = net.num_segments
-    if before != 1:
-        net.num_segments = 1
-    try:
-        yield
-    finally:
-        if before != 1:
-            net.num_segments = before
-
-
-def _views(reader: VideoReader, spec) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-    """(numbers of frames (T,), network input) for each clip, or for each frame of a 2-D network, in order."""
-    total = len(reader)
-    if spec.ndim == 3:
-        for start in clip_starts(total, spec.frames, spec.frame_stride):
-            clip = sampling.clip_indices(total, spec.frames, spec.frame_stride, start)
-            yield clip, transforms.to_view(transforms.resize_short(reader.get_batch(clip), spec.short_side), spec)
-        return
-    for start in range(0, total, _CHUNK):
-        numbers = np.arange(start, min(start + _CHUNK, total))
-        frames = transforms.resize_short(reader.get_batch(numbers), spec.short_side)
-        for number, frame in zip(numbers, frames):
-            yield np.array([number]), transforms.to_view(frame[None], spec)[0]
-
-
-def clip_starts(total: int, frames: int, stride: int) -> List[int]:
-    """First frames of consecutive clips, `frames * stride` apart; the last clip ends with the video."""
-    last = sampling.last_start(total, frames, stride)
-    return [*range(0, last, frames * stride), last]
-
-
-class Maxima:
-    """The highest response of every filter so far, and where; of equal ones the first in time, then row, then column.
-
-    `value` (M*K,); `cell` and `clip`, for each filter, (t', y', x') and the frames of the clip; `shape`, of a clip's
-    response volume; `clips`, all frames of all clips so far; `size`, (W, H) of the video.
-    """
-
-    def __init__(self, size: Tuple[int, int]):
-        self.size, self.value, self.clips = size, None, []
-
-    def update(self, responses: np.ndarray, clips: np.ndarray) -> None:
-        """Take in what `scan` yields."""
-        self.shape, count = responses.shape[2:], responses.shape[1]
-        if self.value is None:
-            self.value, self.cell, self.clip = np.full(count, -np.inf, np.float32), [None] * count, [None] * count
-        flat = responses.reshape(*responses.shape[:2], -1)
-        for clip, cells, values in zip(clips, flat.argmax(axis=2), flat.max(axis=2)):
-            self.clips.append(clip)
-            for number in np.flatnonzero(values > self.value):
-                self.cell[number] = tuple(int(i) for i in np.unravel_index(cells[number], self.shape))
-                self.clip[number] = clip
-            self.value = np.maximum(self.value, values)
-
-
 def _volume(slices, wanted: List[int], number: int, placement: Placement) -> ResponseVolume:
     """One filter's maps of all clips, one for each frame on which cells are centred."""
     column, maps = wanted.index(number), {}
-    for clips, responses in slices:
-        for clip, volume in zip(clips, responses[:, column]):
-            for t, cells in enumerate(volume):
+    for part in slices:
+        for clip, counts, responses in zip(*part):
+            for t in np.flatnonzero(counts):
+                cells = responses[column, t]
                 frame = int(clip[placement.frame(t)])
                 maps[frame] = np.maximum(maps[frame], cells) if frame in maps else cells
     frames = sorted(maps)
@@ -318,26 +228,6 @@ def _ranks(values: np.ndarray, per_class: int) -> np.ndarray:
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(1, per_class + 1)[None].repeat(len(order), 0), axis=1)
     return ranks.reshape(-1)
-
-
-def require_bank(net) -> None:
-    """Refuse a network without a filter bank."""
-    if not hasattr(net, 'filter_responses'):
-        raise UserError(
-            f'{getattr(net, "name", "this network")} has no filter bank, so there is no filter to localize; '
-            'choose a model whose name ends in _dfb'
-        )
-
-
-def placement(net, size: Tuple[int, int]) -> Placement:
-    """Where the network's responses lie in a video of (W, H) pixels."""
-    spec, (width, height) = net.input_spec, size
-    return Placement(
-        net.response_geometry,
-        spec.frames if spec.ndim == 3 else 1,
-        transforms.short_side_size(height, width, spec.short_side),
-        (height, width),
-    )
 
 
 def wanted_filters(net, filters: Optional[Sequence[int]], classes: Optional[Sequence]) -> List[int]:

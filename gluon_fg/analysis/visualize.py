@@ -14,8 +14,9 @@ from ..errors import UserError, VideoError
 from ..evaluation.predict import predict_videos
 from ..files import atomic_write
 from . import drawing
-from .localization import Localization, class_label, examine, require_bank, wanted_filters
+from .localization import Localization, class_label, examine, wanted_filters
 from .placement import check_box
+from .scan import require_bank
 
 
 class Visualized(NamedTuple):

@@ -21,7 +21,7 @@ def place(stride=(1, 8), offset=(0, 0), field=(9, 145), frames=8, seen=(54, 54),
 
 
 def positive(name, **options):
-    """A network in which more light anywhere in a cell's receptive field always means more response, and nothing else does."""
+    """A network in which more light in a cell's receptive field always means more response; nothing else does."""
     net = get_model(name, nclass=2, **options)
     net.num_segments = 1
     for key, p in net.collect_params().items():
@@ -31,7 +31,7 @@ def positive(name, **options):
 
 
 def answering(net, shape, at, axis):
-    """(positions, cells) bool: which cells along an axis answer to a flash at each position of it, in the middle of the others."""
+    """(positions, cells) bool: which cells along an axis answer to a flash at each position, mid-way on the others."""
     middle = [side // 2 for side in shape]
     x = np.zeros((len(at), 3, *shape), np.float32)
     for row, position in enumerate(at):
@@ -46,7 +46,11 @@ def answering(net, shape, at, axis):
 
 @pytest.mark.parametrize(
     'name, shape, axis, step',
-    [('i3d_tiny_custom_dfb', (20, 16, 16), 0, 1), ('i3d_tiny_custom_dfb', (2, 16, 240), 2, 9), ('tsn_tiny_custom_dfb', (200, 48), 0, 5)],
+    [
+        ('i3d_tiny_custom_dfb', (20, 16, 16), 0, 1),
+        ('i3d_tiny_custom_dfb', (2, 16, 240), 2, 9),
+        ('tsn_tiny_custom_dfb', (200, 48), 0, 5),
+    ],
 )
 def test_a_cell_answers_to_its_receptive_field_and_to_nothing_else(name, shape, axis, step):
     net = positive(name, local_branch=False)
@@ -71,12 +75,12 @@ def test_the_cell_of_the_local_branch_that_answers_most_is_the_nearest_one_or_ne
 
 
 def test_frames_of_a_network_that_halves_time_twice():
-    """Stride 4 centred on frame 1.5, as after two (2, 1, 1) poolings: cell 0 stands for frames 0..3, cell 1 for 4..7."""
+    """Stride 4 centred on frame 1.5, as after two (2, 1, 1) poolings: cell 0 is frames 0..3, cell 1 is 4..7."""
     four = place(stride=(4, 8), offset=(1.5, 0))
     assert [four.span(i) for i in (0, 1)] == [(0, 3), (4, 7)]
     assert [four.frame(i) for i in (0, 1)] == [1, 5]
-    padded = place(stride=(4, 8), offset=(0, 0))                       # after two strided convolutions: centred on 0, 4, 8
-    assert [padded.frame(i) for i in (0, 1, 2)] == [0, 4, 7]           # the third one's centre lies in the padding
+    padded = place(stride=(4, 8), offset=(0, 0))  # after two strided convolutions: centred on 0, 4, 8
+    assert [padded.frame(i) for i in (0, 1, 2)] == [0, 4, 7]  # the third one's centre lies in the padding
     assert [padded.span(i) for i in (0, 1)] == [(0, 1), (2, 5)]
 
 
@@ -89,7 +93,7 @@ def test_every_frame_belongs_to_one_cell(stride, offset, cells):
         first, last = placement.span(cell)
         assert first <= placement.frame(cell) <= last
         owned += range(first, last + 1)
-    assert owned == list(range(owned[0], owned[0] + len(owned)))       # each once, in order, without a gap
+    assert owned == list(range(owned[0], owned[0] + len(owned)))  # each once, in order, without a gap
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,6 +101,7 @@ def test_every_frame_belongs_to_one_cell(stride, offset, cells):
 def test_pixels_map_back_as_opencv_resizes(size, short_side, y, x):
     """A blurred spot in the video is found again from its centre of mass in the resized frame."""
     from gluon_fg.data.transforms import resize_short, short_side_size
+
     height, width = size
     y, x = min(y, height - 1), min(x, width - 1)
     seen = short_side_size(height, width, short_side)
@@ -109,14 +114,18 @@ def test_pixels_map_back_as_opencv_resizes(size, short_side, y, x):
     placement = place(stride=(1, 1), seen=seen, size=size)
     i, j = y * seen[0] // height, x * seen[1] // width
     px, py = placement.point((i, j))
-    inside = (max(height / seen[0], 1), max(width / seen[1], 1))       # at the border OpenCV repeats the outermost pixel
+    inside = (max(height / seen[0], 1), max(width / seen[1], 1))  # at the border OpenCV repeats the outermost pixel
     assert abs(py - came[0][i, j]) <= (0.01 if 1 < py / inside[0] < seen[0] - 1 else inside[0])
     assert abs(px - came[1][i, j]) <= (0.01 if 1 < px / inside[1] < seen[1] - 1 else inside[1])
 
 
 @settings(max_examples=40, deadline=None)
-@given(size=SIDES, cell=st.tuples(st.integers(0, 12), st.integers(0, 12)), cells=st.floats(0.5, 9),
-       kind=st.sampled_from(['cell', 'receptive_field']))
+@given(
+    size=SIDES,
+    cell=st.tuples(st.integers(0, 12), st.integers(0, 12)),
+    cells=st.floats(0.5, 9),
+    kind=st.sampled_from(['cell', 'receptive_field']),
+)
 def test_boxes_hold_their_point_and_stay_in_the_frame(size, cell, cells, kind):
     placement = place(seen=(96, 96), size=size)
     x0, y0, x1, y1 = placement.box(cell, kind, cells)
@@ -126,8 +135,8 @@ def test_boxes_hold_their_point_and_stay_in_the_frame(size, cell, cells, kind):
 
 
 def test_box_sides_in_the_videos_pixels():
-    placement = place(seen=(54, 96), size=(108, 192))                  # shown at half size
-    assert placement.box((3, 4)) == (49.0, 33.0, 81.0, 65.0)           # 2 cells of 8 pixels, twice as large, around 2 * 32.5
+    placement = place(seen=(54, 96), size=(108, 192))  # shown at half size
+    assert placement.box((3, 4)) == (49.0, 33.0, 81.0, 65.0)  # 2 cells of 8 pixels, twice as large, around 2 * 32.5
     assert placement.box((3, 4), cells=1) == (57.0, 41.0, 73.0, 57.0)
     assert placement.box((3, 4), 'receptive_field') == (0.0, 0.0, 192.0, 108.0)
     narrow = place(field=(9, 20), seen=(54, 96), size=(108, 192))
@@ -143,8 +152,8 @@ def test_heat_is_the_response_at_each_cells_centre():
     placement = place(offset=(0, 3), seen=(32, 48), size=(32, 48))
     heat = placement.heat(responses)
     np.testing.assert_allclose(heat[3::8, 3::8], responses, atol=1e-5)
-    assert heat[0, 0] == responses[0, 0]                               # beyond the outermost centres: the nearest
+    assert heat[0, 0] == responses[0, 0]  # beyond the outermost centres: the nearest
     between = (responses[1, 2] + responses[1, 3]) / 2
     np.testing.assert_allclose(heat[11, 23], between, atol=1e-5)
     larger = place(offset=(0, 3), seen=(32, 48), size=(96, 144)).heat(responses)
-    np.testing.assert_allclose(larger[1::3, 1::3], heat, atol=1e-2)    # the middle pixel of each 3x3 has the same centre
+    np.testing.assert_allclose(larger[1::3, 1::3], heat, atol=1e-2)  # the middle pixel of each 3x3 has the same centre
