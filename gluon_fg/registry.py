@@ -10,6 +10,7 @@ import dataclasses
 import fnmatch
 import functools
 import inspect
+import numbers
 from typing import Any, Callable, Dict, List, Optional
 
 import mxnet as mx
@@ -193,7 +194,7 @@ def _class_count(entry: ModelEntry, nclass: Optional[int]) -> int:
     nclass = entry.task.nclass if nclass is None else nclass
     if nclass is None:
         raise UserError(f'{entry.name} needs the number of classes; give nclass')
-    if isinstance(nclass, bool) or int(nclass) != nclass or nclass < 2:
+    if isinstance(nclass, bool) or not isinstance(nclass, numbers.Integral) or nclass < 2:
         raise UserError(f'nclass must be a whole number of at least 2, got {nclass!r}')
     return int(nclass)
 

@@ -44,6 +44,7 @@ class Branches(HybridBlock):
         super().__init__(**kwargs)
         if not 0 <= dropout < 1:
             raise UserError(f'dropout must be a share in [0, 1), got {dropout!r}')
+        _check_segments(num_segments, backbone.ndim)
         self._classes, self._segments, self._min_size = nclass, num_segments, backbone.min_size
         with self.name_scope():
             self.backbone = backbone
@@ -157,11 +158,7 @@ class Recognizer(HybridBlock):
 
     @num_segments.setter
     def num_segments(self, segments: int) -> None:
-        if segments < 1 or (segments > 1 and self._ndim == 3):
-            raise UserError(
-                f'num_segments {segments}: '
-                + ('must be at least 1' if segments < 1 else f'{self.name} takes clips, choose 1')
-            )
+        _check_segments(segments, self._ndim)
         if segments != self.branches._segments:
             self.branches._segments = segments
             self.branches._clear_cached_op()
@@ -211,3 +208,10 @@ class Recognizer(HybridBlock):
 
     def backbone_loaded(self) -> None:
         """Fill branches that start as a copy of the backbone; called when it has its weights, before any pass."""
+
+
+def _check_segments(segments: int, ndim: int) -> None:
+    if segments < 1:
+        raise UserError(f'num_segments must be at least 1, got {segments!r}')
+    if segments > 1 and ndim == 3:
+        raise UserError(f'num_segments {segments}: networks on clips take 1; segments are for images (TSN)')

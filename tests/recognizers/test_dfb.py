@@ -75,7 +75,7 @@ def test_every_branch_and_the_loss_equal_numpy(name, options, static):
     ('tsn_tiny_synthfg_dfb', {'num_segments': 2}, (1, 40, 36)),
 ])  # fmt: skip
 def test_gradient_of_eq_1_is_the_slope_of_numpys_loss(name, options, size):
-    """Batch statistics and all; NumPy's loss is differenced in float64 along the gradient and along a random direction."""
+    """Batch statistics and all; NumPy's loss is differenced in float64, along the gradient and random noise."""
     net = randomized(name, **options)
     net.hybridize(static_alloc=True, static_shape=True)
     x, label = batch(net, 3, *size), np.array([0, 3, 4])

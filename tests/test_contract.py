@@ -1,0 +1,220 @@
+"""What every recognizer keeps to, for every tiny entry of the zoo."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon
+
+from gluon_fg import get_model, list_models
+from gluon_fg.data.labels import LabelSet
+from gluon_fg.data.transforms import to_input
+from gluon_fg.errors import UserError
+from gluon_fg.evaluation.protocol import get_protocol
+from gluon_fg.input_spec import InputSpec
+from gluon_fg.nn import deploy_symbol
+
+TINY = list_models('*_tiny_*')
+STATIC = dict(static_alloc=True, static_shape=True)
+
+
+@pytest.fixture(params=TINY)
+def net(request):
+    """Random weights for which no layer is the identity."""
+    net = get_model(request.param, **({'nclass': 7} if 'custom' in request.param else {}))
+    for name, p in net._collect_params_with_prefix().items():
+        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
+            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
+    return net
+
+
+def views(net, count=2, height=None, width=None):
+    spec = net.input_spec
+    height, width = height or spec.crop_size, width or spec.crop_size
+    if spec.ndim == 3:
+        return mx.nd.random.normal(shape=(count, 3, spec.frames, height, width))
+    return mx.nd.random.normal(shape=(count * spec.segments, 3, height, width))
+
+
+def outputs(net, x):
+    return [z.asnumpy() for z in net.branches(x)]
+
+
+def assert_close(first, second, tolerance=1e-4):
+    assert len(first) == len(second)
+    for a, b in zip(first, second):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1, np.abs(a).max()))
+
+
+def test_zoo_has_the_tiny_models():
+    methods = ('', '_dfb')
+    expected = {f'{b}_tiny_{d}{m}' for b in ('i3d', 'tsn') for d in ('synthfg', 'custom') for m in methods}
+    assert expected <= set(TINY)
+
+
+def test_it_describes_itself(net):
+    assert net.name in TINY
+    assert isinstance(net.input_spec, InputSpec) and get_protocol(net.protocol)
+    assert net.num_segments == net.input_spec.segments
+    x = views(net, 3)
+    for z in net.branches(x):
+        assert z.shape == (3, net.nclass)
+    assert len(net.branches(x)) == len(net.branch_names) == len(set(net.branch_names))
+    if net.dataset == 'synthfg':
+        assert len(net.classes) == net.nclass == 24 and net.labels.classes == net.classes
+    else:
+        assert net.dataset is None and net.labels is None and net.classes is None
+
+
+def test_the_network_is_its_first_branch(net):
+    x = views(net)
+    for hybrid in (False, True):
+        net.hybridize(hybrid, **STATIC)
+        np.testing.assert_allclose(net(x).asnumpy(), outputs(net, x)[0], rtol=1e-5, atol=1e-5)
+        assert isinstance(net.branches(x), tuple)
+
+
+def test_hybridized_equals_imperative_in_use_and_in_training(net):
+    x, label = views(net), mx.nd.array([1, 0])
+
+    def learn():
+        with autograd.record():
+            loss = net.loss(net.branches(x), label)
+        loss.backward()
+        return [loss.asnumpy()] + [p.grad().asnumpy() for p in net.collect_params().values() if p.grad_req != 'null']
+
+    plain = outputs(net, x)
+    slopes = learn()  # also moves the running statistics
+    after = outputs(net, x)
+    net.hybridize(**STATIC)
+    assert_close(outputs(net, x), after)
+    for given, expected in zip(learn(), slopes):
+        assert np.linalg.norm(given - expected) <= 1e-2 * np.linalg.norm(expected) + 1e-6
+    assert not np.allclose(plain[0], after[0])
+
+
+def test_every_trainable_parameter_learns(net):
+    net.hybridize(**STATIC)
+    with autograd.record():
+        loss = net.loss(net.branches(views(net, 4)), mx.nd.array([0, 1, 2, 3]))
+    loss.backward()
+    assert loss.shape == (4,) and loss.dtype == np.float32
+    for name, p in net._collect_params_with_prefix().items():
+        if p.grad_req != 'null':
+            gradient = p.grad().asnumpy()
+            assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, name
+
+
+def test_a_few_steps_fit_a_few_clips(net):
+    net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
+    net.hybridize(**STATIC)
+    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9})
+    x, label = views(net, 4), mx.nd.array([0, 1, 2, 3])
+    for step in range(25):
+        with autograd.record():
+            loss = net.loss(net.branches(x), label)
+        loss.backward()
+        trainer.step(4)
+        if step == 0:
+            first = loss.mean().asscalar()
+    assert loss.mean().asscalar() < 0.3 * first
+
+
+def test_the_loss_is_the_sum_of_what_it_names(net):
+    z, label = net.branches(views(net)), mx.nd.array([3, 2], dtype='int32')
+    named = net.named_losses(z, label)
+    assert tuple(named) == net.branch_names
+    np.testing.assert_allclose(sum(v.asnumpy() for v in named.values()), net.loss(z, label).asnumpy(), rtol=1e-5)
+    p = mx.nd.softmax(z[0]).asnumpy()
+    np.testing.assert_allclose(named[net.branch_names[0]].asnumpy(), -np.log(p[[0, 1], [3, 2]]), rtol=1e-3, atol=1e-5)
+
+
+def test_saving_and_loading_is_exact(net, tmp_path):
+    net.save_parameters(str(tmp_path / 'net.params'))
+    other = get_model(net.name, nclass=net.nclass)
+    other.load_parameters(str(tmp_path / 'net.params'))
+    x = views(net)
+    for a, b in zip(outputs(net, x), outputs(other, x)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_exported_graph_agrees(net, tmp_path):
+    x = views(net)
+    symbol, params = deploy_symbol(net.branches)
+    symbol.save(str(tmp_path / 'net-symbol.json'))
+    mx.nd.save(str(tmp_path / 'net-0000.params'), params)
+    block = gluon.SymbolBlock.imports(str(tmp_path / 'net-symbol.json'), ['data'], str(tmp_path / 'net-0000.params'))
+    exported = block(x)
+    assert_close(outputs(net, x), [z.asnumpy() for z in (exported if isinstance(exported, list) else [exported])])
+    assert [name.split('_')[-1] for name in symbol.list_outputs()]
+
+
+def test_gluons_own_export_agrees(net, tmp_path):
+    x = views(net)
+    net.hybridize(**STATIC)
+    expected = net(x).asnumpy()
+    net.export(str(tmp_path / 'net'))
+    block = gluon.SymbolBlock.imports(str(tmp_path / 'net-symbol.json'), ['data'], str(tmp_path / 'net-0000.params'))
+    assert_close([expected], [block(x).asnumpy()])
+
+
+def test_any_height_and_width(net):
+    net.hybridize(**STATIC)
+    for height, width in ((48, 48), (54, 71), (33, 40)):
+        x = views(net, 1, height, width)
+        z = outputs(net, x)
+        net.hybridize(False)
+        assert_close(z, outputs(net, x))
+        net.hybridize(**STATIC)
+
+
+def test_views_of_a_batch_do_not_touch_each_other(net):
+    x = views(net, 3)
+    third = outputs(net, x[2 * x.shape[0] // 3 :].copy())
+    assert_close([z[2:] for z in outputs(net, x)], third)
+
+
+def test_uint8_views_arrive_through_to_input(net):
+    shape = views(net).shape
+    batch = np.random.randint(0, 256, shape).astype('uint8')
+    assert np.isfinite(net(to_input(batch, net.input_spec, mx.cpu())).asnumpy()).all()
+
+
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_what_it_cannot_take_is_refused_in_one_line(net, hybrid):
+    if hybrid:
+        net.hybridize(**STATIC)
+        net(views(net))
+    x = views(net)
+    bad = [
+        (x[0], 'has shape'),
+        (x.expand_dims(0), 'has shape'),
+        (mx.nd.concat(x, x, dim=1), r'has shape .*; this network takes \(N'),
+        (x.astype('uint8'), 'input is uint8; .*to_input'),
+        (x.astype('float64'), 'input is float64'),
+    ]
+    if net.input_spec.ndim == 2:
+        bad.append((mx.nd.concat(x, x[:1], dim=0), 'input has 17 frames, no multiple of net.num_segments 8'))
+    for array, message in bad:
+        for call in (net, net.branches):
+            with pytest.raises(UserError, match=message) as caught:
+                call(array)
+            assert '\n' not in str(caught.value)
+
+
+def test_segments_belong_to_images(net):
+    if net.input_spec.ndim == 3:
+        with pytest.raises(UserError, match='networks on clips take 1'):
+            net.num_segments = 2
+    with pytest.raises(UserError, match='must be at least 1'):
+        net.num_segments = 0
+
+
+def test_labels_and_input_must_fit(net):
+    with pytest.raises(UserError, match=f'2 class names for {net.name}, which has {net.nclass} classes'):
+        net.labels = LabelSet(('a', 'b'))
+    net.labels = LabelSet(tuple(f'class {i}' for i in range(net.nclass)))
+    assert net.classes[3] == 'class 3'
+    with pytest.raises(UserError, match='takes layout'):
+        net.input_spec = InputSpec(layout='NCHW' if net.input_spec.ndim == 3 else 'NCTHW')
+    net.input_spec = net.input_spec.replace(frame_stride=3)
+    assert net.input_spec.frame_stride == 3
