@@ -4,6 +4,16 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
+# The environment itself must not be what it is made from, also where it is active.
+searched=
+IFS=:
+for folder in ${PATH:-/usr/local/bin:/usr/bin:/bin}; do
+    [ "$folder" -ef .venv/bin ] || searched="$searched${searched:+:}$folder"
+done
+unset IFS
+PATH=$searched
+export PATH
+
 stop() {
     echo "error: $1" >&2
     exit 2

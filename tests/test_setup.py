@@ -288,6 +288,12 @@ def test_a_missing_python_is_one_line(shell, statuses, environment, said):
     assert (code, out, err.count('\n')) == (2, '', 1) and err.startswith('error: ') and said in err
 
 
+def test_an_active_environment_is_not_what_it_is_made_from(shell, tmp_path):
+    path = f'{tmp_path}/.venv/bin:{tmp_path}/bin'
+    code, out, err = shell({'.venv/bin/python3.11': 0, '.venv/bin/python3': 0, 'bin/python3.9': 0}, PATH=path)
+    assert (code, out, err) == (0, 'python3.9 runs scripts/setup_env.py\n', '')
+
+
 def test_the_check_itself_on_this_python(shell, tmp_path):
     os.symlink(sys.executable, tmp_path / 'bin' / 'python3')
     (tmp_path / 'scripts' / 'setup_env.py').write_text('import sys; print(sys.version_info[:2])')
