@@ -3,8 +3,8 @@
 
     python scripts/plot_confusion.py A.npz B.npz --out FILE.png
 
-A and B are score files of evaluate.py for the same videos, the baseline first. Also prints the pairs of classes that
-changed most.
+A and B are score files of evaluate.py for the same videos, the baseline first. compare.py prints the pairs of classes
+that they confuse most.
 """
 
 from __future__ import annotations
@@ -21,21 +21,15 @@ def main():
     parser.add_argument('second', metavar='B', help='scores of the model to compare with it')
     parser.add_argument('--out', required=True, metavar='FILE.png', help='the picture')
     parser.add_argument('--group', action='append', metavar='NAME', help='only this group (may be repeated)')
-    parser.add_argument(
-        '--pairs', type=int, default=10, metavar='N', help='how many pairs of classes to print (default: %(default)s)'
-    )
     parser.add_argument('--force', action='store_true', help='replace the picture if it is there')
     args = parser.parse_args()
-    from gluon_fg.analysis.confusion import most_changed, plot_confusion
+    from gluon_fg.analysis.confusion import plot_confusion
     from gluon_fg.evaluation.score import Scores
 
     if os.path.exists(args.out) and not args.force:
         raise errors.UserError(f'{args.out} is there already; use --force to replace it, or another --out')
     first, second = Scores.load(args.first), Scores.load(args.second)
     plot_confusion(first, second, args.out, (first.model, second.model), args.group)
-    print(f'videos of one class taken for another: {first.model} -> {second.model}')
-    for pair in most_changed(first, second, args.pairs):
-        print(f'  {pair.true} taken for {pair.taken_for}: {pair.first} -> {pair.second}')
     print(f'wrote {args.out}')
 
 

@@ -1,25 +1,17 @@
-"""Confusion inside each group of look-alike classes, two models side by side (DFB sec. 5.2, fig. 3, table 3)."""
+"""Confusion inside each group of look-alike classes, two models side by side (DFB sec. 5.2, fig. 3)."""
 
 from __future__ import annotations
 
 import os
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UserError, unknown
+from ..evaluation.compare import check_same_videos
 from ..evaluation.metrics import confusion
 from ..evaluation.score import Scores
 from ..files import atomic_path
-
-
-class Pair(NamedTuple):
-    """Videos of class `true` taken for class `taken_for`, by each of the two models (table 3)."""
-
-    true: str
-    taken_for: str
-    first: int
-    second: int
 
 
 def group_matrices(scores: Scores) -> Dict[str, Tuple[List[str], np.ndarray]]:
@@ -42,32 +34,6 @@ def group_matrices(scores: Scores) -> Dict[str, Tuple[List[str], np.ndarray]]:
         members = [i for i, name in enumerate(scores.groups) if name == group]
         result[group] = [scores.classes[i] for i in members], matrix[np.ix_(members, members)]
     return result
-
-
-def most_changed(first: Scores, second: Scores, count: int = 10) -> List[Pair]:
-    """Pairs of classes whose confusions differ most between two models, the most improved by the second one first."""
-    check_comparable(first, second)
-    change = confusion(second) - confusion(first)
-    before = confusion(first)
-    np.fill_diagonal(change, 0)
-    order = np.argsort(-np.abs(change).ravel(), kind='stable')[:count]
-    places = [np.unravel_index(at, change.shape) for at in order if change.flat[at]]
-    pairs = [
-        Pair(first.classes[i], first.classes[j], int(before[i, j]), int(before[i, j] + change[i, j])) for i, j in places
-    ]
-    return sorted(pairs, key=lambda pair: pair.second - pair.first)
-
-
-def check_comparable(first: Scores, second: Scores) -> None:
-    """Refuse two score files that are not of the same classes and videos."""
-    if first.classes != second.classes:
-        raise UserError(
-            f'the two score files have different classes ({len(first.classes)} and {len(second.classes)}); '
-            'choose scores of one dataset'
-        )
-    if sorted(first.ids) != sorted(second.ids):
-        only = sorted(set(first.ids) ^ set(second.ids))[0]
-        raise UserError(f'the two score files are not of the same videos: {only} is in one only')
 
 
 def plot_confusion(
@@ -98,7 +64,7 @@ def plot_confusion(
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
 
-    check_comparable(first, second)
+    second = check_same_videos(first, second, ('the first score file', 'the second'))
     both = group_matrices(first), group_matrices(second)
     chosen = list(both[0]) if groups is None else list(groups)
     for group in chosen:
@@ -115,7 +81,7 @@ def plot_confusion(
         2 * across,
         squeeze=False,
         layout='constrained',
-        figsize=(across * (2 * cell * size + wide + 0.8), down * (cell * size + wide * 0.75 + 0.6) + 0.8),
+        figsize=(across * (2 * cell * size + wide + 0.8), down * (cell * size + wide * 0.45 + 0.7) + 0.5),
     )
     for axis in axes.flat:
         axis.set_axis_off()
@@ -145,13 +111,13 @@ def plot_confusion(
             axis.tick_params(length=0)
             right = np.trace(counts) / max(total.sum(), 1)
             axis.set_title(f'{group}: {names[side] or scores.model}\n{100 * right:.0f} % right', fontsize=9)
-    figure.colorbar(picture, ax=axes, shrink=0.6, label="share of the true class's videos", pad=0.01)
+    figure.colorbar(picture, ax=axes, shrink=0.6, label="of the true class's videos", pad=0.01, format='{x:.0%}')
     figure.suptitle(
         'Rows: true class. Columns: predicted class. Videos predicted to be of another group are in no cell.',
         fontsize=9,
     )
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120, format='png')
+        figure.savefig(temporary, dpi=100, format='png')
     plt.close(figure)
 
 

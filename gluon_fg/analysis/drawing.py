@@ -47,7 +47,7 @@ def strip(
     columns
         frames in a row; fewer where the video has fewer
     height
-        of a frame in the picture, pixels; narrower frames than 120 pixels are never made
+        of a frame in the picture, pixels; less for very wide videos
 
     Returns
     -------
@@ -117,7 +117,7 @@ def film(path: os.PathLike, found: Localization, reader: VideoReader, prediction
     probe = reader.get_batch([0])[0]
     view, scale = _fit(probe, 320, widest=640)
     h, w = view.shape[:2]
-    width = 2 * w + 3 * _GAP
+    width = max(2 * w + 3 * _GAP, 420)  # of a film of narrow frames: room for the texts
     width += width % 2
     board, plots = _board(found, predictions, width)
     total = h + 2 * _GAP + board.shape[0]
@@ -238,7 +238,10 @@ def _beside(images: Sequence[np.ndarray], gap: int = _GAP) -> np.ndarray:
 
 
 def _captioned(image: np.ndarray, *lines: str, bold: bool = False) -> np.ndarray:
-    out = cv2.copyMakeBorder(image, 0, 18 * len(lines) + 2, 0, 0, cv2.BORDER_CONSTANT, value=_PAPER)
+    """A picture with lines below it; made wider on the right where they need it."""
+    wide = max(_text_width(line, 12, bold) for line in lines) + 8
+    right = max(wide - image.shape[1], 0)
+    out = cv2.copyMakeBorder(image, 0, 18 * len(lines) + 2, 0, right, cv2.BORDER_CONSTANT, value=_PAPER)
     return write(
         out,
         [
@@ -249,7 +252,9 @@ def _captioned(image: np.ndarray, *lines: str, bold: bool = False) -> np.ndarray
 
 
 def _titled(image: np.ndarray, text: str, colour) -> np.ndarray:
-    out = cv2.copyMakeBorder(image, 26, 0, 0, 0, cv2.BORDER_CONSTANT, value=_PAPER)
+    """A picture with a title above it, a mark of its colour in front."""
+    right = max(24 + _text_width(text, 14) - image.shape[1], 0)
+    out = cv2.copyMakeBorder(image, 26, 0, 0, right, cv2.BORDER_CONSTANT, value=_PAPER)
     cv2.rectangle(out, (4, 7), (16, 19), colour, -1)
     return write(out, [(24, 5, text, 14, _INK, False)])
 

@@ -1,0 +1,108 @@
+"""Ratings of filters and the pointing game against what was planted."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gluon_fg.analysis.filters import filter_strength, pointing_accuracy, write_strength
+from gluon_fg.analysis.scan import scan
+from gluon_fg.data import synthfg
+from gluon_fg.data.labels import LabelSet
+from gluon_fg.errors import UserError
+from gluon_fg.registry import get_model
+
+
+@pytest.fixture
+def lit(flash):
+    """A dataset of four videos: two of class 0 with a bright square, one of class 1 all dark, one without a label."""
+
+    def make(labels=(0, 1, 0, -1)):
+        squares = [(16, 16, 24, 24), (0, 0, 0, 0), (32, 8, 40, 16), (8, 8, 16, 16)]
+        readers = [flash(16, (48, 48), squares[i], [3 + i], name=f'{i}.mp4') for i in range(len(labels))]
+        records = [SimpleNamespace(path=f'{i}.mp4', label=label) for i, label in enumerate(labels)]
+        return SimpleNamespace(
+            records=records,
+            labels=LabelSet(('bright', 'dark'), groups=('one', 'one')),
+            name='lit',
+            open=lambda i: readers[i],
+        )
+
+    return make
+
+
+def test_strength_is_own_minus_others(light, lit):
+    dataset = lit()
+    rows = {row.filter: row for row in filter_strength(light(), dataset)}
+    net = light()
+    top = [max(part.responses[:, 0].max() for part in scan(net, dataset.open(i))) for i in range(3)]
+    own, others = (top[0] + top[2]) / 2, top[1]
+    assert rows[0].own == pytest.approx(own, abs=1e-5) and rows[0].others == pytest.approx(others, abs=1e-5)
+    assert rows[1].strength == pytest.approx((own - others) / 2, abs=1e-5)
+    assert rows[0].spread == pytest.approx(np.std(top), abs=1e-5)
+    assert rows[2].class_name == 'dark' and rows[2].strength == pytest.approx(0, abs=1e-5)  # the dark is everywhere
+    assert [rows[i].note for i in range(4)] == ['', 'like 0', 'dead', 'dead']  # 2: the darkest cell is the same in all
+
+
+def test_order_limit_and_table(light, lit, tmp_path):
+    rows = filter_strength(light(), lit(), limit=1)
+    assert [row.filter for row in rows] == [0, 1, 2, 3]
+    assert [(row.label, row.strength) for row in rows] == sorted(
+        [(r.label, r.strength) for r in rows], key=lambda pair: (pair[0], -pair[1])
+    )
+    write_strength(rows, tmp_path / 'filters.csv')
+    with open(tmp_path / 'filters.csv', newline='') as stream:
+        table = list(csv.DictReader(stream))
+    assert [int(line['filter']) for line in table] == [0, 1, 2, 3] and table[1]['note'] == 'like 0'
+    assert float(table[0]['strength']) == pytest.approx(rows[0].strength)
+    with pytest.raises(UserError, match="no video of class 'dark'"):
+        filter_strength(light(), lit(labels=(0, 0)))
+    with pytest.raises(UserError, match='limit'):
+        filter_strength(light(), lit(), limit=0)
+
+
+def boxes(*items):
+    return [SimpleNamespace(t=t, x0=x0, y0=y0, x1=x1, y1=y1) for t, x0, y0, x1, y1 in items]
+
+
+def test_pointing_counts_right_place_at_the_right_time(light, lit):
+    dataset = lit()
+    truth = {'0.mp4': boxes((3, 16, 16, 24, 24)), '2.mp4': boxes((5, 32, 8, 40, 16))}
+    result = pointing_accuracy(light(), dataset, truth)
+    assert (result.videos, result.hits, result.centre) == (2, 1.0, 0.0)
+    assert result.chance == pytest.approx(1 / (16 * 36))  # one of 6x6 cells in one of 16 frames
+    assert result.groups['one']._replace(groups={}) == result._replace(groups={})
+    late = {'0.mp4': boxes((4, 16, 16, 24, 24)), '2.mp4': boxes((5, 32, 8, 40, 16))}
+    assert pointing_accuracy(light(), dataset, late).hits == 0.5  # the place, but a frame late
+    aside = {'0.mp4': boxes((3, 24, 16, 32, 24))}
+    assert pointing_accuracy(light(), dataset, aside)[:2] == (1, 0.0)
+    everywhere = pointing_accuracy(light(), dataset, lambda i: boxes(*[(t, 0, 0, 48, 48) for t in range(16)]))
+    assert everywhere[:4] == (3, 1.0, 1.0, 1.0)
+    with pytest.raises(UserError, match='no video with a label and a box'):
+        pointing_accuracy(light(), dataset, {})
+
+
+def test_both_on_synthfg(tiny_synthfg):
+    from gluon_fg.data.datasets import build_dataset
+
+    net = get_model('i3d_tiny_synthfg_dfb')
+    dataset = build_dataset('synthfg', 'test', root=tiny_synthfg)
+    truth = synthfg.read_truth(tiny_synthfg, 'test')
+    result = pointing_accuracy(net, dataset, truth)
+    assert result.videos == 24 and set(result.groups) == set(synthfg.GROUPS)
+    assert 0 <= result.hits <= 1 and 0.01 < result.chance < 0.3 and result.chance < result.centre
+    assert sum(group.hits * group.videos for group in result.groups.values()) == pytest.approx(24 * result.hits)
+    rows = filter_strength(net, dataset)
+    assert len(rows) == 120 and not any(row.note for row in rows)
+    weight = net.branches.bank.filters.weight
+    same = weight.data().asnumpy()
+    same[7] = 1.5 * same[3]
+    other = get_model('i3d_tiny_synthfg_dfb')
+    other.branches.bank.filters.weight.set_data(same)
+    notes = {row.filter: row.note for row in filter_strength(other, dataset)}
+    assert notes[7] == 'like 3' and sum(map(bool, notes.values())) == 1
+    with pytest.raises(UserError, match='classes'):
+        pointing_accuracy(get_model('i3d_tiny_custom_dfb', nclass=2), dataset, truth)
+    with pytest.raises(UserError, match='no filter bank'):
+        filter_strength(get_model('i3d_tiny_synthfg'), dataset)
