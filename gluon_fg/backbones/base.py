@@ -55,14 +55,15 @@ class Backbone(HybridBlock):
 
     def geometry(self, stage: int) -> Geometry:
         """Stride and receptive field of a stage's features in the input."""
-        return geometry(self._path(stage))
+        return geometry(self.path(stage))
 
     @property
     def min_size(self) -> Tuple[int, int]:
         """The fewest frames and pixels it can take."""
-        return min_size(self._path(5))
+        return min_size(self.path(5))
 
-    def _path(self, stage: int) -> List[HybridBlock]:
+    def path(self, stage: int) -> List[HybridBlock]:
+        """The blocks from the input to a stage's features, to be applied one after another."""
         blocks = [self.stem]
         for number in range(2, stage + 1):
             if number == 3 and self.pool2 is not None:

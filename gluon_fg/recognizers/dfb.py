@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from mxnet.gluon import HybridBlock
+from mxnet.gluon import HybridBlock, nn
 
 from ..backbones import Backbone, Geometry, get_backbone
 from ..backbones.residual import convolution
@@ -116,16 +116,15 @@ class _DFBBranches(Branches):
         return z_avg + z_max + z_xchannel, z_avg, z_max, z_xchannel
 
 
-class _Responses(HybridBlock):
-    """The bank's responses before pooling, from the layers of a `_DFBBranches`; no part of its block tree."""
-
-    def __init__(self, branches: _DFBBranches):
-        super().__init__()
-        self.backbone, self.local, self.bank = branches.backbone, branches.local, branches.bank
-
-    def hybrid_forward(self, F, x):
-        _, _, f4, f5 = self.backbone(x)
-        return self.bank.responses(f5 if self.local is None else self.local(f4))
+def _up_to_the_bank(branches: _DFBBranches) -> HybridBlock:
+    """The layers that lead to the bank's responses, in a row; they stay children of `branches`, too."""
+    path = nn.HybridSequential()
+    if branches.bank is not None:
+        path.add(*branches.backbone.path(5 if branches.local is None else 4))
+        if branches.local is not None:
+            path.add(branches.local)
+        path.add(branches.bank.filters)
+    return path
 
 
 class DFB(Recognizer):
@@ -195,7 +194,7 @@ class DFB(Recognizer):
         super().__init__(branches, ('comb', 'avg', 'max', 'xchannel') if filter_bank else ('avg',), nclass, **kwargs)
         self._copy_stage = local_branch and local_init == 'copy'
         self.filters_per_class = filters_per_class
-        object.__setattr__(self, '_responses', _Responses(branches))  # not a child: its layers are children already
+        object.__setattr__(self, '_responses', _up_to_the_bank(branches))  # not a child: its layers are already
 
     def filter_responses(self, x):
         """Response of every filter everywhere, for localization (sec. 5.3): (N, M*K, T, H, W).
