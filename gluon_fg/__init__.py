@@ -1,7 +1,7 @@
 """gluon_fg: fine-grained action recognition in video, as an extension of the GluonCV model zoo.
 
-    net = gluon_fg.get_model('i3d_resnet50_v1_kinetics400_dfb')
-    gluon_fg.predict('clip.mp4', model='i3d_tiny_synthfg_dfb', params='final.params', topk=3)
+net = gluon_fg.get_model('i3d_resnet50_v1_kinetics400_dfb')
+gluon_fg.predict('clip.mp4', model='i3d_tiny_synthfg_dfb', params='final.params', topk=3)
 """
 
 from . import _runtime  # isort: skip  (first: fixes the order in which MXNet and decord are loaded)

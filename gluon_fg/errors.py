@@ -53,7 +53,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         code = 130
-    except BrokenPipeError:                    # the reader of our output (head, less) has gone
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
         code = 1
     sys.exit(code or 0)

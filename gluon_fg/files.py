@@ -24,7 +24,7 @@ def atomic_path(path: Union[str, os.PathLike]) -> Iterator[str]:
         yield temporary
         with open(temporary, 'rb') as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)                    # mkstemp makes private files; ours get what open() would have given
+        umask = os.umask(0)  # mkstemp makes private files; ours get what open() would have given
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)

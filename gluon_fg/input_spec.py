@@ -15,8 +15,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class InputSpec:
     """Frames, size and scale of one view (one network input).
 
-    A view is a uint8 array (3, frames, H, W) for layout 'NCTHW' and (segments, 3, H, W) for 'NCHW'; a batch of N views is
-    (N, 3, frames, H, W) or (N * segments, 3, H, W).
+    A view is a uint8 array (3, frames, H, W) for layout 'NCTHW' and (segments, 3, H, W) for 'NCHW'; a batch of N views
+    is (N, 3, frames, H, W) or (N * segments, 3, H, W).
 
     Parameters
     ----------

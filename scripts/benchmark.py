@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Speed, as ratios measured in one run: `python scripts/benchmark.py [--quick]` (`make bench`).
 
-Two variants of a thing are timed in turn, A B A B ..., so that a busy moment of the machine touches both; printed are the
-medians of both and of the ratio. Absolute times are this machine's alone.
+Two variants of a thing are timed in turn, A B A B ..., so that a busy moment of the machine touches both; printed are
+the medians of both and of the ratio. Absolute times are this machine's alone.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from gluon_fg.files import atomic_write
 def compare(title, first, second, rounds):
     """Time two (name, function) pairs in turn; returns a record with medians in ms and the ratio first / second."""
     times = {first[0]: [], second[0]: []}
-    for name, function in (first, second):
-        function()                                           # builds graphs, allocates
+    for _, function in (first, second):
+        function()  # builds graphs, allocates
         function()
     for _ in range(rounds):
         for name, function in (first, second):
@@ -42,10 +42,12 @@ def compare(title, first, second, rounds):
 
 def forward(net, x):
     """A function that runs inference and waits for it."""
+
     def run():
         outputs = net(x)
         for z in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
             z.wait_to_read()
+
     return run
 
 
@@ -59,6 +61,7 @@ def training_step(net, x, label):
         loss.backward()
         trainer.step(len(label))
         mx.nd.waitall()
+
     return run
 
 
@@ -82,17 +85,47 @@ def main():
     plain, dfb = build('i3d_tiny_synthfg'), build('i3d_tiny_synthfg_dfb')
     bank = build('i3d_tiny_synthfg_dfb', local_branch=False)
     records = [
-        compare('inference, tiny DFB, 8 clips: plain over fused', ('plain', forward(dfb.branches, clip)), ('fused', forward(fuse(dfb), clip)), rounds),
-        compare('inference, tiny: DFB over baseline', ('DFB', forward(dfb.branches, clip)), ('baseline', forward(plain.branches, clip)), rounds),
-        compare('training step, tiny: DFB over baseline', ('DFB', training_step(dfb, clip, label)), ('baseline', training_step(plain, clip, label)), rounds),
-        compare('training step, tiny: + filter bank only over baseline', ('DF', training_step(bank, clip, label)), ('baseline', training_step(plain, clip, label)), rounds),
+        compare(
+            'inference, tiny DFB, 8 clips: plain over fused',
+            ('plain', forward(dfb.branches, clip)),
+            ('fused', forward(fuse(dfb), clip)),
+            rounds,
+        ),
+        compare(
+            'inference, tiny: DFB over baseline',
+            ('DFB', forward(dfb.branches, clip)),
+            ('baseline', forward(plain.branches, clip)),
+            rounds,
+        ),
+        compare(
+            'training step, tiny: DFB over baseline',
+            ('DFB', training_step(dfb, clip, label)),
+            ('baseline', training_step(plain, clip, label)),
+            rounds,
+        ),
+        compare(
+            'training step, tiny: + filter bank only over baseline',
+            ('DF', training_step(bank, clip, label)),
+            ('baseline', training_step(plain, clip, label)),
+            rounds,
+        ),
     ]
     if not args.quick:
         big = mx.nd.random.uniform(shape=(1, 3, 16, 112, 112))
         i3d, i3d_dfb = build('i3d_resnet50_v1_kinetics400'), build('i3d_resnet50_v1_kinetics400_dfb')
         records += [
-            compare('inference, I3D-R50 DFB, 16x112x112: plain over fused', ('plain', forward(i3d_dfb.branches, big)), ('fused', forward(fuse(i3d_dfb), big)), rounds),
-            compare('inference, I3D-R50, 16x112x112: DFB over baseline', ('DFB', forward(i3d_dfb.branches, big)), ('baseline', forward(i3d.branches, big)), rounds),
+            compare(
+                'inference, I3D-R50 DFB, 16x112x112: plain over fused',
+                ('plain', forward(i3d_dfb.branches, big)),
+                ('fused', forward(fuse(i3d_dfb), big)),
+                rounds,
+            ),
+            compare(
+                'inference, I3D-R50, 16x112x112: DFB over baseline',
+                ('DFB', forward(i3d_dfb.branches, big)),
+                ('baseline', forward(i3d.branches, big)),
+                rounds,
+            ),
         ]
     if args.out:
         with atomic_write(args.out) as stream:

@@ -41,9 +41,7 @@ def main():
     ]
     print(format_comparison(result, tuple(titles)))
     if a.protocol != b.protocol:
-        print(
-            f'\nnote: scored by other protocols, {a.protocol} and {b.protocol}: part of the difference may be theirs'
-        )
+        print(f'\nnote: scored by other protocols, {a.protocol} and {b.protocol}: part of the difference may be theirs')
     if args.json:
         with atomic_write(args.json) as stream:
             json.dump({'a': args.a, 'b': args.b, **as_dict(result)}, stream, indent=1)

@@ -54,7 +54,8 @@ def parse():
 
 def network(args, ctx):
     """The network, and the config of its run (None without --run)."""
-    from gluon_fg.evaluation.load import load_network, load_run, parse_options
+    from gluon_fg.evaluation.load import load_network, parse_options
+    from gluon_fg.training.run import load_run
 
     if (args.run is None) == (args.model is None):
         raise errors.UserError('give either --run FOLDER or --model NAME')
@@ -85,7 +86,7 @@ def main():
     from gluon_fg.evaluation.score import check_classes, score_dataset
     from gluon_fg.files import atomic_write
     from gluon_fg.training import distributed
-    from gluon_fg.training.loop import choose_context
+    from gluon_fg.training.run import choose_context
 
     if args.protocol:
         get_protocol(args.protocol)  # before anything slow

@@ -60,10 +60,10 @@ def main():
     parser.add_argument('--json', action='store_true', help='print a JSON array with an object for each video')
     args = parser.parse_args()
 
-    from gluon_fg.evaluation.load import load_network, load_run, name_classes, parse_options
+    from gluon_fg.evaluation.load import load_network, name_classes, parse_options
     from gluon_fg.evaluation.predict import predict_videos
     from gluon_fg.evaluation.protocol import get_protocol
-    from gluon_fg.training.loop import choose_context
+    from gluon_fg.training.run import choose_context, load_run
 
     if args.protocol:
         get_protocol(args.protocol)

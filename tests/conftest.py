@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')      # sums in another order differ in the last bits
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # sums in another order differ in the last bits
 
 import gluon_fg  # noqa: E402, F401  isort: skip
 import pytest  # noqa: E402
@@ -17,6 +17,7 @@ REPO = Path(__file__).resolve().parents[1]
 def tiny_synthfg(tmp_path_factory):
     """Root of a SynthFG of 48 training, 24 validation and 24 test clips."""
     from gluon_fg.data import synthfg
+
     root = tmp_path_factory.mktemp('data') / 'synthfg'
     synthfg.generate(root, train=48, val=24, test=24, seed=0, progress=False)
     return root
@@ -25,7 +26,15 @@ def tiny_synthfg(tmp_path_factory):
 @pytest.fixture(scope='session')
 def run_script():
     """Run a script of the repository as a user does; returns the finished process with text output."""
+
     def run(name, *args, timeout=300, env=None, launcher=()):
-        return subprocess.run([*launcher, sys.executable, str(REPO / 'scripts' / name), *map(str, args)], cwd=REPO,
-                              env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout)
+        return subprocess.run(
+            [*launcher, sys.executable, str(REPO / 'scripts' / name), *map(str, args)],
+            cwd=REPO,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
     return run

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp')
 SPLITS = ('train', 'val', 'test')
-KNOWN = ('kinetics400', 'sthsthv2', 'ucf101', 'hmdb51')        # classes and their order: GluonCV's
+KNOWN = ('kinetics400', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51')     # classes and their order: GluonCV's, but for V1
 DATASETS = ('synthfg', 'folder', 'csv', *KNOWN)
 CACHES = ('none', 'memory')
 
@@ -267,7 +267,8 @@ def build_dataset(
     - 'folder': root/<split>/<class>/<video>. Where root has no folder for any split, root/<class>/<video>, all of it
       whatever the split (a warning says so)
     - 'csv': root/<split>.csv, else root/<split>.txt; or `split` is itself the path of a list. See `from_csv`
-    - 'kinetics400', 'sthsthv2', 'ucf101', 'hmdb51': the same lists, with the dataset's own classes in GluonCV's order
+    - 'kinetics400', 'sthsthv2', 'ucf101', 'hmdb51': the same lists, with the dataset's own classes in GluonCV's order;
+      'sthsthv1', whose videos are folders of frames: GluonCV has no list of its classes, they are those of the lists
 
     Classes of every split of 'folder' and 'csv' are those of the training split, where there is one, so that the same
     label means the same class.

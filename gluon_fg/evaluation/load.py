@@ -1,10 +1,10 @@
-"""A network ready to score and predict: with published weights, with a parameter file, or out of a run's folder."""
+"""A network ready to score and predict: with published weights or with a parameter file."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Dict, Optional, Sequence, Union
 
 import mxnet as mx
 import yaml
@@ -44,43 +44,6 @@ def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Conte
     net = registry.get_model(name, pretrained=False, ctx=ctx, **options)
     load_parameters(net, params, ctx)
     return net
-
-
-def load_run(run_dir: str, params: Optional[str] = None, ctx: Optional[mx.Context] = None) -> Tuple[object, object]:
-    """The network of a training run, and the run's config.
-
-    Where the model knows no class names, those of the run's classes.txt (one a line) are used if it has one.
-
-    Parameters
-    ----------
-    run_dir
-        a folder written by train.py; its config gives model, options and clip lengths
-    params
-        a .params file; None: the run's best.params
-    ctx
-        where to put it (default: CPU)
-
-    Raises
-    ------
-    UserError
-        no run there, no weights in it yet, or a file that does not fit
-    """
-    from ..training.config import load_config
-    from ..training.loop import build_network  # here: the training room itself imports this one
-
-    folder, ctx = Path(run_dir), ctx or mx.cpu()
-    if not (folder / 'config.yaml').is_file():
-        raise UserError(f'{run_dir}: no config.yaml there; --run takes a folder written by train.py')
-    path = Path(params) if params else folder / 'best.params'
-    if not path.is_file():
-        raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
-    config = load_config(str(folder / 'config.yaml'))
-    config.model.pretrained, config.model.pretrained_base = False, False
-    net = build_network(config, ctx)
-    load_parameters(net, str(path), ctx)
-    if net.labels is None and (folder / 'classes.txt').is_file():
-        name_classes(net, folder / 'classes.txt')
-    return net, config
 
 
 def name_classes(net, path: Union[str, os.PathLike]) -> None:

@@ -19,8 +19,8 @@ _NAME = re.compile(r'checkpoint-(\d{8})$')
 def save_checkpoint(run_dir: Path, step: int, net, trainer: mx.gluon.Trainer, state: dict, keep: int) -> Path:
     """Write `run_dir/checkpoint-<step>` and remove the oldest beyond `keep`.
 
-    Holds parameters, optimizer state (momentum) and `state`, anything JSON can carry. Written under a temporary name, flushed to
-    disk and renamed, so that a kill at any moment leaves the former checkpoints whole.
+    Holds parameters, optimizer state (momentum) and `state`, anything JSON can carry. Written under a temporary name,
+    flushed to disk and renamed, so that a kill at any moment leaves the former checkpoints whole.
     """
     final = Path(run_dir) / f'checkpoint-{step:08d}'
     partial = final.with_name(f'.{final.name}.partial')
@@ -32,7 +32,7 @@ def save_checkpoint(run_dir: Path, step: int, net, trainer: mx.gluon.Trainer, st
     for path in partial.iterdir():
         with open(path, 'rb') as stream:
             os.fsync(stream.fileno())
-    if final.exists():                       # the same step again, after a resume that replayed nothing
+    if final.exists():  # the same step again, after a resume that replayed nothing
         shutil.rmtree(final)
     os.replace(partial, final)
     for old in sorted(_checkpoints(run_dir))[:-keep]:
@@ -66,5 +66,7 @@ def load_checkpoint(path: Path, net, trainer: mx.gluon.Trainer, ctx: mx.Context)
         trainer.load_states(str(path / 'trainer.states'))
         return json.loads((path / 'state.json').read_text())
     except (OSError, ValueError, KeyError, AssertionError, mx.MXNetError) as error:
-        raise UserError(f'checkpoint {path} cannot be loaded ({" ".join(str(error).split())[:200]}); '
-                        f'remove that folder to resume from the one before it') from error
+        raise UserError(
+            f'checkpoint {path} cannot be loaded ({" ".join(str(error).split())[:200]}); '
+            f'remove that folder to resume from the one before it'
+        ) from error

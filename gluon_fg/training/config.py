@@ -27,11 +27,11 @@ class ModelConfig:
     """Which recognizer, and what it starts from."""
 
     name: str = 'i3d_tiny_synthfg_dfb'
-    nclass: Optional[int] = None             # None: the entry's own, or the dataset's for `*_custom` entries
-    pretrained: bool = False                 # weights of the zoo for this very name
-    pretrained_base: Optional[bool] = None   # ImageNet weights for the backbone; None: the entry's default
-    params: Optional[str] = None             # warm start: a .params file, matched by name; new branches stay random
-    options: Dict[str, Any] = field(default_factory=dict)   # builder options, e.g. {local_branch: false, dropout: 0.5}
+    nclass: Optional[int] = None  # None: the entry's own, or the dataset's for `*_custom` entries
+    pretrained: bool = False  # weights of the zoo for this very name
+    pretrained_base: Optional[bool] = None  # ImageNet weights for the backbone; None: the entry's default
+    params: Optional[str] = None  # warm start: a .params file, matched by name; new branches stay random
+    options: Dict[str, Any] = field(default_factory=dict)  # builder options, e.g. {local_branch: false, dropout: 0.5}
 
 
 @dataclass
@@ -42,16 +42,16 @@ class DataConfig:
     root: Optional[str] = None
     train_split: str = 'train'
     val_split: str = 'val'
-    frames: Optional[int] = None             # frames in a clip
-    frame_stride: Optional[int] = None       # decoded frames from one taken frame to the next
-    segments: Optional[int] = None           # TSN segments (2-D networks)
-    short_side: Optional[int] = None         # pixels
-    crop_size: Optional[int] = None          # pixels
-    augment: str = 'random_resized'          # random_resized | multiscale | random_crop
-    flip: float = 0.5                        # probability, used only where the dataset's labels allow a mirror image
-    workers: int = 2                         # decoding threads per rank
-    cache: str = 'none'                      # none | memory (decoded once; for small sets)
-    sizes: Dict[str, int] = field(default_factory=dict)     # synthfg only: clips generated per split
+    frames: Optional[int] = None  # frames in a clip
+    frame_stride: Optional[int] = None  # decoded frames from one taken frame to the next
+    segments: Optional[int] = None  # TSN segments (2-D networks)
+    short_side: Optional[int] = None  # pixels
+    crop_size: Optional[int] = None  # pixels
+    augment: str = 'random_resized'  # random_resized | multiscale | random_crop
+    flip: float = 0.5  # probability, used only where the dataset's labels allow a mirror image
+    workers: int = 2  # decoding threads per rank
+    cache: str = 'none'  # none | memory (decoded once; for small sets)
+    sizes: Dict[str, int] = field(default_factory=dict)  # synthfg only: clips generated per split
 
 
 @dataclass
@@ -59,35 +59,35 @@ class TrainConfig:
     """Optimizer, schedule and bookkeeping."""
 
     epochs: int = 100
-    batch_size: int = 8                      # clips per rank and forward pass
-    accumulate: int = 1                      # forward passes per update
-    lr: float = 0.01                         # for `lr_batch_size` clips an update
-    lr_batch_size: int = 0                   # 0: lr is used as it stands; else lr is scaled linearly to the real batch
-    schedule: str = 'step'                   # step | cosine
-    lr_factor: float = 0.1                   # step: multiplier at each of lr_epochs
+    batch_size: int = 8  # clips per rank and forward pass
+    accumulate: int = 1  # forward passes per update
+    lr: float = 0.01  # for `lr_batch_size` clips an update
+    lr_batch_size: int = 0  # 0: lr is used as it stands; else lr is scaled linearly to the real batch
+    schedule: str = 'step'  # step | cosine
+    lr_factor: float = 0.1  # step: multiplier at each of lr_epochs
     lr_epochs: List[int] = field(default_factory=lambda: [40, 60, 80])
-    lr_final: float = 0.01                   # cosine: last rate, as a fraction of lr
-    warmup_epochs: float = 0.0               # linear from lr / steps
+    lr_final: float = 0.01  # cosine: last rate, as a fraction of lr
+    warmup_epochs: float = 0.0  # linear from lr / steps
     momentum: float = 0.9
     wd: float = 0.0001
-    clip: float = 0.0                        # largest global L2 norm of the mean gradient; 0: no clipping
-    batch_norm: str = 'train'                # train | partial (first layer trains) | frozen
-    precision: str = 'float32'               # float32 | float16 (GPU) | bfloat16 (CPU)
-    device: str = 'auto'                     # auto | cpu | gpu
+    clip: float = 0.0  # largest global L2 norm of the mean gradient; 0: no clipping
+    batch_norm: str = 'train'  # train | partial (first layer trains) | frozen
+    precision: str = 'float32'  # float32 | float16 (GPU) | bfloat16 (CPU)
+    device: str = 'auto'  # auto | cpu | gpu
     seed: int = 0
-    checkpoint_steps: int = 0                # updates between checkpoints; 0: one at each epoch's end
+    checkpoint_steps: int = 0  # updates between checkpoints; 0: one at each epoch's end
     keep_checkpoints: int = 2
-    log_steps: int = 10                      # updates between lines in metrics.jsonl
+    log_steps: int = 10  # updates between lines in metrics.jsonl
 
 
 @dataclass
 class TestConfig:
     """How the network is measured. Protocols are those of gluon_fg.evaluation.protocol."""
 
-    val_protocol: str = 'train_time'         # after epochs
-    val_epochs: int = 1                      # epochs between validations; 0: only after the last
-    protocol: Optional[str] = None           # evaluate.py's choice for this run; None: the model entry's
-    batch_size: int = 16                     # views per forward pass
+    val_protocol: str = 'train_time'  # after epochs
+    val_epochs: int = 1  # epochs between validations; 0: only after the last
+    protocol: Optional[str] = None  # evaluate.py's choice for this run; None: the model entry's
+    batch_size: int = 16  # views per forward pass
 
 
 @dataclass
@@ -102,7 +102,10 @@ class Config:
 
 # key -> (what is allowed, test)
 _RULES = {
-    'data.augment': ('random_resized, multiscale or random_crop', {'random_resized', 'multiscale', 'random_crop'}.__contains__),
+    'data.augment': (
+        'random_resized, multiscale or random_crop',
+        {'random_resized', 'multiscale', 'random_crop'}.__contains__,
+    ),
     'data.cache': ('none or memory', {'none', 'memory'}.__contains__),
     'data.flip': ('a probability, 0 to 1', lambda v: 0 <= v <= 1),
     'data.workers': ('0 or more', lambda v: v >= 0),
@@ -151,10 +154,12 @@ def _unknown_key(source: str, key: str) -> UserError:
     if synonyms.get(leaf) in same_section:
         close = [same_section[synonyms[leaf]]]
     else:
-        close = [same_section[c] for c in difflib.get_close_matches(leaf, same_section, 1)] \
-            or difflib.get_close_matches(key, valid, 1) or [k for k in valid if k.endswith(f'.{leaf}')]
-    hint = f'did you mean {close[0]}?' if close else \
-        f'choose from {", ".join(same_section or sections)}'
+        close = (
+            [same_section[c] for c in difflib.get_close_matches(leaf, same_section, 1)]
+            or difflib.get_close_matches(key, valid, 1)
+            or [k for k in valid if k.endswith(f'.{leaf}')]
+        )
+    hint = f'did you mean {close[0]}?' if close else f'choose from {", ".join(same_section or sections)}'
     return UserError(f'{source}: unknown key {key}; {hint}')
 
 
@@ -170,8 +175,11 @@ def _merge(base, addition, source: str):
 
 def _read_yaml(path: Path, seen=()):
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob('*.yaml')], 1) \
-            if path.parent.is_dir() else []
+        near = (
+            difflib.get_close_matches(path.name, [p.name for p in path.parent.glob('*.yaml')], 1)
+            if path.parent.is_dir()
+            else []
+        )
         raise UserError(f'no config file {path}' + (f'; did you mean {path.parent / near[0]}?' if near else ''))
     if path in seen:
         raise UserError(f'{path}: base files include each other in a circle')
@@ -235,10 +243,14 @@ def check(config: Config, source: str = 'config') -> None:
         if list(train.lr_epochs) != sorted(set(train.lr_epochs)) or any(e < 1 for e in train.lr_epochs):
             raise UserError(f'{source}: train.lr_epochs is {train.lr_epochs}; it must be increasing epochs, 1 or more')
         if late:
-            raise UserError(f'{source}: train.lr_epochs {late} would never be reached in {train.epochs} epochs; '
-                            f'choose epochs below {train.epochs} or train.schedule=cosine')
+            raise UserError(
+                f'{source}: train.lr_epochs {late} would never be reached in {train.epochs} epochs; '
+                f'choose epochs below {train.epochs} or train.schedule=cosine'
+            )
     if train.warmup_epochs >= train.epochs:
-        raise UserError(f'{source}: train.warmup_epochs {train.warmup_epochs} must be below train.epochs {train.epochs}')
+        raise UserError(
+            f'{source}: train.warmup_epochs {train.warmup_epochs} must be below train.epochs {train.epochs}'
+        )
 
 
 def to_yaml(config: Config) -> str:

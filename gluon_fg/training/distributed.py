@@ -1,7 +1,8 @@
 """Several processes as one training job, through Horovod where it is installed; one process without it.
 
-Batch-norm statistics stay per rank: Horovod has no synchronized batch norm for MXNet. Dropout masks differ between ranks.
-So only with `train.batch_norm=frozen` and no dropout does a job on n ranks follow the single-process one to rounding.
+Batch-norm statistics stay per rank: Horovod has no synchronized batch norm for MXNet. Dropout masks differ between
+ranks. So only with `train.batch_norm=frozen` and no dropout does a job on n ranks follow the single-process one to
+rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import mxnet as mx  # isort: skip
 class World:
     """This process's place in the job, and the few exchanges training needs.
 
-    `rank`, `size`, `local_rank`: 0, 1, 0 without Horovod. All methods are collective: every rank must call them, in the same order.
+    `rank`, `size`, `local_rank`: 0, 1, 0 without Horovod. All methods are collective: every rank must call them, in the
+    same order.
     """
 
     rank, size, local_rank = 0, 1, 0
@@ -85,7 +87,9 @@ def init() -> World:
     try:
         import horovod.mxnet as hvd
     except ImportError as error:
-        raise UserError(f'launched as one of {launched_ranks()} ranks, but Horovod for MXNet cannot be loaded '
-                        f'({error}); run one process, or install Horovod built with HOROVOD_WITH_MXNET=1') from error
+        raise UserError(
+            f'launched as one of {launched_ranks()} ranks, but Horovod for MXNet cannot be loaded '
+            f'({error}); run one process, or install Horovod built with HOROVOD_WITH_MXNET=1'
+        ) from error
     hvd.init()
     return HorovodWorld(hvd)

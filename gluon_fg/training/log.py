@@ -17,7 +17,7 @@ def read_metrics(path: Path) -> List[dict]:
         for line in Path(path).read_text().splitlines():
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError:     # only a line being written at the moment of a kill can be half
+            except json.JSONDecodeError:  # only a line being written at the moment of a kill can be half
                 break
     return records
 
@@ -35,7 +35,7 @@ class RunLog:
     """
 
     def __init__(self, run_dir: Path, step: int = 0):
-        from tensorboardX import SummaryWriter       # heavy; only rank 0 of a training run needs it
+        from tensorboardX import SummaryWriter  # heavy; only rank 0 of a training run needs it
 
         self.path = Path(run_dir) / 'metrics.jsonl'
         kept = [r for r in read_metrics(self.path) if r['step'] <= step]
@@ -61,6 +61,7 @@ class RunLog:
 def plot_curves(records: List[dict], path: Path) -> None:
     """Draw loss and accuracy over epochs, every branch in its own colour, as PNG."""
     import matplotlib
+
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
 
@@ -71,8 +72,13 @@ def plot_curves(records: List[dict], path: Path) -> None:
         left.plot([r['epoch'] for r in epochs], [r.get(name) for r in epochs], label=name.replace('loss_', ''))
     left.set(xlabel='epoch', ylabel='training loss', yscale='log')
     for name in [n for n in (epochs[-1] if epochs else {}) if n.startswith('top1')]:
-        right.plot([r['epoch'] for r in epochs], [100 * r[name] for r in epochs], '--', alpha=0.6,
-                   label=f'training {name.replace("top1_", "")}')
+        right.plot(
+            [r['epoch'] for r in epochs],
+            [100 * r[name] for r in epochs],
+            '--',
+            alpha=0.6,
+            label=f'training {name.replace("top1_", "")}',
+        )
     for name, label in (('top1', 'validation'), ('within_group', 'validation, within the group')):
         if vals and name in vals[-1]:
             right.plot([r['epoch'] for r in vals], [100 * r[name] for r in vals], linewidth=2, label=label)

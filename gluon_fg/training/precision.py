@@ -1,7 +1,7 @@
 """Mixed precision: float16 with dynamic loss scaling on a GPU, bfloat16 on a CPU, or plain float32.
 
-Not run on a GPU by us: the float16 path follows MXNet's own AMP sources. On a CPU bfloat16 trains to the same losses within
-about one percent and was no faster than float32 when measured, so it is offered for its numerics, not for speed.
+Not run on a GPU by us: the float16 path follows MXNet's own AMP sources. On a CPU bfloat16 trains to the same losses
+within about one percent and was no faster than float32 when measured, so it is offered for its numerics, not for speed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Scaler:
     def __init__(self, precision: str, trainer: mx.gluon.Trainer):
         self._trainer, self.active = trainer, precision == 'float16'
         if self.active:
-            amp.init_trainer(trainer)        # after construction: it keeps the trainer's own scale (1 / ranks)
+            amp.init_trainer(trainer)  # after construction: it keeps the trainer's own scale (1 / ranks)
 
     def backward(self, losses: List[mx.nd.NDArray]) -> None:
         """Back-propagate; call inside `autograd.record()`."""

@@ -19,7 +19,7 @@ def make_schedule(train: TrainConfig, steps_per_epoch: int, size: int = 1) -> Ca
     """step (0-based update) -> learning rate.
 
     Linear warm-up from base / warm-up steps, then 'step' (times lr_factor at the start of each epoch in lr_epochs) or
-    'cosine' (from the base rate to lr_final of it at the last update; Loshchilov and Hutter 2017, eq. 5 without restarts).
+    'cosine' (from the base rate to lr_final of it at the last update; Loshchilov and Hutter 2017, eq. 5, no restart).
     """
     base = scaled_lr(train, size)
     warmup = int(round(train.warmup_epochs * steps_per_epoch))
@@ -30,7 +30,7 @@ def make_schedule(train: TrainConfig, steps_per_epoch: int, size: int = 1) -> Ca
             return base * (step + 1) / warmup
         if train.schedule == 'step':
             passed = sum(step >= epoch * steps_per_epoch for epoch in train.lr_epochs)
-            return base * train.lr_factor ** passed
+            return base * train.lr_factor**passed
         share = (step - warmup) / max(1, total - 1 - warmup)
         return base * (train.lr_final + (1 - train.lr_final) * (1 + math.cos(math.pi * min(1.0, share))) / 2)
 

@@ -1,4 +1,4 @@
-"""Small studies that can be trusted: common warm-up per seed, one search for all, equal epochs and equal time, intervals.
+"""Small studies that can be trusted: one warm-up per seed, one search for all, equal epochs and equal time, intervals.
 
 Every run is `scripts/train.py` in a process of its own, so a study stopped at any moment goes on where it was.
 """
@@ -18,14 +18,12 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 from omegaconf import OmegaConf
 
-from ..data.datasets import build_dataset
 from ..errors import UserError
-from ..evaluation.metrics import summarize
+from ..evaluation.metrics import correct, summarize, within_group_predictions
 from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
 from ..files import atomic_write
-from .config import Config, load_config
-from .loop import build_network
+from .run import load_run, split_of
 
 TRAIN = Path(__file__).resolve().parents[2] / 'scripts' / 'train.py'
 
@@ -35,11 +33,11 @@ class StudyConfig:
     """A study's YAML; see configs/studies/."""
 
     config: str
-    warmup: Dict[str, Any]                   # epochs, and any train.* key of the warm-up run
+    warmup: Dict[str, Any]  # epochs, and any train.* key of the warm-up run
     epochs: int
     seeds: List[int]
     lr: List[float]
-    methods: Dict[str, Dict[str, Any]]       # name in the table -> config overrides
+    methods: Dict[str, Dict[str, Any]]  # name in the table -> config overrides
     reference: str
     select: str = 'within_group'
     equal_time: List[str] = dataclasses.field(default_factory=list)
@@ -49,7 +47,7 @@ class StudyConfig:
 class Job:
     """One training run of the study."""
 
-    name: str                                # folder
+    name: str  # folder
     overrides: Dict[str, Any]
 
 
@@ -62,8 +60,11 @@ def load_study(path: str) -> StudyConfig:
     known = {f.name for f in dataclasses.fields(StudyConfig)}
     if set(raw) - known:
         raise UserError(f'{path}: unknown key {sorted(set(raw) - known)[0]}; choose from {", ".join(sorted(known))}')
-    missing = {f.name for f in dataclasses.fields(StudyConfig) if f.default is dataclasses.MISSING
-               and f.default_factory is dataclasses.MISSING} - set(raw)
+    missing = {
+        f.name
+        for f in dataclasses.fields(StudyConfig)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    } - set(raw)
     if missing:
         raise UserError(f'{path}: {sorted(missing)[0]} is missing')
     study = StudyConfig(**raw)
@@ -89,35 +90,59 @@ class Study:
         overrides for every run (a data root, smaller sets), as key -> value
     """
 
-    def __init__(self, study: StudyConfig, root, jobs: int = 1, common: Optional[Dict[str, Any]] = None,
-                 say: Callable[[str], None] = print):
+    def __init__(
+        self,
+        study: StudyConfig,
+        root,
+        jobs: int = 1,
+        common: Optional[Dict[str, Any]] = None,
+        say: Callable[[str], None] = print,
+    ):
         self.study, self.root, self.jobs, self.common, self.say = study, Path(root), jobs, dict(common or {}), say
 
     def run(self) -> dict:
         """Warm-ups, learning-rate search, all seeds, equal time; returns the results as plain data."""
         study, first = self.study, self.study.seeds[0]
         reference = study.methods[study.reference]
-        self._all([Job(f'warmup-seed{s}', {**reference, **_train_keys(study.warmup), 'train.seed': s}) for s in study.seeds])
+        self._all(
+            [Job(f'warmup-seed{s}', {**reference, **_train_keys(study.warmup), 'train.seed': s}) for s in study.seeds]
+        )
         self._all([self._job(m, lr, first) for lr in study.lr for m in study.methods])
-        chosen = {m: max(study.lr, key=lambda lr, m=m: self._summary(self._job(m, lr, first))[study.select]) for m in study.methods}
+        chosen = {
+            m: max(study.lr, key=lambda lr, m=m: self._summary(self._job(m, lr, first))[study.select])
+            for m in study.methods
+        }
         self.say('learning rates chosen: ' + ', '.join(f'{m} {lr:g}' for m, lr in chosen.items()))
         self._all([self._job(m, chosen[m], s) for s in study.seeds[1:] for m in study.methods])
         columns = {m: [self._job(m, chosen[m], s) for s in study.seeds] for m in study.methods}
         for m in study.equal_time:
-            ratio = np.mean([self._cost(j) for j in columns[m]]) / np.mean([self._cost(j) for j in columns[study.reference]])
+            ratio = np.mean([self._cost(j) for j in columns[m]]) / np.mean(
+                [self._cost(j) for j in columns[study.reference]]
+            )
             epochs = int(round(study.epochs * ratio))
-            columns[f"{study.reference}, time of {m}"] = [
-                self._job(study.reference, chosen[study.reference], s, epochs) for s in study.seeds]
+            columns[_equal_time(study.reference, m)] = [
+                self._job(study.reference, chosen[study.reference], s, epochs) for s in study.seeds
+            ]
         self._all([job for jobs in columns.values() for job in jobs])
-        search = {m: {f'{lr:g}': self._summary(self._job(m, lr, first))[study.select] for lr in study.lr} for m in study.methods}
+        search = {
+            m: {f'{lr:g}': self._summary(self._job(m, lr, first))[study.select] for lr in study.lr}
+            for m in study.methods
+        }
         return self._results(columns, chosen, search)
 
     def _job(self, method: str, lr: float, seed: int, epochs: Optional[int] = None) -> Job:
         epochs = epochs or self.study.epochs
         slug = ''.join(c if c.isalnum() else '_' for c in method)
-        return Job(f'{slug}-lr{lr:g}-epochs{epochs}-seed{seed}', {
-            **self.study.methods[method], 'train.lr': lr, 'train.seed': seed, 'train.epochs': epochs,
-            'model.params': str(self.root / f'warmup-seed{seed}' / 'final.params')})
+        return Job(
+            f'{slug}-lr{lr:g}-epochs{epochs}-seed{seed}',
+            {
+                **self.study.methods[method],
+                'train.lr': lr,
+                'train.seed': seed,
+                'train.epochs': epochs,
+                'model.params': str(self.root / f'warmup-seed{seed}' / 'final.params'),
+            },
+        )
 
     def _all(self, jobs: List[Job]) -> None:
         waiting = [job for job in jobs if not (self.root / job.name / 'summary.json').is_file()]
@@ -128,15 +153,30 @@ class Study:
     def _start(self, job: Job) -> None:
         began, log = time.time(), self.root / f'{job.name}.log'
         log.parent.mkdir(parents=True, exist_ok=True)
-        settings = [f'{k}={json.dumps(v) if isinstance(v, bool) else v}' for k, v in {**self.common, **job.overrides}.items()]
-        command = [sys.executable, str(TRAIN), '--config', self.study.config, '--out', str(self.root / job.name), '--set', *settings]
+        settings = [
+            f'{k}={json.dumps(v) if isinstance(v, bool) else v}' for k, v in {**self.common, **job.overrides}.items()
+        ]
+        command = [
+            sys.executable,
+            str(TRAIN),
+            '--config',
+            self.study.config,
+            '--out',
+            str(self.root / job.name),
+            '--set',
+            *settings,
+        ]
         with open(log, 'a') as stream:
-            code = subprocess.call(command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+            code = subprocess.call(
+                command, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, 'OMP_NUM_THREADS': '1'}
+            )
         if code:
             last = log.read_text().strip().splitlines()[-1:] or ['']
             raise UserError(f'run {job.name} ended with exit code {code}: {last[0]} (all of it in {log})')
-        self.say(f'{job.name}: validation {self.study.select} {100 * self._summary(job)[self.study.select]:.1f} %, '
-                 f'{time.time() - began:.0f} s')
+        self.say(
+            f'{job.name}: validation {self.study.select} {100 * self._summary(job)[self.study.select]:.1f} %, '
+            f'{time.time() - began:.0f} s'
+        )
 
     def _summary(self, job: Job) -> dict:
         return json.loads((self.root / job.name / 'summary.json').read_text())
@@ -147,8 +187,10 @@ class Study:
     def _scores(self, job: Job) -> Scores:
         path = self.root / job.name / 'test_scores.npz'
         if not path.is_file():
-            config = load_config(str(self.root / job.name / 'config.yaml'))
-            score_run(config, self.root / job.name / 'final.params').save(path)
+            run = self.root / job.name
+            net, config = load_run(run, run / 'final.params')
+            protocol = get_protocol(config.test.val_protocol)
+            score_dataset(net, split_of(config, 'test'), protocol, batch_size=16, progress=False, fused=True).save(path)
         return Scores.load(path)
 
     def _results(self, columns: Dict[str, List[Job]], chosen, search) -> dict:
@@ -164,37 +206,33 @@ class Study:
                 **{key: [m[key] for m in metrics] for key in ('top1', 'group_top1', 'within_group')},
                 'within_group_by_group': {g: [_within(s, g) for s in scores] for g in dict.fromkeys(scores[0].groups)},
                 'branch_within_group': {b: [_within(s, branch=b) for s in scores] for b in scores[0].branch_names},
-                'predictions_within_group': [within_predictions(s).tolist() for s in scores],
+                'predictions_within_group': [
+                    within_group_predictions(s.branch(), s.labels, s.groups).tolist() for s in scores
+                ],
             }
         labels = self._scores(next(iter(columns.values()))[0]).labels
         reference = _correct(rows[study.reference], labels)
-        for row in rows.values():
+        for name, row in rows.items():
             row['difference'] = paired_interval(_correct(row, labels), reference)
-        return {'study': dataclasses.asdict(dataclasses.replace(study, config=os.path.basename(study.config))),
-                'metric': 'accuracy within the true group, test videos, last epoch',
-                'search': search, 'rows': rows, 'labels': labels.tolist()}
-
-
-def score_run(config: Config, params: Path, split: str = 'test') -> Scores:
-    """Scores of a run's network on a split by its validation protocol, CPU."""
-    import mxnet as mx
-    net = build_network(config, mx.cpu())
-    net.load_parameters(str(params))
-    net.hybridize(static_alloc=True, static_shape=True)
-    dataset = build_dataset(config.data.dataset, split, root=config.data.root, sizes=config.data.sizes)
-    return score_dataset(net, dataset, get_protocol(config.test.val_protocol), mx.cpu(), batch_size=config.test.batch_size, progress=False)
-
-
-def within_predictions(scores: Scores, branch: Optional[str] = None) -> np.ndarray:
-    """(N,) predicted classes when the choice is restricted to the true class's group."""
-    p = scores.probabilities[:, scores.branch_names.index(branch) if branch else 0]
-    groups = np.asarray(scores.groups)
-    return np.where(groups[None] == groups[scores.labels][:, None], p, -1.0).argmax(1)
+            if name in study.equal_time:
+                same_time = _correct(rows[_equal_time(study.reference, name)], labels)
+                row['difference_equal_time'] = paired_interval(_correct(row, labels), same_time)
+        return {
+            'study': dataclasses.asdict(dataclasses.replace(study, config=os.path.basename(study.config))),
+            'metric': 'accuracy within the true group, test videos, last epoch',
+            'search': search,
+            'rows': rows,
+            'labels': labels.tolist(),
+        }
 
 
 def _within(scores: Scores, group: Optional[str] = None, branch: Optional[str] = None) -> float:
-    hit = within_predictions(scores, branch) == scores.labels
+    hit = correct(scores, 'within_group', branch)
     return float(hit[np.asarray(scores.groups)[scores.labels] == group].mean() if group else hit.mean())
+
+
+def _equal_time(reference: str, method: str) -> str:
+    return f'{reference}, time of {method}'
 
 
 def _correct(row: dict, labels: np.ndarray) -> np.ndarray:
@@ -207,7 +245,8 @@ def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 10_000, level: fl
     Parameters
     ----------
     a, b
-        (seeds, videos) arrays of hits on the same videos; seed i of one is paired with seed i of the other (common warm-up)
+        (seeds, videos) arrays of hits on the same videos; seed i of one is paired with seed i of the other, which
+        started from the same warm-up
 
     Returns
     -------
@@ -220,23 +259,39 @@ def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 10_000, level: fl
     for i in range(draws):
         means[i] = difference[np.ix_(rng.integers(seeds, size=seeds), rng.integers(videos, size=videos))].mean()
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return {'mean': float(difference.mean()), 'low': float(low), 'high': float(high), 'per_seed': difference.mean(1).tolist()}
+    return {
+        'mean': float(difference.mean()),
+        'low': float(low),
+        'high': float(high),
+        'per_seed': difference.mean(1).tolist(),
+    }
 
 
 def markdown_table(results: dict) -> str:
     """The study as a Markdown table: mean and spread (sample standard deviation) over seeds, in percent."""
     reference = results['study']['reference']
     groups = list(next(iter(results['rows'].values()))['within_group_by_group'])
-    lines = ['| | epochs | CPU s | lr | ' + ' | '.join(groups) + f' | within group | minus {reference} (95 % interval) |',
-             '|---|' + '---|' * (len(groups) + 5)]
+    lines = [
+        f'| | epochs | CPU s | lr | {" | ".join(groups)} | within group | minus {reference}, equal epochs '
+        f'| minus {reference}, equal time |',
+        '|---|' + '---|' * (len(groups) + 6),
+    ]
     for name, row in results['rows'].items():
         cells = [f'{100 * np.mean(row["within_group_by_group"][g]):.1f}' for g in groups]
-        d = row['difference']
-        gain = '' if name == reference else f'{100 * d["mean"]:+.1f} ({100 * d["low"]:+.1f} to {100 * d["high"]:+.1f})'
+        gains = [_interval(row.get(key)) for key in ('difference', 'difference_equal_time')]
+        if name not in results['study']['methods'] or name == reference:
+            gains[0] = ''  # the reference with more epochs is not at equal epochs
         spread = np.std(row['within_group'], ddof=1) if len(row['within_group']) > 1 else float('nan')
-        lines.append(f'| {name} | {row["epochs"]} | {np.mean(row["cpu_seconds"]):.0f} | {row["lr"]:g} | ' + ' | '.join(cells)
-                     + f' | {100 * np.mean(row["within_group"]):.1f} ± {100 * spread:.1f} | {gain} |')
+        lines.append(
+            f'| {name} | {row["epochs"]} | {np.mean(row["cpu_seconds"]):.0f} | {row["lr"]:g} | '
+            + ' | '.join(cells)
+            + f' | {100 * np.mean(row["within_group"]):.1f} ± {100 * spread:.1f} | {gains[0]} | {gains[1]} |'
+        )
     return '\n'.join(lines) + '\n'
+
+
+def _interval(d: Optional[dict]) -> str:
+    return f'{100 * d["mean"]:+.1f} ({100 * d["low"]:+.1f} to {100 * d["high"]:+.1f})' if d else ''
 
 
 def save_results(results: dict, path) -> None:

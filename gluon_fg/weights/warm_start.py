@@ -1,4 +1,4 @@
-"""Starting a network from another one's parameters: matched by name, everything left over is listed, nothing half-loaded."""
+"""Starting a network from another one's parameters: matched by name, what is left over listed, nothing half-loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ..errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class WarmStart:
-    """What became of each parameter: `loaded`, `new` (in the network only) and `resized` (classifiers of another class count)."""
+    """What became of each parameter.
+
+    `loaded`; `new`: in the network only; `resized`: of another size in the file (classifiers of another class count).
+    """
 
     loaded: List[str]
     new: List[str]
@@ -24,7 +27,8 @@ class WarmStart:
         for names, what in ((self.new, 'not in the file'), (self.resized, 'of another size in the file')):
             if names:
                 roots = sorted({'.'.join(n.split('.')[:3]) for n in names})
-                parts.append(f'{len(names)} stay as initialized, {what} ({", ".join(roots[:4])}{", ..." if len(roots) > 4 else ""})')
+                shown = ', '.join([*roots[:4], '...'] if len(roots) > 4 else roots)
+                parts.append(f'{len(names)} stay as initialized, {what} ({shown})')
         return '; '.join(parts)
 
 
@@ -39,7 +43,7 @@ def read_params(path) -> dict:
         raise UserError(f'{path}: not an MXNet parameter file, or cut short') from error
     if not isinstance(arrays, dict) or not arrays:
         raise UserError(f'{path}: holds no named parameters')
-    return {name.split(':', 1)[-1]: array for name, array in arrays.items()}    # exported files prefix arg: or aux:
+    return {name.split(':', 1)[-1]: array for name, array in arrays.items()}  # exported files prefix arg: or aux:
 
 
 def warm_start(net, path) -> WarmStart:
@@ -57,18 +61,19 @@ def warm_start(net, path) -> WarmStart:
     arrays, params = read_params(path), net._collect_params_with_prefix()
     foreign = sorted(set(arrays) - set(params))
     if foreign:
-        raise UserError(f'{path}: {len(foreign)} of {len(arrays)} parameters do not exist in {getattr(net, "name", "the network")}, '
-                        f'for example {foreign[0]}; choose the model that the file was trained as')
+        raise UserError(
+            f'{path}: {len(foreign)} of {len(arrays)} parameters do not exist in {net.name}, for example {foreign[0]}; '
+            f'choose the model that the file was trained as'
+        )
     loaded, resized = [], []
     for name, array in arrays.items():
-        same = all(have in (0, given) for have, given in zip(params[name].shape, array.shape)) \
-            and len(params[name].shape) == len(array.shape)
-        # Only what depends on the class count may differ: its first axis (classes), or a later one after a bank of class filters.
-        (loaded if same else resized).append(name)
-    heads = {'.'.join(name.split('.')[:-1]) for name in resized}
-    if not loaded or any('backbone' in head for head in heads):
+        (loaded if params[name].shape == array.shape else resized).append(name)
+    # Only heads depend on the class count; a backbone of another shape is another network.
+    if not loaded or any('backbone' in name for name in resized):
         wrong = resized[0] if resized else next(iter(arrays))
-        raise UserError(f'{path}: {wrong} has shape {tuple(arrays[wrong].shape)}, the network needs {tuple(params[wrong].shape)}')
+        raise UserError(
+            f'{path}: {wrong} has shape {tuple(arrays[wrong].shape)}, the network needs {tuple(params[wrong].shape)}'
+        )
     for name in loaded:
         params[name].set_data(arrays[name].astype(params[name].dtype))
     return WarmStart(loaded, sorted(set(params) - set(arrays)), resized)

@@ -28,34 +28,43 @@ def test_overrides_and_base_files_come_in_order(tmp_path):
     assert config.model.options == {'local_branch': False}
 
 
-@pytest.mark.parametrize('override, message', [
-    ('train.learning_rate=1', r'unknown key train.learning_rate; did you mean train.lr\?'),
-    ('train.epoch=1', r'did you mean train.epochs\?'),
-    ('data.crop=1', r'did you mean data.crop_size\?'),
-    ('trian.lr=1', r"unknown section 'trian'; did you mean 'train'\?"),
-    ('train.lr=fast', r'train.lr.*fast'),
-    ('train.lr=0', r'train.lr is 0.0; it must be a finite number above 0'),
-    ('train.lr=.nan', r'train.lr'),
-    ('train.epochs=1.5', r'train.epochs'),
-    ('train.momentum=1', r'momentum'),
-    ('train.schedule=linear', r'step or cosine'),
-    ('train.lr_epochs=[40,400]', r'never be reached in 100 epochs'),
-    ('train.lr_epochs=[40,20]', r'increasing'),
-    ('data.crop_size=0', r'data.crop_size is 0'),
-    ('train.warmup_epochs=100', r'warmup_epochs'),
-    ('train.lr', r'section.key=value'),
-    ('data.augment=[', r'--set'),
-])
+@pytest.mark.parametrize(
+    'override, message',
+    [
+        ('train.learning_rate=1', r'unknown key train.learning_rate; did you mean train.lr\?'),
+        ('train.epoch=1', r'did you mean train.epochs\?'),
+        ('data.crop=1', r'did you mean data.crop_size\?'),
+        ('trian.lr=1', r"unknown section 'trian'; did you mean 'train'\?"),
+        ('train.lr=fast', r'train.lr.*fast'),
+        ('train.lr=0', r'train.lr is 0.0; it must be a finite number above 0'),
+        ('train.lr=.nan', r'train.lr'),
+        ('train.epochs=1.5', r'train.epochs'),
+        ('train.momentum=1', r'momentum'),
+        ('train.schedule=linear', r'step or cosine'),
+        ('train.lr_epochs=[40,400]', r'never be reached in 100 epochs'),
+        ('train.lr_epochs=[40,20]', r'increasing'),
+        ('data.crop_size=0', r'data.crop_size is 0'),
+        ('train.warmup_epochs=100', r'warmup_epochs'),
+        ('train.lr', r'section.key=value'),
+        ('data.augment=[', r'--set'),
+    ],
+)
 def test_a_wrong_setting_is_named_on_one_line(override, message):
     with pytest.raises(UserError, match=message) as caught:
         C.load_config(None, [override])
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('text, message', [
-    ('train: {lr: 1', 'not valid YAML'), ('- a\n- b\n', 'no mapping'), ('a: !!python/object/apply:os.system [true]\n', 'not valid YAML'),
-    ('base: missing.yaml\n', 'no config file'), ('base: c.yaml\n', 'circle'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('train: {lr: 1', 'not valid YAML'),
+        ('- a\n- b\n', 'no mapping'),
+        ('a: !!python/object/apply:os.system [true]\n', 'not valid YAML'),
+        ('base: missing.yaml\n', 'no config file'),
+        ('base: c.yaml\n', 'circle'),
+    ],
+)
 def test_a_broken_file_is_named_on_one_line(text, message, tmp_path):
     (tmp_path / 'c.yaml').write_text(text)
     with pytest.raises(UserError, match=message) as caught:
@@ -65,7 +74,9 @@ def test_a_broken_file_is_named_on_one_line(text, message, tmp_path):
 
 def test_every_setting_is_read_somewhere():
     """GluonCV's scripts parse options that nothing reads; here each key must be used outside its own declaration."""
-    code = ''.join(open(f).read() for f in glob.glob('gluon_fg/**/*.py', recursive=True) if not f.endswith('training/config.py'))
+    code = ''.join(
+        open(f).read() for f in glob.glob('gluon_fg/**/*.py', recursive=True) if not f.endswith('training/config.py')
+    )
     code += ''.join(open(f).read() for f in glob.glob('scripts/*.py'))
     for key in C._valid_keys():
         leaf = key.split('.')[1]
@@ -73,7 +84,12 @@ def test_every_setting_is_read_somewhere():
 
 
 @settings(max_examples=50, deadline=None)
-@given(epochs=st.integers(2, 40), steps=st.integers(1, 50), warmup=st.floats(0, 1.5), kind=st.sampled_from(['step', 'cosine']))
+@given(
+    epochs=st.integers(2, 40),
+    steps=st.integers(1, 50),
+    warmup=st.floats(0, 1.5),
+    kind=st.sampled_from(['step', 'cosine']),
+)
 def test_schedule_follows_its_formula(epochs, steps, warmup, kind):
     train = C.TrainConfig(epochs=epochs, lr=0.3, schedule=kind, lr_epochs=[1], warmup_epochs=warmup, lr_final=0.1)
     rates = [make_schedule(train, steps)(i) for i in range(epochs * steps)]

@@ -16,25 +16,46 @@ from gluon_fg.training.log import read_metrics
 
 REPO = Path(__file__).resolve().parents[2]
 HOROVODRUN = shutil.which('horovodrun', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
-needs_horovod = pytest.mark.skipif(HOROVODRUN is None, reason='Horovod is not installed: everything runs in one process')
+needs_horovod = pytest.mark.skipif(
+    HOROVODRUN is None, reason='Horovod is not installed: everything runs in one process'
+)
 
 
 @pytest.fixture
 def command(tiny_synthfg):
     def make(out, *overrides, ranks=1):
         launcher = [HOROVODRUN, '-np', str(ranks)] if ranks > 1 else []
-        return [*launcher, sys.executable, str(REPO / 'scripts/train.py'), '--out', str(out), '--set',
-                f'data.root={tiny_synthfg}', 'data.sizes={train: 48, val: 24, test: 24}', 'data.augment=random_crop', 'data.workers=1',
-                'train.lr_epochs=[]', 'train.lr=0.01', 'train.log_steps=1', 'train.batch_size=8', *overrides]
+        return [
+            *launcher,
+            sys.executable,
+            str(REPO / 'scripts/train.py'),
+            '--out',
+            str(out),
+            '--set',
+            f'data.root={tiny_synthfg}',
+            'data.sizes={train: 48, val: 24, test: 24}',
+            'data.augment=random_crop',
+            'data.workers=1',
+            'train.lr_epochs=[]',
+            'train.lr=0.01',
+            'train.log_steps=1',
+            'train.batch_size=8',
+            *overrides,
+        ]
+
     return make
 
 
 def start(command):
-    return subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
 
 
 def finish(command, timeout=240):
-    done = subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    done = subprocess.run(
+        command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout
 
@@ -63,7 +84,7 @@ def test_a_run_killed_and_interrupted_ends_as_one_that_was_not(command, tmp_path
     whole = start(command(tmp_path / 'whole', *settings))
     out = tmp_path / 'broken'
     process = start(command(out, *settings))
-    wait_for_update(process, out, 5)                          # mid-epoch (6 updates an epoch), past the checkpoint at 4
+    wait_for_update(process, out, 5)  # mid-epoch (6 updates an epoch), past the checkpoint at 4
     process.kill()
     process.communicate()
     assert not (out / 'summary.json').exists()
@@ -86,8 +107,11 @@ def test_two_ranks_with_half_the_batch_follow_one_process(command, tmp_path):
     finish(command(tmp_path / 'one', *settings))
     finish(command(tmp_path / 'two', *settings, 'train.batch_size=4', ranks=2))
     np.testing.assert_allclose(losses(tmp_path / 'one'), losses(tmp_path / 'two'), rtol=5e-5)
-    vals = [[r['top1'] for r in read_metrics(tmp_path / name / 'metrics.jsonl') if r['event'] == 'val'] for name in ('one', 'two')]
-    assert vals[0] == vals[1]                                 # sharded validation counts every video once
+    vals = [
+        [r['top1'] for r in read_metrics(tmp_path / name / 'metrics.jsonl') if r['event'] == 'val']
+        for name in ('one', 'two')
+    ]
+    assert vals[0] == vals[1]  # sharded validation counts every video once
 
 
 @needs_horovod
@@ -101,7 +125,9 @@ def test_a_lost_rank_ends_the_job_and_the_job_resumes(command, tmp_path):
     for pid in ranks:
         os.kill(pid, signal.SIGKILL)
     text = process.communicate(timeout=120)[0]
-    assert process.returncode != 0 and 'another rank of the job has ended; start the same command again to resume' in text
+    assert (
+        process.returncode != 0 and 'another rank of the job has ended; start the same command again to resume' in text
+    )
     assert 'resumes from' in finish(command(out, *settings, ranks=2))
     assert losses(out) and len(losses(out)) == 24
 
@@ -111,8 +137,12 @@ def _is_rank(process, out, rank):
         line, environment = ((process / n).read_bytes() for n in ('cmdline', 'environ'))
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
-    return str(out).encode() in line and b'train.py' in line and f'HOROVOD_RANK={rank}\0'.encode() in environment \
+    return (
+        str(out).encode() in line
+        and b'train.py' in line
+        and f'HOROVOD_RANK={rank}\0'.encode() in environment
         and line.split(b'\0')[0].endswith(b'python')
+    )
 
 
 def test_bfloat16_on_the_cpu_follows_float32(command, tmp_path):

@@ -11,21 +11,40 @@ from gluon_fg.nn.norm import batch_norms
 from gluon_fg.training import loop
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import RunLog, read_metrics
+from gluon_fg.training.run import build_network
 
 
 @pytest.fixture
 def config(tiny_synthfg):
     def make(*overrides, model='i3d_tiny_synthfg'):
-        return load_config(None, [f'model.name={model}', f'data.root={tiny_synthfg}', 'data.augment=random_crop', 'data.workers=1',
-                                  'data.sizes={train: 48, val: 24, test: 24}', 'data.cache=memory',
-                                  'train.epochs=1', 'train.lr_epochs=[]', 'train.batch_size=8', 'train.lr=0.02', 'train.log_steps=1',
-                                  *overrides])
+        return load_config(
+            None,
+            [
+                f'model.name={model}',
+                f'data.root={tiny_synthfg}',
+                'data.augment=random_crop',
+                'data.workers=1',
+                'data.sizes={train: 48, val: 24, test: 24}',
+                'data.cache=memory',
+                'train.epochs=1',
+                'train.lr_epochs=[]',
+                'train.batch_size=8',
+                'train.lr=0.02',
+                'train.log_steps=1',
+                *overrides,
+            ],
+        )
+
     return make
 
 
 def run(config, path):
     summary = loop.train(config, path, say=lambda line: None, progress=False)
-    return summary, [r for r in read_metrics(path / 'metrics.jsonl') if r['event'] == 'train'], mx.nd.load(str(path / 'final.params'))
+    return (
+        summary,
+        [r for r in read_metrics(path / 'metrics.jsonl') if r['event'] == 'train'],
+        mx.nd.load(str(path / 'final.params')),
+    )
 
 
 def test_accumulated_gradients_equal_one_large_batch(config, tmp_path):
@@ -44,7 +63,7 @@ def test_clipping_bounds_the_mean_gradient(config, tmp_path):
     assert records[0]['grad_norm'] > 0.001
     np.random.seed(0)
     mx.random.seed(0)
-    start = loop.build_network(config(), mx.cpu())._collect_params_with_prefix()
+    start = build_network(config(), mx.cpu())._collect_params_with_prefix()
     moved = sum(float(((after[n] - p.data()) ** 2).sum().asscalar()) for n, p in start.items()) ** 0.5
     assert moved == pytest.approx(0.001, rel=1e-3)
 
@@ -53,7 +72,7 @@ def test_clipping_bounds_the_mean_gradient(config, tmp_path):
 def test_batch_norm_layers_that_are_frozen_do_not_change(mode, config, tmp_path):
     mx.random.seed(0)
     np.random.seed(0)
-    net = loop.build_network(config(), mx.cpu())
+    net = build_network(config(), mx.cpu())
     names = {p.name: n for n, p in net._collect_params_with_prefix().items()}
     layers = [[names[p.name] for p in layer.params.values()] for layer in batch_norms(net)]
     before = {n: p.data().asnumpy() for n, p in net._collect_params_with_prefix().items()}
@@ -64,10 +83,12 @@ def test_batch_norm_layers_that_are_frozen_do_not_change(mode, config, tmp_path)
 
 
 def test_every_branch_is_logged_and_the_pictures_are_written(config, tmp_path):
-    summary, records, _ = run(config('train.epochs=2', 'test.val_epochs=1', model='i3d_tiny_synthfg_dfb'), tmp_path / 'run')
+    summary, records, _ = run(
+        config('train.epochs=2', 'test.val_epochs=1', model='i3d_tiny_synthfg_dfb'), tmp_path / 'run'
+    )
     for record in records:
         parts = [record[f'loss_{b}'] for b in ('comb', 'avg', 'max', 'xchannel')]
-        assert record['loss'] == pytest.approx(sum(parts), rel=1e-5)                      # eq. 1
+        assert record['loss'] == pytest.approx(sum(parts), rel=1e-5)  # eq. 1
         assert all(0 <= record[f'top1_{b}'] <= 1 for b in ('comb', 'avg', 'max', 'xchannel'))
     assert [r['step'] for r in records] == list(range(1, 13))
     vals = [r for r in read_metrics(tmp_path / 'run/metrics.jsonl') if r['event'] == 'val']
@@ -93,16 +114,20 @@ def test_a_run_folder_is_only_resumed_with_its_own_config(config, tmp_path):
     assert [p.name for p in (tmp_path / 'mine').iterdir()] == ['thesis.tex']
 
 
-@pytest.mark.parametrize('override, message', [
-    ('train.precision=float16', 'float16 needs a GPU'),
-    ('train.device=gpu', 'sees 0 GPUs'),
-    ('train.batch_size=64', 'lower train.batch_size'),
-    ('model.options={no_such_option: 1}', 'no_such_option'),
-    ('model.name=i3d_tiny_synthfg_dbf', "did you mean 'i3d_tiny_synthfg_dfb'"),
-    ('model.nclass=7', 'has 24 classes'),
-    ('data.dataset=sinthfg', 'synthfg'),
-    ('test.val_protocol=30veiw', '30view'),
-])
+@pytest.mark.parametrize(
+    'override, message',
+    [
+        ('train.precision=float16', 'float16 needs a GPU'),
+        ('train.device=gpu', 'sees 0 GPUs'),
+        ('train.batch_size=64', 'choose a smaller batch_size'),
+            ('train.accumulate=7', 'lower train.batch_size'),
+        ('model.options={no_such_option: 1}', 'no_such_option'),
+        ('model.name=i3d_tiny_synthfg_dbf', "did you mean 'i3d_tiny_synthfg_dfb'"),
+        ('model.nclass=7', 'has 24 classes'),
+        ('data.dataset=sinthfg', 'synthfg'),
+        ('test.val_protocol=30veiw', '30view'),
+    ],
+)
 def test_what_does_not_fit_is_refused_on_one_line(override, message, config, tmp_path):
     with pytest.raises(UserError, match=message) as caught:
         run(config(override), tmp_path / 'run')
@@ -115,7 +140,7 @@ def test_a_resumed_record_has_every_update_once(tmp_path):
         log.write('train', step, loss=float(step))
     log.close()
     with open(tmp_path / 'metrics.jsonl', 'a') as stream:
-        stream.write('{"event": "train", "st')                # killed while writing
+        stream.write('{"event": "train", "st')  # killed while writing
     log = RunLog(tmp_path, step=2)
     log.write('train', 3, loss=30.0)
     log.close()

@@ -45,14 +45,21 @@ def test_files_that_do_not_fit_change_nothing(baseline, tmp_path):
     net = get_model('i3d_tiny_synthfg')
     before = values(net)
     data = path.read_bytes()
-    (tmp_path / 'cut.params').write_bytes(data[:len(data) // 2])
+    (tmp_path / 'cut.params').write_bytes(data[: len(data) // 2])
     (tmp_path / 'text.params').write_text('<html>not found</html>')
     dfb = get_model('i3d_tiny_synthfg_dfb')
     dfb.save_parameters(str(tmp_path / 'dfb.params'))
-    wrong = {name: mx.nd.zeros((3, *a.shape[1:])) if 'backbone' in name else mx.nd.array(a) for name, a in given.items()}
+    wrong = {
+        name: mx.nd.zeros((3, *a.shape[1:])) if 'backbone' in name else mx.nd.array(a) for name, a in given.items()
+    }
     mx.nd.save(str(tmp_path / 'wrong.params'), wrong)
-    for name, message in (('cut', 'cut short|not an MXNet'), ('text', 'not an MXNet'), ('dfb', 'do not exist in i3d_tiny_synthfg'),
-                          ('wrong', 'has shape'), ('missing', 'no parameter file')):
+    for name, message in (
+        ('cut', 'cut short|not an MXNet'),
+        ('text', 'not an MXNet'),
+        ('dfb', 'do not exist in i3d_tiny_synthfg'),
+        ('wrong', 'has shape'),
+        ('missing', 'no parameter file'),
+    ):
         with pytest.raises(UserError, match=message) as caught:
             warm_start(net, tmp_path / f'{name}.params')
         assert '\n' not in str(caught.value)

@@ -1,0 +1,185 @@
+"""What surrounds the loop: the run's folder, its network and data, its device, and being asked to stop."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import sys
+from pathlib import Path
+from typing import Optional, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from .. import registry
+from ..data.datasets import VideoDataset, build_dataset
+from ..data.labels import LabelSet
+from ..errors import UserError
+from ..evaluation.load import load_parameters, name_classes
+from ..files import atomic_write
+from .config import Config, differences, load_config, save_config
+from .schedule import scaled_lr
+
+# What may differ between a run and its resumption without changing the result.
+_FREE_KEYS = (
+    'data.root',
+    'data.workers',
+    'data.cache',
+    'train.log_steps',
+    'train.keep_checkpoints',
+    'train.checkpoint_steps',
+    'test.batch_size',
+    'test.protocol',
+)
+
+
+def choose_context(device: str, local_rank: int) -> mx.Context:
+    """The device of this rank: GPU `local_rank` where there are GPUs (or they are asked for), else the CPU."""
+    gpus = mx.context.num_gpus() if mx.runtime.Features().is_enabled('CUDA') else 0
+    if device == 'gpu' and gpus <= local_rank:
+        raise UserError(
+            f'device gpu: this MXNet sees {gpus} GPUs, rank {local_rank} needs one of its own; choose device cpu'
+        )
+    return mx.gpu(local_rank) if device != 'cpu' and gpus > local_rank else mx.cpu()
+
+
+def split_of(config: Config, split: str) -> VideoDataset:
+    """A split of the config's dataset."""
+    data = config.data
+    return build_dataset(data.dataset, split, root=data.root, cache=data.cache, sizes=data.sizes)
+
+
+def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = None):
+    """The recognizer of a config with its input description, before any warm start.
+
+    An entry for one's own classes takes their number and names from `labels`, where the config gives no number.
+    """
+    model, own_classes = config.model, registry.model_entry(config.model.name).task.nclass is None
+    options = {'nclass': model.nclass, 'pretrained_base': model.pretrained_base, **model.options}
+    if own_classes and model.nclass is None and labels is not None:
+        options['nclass'] = model.nclass = len(labels.classes)
+    options = {name: value for name, value in options.items() if value is not None}
+    net = registry.get_model(model.name, pretrained=model.pretrained, ctx=ctx, **options)
+    fields = ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size')
+    given = {name: getattr(config.data, name) for name in fields if getattr(config.data, name) is not None}
+    net.input_spec = net.input_spec.replace(**given)
+    if net.input_spec.ndim == 2:
+        net.num_segments = net.input_spec.segments
+    if own_classes and labels is not None and net.nclass == len(labels.classes):
+        net.labels = labels
+    return net
+
+
+def load_run(run_dir, params: Optional[str] = None, ctx: Optional[mx.Context] = None) -> Tuple[object, Config]:
+    """The trained network of a run, with its class names, and the run's config.
+
+    Parameters
+    ----------
+    run_dir
+        a folder written by train.py
+    params
+        a .params file; None: the run's best.params
+    ctx
+        where to put it (default: CPU)
+
+    Raises
+    ------
+    UserError
+        no run there, no weights in it yet, or a file that does not fit
+    """
+    folder, ctx = Path(run_dir), ctx or mx.cpu()
+    if not (folder / 'config.yaml').is_file():
+        raise UserError(f'{run_dir}: no config.yaml there; --run takes a folder written by train.py')
+    path = Path(params) if params else folder / 'best.params'
+    if not path.is_file():
+        raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
+    config = load_config(str(folder / 'config.yaml'))
+    config.model.pretrained, config.model.pretrained_base = False, False
+    net = build_network(config, ctx)
+    load_parameters(net, str(path), ctx)
+    if net.labels is None and (folder / 'classes.txt').is_file():
+        name_classes(net, folder / 'classes.txt')
+    return net, config
+
+
+def claim_run_dir(config: Config, run_dir: Path, world, classes: Sequence[str] = ()) -> None:
+    """Rank 0 creates the folder, or makes sure that it holds this very run; every rank raises alike."""
+    problem = None
+    if world.rank == 0:
+        saved = run_dir / 'config.yaml'
+        if saved.is_file():
+            theirs = load_config(str(saved))
+            if config.model.nclass is None:  # left to the dataset, which gave theirs
+                theirs.model.nclass = None
+            changed = differences(theirs, config, ignore=_FREE_KEYS)
+            if changed:
+                problem = f'{run_dir} holds a run with another config ({"; ".join(changed[:3])}); choose another --out'
+        elif run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+            problem = f'{run_dir} exists and holds no training run; choose another --out'
+        else:
+            with atomic_write(run_dir / 'classes.txt') as stream:
+                stream.writelines(f'{name}\n' for name in classes)
+            save_config(config, saved)
+    problem = world.gather_objects(problem)[0]
+    if problem:
+        raise UserError(problem)
+
+
+def describe(run, train_set: VideoDataset, start: str) -> str:
+    """What a run is about to do, in three lines; `start` says where its weights come from."""
+    train, size = run.config.train, run.world.size
+    trained = sum(int(np.prod(p.shape)) for p in run.params)
+    everything = sum(int(np.prod(p.shape)) for p in run.net.collect_params().values())
+    scaled = f'scaled from {train.lr_batch_size} clips' if train.lr_batch_size else 'as given'
+    return (
+        f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; starts from {start}\n'
+        f'data {train_set.name}: {len(train_set)} training and {len(run.val_set)} validation videos\n'
+        f'update: {train.batch_size} clips x {train.accumulate} x {size} ranks; '
+        f'learning rate {train.lr:g} -> {scaled_lr(train, size):g} ({scaled})'
+    )
+
+
+def environment(world) -> dict:
+    """What a run depends on beside its config."""
+    features = mx.runtime.Features()
+    return {
+        'command': sys.argv,
+        'python': platform.python_version(),
+        'mxnet': mx.__version__,
+        'numpy': np.__version__,
+        'platform': platform.platform(),
+        'onednn': features.is_enabled('MKLDNN'),
+        'cuda': features.is_enabled('CUDA'),
+        'omp_threads': os.environ.get('OMP_NUM_THREADS'),
+        'ranks': world.size,
+    }
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop; a checkpoint has been written."""
+
+
+class StopFlag:
+    """Turns SIGINT and SIGTERM into a flag, read between updates; a second SIGINT ends the process at once.
+
+    A launcher whose other rank died sends SIGTERM, more than once: it must not cut off the line that says so.
+    """
+
+    def __init__(self):
+        self.set = False
+
+    def _ask(self, number, frame):
+        self.set = True
+        if number == signal.SIGINT:
+            signal.signal(number, self._former[number])
+
+    def __enter__(self):
+        self._former = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        for number in self._former:
+            signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *exc):
+        for number, handler in self._former.items():
+            signal.signal(number, handler)

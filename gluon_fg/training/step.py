@@ -1,0 +1,75 @@
+"""One update: forward and backward of the branches, the check that losses are finite, averaging, clipping, the step."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon
+
+from ..data.transforms import to_input
+from ..errors import UserError
+from .precision import Scaler
+
+
+def forward_backward(net, batch, scaler: Scaler, ctx: mx.Context) -> Dict[str, float]:
+    """Add the gradient of a batch's summed loss; returns means over the rank's clips.
+
+    Returns
+    -------
+    `loss`, and `loss_<branch>` and `top1_<branch>` (fraction) of every branch
+    """
+    x = to_input(batch.clips, net.input_spec, ctx)
+    label = mx.nd.array(batch.labels, ctx=ctx)
+    with autograd.record():
+        outputs = net.branches(x)
+        loss = net.loss(outputs, label)
+        scaler.backward([loss])
+    values = {'loss': loss}
+    values.update({f'loss_{name}': value for name, value in net.named_losses(outputs, label).items()})
+    values = {name: float(value.asnumpy().astype('float64').mean()) for name, value in values.items()}
+    for name, logits in zip(net.branch_names, outputs):
+        values[f'top1_{name}'] = float((logits.astype('float32').asnumpy().argmax(1) == batch.labels).mean())
+    return values
+
+
+def check_finite(values: Dict[str, float], where: str, videos: List[str], run_dir) -> None:
+    """Stop before a NaN or infinite loss reaches the weights: UserError naming branches, place and videos."""
+    bad = [name[5:] for name, value in values.items() if name.startswith('loss_') and not np.isfinite(value)]
+    if bad or not np.isfinite(values['loss']):
+        raise UserError(
+            f'the loss of {", ".join(bad) or "the sum"} became {values["loss"]} in {where} '
+            f'(videos {", ".join(videos)}, ...); lower train.lr or set train.clip. '
+            f'The last checkpoint of {run_dir} is from before'
+        )
+
+
+def update(trainer: gluon.Trainer, params: list, scaler: Scaler, clips: int, clip: float) -> Optional[float]:
+    """Average gradients over ranks, clip them, and take the optimizer's step.
+
+    Parameters
+    ----------
+    clips
+        clips of this rank that the gradients are sums over
+    clip
+        largest global L2 norm of the mean gradient; 0 for no clipping
+
+    Returns
+    -------
+    The mean gradient's norm before clipping, or None without clipping.
+    """
+    norm = None
+    if clip:
+        trainer.allreduce_grads()  # first: so that every rank clips the same gradient
+        scaler.unscale()
+        scale = clips / trainer._scale  # gradients are sums over clips (and ranks); the limit is for the mean
+        grads = [p.list_grad()[0] for p in params]
+        norm = float(gluon.utils.clip_global_norm(grads, clip * scale, check_isfinite=False).asscalar()) / scale
+        trainer.update(clips)
+    else:
+        trainer.step(clips)
+    for p in params:
+        if p.grad_req == 'add':  # gradient accumulation: the next update starts from nothing
+            p.zero_grad()
+    return norm
