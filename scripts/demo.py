@@ -34,7 +34,7 @@ def step(title: str, *command: str, ranks: int = 1, threads: int = 1) -> str:
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if 'epoch' in line or ranks == 1:  # of a training job: its progress, not its whole config
+        if ranks == 1 or ' validation ' in line or 'trained ' in line:  # of a training job not its whole config
             print(line, end='', flush=True)
     if process.wait():
         raise errors.UserError(f'the demo stopped: {command[0]} ended with exit code {process.returncode}')
@@ -99,6 +99,8 @@ def main():
             'scripts/evaluate.py',
             '--run',
             str(out / name),
+            '--params',
+            str(final[name]),
             '--split',
             'test',
             '--force',
