@@ -86,9 +86,11 @@ def example(name: str, found: Localization, reader: VideoReader) -> Example:
 def filter_grid(examples: Sequence[Example], title: str, columns: int = 4, height: int = 170) -> np.ndarray:
     """One filter over several videos: each one's peak frame with its box, beside it the heat map; the highest first."""
     cells = []
+    # one colour scale, or a video without the detail would glow like one that has it
+    limits = min(e.limits[0] for e in examples), max(e.limits[1] for e in examples)
     for example in sorted(examples, key=lambda e: -e.peak.value):
         image, scale = _fit(example.frame, height)
-        heated = _heated(_fit(example.frame, height)[0], example.heat, example.limits)
+        heated = _heated(_fit(example.frame, height)[0], example.heat, limits)
         for picture in (image, heated):
             box(picture, example.peak.box, scale, COLOURS[0], 2)
         pair = _beside([image, heated], 2)

@@ -71,8 +71,8 @@ def visualize(
     Raises
     ------
     UserError
-        no video, a network without filter bank, an unknown class or filter, both of them given, a bad number, or a file
-        that is there already: nothing is written then
+        no video, a network without filter bank, an unknown class or filter, both of them given, a bad number, a file
+        that is there already, or one that would replace a video: nothing is written then
     """
     paths, out = [os.fspath(video) for video in videos], Path(out)
     require_bank(net)
@@ -89,6 +89,10 @@ def visualize(
     targets = [out / f'{stem}{suffix}' for stem in stems for suffix in ('.png', '.mp4')] + grid + [out / 'peaks.json']
     if out.exists() and not out.is_dir():
         raise UserError(f'{out} is a file; give a folder for the pictures')
+    given = {os.path.realpath(path) for path in paths}
+    for path in targets:
+        if os.path.realpath(path) in given:
+            raise UserError(f'{path} is one of the videos, and its film would replace it; choose another --out')
     there = [str(path) for path in targets if path.exists()]
     if there and not force:
         raise UserError(
