@@ -1,0 +1,53 @@
+"""The house's walls: rooms look one way, and the front page says only what runs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+# A room may use itself, the rooms to its left, and the ground floor (errors, files, input_spec).
+GROUND = {'errors', 'files', 'input_spec'}
+ALLOWED = {
+    'nn': set(),
+    'backbones': {'nn'},
+    'recognizers': {'nn', 'backbones', 'registry', 'data.labels'},
+    'weights': {'backbones'},
+    'data': {'_runtime'},
+    'deploy': {'nn'},
+    'evaluation': {'data', 'deploy', 'registry', 'weights'},
+    'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy', 'registry'},
+    'training': {'_runtime', 'nn', 'data', 'evaluation', 'registry', 'weights'},
+}
+
+
+def imports_of(path):
+    """gluon_fg modules that a file names, as dotted names without the package's own."""
+    package = path.relative_to(REPO).with_suffix('').parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            full = [*base, *(node.module or '').split('.')] if node.module else list(base)
+            names = [full] if len(full) > 1 else [[*full, alias.name] for alias in node.names]
+            yield from ('.'.join(name[1:]) for name in names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or '').startswith('gluon_fg.'):
+            yield node.module[len('gluon_fg.') :]
+
+
+@pytest.mark.parametrize('room', sorted(ALLOWED))
+def test_rooms_look_one_way(room):
+    files = list((REPO / 'gluon_fg' / room).rglob('*.py'))
+    assert files
+    wrong = [
+        f'{path.name} -> {name}'
+        for path in files
+        for name in imports_of(path)
+        if not any(name == a or name.startswith(a + '.') for a in {room, *GROUND, *ALLOWED[room]})
+    ]
+    assert not wrong
+
+
+def test_every_room_has_its_walls():
+    rooms = {p.parent.name for p in (REPO / 'gluon_fg').glob('*/*.py')}
+    assert rooms == set(ALLOWED)

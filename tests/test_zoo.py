@@ -1,0 +1,81 @@
+"""What the index claims is recomputed: files, sizes, parameters, configs, accuracy."""
+
+import os
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import gluon_fg
+from gluon_fg import files, registry
+from gluon_fg.data.datasets import build_dataset
+from gluon_fg.errors import UserError
+from gluon_fg.evaluation.metrics import summarize
+from gluon_fg.evaluation.protocol import get_protocol
+from gluon_fg.evaluation.score import score_dataset
+from gluon_fg.training.config import load_config
+from gluon_fg.weights import zoo
+
+REPO = Path(__file__).resolve().parents[1]
+INDEX = zoo.index()
+
+
+@pytest.fixture(scope='module')
+def test_videos(tmp_path_factory):
+    from gluon_fg.data import synthfg
+
+    root = tmp_path_factory.mktemp('zoo') / 'synthfg'
+    synthfg.generate(root, train=24, val=24, test=960, seed=0, progress=False)
+    return build_dataset('synthfg', 'test', root=root)
+
+
+@pytest.mark.parametrize('name', sorted(INDEX))
+def test_an_entry_is_what_it_says(name, test_videos):
+    entry, path = INDEX[name], REPO / 'model_zoo' / INDEX[name]['weights']['file']
+    assert files.sha256(path) == entry['weights']['sha256'] and path.stat().st_size == entry['weights']['bytes']
+    assert sum(int(np.prod(a.shape)) for a in mx.nd.load(str(path)).values()) == entry['weights']['params']
+    assert load_config(str(REPO / entry['config'])).model.name == name
+    net = gluon_fg.get_model(name, pretrained=True)
+    for dataset, claim in entry['metrics'].items():
+        assert dataset == 'synthfg'
+        measured = summarize(
+            score_dataset(net, test_videos, get_protocol(claim['protocol']), progress=False, fused=True)
+        )
+        for metric in ('top1', 'within_group'):
+            # Another processor rounds otherwise, which may move a video or two across a tie.
+            assert 100 * measured[metric] == pytest.approx(claim[metric], abs=0.4), metric
+
+
+def test_published_names_are_listed():
+    assert set(gluon_fg.list_models(pretrained=True)) >= set(INDEX) >= {'i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb'}
+
+
+def test_a_damaged_or_missing_file_is_named(tmp_path, monkeypatch):
+    file = INDEX['i3d_tiny_synthfg_dfb']['weights']['file']
+    (tmp_path / 'zoo').mkdir()
+    (tmp_path / 'zoo' / 'index.yaml').write_bytes((REPO / 'model_zoo/index.yaml').read_bytes())
+    monkeypatch.setattr(zoo, '_REPO_ZOO', tmp_path / 'zoo')
+    with pytest.raises(UserError, match=f'put {file} into'):
+        gluon_fg.get_model('i3d_tiny_synthfg_dfb', pretrained=True, root=str(tmp_path))
+    good = (REPO / 'model_zoo' / file).read_bytes()
+    (tmp_path / file).write_bytes(good[:-100] + bytes(100))
+    with pytest.raises(UserError, match='is damaged'):
+        gluon_fg.get_model('i3d_tiny_synthfg_dfb', pretrained=True, root=str(tmp_path))
+    (tmp_path / 'zoo' / file).write_bytes(good)  # a good copy elsewhere is found
+    assert gluon_fg.get_model('i3d_tiny_synthfg_dfb', pretrained=True, root=str(tmp_path)).nclass == 24
+
+
+def test_every_config_names_a_model_that_takes_its_options():
+    for path in sorted((REPO / 'configs').glob('*/*.yaml')):
+        if path.parent.name == 'studies' or path.name.startswith('_'):
+            continue
+        config = load_config(os.fspath(path))
+        entry = registry.model_entry(config.model.name)
+        assert set(config.model.options) <= set(entry.options), path
+        entry.task.input_spec.replace(
+            **{k: getattr(config.data, k) for k in ('frames', 'short_side', 'crop_size') if getattr(config.data, k)}
+        )
+        for protocol in (config.test.val_protocol, config.test.protocol or entry.task.protocol):
+            get_protocol(protocol)
+        assert config.data.dataset in (entry.task.dataset, 'folder'), path
