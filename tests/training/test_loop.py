@@ -120,7 +120,7 @@ def test_a_run_folder_is_only_resumed_with_its_own_config(config, tmp_path):
         ('train.precision=float16', 'float16 needs a GPU'),
         ('train.device=gpu', 'sees 0 GPUs'),
         ('train.batch_size=64', 'choose a smaller batch_size'),
-            ('train.accumulate=7', 'lower train.batch_size'),
+        ('train.accumulate=7', 'lower train.batch_size'),
         ('model.options={no_such_option: 1}', 'no_such_option'),
         ('model.name=i3d_tiny_synthfg_dbf', "did you mean 'i3d_tiny_synthfg_dfb'"),
         ('model.nclass=7', 'has 24 classes'),

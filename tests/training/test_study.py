@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+
+from gluon_fg.errors import UserError
+from gluon_fg.training import study
+
+TEXT = """
+config: CONFIG
+warmup: {epochs: 1}
+epochs: 1
+seeds: [3]
+lr: [0.01]
+reference: GB
+methods:
+  GB: {model.name: i3d_tiny_synthfg}
+  GB + DF: {model.name: i3d_tiny_synthfg_dfb, model.options.local_branch: false}
+equal_time: [GB + DF]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def save(text):
+        (tmp_path / 'config.yaml').write_text('data: {augment: random_crop, workers: 1}\ntrain: {lr_epochs: []}\n')
+        (tmp_path / 'study.yaml').write_text(text.replace('CONFIG', 'config.yaml'))
+        return str(tmp_path / 'study.yaml')
+
+    return save
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (('epochs: 1\nseeds', 'epoch: 1\nseeds'), 'unknown key epoch'),
+        (('reference: GB', 'reference: GD'), "'GD' is no method; choose from GB"),
+        (('lr: [0.01]\n', ''), 'lr is missing'),
+    ],
+)
+def test_a_wrong_study_is_named_on_one_line(change, message, write):
+    with pytest.raises(UserError, match=message):
+        study.load_study(write(TEXT.replace(*change)))
+
+
+def test_paired_interval_of_a_known_case():
+    rng = np.random.default_rng(1)
+    a = rng.random((3, 2000)) < 0.8
+    b = a & (rng.random((3, 2000)) < 0.9)  # b loses a tenth of a's hits
+    d = study.paired_interval(a, b, draws=2000)
+    assert d['mean'] == pytest.approx(a.mean() - b.mean())
+    assert d['low'] < d['mean'] < d['high'] and d['high'] - d['low'] < 0.05
+    assert study.paired_interval(a, a, draws=50) == {'mean': 0, 'low': 0, 'high': 0, 'per_seed': [0, 0, 0]}
+
+
+def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, tmp_path):
+    common = {'data.root': str(tiny_synthfg), 'train.batch_size': 16}
+    lines = []
+    results = study.Study(study.load_study(write(TEXT)), tmp_path / 'runs', 2, common, lines.append).run()
+    assert list(results['rows']) == ['GB', 'GB + DF', 'GB, time of GB + DF']
+    labels = np.array(results['labels'])
+    for row in results['rows'].values():
+        predicted = np.array(row['predictions_within_group'][0])
+        assert (predicted // 4 == labels // 4).all()  # the choice is within the true group of four
+        assert row['within_group'][0] == pytest.approx((predicted == labels).mean())
+        assert np.mean([v[0] for v in row['within_group_by_group'].values()]) == pytest.approx(row['within_group'][0])
+    method, same_time = results['rows']['GB + DF'], results['rows']['GB, time of GB + DF']
+    assert method['difference_equal_time']['mean'] == pytest.approx(
+        method['within_group'][0] - same_time['within_group'][0]
+    )
+    study.save_results(results, tmp_path / 'out.json')
+    assert json.loads((tmp_path / 'out.json').read_text()) == json.loads(json.dumps(results))
+    assert (tmp_path / 'out.md').read_text().count('\n') == 5
+    count = len(lines)
+    again = study.Study(study.load_study(write(TEXT)), tmp_path / 'runs', 2, common, lines.append).run()
+    assert again == results and len(lines) == count + 1  # nothing ran again: only the chosen rates are said
