@@ -137,6 +137,22 @@ def test_saving_and_loading_is_exact(net, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_saving_right_behind_a_step_saves_the_statistics_of_that_step(net, tmp_path):
+    """MXNet's static graphs write them unannounced: a plain read here is stale in most cases."""
+    net.hybridize(**STATIC)
+    x, label = views(net, 4), mx.nd.array([0, 1, 2, 3])
+    for _ in range(5):
+        with autograd.record():
+            loss = net.loss(net.branches(x), label)
+        loss.backward()
+        net.save_parameters(str(tmp_path / 'now.params'))
+        mx.nd.waitall()
+        net.save_parameters(str(tmp_path / 'later.params'))
+        now, later = (mx.nd.load(str(tmp_path / f'{when}.params')) for when in ('now', 'later'))
+        for name, value in now.items():
+            np.testing.assert_array_equal(value.asnumpy(), later[name].asnumpy(), err_msg=name)
+
+
 def test_the_exported_graph_agrees(net, tmp_path):
     x = views(net)
     symbol, params = deploy_symbol(net.branches)

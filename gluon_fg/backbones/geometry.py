@@ -43,9 +43,14 @@ class Geometry:
         )
 
     def upsampled(self) -> Geometry:
-        """After bilinear up-sampling by two in space: each position mixes two neighbours, its centre between theirs."""
+        """After bilinear up-sampling by two in space: a position mixes two neighbours, 1/4 and 3/4 of a stride away."""
         (time, space), (field_t, field_s), (offset_t, offset_s) = self.stride, self.field, self.offset
-        return Geometry((time, space / 2), (field_t, field_s + space), (offset_t, offset_s - space / 4))
+        return Geometry((time, space / 2), (field_t, field_s + 1.5 * space), (offset_t, offset_s - space / 4))
+
+    def recentered(self, offset: Tuple[float, float]) -> Geometry:
+        """The same positions on the grid of another volume, with centres at `offset`; the field still covers all."""
+        field = tuple(f + 2 * abs(new - old) for f, old, new in zip(self.field, self.offset, offset))
+        return Geometry(self.stride, field, offset)
 
     def center(self, t: int, y: int, x: int) -> Tuple[float, float, float]:
         """Frame and pixel (y, x) of the middle of a position's receptive field."""

@@ -82,6 +82,7 @@ def freeze_batch_norm(net: Block, keep_first: bool = False) -> int:
     -------
     The number of layers frozen.
     """
+    mx.nd.waitall()  # a pass still under way may be about to update what is frozen here
     layers = batch_norms(net)[1 if keep_first else 0 :]
     for layer in layers:
         layer._kwargs['use_global_stats'] = True
@@ -110,6 +111,7 @@ def deploy_symbol(net: HybridBlock) -> Tuple[mx.sym.Symbol, Dict[str, mx.nd.NDAr
     params
         'arg:name' or 'aux:name' -> NDArray, as `mx.nd.save` and `mx.model.load_params` have them
     """
+    mx.nd.waitall()  # running statistics may still be under way, unannounced
     with deploy_mode():
         out = net(mx.sym.var('data'))
     symbol = mx.sym.Group(list(out)) if isinstance(out, (list, tuple)) else out

@@ -206,6 +206,20 @@ class Recognizer(HybridBlock):
 
     # Weights
 
+    def save_parameters(self, filename: str, deduplicate: bool = False) -> None:
+        """Gluon's own, after everything queued is done.
+
+        A static graph updates running statistics in its backward pass without telling MXNet's engine, so that whoever
+        reads them right behind a training step may get the former ones (MXNet 1.9.1); `mx.nd.waitall()` helps.
+        """
+        mx.nd.waitall()
+        super().save_parameters(filename, deduplicate)
+
+    def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True):
+        """Gluon's own, after everything queued is done: see `save_parameters`."""
+        mx.nd.waitall()
+        return super().export(path, epoch, remove_amp_cast)
+
     def backbone_loaded(self) -> None:
         """Fill branches that start as a copy of the backbone; called when it has its weights, before any pass."""
 

@@ -218,7 +218,7 @@ class DFB(Recognizer):
         if self.branches.local is None:
             return backbone.geometry(5)
         coarse, fine = backbone.geometry(5).upsampled(), backbone.geometry(4)
-        return Geometry(fine.stride, coarse.field, fine.offset)
+        return coarse.recentered(fine.offset)
 
     def _need_bank(self):
         if self.branches.bank is None:
