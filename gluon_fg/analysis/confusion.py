@@ -63,6 +63,7 @@ def plot_confusion(
 
     matplotlib.use('Agg')
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import PercentFormatter
 
     second = check_same_videos(first, second, ('the first score file', 'the second'))
     both = group_matrices(first), group_matrices(second)
@@ -111,7 +112,9 @@ def plot_confusion(
             axis.tick_params(length=0)
             right = np.trace(counts) / max(total.sum(), 1)
             axis.set_title(f'{group}: {names[side] or scores.model}\n{100 * right:.0f} % right', fontsize=9)
-    figure.colorbar(picture, ax=axes, shrink=0.6, label="of the true class's videos", pad=0.01, format='{x:.0%}')
+    figure.colorbar(
+        picture, ax=axes, shrink=0.6, label="of the true class's videos", pad=0.01, format=PercentFormatter(1)
+    )
     figure.suptitle(
         'Rows: true class. Columns: predicted class. Videos predicted to be of another group are in no cell.',
         fontsize=9,

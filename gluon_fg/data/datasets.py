@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp')
 SPLITS = ('train', 'val', 'test')
-KNOWN = ('kinetics400', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51')     # classes and their order: GluonCV's, but for V1
+KNOWN = ('kinetics400', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51')  # classes and their order: GluonCV's, but for V1
 DATASETS = ('synthfg', 'folder', 'csv', *KNOWN)
 CACHES = ('none', 'memory')
 
@@ -116,7 +116,7 @@ class VideoDataset:
             with video.open_video(path) as reader:
                 known = (reader.get_batch(np.arange(len(reader))), reader.fps)
             with self._lock:
-                known = self._frames.setdefault(path, known)     # another thread may have been first
+                known = self._frames.setdefault(path, known)  # another thread may have been first
         return video.ArrayReader(path, *known)
 
     def require_classes(self, nclass: int, what: str = 'the model') -> None:
@@ -293,7 +293,7 @@ def build_dataset(
         return _synthfg(split, root, cache, sizes or {})
     if sizes:
         raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
-    classes = label_set(name)               # None for a folder or list of one's own
+    classes = label_set(name)  # None for a folder or list of one's own
     if name != 'folder' and os.path.isfile(split):
         return from_csv(split, root, classes, f'{name} {split}', cache)
     if root is None:
@@ -304,7 +304,7 @@ def build_dataset(
         if path is None:
             raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
         if classes is None and train and train != path:
-            classes = from_csv(train, root).labels      # a list that lacks a class could else mean other classes
+            classes = from_csv(train, root).labels  # a list that lacks a class could else mean other classes
         return from_csv(path, root, classes, f'{name} {split}', cache)
     splits = [entry for entry in SPLITS if (root / entry).is_dir()]
     if split in splits:
@@ -321,9 +321,7 @@ def _list_file(root: Path, split: str) -> Optional[Path]:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _synthfg(
-    split: str, root: Optional[Union[str, os.PathLike]], cache: str, sizes: Mapping[str, int]
-) -> VideoDataset:
+def _synthfg(split: str, root: Optional[Union[str, os.PathLike]], cache: str, sizes: Mapping[str, int]) -> VideoDataset:
     from . import synthfg
 
     for entry in (split, *sizes):

@@ -47,7 +47,7 @@ def read_rows(path: Path, text: str) -> List[Row]:
     reader = csv.reader(io.StringIO(text, newline=''), strict=True)
     rows: List[Row] = []
     try:
-        next(cells for cells in reader if any(cells))           # the header
+        next(cells for cells in reader if any(cells))  # the header
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 rows.append(_csv_row(f'{path.name} line {reader.line_num}', reader.line_num, header, cells))
@@ -73,7 +73,7 @@ def _gluoncv_rows(path: Path, text: str) -> List[Row]:
         if not line.strip():
             continue
         cells = line.strip().rsplit(maxsplit=2)
-        if len(cells) == 3 and _integer(cells[1]) is None:      # 'a path with spaces label'
+        if len(cells) == 3 and _integer(cells[1]) is None:  # 'a path with spaces label'
             cells = line.strip().rsplit(maxsplit=1)
         if len(cells) < 2 or _integer(cells[-1]) is None or cells[0].endswith(','):
             raise UserError(

@@ -22,8 +22,8 @@ from .transforms import TrainTransform, to_view
 
 logger = logging.getLogger(__name__)
 
-_ORDER, _SAMPLE, _REFILL = 1, 2, 3      # streams of random numbers; not 0, which a SeedSequence takes for nothing
-_TRIES = 8                              # videos tried for one place of a batch
+_ORDER, _SAMPLE, _REFILL = 1, 2, 3  # streams of random numbers; not 0, which a SeedSequence takes for nothing
+_TRIES = 8  # videos tried for one place of a batch
 
 
 def ordered_map(fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2, prefetch: int = 4) -> Iterator[Any]:
@@ -39,7 +39,7 @@ def ordered_map(fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2
     if workers == 0:
         yield from map(fn, items)
         return
-    cv2.setNumThreads(0)                # the threads here are ours; OpenCV's own would fight over the same cores
+    cv2.setNumThreads(0)  # the threads here are ours; OpenCV's own would fight over the same cores
     pool = ThreadPoolExecutor(workers, thread_name_prefix='gluon_fg-data')
     pending: collections.deque = collections.deque()
     try:

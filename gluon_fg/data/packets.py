@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UserError, VideoError
 
-UNKNOWN_FPS = 25.0          # stands in where a file, or a folder of images, does not say
+UNKNOWN_FPS = 25.0  # stands in where a file, or a folder of images, does not say
 READ_ERRORS = (av.error.FFmpegError, OSError, ValueError, RuntimeError)
 
 # Where decord 0.6.0 was found frame-identical to PyAV; its own, older FFmpeg converts other pixel formats differently.
@@ -38,8 +38,8 @@ class Scan(NamedTuple):
 
 class _Packet(NamedTuple):
     pts: Optional[int]
-    key: bool               # decoding may start here
-    marked: bool            # the container says that it may
+    key: bool  # decoding may start here
+    marked: bool  # the container says that it may
 
 
 def scan(path: str) -> Scan:
@@ -79,7 +79,7 @@ def short_reason(error: BaseException) -> str:
 
 
 def _scan_container(path: str, container) -> Scan:
-    if not container.streams.video or container.format.name == 'tty':       # FFmpeg shows text files as films
+    if not container.streams.video or container.format.name == 'tty':  # FFmpeg shows text files as films
         raise VideoError(path, 'is not a video (no video stream)')
     stream = container.streams.video[0]
     stream.codec_context.thread_count = 1
@@ -88,11 +88,11 @@ def _scan_container(path: str, container) -> Scan:
         if first is None:
             first = next(iter(packet.decode()), None)
         if not packet.size:
-            continue                                    # flush packet, or an AVI "same as before"
+            continue  # flush packet, or an AVI "same as before"
         if packet.is_corrupt:
-            cut += 1                                    # the file ends in it
+            cut += 1  # the file ends in it
         elif packet.is_discard:
-            hidden += 1                                 # cut away by an edit list
+            hidden += 1  # cut away by an edit list
         else:
             key = packet.is_keyframe and _starts_clean(stream.codec_context, packet)
             packets.append(_Packet(packet.pts, key, packet.is_keyframe))
@@ -137,7 +137,7 @@ def _closed(packets: Sequence[_Packet]) -> bool:
     """Whether decoding can start at every packet marked as key, and nothing after it is shown before it."""
     if not packets[0].key:
         return False
-    earliest = None                                     # presentation time still to come, going backwards
+    earliest = None  # presentation time still to come, going backwards
     for packet in reversed(packets):
         if packet.marked and (not packet.key or (earliest is not None and earliest < packet.pts)):
             return False
@@ -161,12 +161,12 @@ def _starts_clean(codec_context, packet) -> bool:
 def _unit_kinds(codec_context, data: bytes) -> Iterator[int]:
     """First byte, which holds the type, of each unit (NAL) of an H.264 or HEVC packet."""
     header = bytes(codec_context.extradata or b'')
-    if header[:1] == b'\1':                             # mp4, mkv: each unit after its length
+    if header[:1] == b'\1':  # mp4, mkv: each unit after its length
         at, width = 0, (header[4 if codec_context.name == 'h264' else 21] & 3) + 1
         while at + width < len(data):
             yield data[at + width]
             at += width + int.from_bytes(data[at : at + width], 'big')
-    else:                                               # each unit after a start code
+    else:  # each unit after a start code
         for found in re.finditer(b'\0\0\1', data):
             if found.end() < len(data):
                 yield data[found.end()]

@@ -127,7 +127,7 @@ def random_resized_crop(
         if 0 < h <= height and 0 < w <= width:
             top, left = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
             return resize(crop(frames, top, left, h, w), size, size)
-    return resize(center_crop(frames, min(height, width)), size, size)   # a frame too narrow for any shape drawn
+    return resize(center_crop(frames, min(height, width)), size, size)  # a frame too narrow for any shape drawn
 
 
 def multiscale_corner_crop(
@@ -169,14 +169,12 @@ class TrainTransform:
             raise UserError(f'jitter must be at least 1, got {jitter}')
         self.spec, self.kind, self.flip, self.jitter = spec, kind, flip, jitter
 
-    def __call__(
-        self, frames: np.ndarray, rng: np.random.Generator, may_flip: bool = True
-    ) -> Tuple[np.ndarray, bool]:
+    def __call__(self, frames: np.ndarray, rng: np.random.Generator, may_flip: bool = True) -> Tuple[np.ndarray, bool]:
         """(T, H, W, 3) -> (T, crop_size, crop_size, 3), and whether it is mirrored.
 
         `may_flip` False keeps the clip unmirrored and changes no other draw.
         """
-        mirror = bool(rng.random() < self.flip) and may_flip     # drawn first, and always
+        mirror = bool(rng.random() < self.flip) and may_flip  # drawn first, and always
         side = self.spec.short_side
         if self.kind == 'random_crop' and self.jitter > 1:
             side = int(rng.integers(side, int(round(side * self.jitter)) + 1))

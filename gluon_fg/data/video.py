@@ -85,7 +85,7 @@ class PyAVReader(VideoReader):
         super().__init__(path, info.length, info.fps, info.size)
         self._info, self._container = info, None
         self._frames: Iterator[Tuple[int, av.VideoFrame]] = iter(())
-        self._next = 0                          # number of the next frame that `_frames` gives; valid while it is open
+        self._next = 0  # number of the next frame that `_frames` gives; valid while it is open
         self._seeks = info.pts is not None
         self._convert = av.video.reformatter.VideoReformatter()
 
@@ -120,13 +120,13 @@ class PyAVReader(VideoReader):
         if self._container is None or number < self._next or key > self._next:
             self._start(key)
         for found, frame in self._frames:
-            if self._seeks and found is None:   # a time that no packet announced: count from the start instead
+            if self._seeks and found is None:  # a time that no packet announced: count from the start instead
                 self._seeks = False
                 return self._frame(number)
             self._next = found + 1
             if found == number:
                 return frame
-            if found > number:                  # skipped by the decoder
+            if found > number:  # skipped by the decoder
                 break
         if self._seeks:
             self._seeks = False
@@ -156,7 +156,7 @@ class PyAVReader(VideoReader):
         if key > 0:
             self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
             at = None
-            for packet in packets:              # a seek may land on another packet than asked for
+            for packet in packets:  # a seek may land on another packet than asked for
                 if packet.pts is not None and packet.size:
                     at = int(np.searchsorted(pts, packet.pts))
                     if at in self._info.keys and pts[at] == packet.pts:
@@ -182,7 +182,7 @@ class PyAVReader(VideoReader):
 
         for frame in frames():
             number = numbers.get(frame.pts)
-            if number is None or number >= start:       # those before the key frame refer to frames not decoded
+            if number is None or number >= start:  # those before the key frame refer to frames not decoded
                 yield number, frame
 
 

@@ -114,9 +114,7 @@ def predict_videos(
     protocol = get_protocol(protocol or model.protocol)
     names, answers = class_names(model), {}
     sources = [(path, functools.partial(open_video, path)) for path in paths]
-    for position, result in merge_views(
-        model, sources, protocol, model.labels, ctx, batch_size, workers, fused=True
-    ):
+    for position, result in merge_views(model, sources, protocol, model.labels, ctx, batch_size, workers, fused=True):
         if isinstance(result, VideoError):
             answers[position] = Prediction(paths[position], [], result)
         else:

@@ -98,7 +98,10 @@ class _Training:
         self.net = net = build_network(config, self.ctx, train_set.labels)
         start = 'weights of the zoo' if config.model.pretrained else 'random or ImageNet weights, as the entry says'
         if config.model.params:
-            start = f'{config.model.params}: {warm_start(net, config.model.params)}'
+            report = warm_start(net, config.model.params)
+            start = f'{config.model.params}: {report}'
+            if report.new:
+                net.backbone_loaded()  # new branches may start as copies of the backbone
         for dataset in (train_set, self.val_set):
             check_classes(net, dataset.labels, dataset.name)
             dataset.probe()  # a wrong root is said now, not video by video

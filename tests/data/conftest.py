@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numbered import numbered_frame
 
-WRITER = '''
+WRITER = """
 import sys
 from fractions import Fraction
 import av, numpy as np
@@ -25,7 +25,7 @@ with av.open(path, 'w') as container:
         frame.pts, frame.time_base = number if times is None else times[number], unit
         container.mux(stream.encode(frame))
     container.mux(stream.encode())
-'''
+"""
 
 
 @pytest.fixture(scope='session')

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-BLOCK = 8          # pixels: side of the square that shows one bit of a frame's number
+BLOCK = 8  # pixels: side of the square that shows one bit of a frame's number
 
 
 def numbered_frame(number, height, width):

@@ -19,20 +19,25 @@ AB = LabelSet(('a', 'b'))
 @pytest.fixture
 def put(tmp_path):
     """put(name, text) -> path of a text file."""
+
     def put(name, text):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding='utf-8')
         return path
+
     return put
 
 
 def test_csv_keeps_odd_paths_and_reads_classes_and_groups(put):
-    path = put('train.csv', '\ufeffPath,label,class,group\n'
-                            'drinking (31).mp4,1,drink,mouth\n'
-                            '"a, b/c  d.mp4",0,eat,mouth\n'
-                            '\n'
-                            'übung \'1\'.avi,2,wave,hand\n')
+    path = put(
+        'train.csv',
+        '\ufeffPath,label,class,group\n'
+        'drinking (31).mp4,1,drink,mouth\n'
+        '"a, b/c  d.mp4",0,eat,mouth\n'
+        '\n'
+        "übung '1'.avi,2,wave,hand\n",
+    )
     data = from_csv(path)
     assert data.records == (('drinking (31).mp4', 1), ('a, b/c  d.mp4', 0), ("übung '1'.avi", 2))
     assert data.labels.classes == ('eat', 'drink', 'wave') and data.labels.groups == ('mouth', 'mouth', 'hand')
@@ -58,23 +63,26 @@ def test_gluoncv_lists(put):
     assert data.labels.classes == ('0', '1', '2')
 
 
-@pytest.mark.parametrize('text, message', [
-    ('', 'train.csv: lists no video'),
-    ('path,label\n', 'train.csv: lists no video'),
-    ('path,class\na,b\n', 'train.csv line 1: no column label; the header has path, class'),
-    ('x.mp4,0\ny.mp4,1\n', "train.csv line 1: 'x.mp4,0' is neither .* header path,label"),
-    ('x.mp4, 0\n', 'line 1: .* header path,label'),
-    ('x.mp4 five\n', 'line 1'),
-    ('path,label\nx.mp4,0\na, b.mp4,1\n', r'train.csv line 3: 3 columns, the header has 2 \(a path with a comma'),
-    ('path,label\nx.mp4,\n', 'train.csv line 2: an empty path or label'),
-    ('path,label\nx.mp4,0\ny.mp4,1.5\n', "train.csv line 3: label '1.5' is not a number from 0"),
-    ('path,label\nx.mp4,-3\n', "train.csv line 2: label '-3' is not a number from 0"),
-    ('path,label\nx.mp4,-1\n', 'no video has a label and no class is named'),
-    ('path,label,class\nx,0,a\ny,0,b\n', "train.csv line 3: label 0 is class 'b' here, 'a' before"),
-    ('path,label,class\nx,0,a\ny,1,a\n', "class 'a' stands twice"),
-    ('path,label,group\nx,0,g\ny,0,h\n', "train.csv line 3: label 0 is in group 'h' here, 'g' before"),
-    ('path,label\n"x.mp4,0\n', 'train.csv line 2: unexpected end of data'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('', 'train.csv: lists no video'),
+        ('path,label\n', 'train.csv: lists no video'),
+        ('path,class\na,b\n', 'train.csv line 1: no column label; the header has path, class'),
+        ('x.mp4,0\ny.mp4,1\n', "train.csv line 1: 'x.mp4,0' is neither .* header path,label"),
+        ('x.mp4, 0\n', 'line 1: .* header path,label'),
+        ('x.mp4 five\n', 'line 1'),
+        ('path,label\nx.mp4,0\na, b.mp4,1\n', r'train.csv line 3: 3 columns, the header has 2 \(a path with a comma'),
+        ('path,label\nx.mp4,\n', 'train.csv line 2: an empty path or label'),
+        ('path,label\nx.mp4,0\ny.mp4,1.5\n', "train.csv line 3: label '1.5' is not a number from 0"),
+        ('path,label\nx.mp4,-3\n', "train.csv line 2: label '-3' is not a number from 0"),
+        ('path,label\nx.mp4,-1\n', 'no video has a label and no class is named'),
+        ('path,label,class\nx,0,a\ny,0,b\n', "train.csv line 3: label 0 is class 'b' here, 'a' before"),
+        ('path,label,class\nx,0,a\ny,1,a\n', "class 'a' stands twice"),
+        ('path,label,group\nx,0,g\ny,0,h\n', "train.csv line 3: label 0 is in group 'h' here, 'g' before"),
+        ('path,label\n"x.mp4,0\n', 'train.csv line 2: unexpected end of data'),
+    ],
+)
 def test_wrong_lists_are_named_by_line(put, text, message):
     path = put('train.csv', text)
     with pytest.raises(UserError, match=message) as error:
@@ -143,7 +151,7 @@ def test_splits_of_a_list_share_the_classes_of_training(put, tmp_path):
     path = put('test.csv', 'path,label\nx.mp4,sit\ny.mp4,eat\n')
     assert [r.label for r in build_dataset('csv', 'test', tmp_path).records] == [2, 0]
     assert build_dataset('csv', 'val', tmp_path).labels.classes == ('eat', 'run', 'sit')
-    assert build_dataset('csv', str(path)).labels.classes == ('eat', 'sit')     # a list by itself
+    assert build_dataset('csv', str(path)).labels.classes == ('eat', 'sit')  # a list by itself
     with pytest.raises(UserError, match="no list for split 'dev'; expected dev.csv or dev.txt"):
         build_dataset('csv', 'dev', tmp_path)
 
@@ -151,8 +159,11 @@ def test_splits_of_a_list_share_the_classes_of_training(put, tmp_path):
 def test_lists_of_known_datasets_have_their_classes(put, tmp_path):
     put('val.txt', 'a/x.webm 40 173\n')
     data = build_dataset('sthsthv2', 'val', tmp_path)
-    assert data.nclass == 174 and data.records == (('a/x.webm', 173),) and not np.array_equal(
-        data.labels.flip_map, np.arange(174))
+    assert (
+        data.nclass == 174
+        and data.records == (('a/x.webm', 173),)
+        and not np.array_equal(data.labels.flip_map, np.arange(174))
+    )
     with pytest.raises(UserError, match='val.txt line 1: label 173 is outside 0..100'):
         build_dataset('ucf101', 'val', tmp_path)
 
@@ -196,7 +207,7 @@ def test_memory_keeps_decoded_frames_for_all_threads(plain_video, tmp_path, monk
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(number, range(40)))
     assert answers == [(at, 'memory', 40, 25) for at in range(40)]
-    assert 1 <= len(opened) <= 4                    # only threads that came before the first had finished
+    assert 1 <= len(opened) <= 4  # only threads that came before the first had finished
     (tmp_path / 'x.mp4').unlink()
     assert number(7)[0] == 7
     plain = VideoDataset([VideoRecord('x.mp4', 0)], AB, tmp_path)

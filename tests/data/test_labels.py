@@ -7,19 +7,22 @@ from gluon_fg.data.labels import LabelSet, flip_map_from_names, label_set
 from gluon_fg.errors import UserError
 
 
-@pytest.mark.parametrize('names, want', [
-    (['move left', 'move right', 'jump'], [1, 0, 2]),
-    (['Pull from LEFT to right', 'pull from right to Left'], [1, 0]),
-    (['turn clockwise', 'turn counter-clockwise'], [1, 0]),
-    (['turn_clockwise', 'turn_anticlockwise'], [1, 0]),
-    (['turn_left', 'turn_right', 'TurnLeftTwice', 'TurnRightTwice'], [1, 0, 3, 2]),
-    (['drift leftwards', 'drift rightwards'], [1, 0]),
-    (['move left', 'jump'], [-1, 1]),                                    # its mirror image has no name
-    (['look left and right', 'look'], [-1, 1]),
-    (['turn up-right', 'turn up-left', 'turn upright', 'brightness', 'leftover'], [1, 0, 2, 3, 4]),
-    (['push something', 'pull something', 'open', 'close'], [0, 1, 2, 3]),
-    (['turn left', 'turn_left', 'turn right'], [-1, -1, -1]),            # no unique partner
-])
+@pytest.mark.parametrize(
+    'names, want',
+    [
+        (['move left', 'move right', 'jump'], [1, 0, 2]),
+        (['Pull from LEFT to right', 'pull from right to Left'], [1, 0]),
+        (['turn clockwise', 'turn counter-clockwise'], [1, 0]),
+        (['turn_clockwise', 'turn_anticlockwise'], [1, 0]),
+        (['turn_left', 'turn_right', 'TurnLeftTwice', 'TurnRightTwice'], [1, 0, 3, 2]),
+        (['drift leftwards', 'drift rightwards'], [1, 0]),
+        (['move left', 'jump'], [-1, 1]),  # its mirror image has no name
+        (['look left and right', 'look'], [-1, 1]),
+        (['turn up-right', 'turn up-left', 'turn upright', 'brightness', 'leftover'], [1, 0, 2, 3, 4]),
+        (['push something', 'pull something', 'open', 'close'], [0, 1, 2, 3]),
+        (['turn left', 'turn_left', 'turn right'], [-1, -1, -1]),  # no unique partner
+    ],
+)
 def test_mirrored_names(names, want):
     flip_map = flip_map_from_names(names)
     assert flip_map.tolist() == want
@@ -43,16 +46,19 @@ def test_groups_and_fingerprint():
         labels.classes = ('z',)
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(classes=()), 'at least one class'),
-    (dict(classes=('a', 'b', 'a')), "class 'a' stands twice in the list of 3"),
-    (dict(classes=('a', 'b'), groups=('x',)), '1 groups for 2 classes'),
-    (dict(classes=('a', 'b'), flip_map=[0]), r'flip_map must be 2 integers'),
-    (dict(classes=('a', 'b'), flip_map=[0.0, 1.0]), r'flip_map must be 2 integers'),
-    (dict(classes=('a', 'b'), flip_map=[0, 2]), r'flip_map\[1\] is 2; choose -1'),
-    (dict(classes=('a', 'b'), flip_map=[1, 1]), "sends 'a' to 'b', but that one elsewhere"),
-    (dict(classes=('a', 'b'), flip_map=[1, -1]), "sends 'a' to 'b'"),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(classes=()), 'at least one class'),
+        (dict(classes=('a', 'b', 'a')), "class 'a' stands twice in the list of 3"),
+        (dict(classes=('a', 'b'), groups=('x',)), '1 groups for 2 classes'),
+        (dict(classes=('a', 'b'), flip_map=[0]), r'flip_map must be 2 integers'),
+        (dict(classes=('a', 'b'), flip_map=[0.0, 1.0]), r'flip_map must be 2 integers'),
+        (dict(classes=('a', 'b'), flip_map=[0, 2]), r'flip_map\[1\] is 2; choose -1'),
+        (dict(classes=('a', 'b'), flip_map=[1, 1]), "sends 'a' to 'b', but that one elsewhere"),
+        (dict(classes=('a', 'b'), flip_map=[1, -1]), "sends 'a' to 'b'"),
+    ],
+)
 def test_inconsistent_label_sets_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         LabelSet(**arguments)

@@ -17,7 +17,7 @@ from gluon_fg.errors import UserError, VideoError
 from gluon_fg.input_spec import InputSpec
 
 SPEC = InputSpec(frames=4, frame_stride=2, crop_size=6, short_side=8)
-NAMES = ('go left', 'go right', 'sit', 'turn left')          # mirrored: 1, 0, 2, never
+NAMES = ('go left', 'go right', 'sit', 'turn left')  # mirrored: 1, 0, 2, never
 
 
 class Films(VideoDataset):
@@ -109,7 +109,7 @@ def test_clips_hold_consecutive_frames_of_the_video_with_its_label():
             flipped = bool(clip[2, 0, 0, 0] > clip[2, 0, 0, -1])
             mirrored += flipped
             assert label == ([1, 0, 2, -1][index % 4] if flipped else index % 4)
-    assert 8 <= mirrored <= 24                                # 30 of the 40 may be, half of them are
+    assert 8 <= mirrored <= 24  # 30 of the 40 may be, half of them are
 
 
 def test_frames_of_each_segment_for_networks_on_images():

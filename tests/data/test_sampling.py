@@ -39,7 +39,7 @@ def test_random_segments_reach_every_frame():
     rng = np.random.default_rng(0)
     seen = np.concatenate([sampling.segment_indices(12, 3, rng) for _ in range(300)])
     assert set(seen.tolist()) == set(range(12))
-    assert np.bincount(seen, minlength=12).min() > 40            # 75 expected
+    assert np.bincount(seen, minlength=12).min() > 40  # 75 expected
 
 
 @quick
@@ -78,7 +78,7 @@ def test_regular_clips_span_the_video_and_differ(total, frames, stride, clips):
         assert np.abs(starts - np.arange(clips) * last / (clips - 1)).max() <= 0.5
     if total > (frames - 1) * stride:
         assert indices[-1, -1] == total - 1 or clips == 1
-    if last >= clips - 1:                                 # long enough: no two views in time are the same frames
+    if last >= clips - 1:  # long enough: no two views in time are the same frames
         assert len(set(starts.tolist())) == clips
     np.testing.assert_array_equal(indices, sampling.regular_clips(total, frames, stride, clips))
 
@@ -90,15 +90,18 @@ def test_the_centre_clip_by_hand():
     np.testing.assert_array_equal(sampling.segment_indices(10, 3), [1, 5, 8])
 
 
-@pytest.mark.parametrize('call', [
-    lambda: sampling.segment_indices(0, 3),
-    lambda: sampling.segment_indices(5, 0),
-    lambda: sampling.clip_indices(5, 0, 1, 0),
-    lambda: sampling.clip_indices(5, 2, 0, 0),
-    lambda: sampling.clip_indices(5, 2, 1, 5),
-    lambda: sampling.clip_indices(5, 2, 1, -1),
-    lambda: sampling.regular_clips(5, 2, 1, 0),
-])
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda: sampling.segment_indices(0, 3),
+        lambda: sampling.segment_indices(5, 0),
+        lambda: sampling.clip_indices(5, 0, 1, 0),
+        lambda: sampling.clip_indices(5, 2, 0, 0),
+        lambda: sampling.clip_indices(5, 2, 1, 5),
+        lambda: sampling.clip_indices(5, 2, 1, -1),
+        lambda: sampling.regular_clips(5, 2, 1, 0),
+    ],
+)
 def test_impossible_requests_are_refused(call):
     with pytest.raises(UserError):
         call()

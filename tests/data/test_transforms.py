@@ -40,7 +40,7 @@ def test_short_side_is_exact_and_the_other_rounded(height, width, short):
 def test_resize_is_opencv_bilinear_and_free_when_nothing_changes():
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 31, 3), np.uint8)
     out = transforms.resize_short(frames, 10)
-    assert out.shape == (3, 10, 16, 3)                              # 15.5 rounds up
+    assert out.shape == (3, 10, 16, 3)  # 15.5 rounds up
     for source, target in zip(frames, out):
         np.testing.assert_array_equal(target, cv2.resize(source, (16, 10), interpolation=cv2.INTER_LINEAR))
     assert transforms.resize_short(frames, 20) is frames
@@ -50,16 +50,27 @@ def test_crops_are_where_they_should_be():
     frames = ramp(20, 31)
     places = [corners(view) for view in transforms.five_crops(frames, 9)]
     assert places == [
-        ((0, 0), (8, 8)), ((0, 22), (8, 30)), ((11, 0), (19, 8)), ((11, 22), (19, 30)), ((5, 11), (13, 19))]
+        ((0, 0), (8, 8)),
+        ((0, 22), (8, 30)),
+        ((11, 0), (19, 8)),
+        ((11, 22), (19, 30)),
+        ((5, 11), (13, 19)),
+    ]
     assert corners(transforms.center_crop(frames, 9)) == ((5, 11), (13, 19))
     ten = transforms.ten_crops(frames, 9)
     assert len(ten) == 10
     for plain, mirrored in zip(ten[:5], ten[5:]):
         np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
     assert [corners(v) for v in transforms.three_crops(frames, 20)] == [
-        ((0, 0), (19, 19)), ((0, 5), (19, 24)), ((0, 11), (19, 30))]
+        ((0, 0), (19, 19)),
+        ((0, 5), (19, 24)),
+        ((0, 11), (19, 30)),
+    ]
     assert [corners(v) for v in transforms.three_crops(ramp(31, 20), 20)] == [
-        ((0, 0), (19, 19)), ((5, 0), (24, 19)), ((11, 0), (30, 19))]
+        ((0, 0), (19, 19)),
+        ((5, 0), (24, 19)),
+        ((11, 0), (30, 19)),
+    ]
     with pytest.raises(UserError, match='a crop of 21x21 at .* leaves the frame of 20x31'):
         transforms.center_crop(frames, 21)
 
@@ -121,11 +132,11 @@ def test_wrong_options_and_frames_are_refused():
 @pytest.mark.parametrize('as_ndarray', [False, True])
 def test_network_input_is_the_normalized_view(layout, as_ndarray):
     spec = InputSpec(frames=4, crop_size=5, short_side=6, layout=layout, mean=(0.1, 0.4, 0.7), std=(0.2, 0.3, 0.5))
-    frames = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 7, 3), np.uint8)       # two clips
+    frames = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 7, 3), np.uint8)  # two clips
     views = [to_view(clip, spec) for clip in frames]
     batch = np.stack(views) if layout == 'NCTHW' else np.concatenate(views)
     x = to_input(mx.nd.array(batch, dtype='uint8') if as_ndarray else batch, spec)
-    want = (frames / 255 - np.array(spec.mean)) / np.array(spec.std)                     # (N, T, H, W, C)
+    want = (frames / 255 - np.array(spec.mean)) / np.array(spec.std)  # (N, T, H, W, C)
     want = want.transpose(0, 4, 1, 2, 3) if layout == 'NCTHW' else want.reshape(8, 5, 7, 3).transpose(0, 3, 1, 2)
     assert x.dtype == np.float32 and x.shape == want.shape and views[0].flags.c_contiguous
     np.testing.assert_allclose(x.asnumpy(), want, rtol=0, atol=2e-6)

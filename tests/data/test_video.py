@@ -15,7 +15,7 @@ from gluon_fg.data.packets import scan
 from gluon_fg.data.video import ArrayReader, DecordReader, PyAVReader, open_video
 from gluon_fg.errors import UserError, VideoError
 
-IRREGULAR = np.cumsum(np.random.default_rng(0).integers(10, 200, 40)).tolist()      # ms
+IRREGULAR = np.cumsum(np.random.default_rng(0).integers(10, 200, 40)).tolist()  # ms
 OPEN = 'open-gop=1:keyint=10:min-keyint=10:bframes=3'
 
 # name, encoder options, the back end that 'auto' must take
@@ -58,11 +58,11 @@ def test_any_frame_of_any_file_is_the_right_one(write_video, name, options, back
         with open_video(path, choice) as reader:
             assert reader.backend == (backend if choice == 'auto' else 'pyav')
             assert len(reader) == total and reader.size == truth.shape[2:0:-1]
-            for _ in range(6):         # one reader, back and forth
+            for _ in range(6):  # one reader, back and forth
                 wanted = rng.integers(0, total, 5)
                 np.testing.assert_array_equal(reader.get_batch(wanted), truth[wanted])
         for wanted in ([total - 1], [total // 2, 0, total // 2], rng.integers(0, total, 3), np.arange(total)):
-            with open_video(path, choice) as reader:       # a fresh one: the first seek starts from nowhere
+            with open_video(path, choice) as reader:  # a fresh one: the first seek starts from nowhere
                 np.testing.assert_array_equal(reader.get_batch(wanted), truth[wanted])
 
 
@@ -151,7 +151,7 @@ def test_unreadable_files_are_named_with_the_reason(plain_video, tmp_path):
         make('text.mp4', b'not a video\n' * 50): 'cannot be read as a video',
         make('text.txt', b'not a video\n' * 50): 'is not a video',
         make('noise.avi', np.random.default_rng(0).bytes(5000)): 'cannot be read as a video',
-        make('half.mp4', whole[: len(whole) // 2]): 'truncated',          # its index stood at the end
+        make('half.mp4', whole[: len(whole) // 2]): 'truncated',  # its index stood at the end
         make('head.mp4', whole[:40]): 'truncated',
     }
     for path, reason in cases.items():
@@ -195,7 +195,7 @@ def test_damage_stops_only_the_frames_behind_it(write_video, tmp_path, backend):
     path.write_bytes(content)
     with open_video(path, backend) as reader:
         assert len(reader) == 40
-        assert read_number(reader.get_batch([2])[0]) == 2           # decodes no further than asked
+        assert read_number(reader.get_batch([2])[0]) == 2  # decodes no further than asked
         with pytest.raises(VideoError, match=r'frame 39 of 40 cannot be decoded|can be decoded') as error:
             reader.get_batch([39])
         assert str(path) in str(error.value)
@@ -205,15 +205,20 @@ def test_damage_stops_only_the_frames_behind_it(write_video, tmp_path, backend):
 @pytest.mark.parametrize('backend', ['auto', 'pyav'])
 def test_frames_outside_the_video_are_refused(plain_video, backend):
     with open_video(plain_video, backend) as reader:
-        for wrong, message in (([0, 40], 'frame 40 is outside 0..39'), ([-1], 'frame -1'), ([], 'list of integers'),
-                               ([0.5], 'list of integers'), ([[1]], 'list of integers')):
+        for wrong, message in (
+            ([0, 40], 'frame 40 is outside 0..39'),
+            ([-1], 'frame -1'),
+            ([], 'list of integers'),
+            ([0.5], 'list of integers'),
+            ([[1]], 'list of integers'),
+        ):
             with pytest.raises(UserError, match=message):
                 reader.get_batch(wrong)
 
 
 def test_a_folder_of_images_is_a_video(tmp_path):
     for number in range(12):
-        name = str(tmp_path / f'frame{number + 1}.png')             # 10 comes after 9, not after 1
+        name = str(tmp_path / f'frame{number + 1}.png')  # 10 comes after 9, not after 1
         cv2.imwrite(name, np.ascontiguousarray(numbered_frame(number, 48, 64)[:, :, ::-1]))
     (tmp_path / 'notes.txt').write_text('not a frame')
     with open_video(tmp_path) as reader:
@@ -243,7 +248,7 @@ def test_frames_in_memory_cannot_be_spoilt():
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 @pytest.mark.parametrize('backend', ['decord', 'pyav'])
 def test_nothing_stays_open_and_memory_does_not_grow(write_video, backend):
-    path = write_video('larger.mp4', size=(240, 320))               # 40 frames of it are 9 MB
+    path = write_video('larger.mp4', size=(240, 320))  # 40 frames of it are 9 MB
 
     def resident():
         with open('/proc/self/statm') as stream:

@@ -19,9 +19,9 @@ def network(name):
     rng = np.random.default_rng(0)
     for key, p in net.collect_params().items():
         if key.endswith(('gamma', 'running_var')):
-            p.set_data(mx.nd.array(rng.uniform(.5, 1.5, p.shape)))
+            p.set_data(mx.nd.array(rng.uniform(0.5, 1.5, p.shape)))
         if key.endswith(('beta', 'running_mean')):
-            p.set_data(mx.nd.array(rng.uniform(-.3, .3, p.shape)))
+            p.set_data(mx.nd.array(rng.uniform(-0.3, 0.3, p.shape)))
     return net
 
 
@@ -36,12 +36,21 @@ def fused(nets):
 
 
 @settings(max_examples=12, deadline=None)
-@given(name=st.sampled_from(NAMES), videos=st.integers(1, 3), frames=st.integers(2, 9), height=st.integers(32, 61),
-       width=st.integers(32, 61), seed=st.integers(0, 1000))
+@given(
+    name=st.sampled_from(NAMES),
+    videos=st.integers(1, 3),
+    frames=st.integers(2, 9),
+    height=st.integers(32, 61),
+    width=st.integers(32, 61),
+    seed=st.integers(0, 1000),
+)
 def test_fused_equals_plain_for_one_size_after_another(nets, fused, name, videos, frames, height, width, seed):
     net = nets[name]
-    shape = (videos, 3, frames, height, width) if net.input_spec.ndim == 3 else \
-        (videos * net.num_segments, 3, height, width)
+    shape = (
+        (videos, 3, frames, height, width)
+        if net.input_spec.ndim == 3
+        else (videos * net.num_segments, 3, height, width)
+    )
     x = mx.nd.array(np.random.default_rng(seed).normal(size=shape))
     plain, ours = net.branches(x), fused[name](x)
     assert len(ours) == len(net.branch_names)

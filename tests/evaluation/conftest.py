@@ -36,8 +36,17 @@ class Probe:
         self.classes, self.nclass, self.name = classes, len(classes), 'probe'
         self.labels = LabelSet(classes)
         self.branch_names, self.protocol, self.dataset = ('fused', 'other'), 'train_time', 'none'
-        self.input_spec = InputSpec(**{'frames': 4 if layout == 'NCTHW' else 1, 'frame_stride': 1, 'segments': segments,
-                                       'crop_size': 24, 'short_side': 32, 'layout': layout, **spec})
+        self.input_spec = InputSpec(
+            **{
+                'frames': 4 if layout == 'NCTHW' else 1,
+                'frame_stride': 1,
+                'segments': segments,
+                'crop_size': 24,
+                'short_side': 32,
+                'layout': layout,
+                **spec,
+            }
+        )
         self.num_segments, self.batches = segments, []
 
     def branches(self, x):
@@ -46,7 +55,7 @@ class Probe:
         if self.input_spec.ndim == 3:
             x = x.mean(axis=2)
         height, width = x.shape[2:]
-        parts = [x[..., : width // 2], x[..., -(width // 2):], x[:, :, : height // 2], x[:, :, -(height // 2):], x]
+        parts = [x[..., : width // 2], x[..., -(width // 2) :], x[:, :, : height // 2], x[:, :, -(height // 2) :], x]
         z = np.stack([3 * part.mean(axis=(1, 2, 3)) for part in parts], axis=1)
         if self.input_spec.ndim == 2:
             z = z.reshape(-1, self.num_segments, z.shape[1]).mean(axis=1)

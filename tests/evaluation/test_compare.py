@@ -14,8 +14,18 @@ def scores(predictions, labels, groups=('x', 'x', 'y'), ids=None, **changes):
     p = np.full((len(labels), 2, 3), 0.1, np.float32)
     p[np.arange(len(labels)), 0, predictions] = 0.8
     p[:, 1, 0] = 0.8
-    made = Scores(tuple(ids or (f'v{i}' for i in range(len(labels)))), np.array(labels), p, ('fused', 'first'),
-                  ('wax legs', 'wax back', 'swim'), groups, 'train_time', {}, 'net', 'set')
+    made = Scores(
+        tuple(ids or (f'v{i}' for i in range(len(labels)))),
+        np.array(labels),
+        p,
+        ('fused', 'first'),
+        ('wax legs', 'wax back', 'swim'),
+        groups,
+        'train_time',
+        {},
+        'net',
+        'set',
+    )
     return dataclasses.replace(made, **changes)
 
 
@@ -25,7 +35,7 @@ B = scores([0, 0, 0, 1, 1, 2, 2, 0], LABELS)
 
 
 def test_mcnemar_against_binomial_sums():
-    for only_a, only_b in ((6, 16), (1, 9), (5, 5), (0, 3)):     # 6 against 16: p = 0.0525, the classic small table
+    for only_a, only_b in ((6, 16), (1, 9), (5, 5), (0, 3)):  # 6 against 16: p = 0.0525, the classic small table
         total, most = only_a + only_b, max(only_a, only_b)
         tail = sum(math.comb(total, k) for k in range(most, total + 1)) / 2**total
         assert mcnemar(only_a, only_b) == pytest.approx(min(1.0, 2 * tail), rel=1e-12)
@@ -34,9 +44,9 @@ def test_mcnemar_against_binomial_sums():
 
 def test_bootstrap_equals_drawing_videos_one_by_one():
     rng = np.random.default_rng(1)
-    a, b = rng.random(200) < .6, rng.random(200) < .7
+    a, b = rng.random(200) < 0.6, rng.random(200) < 0.7
     draws = np.array([np.mean(b[i].astype(float) - a[i]) for i in rng.integers(0, 200, (4000, 200))])
-    np.testing.assert_allclose(paired_interval(a, b), np.quantile(draws, [.025, .975]), atol=0.012)
+    np.testing.assert_allclose(paired_interval(a, b), np.quantile(draws, [0.025, 0.975]), atol=0.012)
     assert paired_interval(a, b, draws=99) == paired_interval(a, b, 0, 99) != paired_interval(a, b, 1, 99)
     assert paired_interval(a, a) == (0.0, 0.0)
 
@@ -62,8 +72,9 @@ def test_hand_made_comparison():
 
 def test_videos_are_matched_by_name_not_by_place():
     order = np.random.default_rng(0).permutation(8)
-    shuffled = dataclasses.replace(B, ids=tuple(B.ids[i] for i in order), labels=B.labels[order],
-                                   probabilities=B.probabilities[order])
+    shuffled = dataclasses.replace(
+        B, ids=tuple(B.ids[i] for i in order), labels=B.labels[order], probabilities=B.probabilities[order]
+    )
     assert compare(A, shuffled) == compare(A, B)
 
 
@@ -74,13 +85,18 @@ def test_any_branch_can_be_compared():
         compare(A, B, branch_a='local')
 
 
-@pytest.mark.parametrize('other, message', [
-    (scores([0] * 8, LABELS, ids=[f'w{i}' for i in range(8)]),
-     r'A \(8 videos\).*8 only in A, first v0; 8 only in B, first w0'),
-    (scores([0] * 7, LABELS[:7]), r'1 only in A, first v7'),
-    (scores([0] * 8, [1] + LABELS[1:]), r'v0 has label 0 in A and 1 in B'),
-    (dataclasses.replace(A, classes=('wax legs', 'wax arms', 'swim')), r"number 1 is 'wax back' and 'wax arms'"),
-])
+@pytest.mark.parametrize(
+    'other, message',
+    [
+        (
+            scores([0] * 8, LABELS, ids=[f'w{i}' for i in range(8)]),
+            r'A \(8 videos\).*8 only in A, first v0; 8 only in B, first w0',
+        ),
+        (scores([0] * 7, LABELS[:7]), r'1 only in A, first v7'),
+        (scores([0] * 8, [1] + LABELS[1:]), r'v0 has label 0 in A and 1 in B'),
+        (dataclasses.replace(A, classes=('wax legs', 'wax arms', 'swim')), r"number 1 is 'wax back' and 'wax arms'"),
+    ],
+)
 def test_scores_that_do_not_belong_together(other, message):
     with pytest.raises(UserError, match=message):
         compare(A, other)

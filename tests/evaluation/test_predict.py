@@ -47,7 +47,7 @@ def test_prediction_and_evaluation_of_a_file_agree(net, files, protocol):
     for answer, p in zip((answers[0], answers[2]), scores):
         order = np.argsort(-p)[:3]
         assert [label for label, _ in answer] == [f'class {i}' for i in order]
-        if protocol is None:                             # dfb_3d mirrors only where the classes are known
+        if protocol is None:  # dfb_3d mirrors only where the classes are known
             np.testing.assert_allclose([v for _, v in answer], p[order], rtol=1e-4)
     every = predict(files[0], net, topk=99, protocol=protocol)
     assert [label for label, _ in every[:3]] == [label for label, _ in answers[0]]
@@ -80,11 +80,11 @@ def test_arguments_that_do_not_fit(net, files, params, tmp_path):
         (lambda: predict([], net), 'no video given'),
         (lambda: predict(files[0], net, topk=0), 'topk must be at least 1, got 0'),
         (lambda: predict(files[0], net, protocol='dfb3d'), "unknown protocol 'dfb3d'; did you mean 'dfb_3d'"),
-        (lambda: predict(files[0], 'i3d_tiny_synthfg_dbf', params=params), "unknown model .*did you mean"),
+        (lambda: predict(files[0], 'i3d_tiny_synthfg_dbf', params=params), 'unknown model .*did you mean'),
         (lambda: predict(files[0], 'resnet18_v1'), "unknown model 'resnet18_v1'"),
         (lambda: predict(files[0], MODEL, nclass=5), 'no weights are published for'),
         (lambda: predict(files[0], net, params=params), 'go with the name of a model'),
-        (lambda: predict(files[0], MODEL, params=params, nclass=5, filters=3), "unknown option"),
+        (lambda: predict(files[0], MODEL, params=params, nclass=5, filters=3), 'unknown option'),
         (lambda: predict(files[0], MODEL, params=str(tmp_path / 'no.params'), nclass=5), 'no parameter file'),
     ):
         with pytest.raises(UserError, match=message):
@@ -100,12 +100,18 @@ def test_parameter_files_that_do_not_fit(params, tmp_path):
             load_parameters(model, str(path), mx.cpu())
         assert '\n' not in str(error.value) and str(path) in str(error.value)
         for name, p in model.collect_params().items():
-            np.testing.assert_array_equal(p.data().asnumpy(), before[name])     # nothing half-loaded
+            np.testing.assert_array_equal(p.data().asnumpy(), before[name])  # nothing half-loaded
 
-    refused(params, 'was trained for 5 classes, i3d_tiny_custom_dfb has 7',
-            get_model(MODEL, nclass=7, pretrained_base=False))
-    refused(params, 'does not fit i3d_tiny_custom: .* parameters that i3d_tiny_custom lacks',
-            get_model('i3d_tiny_custom', nclass=5, pretrained_base=False))
+    refused(
+        params,
+        'was trained for 5 classes, i3d_tiny_custom_dfb has 7',
+        get_model(MODEL, nclass=7, pretrained_base=False),
+    )
+    refused(
+        params,
+        'does not fit i3d_tiny_custom: .* parameters that i3d_tiny_custom lacks',
+        get_model('i3d_tiny_custom', nclass=5, pretrained_base=False),
+    )
     refused(params, 'has shape', get_model('tsn_tiny_custom_dfb', nclass=5, pretrained_base=False))
     refused(params, 'has shape', get_model(MODEL, nclass=5, pretrained_base=False, filters_per_class=2))
     whole = open(params, 'rb').read()
@@ -119,8 +125,11 @@ def test_parameter_files_that_do_not_fit(params, tmp_path):
 
 
 def test_options_from_the_command_line():
-    assert parse_options(['nclass=8', 'local_branch=false', 'skip=concat']) == \
-        {'nclass': 8, 'local_branch': False, 'skip': 'concat'}
+    assert parse_options(['nclass=8', 'local_branch=false', 'skip=concat']) == {
+        'nclass': 8,
+        'local_branch': False,
+        'skip': 'concat',
+    }
     for text in ('nclass', '=3', 'a b=1', 'x=[1', 'params=x'):
         with pytest.raises(UserError, match='option'):
             parse_options([text])

@@ -10,7 +10,7 @@ from gluon_fg.evaluation.protocol import PROTOCOLS, Protocol, get_protocol
 from gluon_fg.input_spec import InputSpec
 
 FREE = LabelSet(('open', 'close'))
-DIRECTED = LabelSet(('turn left', 'wave'))                      # no 'turn right': may not be mirrored
+DIRECTED = LabelSet(('turn left', 'wave'))  # no 'turn right': may not be mirrored
 CLIPS = InputSpec(frames=4, frame_stride=2, crop_size=20, short_side=24)
 IMAGES = InputSpec(frames=1, frame_stride=1, segments=3, crop_size=20, short_side=24, layout='NCHW')
 
@@ -29,8 +29,14 @@ def origin(view, spec):
 
 
 @settings(max_examples=20, deadline=None)
-@given(name=st.sampled_from([*PROTOCOLS, '3x3-alternate', '2xwhole-flips']), total=st.integers(1, 60),
-       height=st.integers(16, 50), width=st.integers(16, 50), images=st.booleans(), free=st.booleans())
+@given(
+    name=st.sampled_from([*PROTOCOLS, '3x3-alternate', '2xwhole-flips']),
+    total=st.integers(1, 60),
+    height=st.integers(16, 50),
+    width=st.integers(16, 50),
+    images=st.booleans(),
+    free=st.booleans(),
+)
 def test_views_are_counted_and_of_one_shape_for_any_video(name, total, height, width, images, free):
     protocol, spec, labels = get_protocol(name), IMAGES if images else CLIPS, FREE if free else DIRECTED
     views, flipped = protocol.views(reader(total, height, width), spec, labels)
@@ -50,12 +56,12 @@ def test_dfb_2d_is_twenty_frames_five_crops_and_their_mirror_images():
     views, flipped = get_protocol('dfb_2d').views(reader(40), IMAGES, FREE)
     assert len(views) == 200 and views[0].shape == (1, 3, 20, 20)
     places = [origin(view, IMAGES) for view in views]
-    assert {p[0] for p in places} == set(range(1, 40, 2))        # the middle of each fortieth's pair
+    assert {p[0] for p in places} == set(range(1, 40, 2))  # the middle of each fortieth's pair
     assert {p[1:3] for p in places} == {(0, 0), (0, 16), (4, 0), (4, 16), (2, 8)}
     assert [p[3] for p in places] == flipped.tolist() == [False, True] * 100
     np.testing.assert_array_equal(views[0][..., ::-1], views[1])
     views, flipped = get_protocol('dfb_2d').views(reader(40), IMAGES, DIRECTED)
-    assert len(views) == 100 and not flipped.any()               # a direction class: unmirrored, the same mean
+    assert len(views) == 100 and not flipped.any()  # a direction class: unmirrored, the same mean
 
 
 def test_dfb_3d_shows_whole_frames_and_mirrors_every_other_clip():

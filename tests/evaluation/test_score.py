@@ -57,13 +57,14 @@ def reference(net, dataset, protocol):
             net.num_segments = before
             p = np.exp(z - z.max(1, keepdims=True))
             p /= p.sum(1, keepdims=True)
-            probabilities.append(p[:, [1, 0, 2, 3, 4]] if flip else p)      # left and right change places
+            probabilities.append(p[:, [1, 0, 2, 3, 4]] if flip else p)  # left and right change places
         result.append(np.mean(probabilities, axis=0))
     return np.array(result)
 
 
-@pytest.mark.parametrize('layout, protocol', [('NCTHW', 'dfb_3d'), ('NCTHW', '10crop'), ('NCHW', '4x5-flips'),
-                                              ('NCHW', 'train_time')])
+@pytest.mark.parametrize(
+    'layout, protocol', [('NCTHW', 'dfb_3d'), ('NCTHW', '10crop'), ('NCHW', '4x5-flips'), ('NCHW', 'train_time')]
+)
 def test_merged_scores_equal_one_view_at_a_time(tools, dataset, layout, protocol):
     net = tools.Probe(layout, segments=3 if layout == 'NCHW' else 1)
     scores = score(net, dataset, protocol)
@@ -75,10 +76,10 @@ def test_merged_scores_equal_one_view_at_a_time(tools, dataset, layout, protocol
 
 def test_views_of_one_size_fill_batches_across_videos_and_the_last_is_not_dropped(tools, dataset):
     net = tools.Probe()
-    score(net, dataset, '3x1', batch_size=4)                     # 6 videos x 3 views of 24x24
+    score(net, dataset, '3x1', batch_size=4)  # 6 videos x 3 views of 24x24
     assert [shape[0] for shape in net.batches] == [4, 4, 4, 4, 2]
     net = tools.Probe()
-    score(net, dataset, '3xwhole', batch_size=4)                 # sizes 45, 45, 32x57, 45, 32x57, 32 wide
+    score(net, dataset, '3xwhole', batch_size=4)  # sizes 45, 45, 32x57, 45, 32x57, 32 wide
     assert [shape[0] for shape in net.batches] == [4, 2, 3, 3, 3, 3]
     assert sum(shape[0] for shape in net.batches) == 18
 
@@ -107,6 +108,7 @@ def test_ranks_share_the_videos_and_get_one_result(tools, dataset, size):
             parts[rank] = part
             barrier.wait()
             return list(parts)
+
         results[rank] = score(tools.Probe(), dataset, '2x3', rank=rank, size=size, gather=gather, workers=1)
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
@@ -184,14 +186,18 @@ def test_files_that_are_no_scores(tools, dataset, tmp_path):
         path.write_bytes(text)
         with pytest.raises(UserError, match='not a score file'):
             Scores.load(path)
-    np.savez(path, probabilities=np.array([{}], object))          # needs unpickling
+    np.savez(path, probabilities=np.array([{}], object))  # needs unpickling
     with pytest.raises(UserError, match='not a score file'):
         Scores.load(path)
     with np.load(io.BytesIO(whole)) as arrays:
         meta = json.loads(str(arrays['meta']))
         backwards = {'classes': meta['classes'][::-1]}
         for change, message in (({'kind': 'logits'}, 'kind logits'), (backwards, 'fingerprint')):
-            np.savez(path, probabilities=arrays['probabilities'], labels=arrays['labels'],
-                     meta=json.dumps({**meta, **change}))
+            np.savez(
+                path,
+                probabilities=arrays['probabilities'],
+                labels=arrays['labels'],
+                meta=json.dumps({**meta, **change}),
+            )
             with pytest.raises(UserError, match=message):
                 Scores.load(path)

@@ -14,6 +14,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
 @pytest.fixture
 def script_output(monkeypatch, capfd):
     """`script_output(script, arguments)` -> (exit code, stdout, stderr)."""
+
     def run(script, arguments):
         monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
         capfd.readouterr()
@@ -27,6 +28,7 @@ def script_output(monkeypatch, capfd):
 @pytest.fixture
 def error_line(script_output):
     """`error_line(script, arguments)` -> the one line on stderr of a script that must end with exit code 2."""
+
     def run(script, arguments):
         code, _, err = script_output(script, arguments)
         lines = err.strip().splitlines()

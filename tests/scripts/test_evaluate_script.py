@@ -63,7 +63,7 @@ def test_two_ranks_give_the_result_of_one(run_script, run_dir, tmp_path):
         out = tmp_path / f'{name}.npz'
         done = run_script('evaluate.py', '--run', run_dir, '--protocol', '2x1', '--out', out, launcher=before)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.count('videos listed') == 1           # rank 0 alone prints
+        assert done.stdout.count('videos listed') == 1  # rank 0 alone prints
         outs.append(Scores.load(out))
     one, two = outs
     assert (one.ids, one.failed, one.labels.tolist()) == (two.ids, two.failed, two.labels.tolist())

@@ -33,8 +33,9 @@ def test_bad_videos_do_not_stop_the_others(run_script, params, good, tmp_path):
     (folder / 'text.mp4').write_text('not a video')
     (folder / 'notes.txt').write_text('no video, and does not say so')
     (folder / 'deeper' / 'b.mp4').write_bytes(good[1].read_bytes())
-    done = run_script('predict.py', folder, tmp_path / 'missing.mp4', '--model', MODEL, '--params', params, '--json',
-                      '--topk', '3')
+    done = run_script(
+        'predict.py', folder, tmp_path / 'missing.mp4', '--model', MODEL, '--params', params, '--json', '--topk', '3'
+    )
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     bad = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
     assert [re.search(r'(\w+)\.mp4', line).group(1) for line in bad] == ['cut', 'empty', 'text', 'missing']
@@ -84,8 +85,10 @@ def test_bad_input_is_one_line(error_line, params, good, tmp_path):
         ([video], 'give either --model NAME or --run FOLDER'),
         ([video, '--model', 'i3d_tiny_synthfg_fdb', '--params', params], "did you mean 'i3d_tiny_synthfg_dfb'"),
         ([video, '--model', 'i3d_tiny_custom_dfb', '--params', params], 'needs the number of classes; give nclass'),
-        ([video, '--model', 'i3d_tiny_custom_dfb', '--params', params, '--options', 'nclass=7'],
-         'trained for 24 classes, i3d_tiny_custom_dfb has 7'),
+        (
+            [video, '--model', 'i3d_tiny_custom_dfb', '--params', params, '--options', 'nclass=7'],
+            'trained for 24 classes, i3d_tiny_custom_dfb has 7',
+        ),
         ([video, '--model', MODEL, '--params', tmp_path / 'cut.params'], 'not an MXNet parameter file, or cut short'),
         ([video, *known, '--protocol', '30views'], "unknown protocol '30views'; did you mean '30view'"),
         ([video, *known, '--topk', '0'], '--topk must be at least 1, got 0'),

@@ -15,7 +15,11 @@ def values(net):
 def baseline(tmp_path_factory):
     net = get_model('i3d_tiny_synthfg')
     for p in net.collect_params().values():
-        p.set_data(mx.nd.random.normal(shape=p.shape))
+        p.set_data(
+            mx.nd.abs(mx.nd.random.normal(shape=p.shape))
+            if p.name.endswith('var')
+            else mx.nd.random.normal(shape=p.shape)
+        )
     path = tmp_path_factory.mktemp('weights') / 'baseline.params'
     net.save_parameters(str(path))
     return values(net), path
@@ -65,3 +69,20 @@ def test_files_that_do_not_fit_change_nothing(baseline, tmp_path):
         assert '\n' not in str(caught.value)
     for name, value in values(net).items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_copied_local_branch_copies_the_warm_start(baseline, tiny_synthfg, tmp_path):
+    """Not the random weights that the network was built with."""
+    from gluon_fg.training import loop
+    from gluon_fg.training.config import load_config
+
+    settings = ['model.name=i3d_tiny_synthfg_dfb', 'model.options.local_init=copy', f'model.params={baseline[1]}']
+    settings += [f'data.root={tiny_synthfg}', 'train.lr_epochs=[]', 'train.epochs=1', 'train.lr=1e-12']
+    settings += ['train.batch_size=48', 'train.batch_norm=frozen', 'train.wd=0', 'data.augment=random_crop']
+    loop.train(load_config(None, settings), tmp_path / 'run', say=lambda line: None, progress=False)
+    end = mx.nd.load(str(tmp_path / 'run/final.params'))
+    copied = [n for n in end if '.local.stage.' in n and n.endswith('weight')]
+    assert copied
+    for name in copied:
+        source = baseline[0][name.replace('.local.stage.', '.backbone.res5.')]
+        np.testing.assert_allclose(end[name].asnumpy(), source, atol=1e-2)  # one tiny step away
