@@ -78,7 +78,8 @@ def main():
         f'train.epochs={args.warmup}',
         ranks=2,
     )
-    for name, model in (('baseline', 'i3d_tiny_synthfg'), ('dfb', 'i3d_tiny_synthfg_dfb')):
+    # Each at the learning rate that the study in model_zoo/dfb.md found best for it.
+    for name, model, lr in (('baseline', 'i3d_tiny_synthfg', 0.06), ('dfb', 'i3d_tiny_synthfg_dfb', 0.03)):
         step(
             f'3. From it, {args.epochs} epochs of {model}',
             *train,
@@ -88,6 +89,7 @@ def main():
             '--set',
             *shared,
             f'train.epochs={args.epochs}',
+            f'train.lr={lr}',
             f'model.params={warm / "final.params"}',
             ranks=2,
         )
