@@ -3,7 +3,8 @@
 
     python scripts/audit_filters.py --model i3d_tiny_synthfg_dfb --dataset synthfg --root data/synthfg --out filters.csv
 
-For every filter: its mean highest response on its own class's videos and on all others; dead filters and copies are named.
+For every filter: its mean highest response on its own class's videos and on all others. Dead filters and copies are
+named.
 """
 
 from __future__ import annotations
