@@ -38,7 +38,7 @@ def main():
     rows = filter_strength(net, dataset, args.limit)
     write_strength(rows, args.out)
     print('class: its most discriminative filter, response on its own videos and on others')
-    for row in {row.label: row for row in reversed(rows)}.values():
+    for row in sorted({row.label: row for row in reversed(rows)}.values(), key=lambda row: row.label):
         print(f'  {row.class_name}: filter {row.filter}, {row.own:.2f} and {row.others:.2f}')
     odd = [f'{row.filter} ({row.note})' for row in rows if row.note]
     print(f'{len(rows)} filters; dead or copies: {", ".join(odd) or "none"}')
