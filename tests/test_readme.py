@@ -58,7 +58,7 @@ def test_every_command_runs_and_leaves_what_it_says(outputs):
     for path in ('runs/mine/best.params', 'runs/dfb/curves.png', 'confusion.png', 'pictures/peaks.json'):
         assert (home / path).is_file()
     prediction = printed['python scripts/predict.py my_videos/val --run runs/mine']
-    assert prediction.count('opening a door') == prediction.count('closing a door (') + 4
+    assert prediction.count('%  opening a door') == prediction.count('%  closing a door') == 4
 
 
 def test_the_printed_prediction_is_the_one_shown(outputs):
