@@ -16,7 +16,7 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 def pytest_runtest_setup(item):
-    """The same random networks whatever ran before: one in some hundred has, say, a dead ReLU that a test trips over."""
+    """The same random networks whatever ran before: now and then one has a dead ReLU that a test trips over."""
     mx.random.seed(0)
     np.random.seed(0)
 
