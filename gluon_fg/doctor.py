@@ -63,6 +63,7 @@ def read(path: str) -> str:
 
 
 def check_python() -> Row:
+    """The interpreter: 3.8 to 3.11, which NumPy 1.23 and MXNet 1.9.1 need."""
     text = f'{platform.python_version()}, {sys.executable}'
     if (3, 8) <= sys.version_info[:2] <= (3, 11):
         return Row('ok', 'python', text)
@@ -70,6 +71,7 @@ def check_python() -> Row:
 
 
 def check_system() -> Row:
+    """Kernel, machine and C library."""
     libc = ' '.join(platform.libc_ver()).strip()
     return Row('ok', 'system', f'{platform.system()} {platform.release()} {platform.machine()}{libc and ", " + libc}')
 
@@ -82,6 +84,7 @@ def instructions(cpuinfo: str) -> List[str]:
 
 
 def check_cpu() -> Row:
+    """Processor, cores, and the instruction sets that oneDNN uses."""
     cpuinfo = read('/proc/cpuinfo')
     model = re.search(r'^model name\s*:\s*(.*)$', cpuinfo, re.M)
     affinity = getattr(os, 'sched_getaffinity', None)
@@ -97,6 +100,7 @@ def check_cpu() -> Row:
 
 
 def check_memory() -> Row:
+    """Memory, and free disk in the current folder."""
     try:
         size = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     except (AttributeError, ValueError, OSError):
@@ -146,6 +150,7 @@ def check_gpus(command: str = 'nvidia-smi') -> List[Row]:
 
 
 def probe_numpy() -> Row:
+    """NumPy in the range that MXNet can be imported with."""
     import numpy as np
 
     minor = tuple(int(part) for part in np.__version__.split('.')[:2])
@@ -156,6 +161,7 @@ def probe_numpy() -> Row:
 
 
 def probe_mxnet() -> Row:
+    """MXNet imports by our rules; its version and features."""
     importlib.import_module('gluon_fg')  # first: its rules of import apply
     import mxnet as mx
     import numpy as np
@@ -172,6 +178,7 @@ def probe_mxnet() -> Row:
 
 
 def probe_gpu() -> Optional[Row]:
+    """What this build of MXNet can do on the GPUs it sees; None where there is nothing to say."""
     import mxnet as mx
 
     if not mx.runtime.Features().is_enabled('CUDA'):
@@ -188,12 +195,14 @@ def probe_gpu() -> Optional[Row]:
 
 
 def probe_gluoncv() -> Row:
+    """GluonCV imports; its version."""
     import gluoncv
 
     return Row('ok', 'gluoncv', f'{installed("gluoncv") or gluoncv.__version__}')
 
 
 def probe_opencv() -> Row:
+    """OpenCV imports; its version and threads."""
     import cv2
     import numpy as np
 
@@ -202,6 +211,7 @@ def probe_opencv() -> Row:
 
 
 def probe_libraries() -> Row:
+    """The other libraries are installed."""
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         return Row('WRONG', 'libraries', f'missing: {", ".join(missing)}', INSTALL)
@@ -228,6 +238,7 @@ def write_clip(path: str):
 
 
 def probe_pyav() -> Row:
+    """PyAV decodes a small film made on the spot."""
     import av
 
     with tempfile.TemporaryDirectory() as folder:
@@ -238,6 +249,7 @@ def probe_pyav() -> Row:
 
 
 def probe_decord() -> Row:
+    """decord may be used here, and gives the same frames as PyAV."""
     from gluon_fg import _runtime
 
     if not _runtime.DECORD_SAFE:
@@ -257,6 +269,7 @@ def probe_decord() -> Row:
 
 
 def probe_horovod() -> Row:
+    """Horovod's build flags, and that the import order works."""
     again = 'one process works; for several: `HOROVOD=1 make setup` (needs cmake and g++)'
     try:
         import horovod
@@ -356,6 +369,7 @@ def check_pins() -> List[Row]:
 
 
 def main() -> int:
+    """Print the table; 0 when all essential parts work, 2 otherwise."""
     version = re.search(r"__version__ = '(.+)'", read(str(HERE / '__init__.py')))
     print(f'gluon_fg {version.group(1) if version else "?"}: what this machine can do\n', flush=True)
     rows = [check_python(), check_system(), check_cpu(), check_memory(), *check_gpus(), *run_probes(), *check_pins()]

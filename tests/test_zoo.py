@@ -22,7 +22,7 @@ INDEX = zoo.index()
 
 
 @pytest.fixture(scope='module')
-def test_videos(tmp_path_factory):
+def videos(tmp_path_factory):
     from gluon_fg.data import synthfg
 
     root = tmp_path_factory.mktemp('zoo') / 'synthfg'
@@ -31,7 +31,7 @@ def test_videos(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', sorted(INDEX))
-def test_an_entry_is_what_it_says(name, test_videos):
+def test_an_entry_is_what_it_says(name, videos):
     entry, path = INDEX[name], REPO / 'model_zoo' / INDEX[name]['weights']['file']
     assert files.sha256(path) == entry['weights']['sha256'] and path.stat().st_size == entry['weights']['bytes']
     assert sum(int(np.prod(a.shape)) for a in mx.nd.load(str(path)).values()) == entry['weights']['params']
@@ -39,9 +39,7 @@ def test_an_entry_is_what_it_says(name, test_videos):
     net = gluon_fg.get_model(name, pretrained=True)
     for dataset, claim in entry['metrics'].items():
         assert dataset == 'synthfg'
-        measured = summarize(
-            score_dataset(net, test_videos, get_protocol(claim['protocol']), progress=False, fused=True)
-        )
+        measured = summarize(score_dataset(net, videos, get_protocol(claim['protocol']), progress=False, fused=True))
         for metric in ('top1', 'within_group'):
             # Another processor rounds otherwise, which may move a video or two across a tie.
             assert 100 * measured[metric] == pytest.approx(claim[metric], abs=0.4), metric

@@ -61,6 +61,7 @@ def scan(path: str) -> Scan:
 
 
 def open_container(path: str):
+    """PyAV's container of a file, to be closed by the caller; raises VideoError where there is no such file."""
     if not os.path.exists(path):
         raise VideoError(path, 'no such file')
     if not os.path.isfile(path):
