@@ -178,7 +178,7 @@ def probe_mxnet() -> Row:
 
 
 def probe_gpu() -> Optional[Row]:
-    """What this build of MXNet can do on the GPUs it sees; None where there is nothing to say."""
+    """How many GPUs this build of MXNet can use; it computes on the first to be sure."""
     import mxnet as mx
 
     if not mx.runtime.Features().is_enabled('CUDA'):
