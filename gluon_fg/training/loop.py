@@ -75,7 +75,7 @@ def train(
     try:
         return _Training(config, run_dir, world, say, progress and world.rank == 0).run()
     except mx.MXNetError as error:
-        if world.size > 1 and any(word in str(error) for word in ('Horovod', 'horovod', 'gloo')):
+        if world.size > 1 and any(word in str(error) for word in ('Horovod', 'horovod', 'gloo', 'by peer')):
             raise UserError(
                 f'rank {world.rank}: another rank of the job has ended; '
                 f'start the same command again to resume {run_dir}'
