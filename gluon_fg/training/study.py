@@ -40,6 +40,7 @@ class StudyConfig:
     methods: Dict[str, Dict[str, Any]]  # name in the table -> config overrides
     reference: str
     select: str = 'within_group'
+    search_epochs: Optional[int] = None  # length of the runs that search the learning rate; None: `epochs`
     equal_time: List[str] = dataclasses.field(default_factory=list)
 
 
@@ -107,13 +108,14 @@ class Study:
         self._all(
             [Job(f'warmup-seed{s}', {**reference, **_train_keys(study.warmup), 'train.seed': s}) for s in study.seeds]
         )
-        self._all([self._job(m, lr, first) for lr in study.lr for m in study.methods])
-        chosen = {
-            m: max(study.lr, key=lambda lr, m=m: self._summary(self._job(m, lr, first))[study.select])
+        self._all([self._job(m, lr, first, study.search_epochs) for lr in study.lr for m in study.methods])
+        search = {
+            m: {lr: self._summary(self._job(m, lr, first, study.search_epochs))[study.select] for lr in study.lr}
             for m in study.methods
         }
+        chosen = {m: max(found, key=found.get) for m, found in search.items()}
         self.say('learning rates chosen: ' + ', '.join(f'{m} {lr:g}' for m, lr in chosen.items()))
-        self._all([self._job(m, chosen[m], s) for s in study.seeds[1:] for m in study.methods])
+        self._all([self._job(m, chosen[m], s) for s in study.seeds for m in study.methods])
         columns = {m: [self._job(m, chosen[m], s) for s in study.seeds] for m in study.methods}
         for m in study.equal_time:
             ratio = np.mean([self._cost(j) for j in columns[m]]) / np.mean(
@@ -124,10 +126,6 @@ class Study:
                 self._job(study.reference, chosen[study.reference], s, epochs) for s in study.seeds
             ]
         self._all([job for jobs in columns.values() for job in jobs])
-        search = {
-            m: {f'{lr:g}': self._summary(self._job(m, lr, first))[study.select] for lr in study.lr}
-            for m in study.methods
-        }
         return self._results(columns, chosen, search)
 
     def _job(self, method: str, lr: float, seed: int, epochs: Optional[int] = None) -> Job:
@@ -220,7 +218,7 @@ class Study:
         return {
             'study': dataclasses.asdict(dataclasses.replace(study, config=os.path.basename(study.config))),
             'metric': 'accuracy within the true group, test videos, last epoch',
-            'search': search,
+            'search': {m: {f'{lr:g}': score for lr, score in found.items()} for m, found in search.items()},
             'rows': rows,
             'labels': labels.tolist(),
         }
