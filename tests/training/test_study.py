@@ -53,6 +53,29 @@ def test_paired_interval_of_a_known_case():
     assert study.paired_interval(a, a, draws=50) == {'mean': 0, 'low': 0, 'high': 0, 'per_seed': [0, 0, 0]}
 
 
+def test_the_rate_is_searched_in_runs_of_the_given_length_and_used_for_all_seeds(write, tmp_path, monkeypatch):
+    text = TEXT.replace(
+        'epochs: 1\nseeds: [3]\nlr: [0.01]', 'epochs: 5\nsearch_epochs: 2\nseeds: [3, 4]\nlr: [0.1, 0.2]'
+    )
+    best = {('GB', 2): '0.2', ('GB___DF', 2): '0.1', ('GB', 5): '0.1', ('GB___DF', 5): '0.2'}
+    ran = []
+
+    def run(self, job):
+        ran.append(job.name)
+        good = any(job.name.startswith(f'{m}-lr{lr}-epochs{e}-') for (m, e), lr in best.items())
+        summary = {'within_group': 0.9 if good else 0.5, 'cpu_seconds': 30 if 'DF' in job.name else 10}
+        (self.root / job.name).mkdir(parents=True)
+        (self.root / job.name / 'summary.json').write_text(json.dumps(summary))
+
+    monkeypatch.setattr(study.Study, '_start', run)
+    monkeypatch.setattr(study.Study, '_results', lambda self, columns, chosen, search: (columns, chosen, search))
+    columns, chosen, search = study.Study(study.load_study(write(text)), tmp_path, say=lambda line: None).run()
+    assert chosen == {'GB': 0.2, 'GB + DF': 0.1} and search['GB'] == {0.1: 0.5, 0.2: 0.9}
+    assert [job.name for job in columns['GB']] == ['GB-lr0.2-epochs5-seed3', 'GB-lr0.2-epochs5-seed4']
+    assert [job.name for job in columns['GB, time of GB + DF']] == [f'GB-lr0.2-epochs15-seed{s}' for s in (3, 4)]
+    assert len(ran) == len(set(ran)) == 2 + 4 + 4 + 2  # warm-ups, search, both methods, equal time
+
+
 def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, tmp_path):
     common = {'data.root': str(tiny_synthfg), 'train.batch_size': 16}
     lines = []
