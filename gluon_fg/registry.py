@@ -42,6 +42,8 @@ class ModelEntry:
         name in `gluon_fg.backbones.BACKBONES`
     defaults
         the builder's options where they differ from its own defaults
+    gluoncv
+        GluonCV's name of the network whose published weights fit the backbone and the global classifier, or None
     """
 
     name: str
@@ -49,6 +51,7 @@ class ModelEntry:
     task: Any
     backbone: str
     defaults: Dict[str, Any]
+    gluoncv: Optional[str] = None
 
     @property
     def options(self) -> List[str]:
@@ -56,8 +59,10 @@ class ModelEntry:
         return [name for name in inspect.signature(self.builder).parameters if name not in _FIXED]
 
 
-def register(name: str, builder: Callable[..., HybridBlock], task, backbone: str, **defaults) -> None:
-    """Add an entry to the zoo.
+def register(
+    name: str, builder: Callable[..., HybridBlock], task, backbone: str, gluoncv: Optional[str] = None, **defaults
+) -> None:
+    """Add an entry to the zoo; arguments as `ModelEntry`'s.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def register(name: str, builder: Callable[..., HybridBlock], task, backbone: str
     """
     if name in _entries or name in _aliases:
         raise ValueError(f'model {name!r} is registered already')
-    _entries[name] = ModelEntry(name, builder, task, backbone, defaults)
+    _entries[name] = ModelEntry(name, builder, task, backbone, defaults, gluoncv)
 
 
 def alias(name: str, target: str) -> None:

@@ -26,6 +26,10 @@ BASELINES = {
         ) for _ in range(blocks)),
 }  # fmt: skip
 
+NCLASS = {
+    'kinetics400': 400, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51, 'synthfg': 24, None: None
+}  # fmt: skip
+
 
 def trainable(net):
     return {name: p for name, p in net._collect_params_with_prefix().items() if p.grad_req != 'null'}
@@ -53,7 +57,7 @@ def test_dfb_adds_a_stage_a_skip_and_a_bank(name):
 
 def test_every_entry_builds_and_knows_its_setting():
     names = gluon_fg.list_models()
-    assert len(names) == 45
+    assert len(names) >= 45
     for name in names:
         info = registry.model_info(name)
         net = registry.build(name, **({'nclass': 6} if info['nclass'] is None else {}))
@@ -61,7 +65,7 @@ def test_every_entry_builds_and_knows_its_setting():
         assert get_protocol(net.protocol).num_segments(net.input_spec) <= net.num_segments
         assert net.dataset == info['dataset'] and net.nclass == (info['nclass'] or 6)
         assert net.input_spec.ndim == (3 if name.startswith('i3d') else 2)
-        assert info['nclass'] == {'kinetics400': 400, 'sthsthv1': 174, 'synthfg': 24, None: None}[info['dataset']]
+        assert info['nclass'] == NCLASS[info['dataset']]
         assert net.name == info['name'] and net.name.endswith('_dfb') == ('dfb' in name) == (info['method'] == 'DFB')
 
 
@@ -77,11 +81,21 @@ def test_an_alias_is_its_entry():
 
 def test_time_is_reduced_by_8_only_where_gluoncvs_weights_fit():
     for name in gluon_fg.list_models('i3d_resnet*'):
-        stride = (
-            registry.build(name, **({'nclass': 6} if 'custom' in name else {})).branches.backbone.geometry(5).stride
-        )
-        assert stride[0] == (8 if name.startswith('i3d_resnet50_v1_kinetics400') or name == 'i3d_resnet50_dfb' else 4)
+        net = registry.build(name, **({'nclass': 6} if 'custom' in name else {}))
+        fits = registry.model_entry(name).gluoncv is not None
+        assert net.branches.backbone.geometry(5).stride[0] == (8 if fits else 4)
     assert registry.build('i3d_resnet50_dfb', temporal_downsample=4).branches.backbone.geometry(5).stride == (4, 32)
+
+
+def test_gluoncvs_siblings_are_published_for_the_same_dataset():
+    from gluoncv.model_zoo import model_store
+
+    siblings = {name: registry.model_entry(name).gluoncv for name in gluon_fg.list_models()}
+    siblings = {name: sibling for name, sibling in siblings.items() if sibling}
+    assert siblings['i3d_resnet50_dfb'] == 'i3d_resnet50_v1_kinetics400'
+    for name, sibling in siblings.items():
+        assert sibling in model_store._model_sha1, name
+        assert sibling.endswith(registry.model_entry(name).task.dataset), name
 
 
 def test_another_class_count_has_unknown_classes():

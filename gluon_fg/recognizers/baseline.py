@@ -4,7 +4,8 @@ TSN (average consensus over frames) on 2-D ResNets, or I3D ResNets on clips; ave
 
 Ours: the classifier starts with standard deviation 0.01, as GluonCV's on pretrained backbones; the tiny networks, which
 start from random weights, learn far slower so: there sqrt(2 / 24) = 0.29, MSRA's fan-out scale.
-`temporal_downsample` is 4, as in the paper, except where GluonCV's Kinetics weights, trained with 8, can be loaded.
+`temporal_downsample` is 4, as in the paper, except where GluonCV's weights, trained with 8, can be loaded: the entries
+that name them as their fifth argument.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ from .base import Branches, Recognizer
 from .tasks import (
     CUSTOM_2D,
     CUSTOM_3D,
+    HMDB51_2D,
+    HMDB51_3D,
     KINETICS400_2D,
     KINETICS400_3D,
     STHSTHV1_2D,
     STHSTHV1_3D,
+    STHSTHV2_2D,
+    STHSTHV2_3D,
     SYNTHFG_2D,
     SYNTHFG_3D,
     TINY_CUSTOM_2D,
     TINY_CUSTOM_3D,
+    UCF101_3D,
 )
 
 TINY_HEAD_STD = 0.29
@@ -75,12 +81,15 @@ class Baseline(Recognizer):
         super().__init__(_GlobalBranch(trunk, nclass, dropout, head_std, num_segments), ('avg',), nclass, **kwargs)
 
 
-register('tsn_resnet18_v1b_kinetics400', Baseline, KINETICS400_2D, backbone='resnet18_v1b')
-register('tsn_resnet50_v1b_kinetics400', Baseline, KINETICS400_2D, backbone='resnet50_v1b')
-register('tsn_resnet152_v1b_kinetics400', Baseline, KINETICS400_2D, backbone='resnet152_v1b')
+register('tsn_resnet18_v1b_kinetics400', Baseline, KINETICS400_2D, 'resnet18_v1b', 'resnet18_v1b_kinetics400')
+register('tsn_resnet50_v1b_kinetics400', Baseline, KINETICS400_2D, 'resnet50_v1b', 'resnet50_v1b_kinetics400')
+register('tsn_resnet101_v1b_kinetics400', Baseline, KINETICS400_2D, 'resnet101_v1b', 'resnet101_v1b_kinetics400')
+register('tsn_resnet152_v1b_kinetics400', Baseline, KINETICS400_2D, 'resnet152_v1b', 'resnet152_v1b_kinetics400')
 register('tsn_resnet18_v1b_sthsthv1', Baseline, STHSTHV1_2D, backbone='resnet18_v1b')
 register('tsn_resnet50_v1b_sthsthv1', Baseline, STHSTHV1_2D, backbone='resnet50_v1b')
 register('tsn_resnet152_v1b_sthsthv1', Baseline, STHSTHV1_2D, backbone='resnet152_v1b')
+register('tsn_resnet50_v1b_sthsthv2', Baseline, STHSTHV2_2D, 'resnet50_v1b', 'resnet50_v1b_sthsthv2')
+register('tsn_resnet50_v1b_hmdb51', Baseline, HMDB51_2D, 'resnet50_v1b', 'resnet50_v1b_hmdb51')
 register('tsn_resnet18_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet18_v1b')
 register('tsn_resnet50_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet50_v1b')
 register('tsn_resnet152_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet152_v1b')
@@ -88,11 +97,40 @@ register('tsn_tiny_synthfg', Baseline, SYNTHFG_2D, backbone='tiny', dropout=0.0,
 register('tsn_tiny_custom', Baseline, TINY_CUSTOM_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 
 register('i3d_resnet18_v1_kinetics400', Baseline, KINETICS400_3D, backbone='i3d_resnet18_v1')
-register('i3d_resnet50_v1_kinetics400', Baseline, KINETICS400_3D, backbone='i3d_resnet50_v1', temporal_downsample=8)
+register(
+    'i3d_resnet50_v1_kinetics400',
+    Baseline,
+    KINETICS400_3D,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_kinetics400',
+    temporal_downsample=8,
+)
+register(
+    'i3d_resnet101_v1_kinetics400',
+    Baseline,
+    KINETICS400_3D,
+    'i3d_resnet101_v1',
+    'i3d_resnet101_v1_kinetics400',
+    temporal_downsample=8,
+)
 register('i3d_resnet152_v1_kinetics400', Baseline, KINETICS400_3D, backbone='i3d_resnet152_v1')
 register('i3d_resnet18_v1_sthsthv1', Baseline, STHSTHV1_3D, backbone='i3d_resnet18_v1')
 register('i3d_resnet50_v1_sthsthv1', Baseline, STHSTHV1_3D, backbone='i3d_resnet50_v1')
 register('i3d_resnet152_v1_sthsthv1', Baseline, STHSTHV1_3D, backbone='i3d_resnet152_v1')
+register(
+    'i3d_resnet50_v1_sthsthv2',
+    Baseline,
+    STHSTHV2_3D,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_sthsthv2',
+    temporal_downsample=8,
+)
+register(
+    'i3d_resnet50_v1_ucf101', Baseline, UCF101_3D, 'i3d_resnet50_v1', 'i3d_resnet50_v1_ucf101', temporal_downsample=8
+)
+register(
+    'i3d_resnet50_v1_hmdb51', Baseline, HMDB51_3D, 'i3d_resnet50_v1', 'i3d_resnet50_v1_hmdb51', temporal_downsample=8
+)
 register('i3d_resnet18_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet18_v1')
 register('i3d_resnet50_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet50_v1')
 register('i3d_resnet152_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet152_v1')

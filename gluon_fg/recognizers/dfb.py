@@ -32,6 +32,8 @@ from .tasks import (
     KINETICS400_3D,
     STHSTHV1_2D,
     STHSTHV1_3D,
+    STHSTHV2_2D,
+    STHSTHV2_3D,
     SYNTHFG_2D,
     SYNTHFG_3D,
     TINY_CUSTOM_2D,
@@ -240,12 +242,14 @@ class DFB(Recognizer):
             self._responses._clear_cached_op()
 
 
-register('tsn_resnet18_v1b_kinetics400_dfb', DFB, KINETICS400_2D, backbone='resnet18_v1b')
-register('tsn_resnet50_v1b_kinetics400_dfb', DFB, KINETICS400_2D, backbone='resnet50_v1b')
-register('tsn_resnet152_v1b_kinetics400_dfb', DFB, KINETICS400_2D, backbone='resnet152_v1b')
+register('tsn_resnet18_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet18_v1b', 'resnet18_v1b_kinetics400')
+register('tsn_resnet50_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet50_v1b', 'resnet50_v1b_kinetics400')
+register('tsn_resnet101_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet101_v1b', 'resnet101_v1b_kinetics400')
+register('tsn_resnet152_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet152_v1b', 'resnet152_v1b_kinetics400')
 register('tsn_resnet18_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet18_v1b')
 register('tsn_resnet50_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet50_v1b')
 register('tsn_resnet152_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet152_v1b')
+register('tsn_resnet50_v1b_sthsthv2_dfb', DFB, STHSTHV2_2D, 'resnet50_v1b', 'resnet50_v1b_sthsthv2')
 register('tsn_resnet18_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet18_v1b')
 register('tsn_resnet50_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet50_v1b')
 register('tsn_resnet152_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet152_v1b')
@@ -253,11 +257,34 @@ register('tsn_tiny_synthfg_dfb', DFB, SYNTHFG_2D, backbone='tiny', dropout=0.0, 
 register('tsn_tiny_custom_dfb', DFB, TINY_CUSTOM_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 
 register('i3d_resnet18_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet18_v1')
-register('i3d_resnet50_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet50_v1', temporal_downsample=8)
+register(
+    'i3d_resnet50_v1_kinetics400_dfb',
+    DFB,
+    KINETICS400_3D,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_kinetics400',
+    temporal_downsample=8,
+)
+register(
+    'i3d_resnet101_v1_kinetics400_dfb',
+    DFB,
+    KINETICS400_3D,
+    'i3d_resnet101_v1',
+    'i3d_resnet101_v1_kinetics400',
+    temporal_downsample=8,
+)
 register('i3d_resnet152_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet152_v1')
 register('i3d_resnet18_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet18_v1')
 register('i3d_resnet50_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet50_v1')
 register('i3d_resnet152_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet152_v1')
+register(
+    'i3d_resnet50_v1_sthsthv2_dfb',
+    DFB,
+    STHSTHV2_3D,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_sthsthv2',
+    temporal_downsample=8,
+)
 register('i3d_resnet18_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet18_v1')
 register('i3d_resnet50_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet50_v1')
 register('i3d_resnet152_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet152_v1')

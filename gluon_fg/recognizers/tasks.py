@@ -42,6 +42,13 @@ KINETICS400_3D = Task('kinetics400', 400, 'dfb_3d', _CLIPS)
 KINETICS400_2D = Task('kinetics400', 400, 'dfb_2d', _FRAMES)
 STHSTHV1_3D = Task('sthsthv1', 174, 'ssv1', _CLIPS.replace(frame_stride=2))
 STHSTHV1_2D = Task('sthsthv1', 174, 'ssv1', _FRAMES)
+# DFB has nothing on these three: clips by CIDC's protocol (sec. 3.3), frames by U2S's (sec. IV-B), and on
+# Something-Something as many frames as GluonCV's weights were trained with.
+STHSTHV2_3D = Task('sthsthv2', 174, '30view', _CLIPS.replace(frame_stride=2))
+STHSTHV2_2D = Task('sthsthv2', 174, '10crop', _FRAMES.replace(segments=8))
+UCF101_3D = Task('ucf101', 101, '30view', _CLIPS)
+HMDB51_3D = Task('hmdb51', 51, '30view', _CLIPS)
+HMDB51_2D = Task('hmdb51', 51, '10crop', _FRAMES)
 CUSTOM_3D = Task(None, None, 'dfb_3d', _CLIPS)
 CUSTOM_2D = Task(None, None, 'dfb_2d', _FRAMES)
 SYNTHFG_3D = Task('synthfg', 24, 'train_time', _TINY_CLIPS)
