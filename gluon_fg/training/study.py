@@ -211,10 +211,10 @@ class Study:
         labels = self._scores(next(iter(columns.values()))[0]).labels
         reference = _correct(rows[study.reference], labels)
         for name, row in rows.items():
-            row['difference'] = paired_interval(_correct(row, labels), reference)
+            row['difference'] = interval_over_videos_and_seeds(_correct(row, labels), reference)
             if name in study.equal_time:
                 same_time = _correct(rows[_equal_time(study.reference, name)], labels)
-                row['difference_equal_time'] = paired_interval(_correct(row, labels), same_time)
+                row['difference_equal_time'] = interval_over_videos_and_seeds(_correct(row, labels), same_time)
         return {
             'study': dataclasses.asdict(dataclasses.replace(study, config=os.path.basename(study.config))),
             'metric': 'accuracy within the true group, test videos, last epoch',
@@ -237,7 +237,7 @@ def _correct(row: dict, labels: np.ndarray) -> np.ndarray:
     return np.array(row['predictions_within_group']) == np.asarray(labels)[None]
 
 
-def paired_interval(a: np.ndarray, b: np.ndarray, draws: int = 10_000, level: float = 0.95) -> dict:
+def interval_over_videos_and_seeds(a: np.ndarray, b: np.ndarray, draws: int = 10_000, level: float = 0.95) -> dict:
     """Difference of mean accuracies a - b with a bootstrap interval that resamples videos and seeds.
 
     Parameters
