@@ -1,31 +1,96 @@
-"""Names of GluonCV's parameters in our networks, so that its files can be read into them."""
+"""Names of GluonCV's parameters in our networks, so that its files can be read into them.
+
+A file of GluonCV's often holds a layer twice, under the two attributes that a block knows it by; both names mean ours.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import Callable, Dict, Iterable, Mapping, Optional
 
-_RULES = (
+import mxnet as mx
+import numpy as np
+
+from ..errors import UserError
+
+# The positions of a bottleneck's layers in the sequence that holds them again.
+_BOTTLENECK = {'0': 'conv1', '1': 'bn1', '3': 'conv2', '4': 'bn2', '6': 'conv3', '7': 'bn3'}
+
+_RESNET = (
     # ResNet v1b on images: resnet50_v1b, and resnet50_v1b_kinetics400 (whose classifier is `output`)
-    (re.compile(r'conv1\.(weight)'), r'backbone.stem.0.\1'),
-    (re.compile(r'bn1\.(.+)'), r'backbone.stem.1.\1'),
-    (re.compile(r'layer([1-4])\.(.+)'), r'backbone.res{stage}.\2'),
+    (re.compile(r'conv1\.(.+)'), lambda m: f'backbone.stem.0.{m[1]}'),
+    (re.compile(r'bn1\.(.+)'), lambda m: f'backbone.stem.1.{m[1]}'),
+    (re.compile(r'layer([1-4])\.(.+)'), lambda m: f'backbone.res{int(m[1]) + 1}.{m[2]}'),
     # i3d_resnet50_v1_*
-    (re.compile(r'first_stage\.([01])\.(.+)'), r'backbone.stem.\1.\2'),
-    (re.compile(r'res_layers\.([0-3])\.(\d+\.(?:conv|bn|downsample).+)'), r'backbone.res{stage}.\2'),
-    (re.compile(r'(?:fc|output)\.(.+)'), r'classifier.\1'),
+    (re.compile(r'first_stage\.([01])\.(.+)'), lambda m: f'backbone.stem.{m[1]}.{m[2]}'),
+    (
+        re.compile(r'res_layers\.([0-3])\.(\d+)\.bottleneck\.([013467])\.(.+)'),
+        lambda m: f'backbone.res{int(m[1]) + 2}.{m[2]}.{_BOTTLENECK[m[3]]}.{m[4]}',
+    ),
+    (
+        re.compile(r'res_layers\.([0-3])\.(\d+\.(?:conv|bn|downsample).+)'),
+        lambda m: f'backbone.res{int(m[1]) + 2}.{m[2]}',
+    ),
+    (re.compile(r'(?:fc|output|head\.1)\.(.+)'), lambda m: f'classifier.{m[1]}'),
 )
 
 
-def our_name(name: str) -> Optional[str]:
-    """Structural name, below `branches`, of a GluonCV parameter; None for one it stores again under another name.
+def _resnet(name: str) -> Optional[str]:
+    for pattern, ours in _RESNET:
+        match = pattern.fullmatch(name)
+        if match:
+            return ours(match)
+    return None
+
+
+# `family` of a backbone -> our name of a parameter of GluonCV's network, or None
+FAMILIES: Dict[str, Callable[[str], Optional[str]]] = {'resnet': _resnet}
+
+
+def our_name(name: str, family: str = 'resnet') -> Optional[str]:
+    """Structural name in a recognizer's `branches` of a GluonCV parameter; None for one that the family does not have.
 
     `fc` of an ImageNet network also becomes `classifier`: take the backbone's alone there.
     """
-    for pattern, ours in _RULES:
-        match = pattern.fullmatch(name)
-        if match:
-            first = match.group(1)
-            stage = int(first) + (1 if name.startswith('layer') else 2) if first.isdigit() else 0
-            return match.expand(ours.replace('{stage}', str(stage)))
-    return None
+    return FAMILIES[family](name)
+
+
+def is_gluoncv(names: Iterable[str]) -> bool:
+    """Whether a file with these parameters is GluonCV's: whether any family knows any of them, as none knows ours."""
+    return any(ours(name) is not None for name in names for ours in FAMILIES.values())
+
+
+def translated(
+    arrays: Mapping[str, mx.nd.NDArray], family: str, wanted: Iterable[str], path
+) -> Dict[str, mx.nd.NDArray]:
+    """The arrays of a GluonCV file under our names.
+
+    Parameters
+    ----------
+    arrays, path
+        its contents, and what errors call it
+    family
+        of the backbone
+    wanted
+        our names of what the file must hold, no more and no less: `Recognizer.global_parameters`
+
+    Raises
+    ------
+    UserError
+        naming the first parameter that is unknown or missing, or that the file holds twice with two values
+    """
+    given, wanted, strange = {}, set(wanted), set()
+    for name, array in arrays.items():
+        ours = f'branches.{our_name(name, family)}'
+        if ours not in wanted:
+            strange.add(name)
+        elif ours in given and not np.array_equal(given[ours].asnumpy(), array.asnumpy()):
+            raise UserError(f'{path}: holds {ours} twice, the second time as {name} with another value')
+        given[ours] = array
+    for names, what in ((strange, 'holds'), (wanted - set(given), 'lacks')):
+        if names:
+            raise UserError(
+                f"{path}: a file of GluonCV's for another network: it {what} {min(names)} ({len(names)} in all); "
+                f'choose the model that has the network it was trained as'
+            )
+    return given
