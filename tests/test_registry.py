@@ -2,7 +2,6 @@ import gluoncv
 import mxnet as mx
 import numpy as np
 import pytest
-import yaml
 
 import gluon_fg
 from gluon_fg import files, registry
@@ -10,7 +9,8 @@ from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.recognizers import Baseline
 from gluon_fg.recognizers.tasks import SYNTHFG_3D
-from gluon_fg.weights import zoo
+from gluon_fg.weights import index, zoo
+from gluon_fg.weights.entries import Entry, save_index
 
 # Trainable parameters. TSN: torchvision's counts (11,689,512, 25,557,032, 60,192,808) with another classifier.
 # I3D: ResNet-18 is torchvision's r3d_18 (33,371,472), its stem five frames deep; 50 is GluonCV's; 152 by its pattern.
@@ -169,10 +169,12 @@ def published(tmp_path, monkeypatch):
     path = tmp_path / 'zoo' / 'i3d_tiny_synthfg-0123.params'
     path.parent.mkdir()
     net.save_parameters(str(path))
-    entry = {'weights': {'file': path.name, 'sha256': files.sha256(path)},
-             'input': {'frame_stride': 2, 'mean': [0.5, 0.5, 0.5]}}  # fmt: skip
-    (path.parent / 'index.yaml').write_text(yaml.safe_dump({'i3d_tiny_synthfg': entry}))
-    monkeypatch.setattr(zoo, 'zoo_folder', lambda: path.parent)
+    size = sum(int(np.prod(p.shape)) for p in net.collect_params().values())
+    entry = Entry('i3d_tiny_synthfg', path.name, files.sha256(path), path.stat().st_size, size, 'float32',
+                  net.labels.fingerprint, 'train_time', 'Apache-2.0', 'a test', 'synthfg',
+                  input={'frame_stride': 2, 'mean': (0.5, 0.5, 0.5)})  # fmt: skip
+    save_index({entry.name: entry}, path.parent / 'index.yaml')
+    monkeypatch.setattr(index, '_REPO_ZOO', path.parent)
     monkeypatch.setenv('MXNET_HOME', str(tmp_path / 'home'))
     return net, path
 

@@ -1,5 +1,6 @@
 """What the index claims is recomputed: files, sizes, parameters, configs, accuracy."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from gluon_fg.evaluation.metrics import summarize
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
 from gluon_fg.training.config import load_config
-from gluon_fg.weights import zoo
+from gluon_fg.training.log import read_metrics
+from gluon_fg.weights import index
 
 REPO = Path(__file__).resolve().parents[1]
-INDEX = zoo.index()
+ZOO, INDEX = index.zoo_folder(), index.load_index(index.zoo_folder() / index.INDEX)
 
 
 @pytest.fixture(scope='module')
@@ -32,13 +34,20 @@ def videos(tmp_path_factory):
 
 @pytest.mark.parametrize('name', sorted(INDEX))
 def test_an_entry_is_what_it_says(name, videos):
-    entry, path = INDEX[name], REPO / 'model_zoo' / INDEX[name]['weights']['file']
-    assert files.sha256(path) == entry['weights']['sha256'] and path.stat().st_size == entry['weights']['bytes']
-    assert sum(int(np.prod(a.shape)) for a in mx.nd.load(str(path)).values()) == entry['weights']['params']
-    assert load_config(str(REPO / entry['config'])).model.name == name
+    entry = INDEX[name]
+    path = ZOO / entry.file
+    assert files.sha256(path) == entry.sha256 and path.stat().st_size == entry.bytes
+    assert path.name == f'{name}-{entry.sha256[:8]}.params'
+    arrays = mx.nd.load(str(path)).values()
+    assert sum(int(np.prod(a.shape)) for a in arrays) == entry.params
+    assert {np.dtype(a.dtype).name for a in arrays} == {entry.dtype}
+    assert entry.config is None or load_config(str(ZOO / entry.config)).model.name == name
+    assert entry.log is None or [r for r in read_metrics(ZOO / entry.log) if r['event'] == 'val']
     net = gluon_fg.get_model(name, pretrained=True)
-    for dataset, claim in entry['metrics'].items():
-        assert dataset == 'synthfg'
+    assert (net.labels.fingerprint, net.dataset, net.protocol) == (entry.fingerprint, entry.dataset, entry.protocol)
+    assert dataclasses.asdict(net.input_spec) == {**dataclasses.asdict(net.input_spec), **entry.input}
+    for dataset, claim in entry.metrics.items():
+        assert (dataset, claim['split'], claim['videos']) == ('synthfg', 'test', len(videos))
         measured = summarize(score_dataset(net, videos, get_protocol(claim['protocol']), progress=False, fused=True))
         for metric in ('top1', 'within_group'):
             # Another processor rounds otherwise, which may move a video or two across a tie.
@@ -50,10 +59,10 @@ def test_published_names_are_listed():
 
 
 def test_a_damaged_or_missing_file_is_named(tmp_path, monkeypatch):
-    file = INDEX['i3d_tiny_synthfg_dfb']['weights']['file']
+    file = INDEX['i3d_tiny_synthfg_dfb'].file
     (tmp_path / 'zoo').mkdir()
     (tmp_path / 'zoo' / 'index.yaml').write_bytes((REPO / 'model_zoo/index.yaml').read_bytes())
-    monkeypatch.setattr(zoo, '_REPO_ZOO', tmp_path / 'zoo')
+    monkeypatch.setattr(index, '_REPO_ZOO', tmp_path / 'zoo')
     with pytest.raises(UserError, match=f'put {file} into'):
         gluon_fg.get_model('i3d_tiny_synthfg_dfb', pretrained=True, root=str(tmp_path))
     good = (REPO / 'model_zoo' / file).read_bytes()

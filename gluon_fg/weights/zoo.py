@@ -1,16 +1,14 @@
-"""Published weights: the index `model_zoo/index.yaml`, and files verified against it."""
+"""Published weights: files verified against the index."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import List, Optional
 
 from .. import files
 from ..errors import UserError
-
-_REPO_ZOO = Path(__file__).resolve().parents[2] / 'model_zoo'
-_PACKAGED_ZOO = Path(__file__).resolve().parents[1] / 'model_zoo'
+from .index import check_fits, find, index, zoo_folder
 
 
 def model_root(root: Optional[str] = None) -> Path:
@@ -18,21 +16,6 @@ def model_root(root: Optional[str] = None) -> Path:
     if root is None:
         root = os.path.join(os.environ.get('MXNET_HOME') or os.path.join('~', '.mxnet'), 'models')
     return Path(root).expanduser()
-
-
-def zoo_folder() -> Path:
-    """`model_zoo` of the repository, or the copy in an installed package."""
-    return _REPO_ZOO if (_REPO_ZOO / 'index.yaml').is_file() else _PACKAGED_ZOO
-
-
-def index() -> Dict[str, dict]:
-    """name -> entry of the index (weights, config, input, metrics, origin); empty where nothing is published."""
-    path = zoo_folder() / 'index.yaml'
-    if not path.is_file():
-        return {}
-    import yaml
-
-    return yaml.safe_load(path.read_text(encoding='utf-8')) or {}
 
 
 def weights_file(name: str, root: Optional[str] = None) -> Path:
@@ -43,21 +26,18 @@ def weights_file(name: str, root: Optional[str] = None) -> Path:
     UserError
         nothing is published for the name, or its file is in none of the folders or has another checksum
     """
-    published = index()
-    if name not in published:
-        others = ', '.join(sorted(published)) or 'none so far'
+    entry = find(name)
+    if entry is None:
+        others = ', '.join(sorted(index())) or 'none so far'
         raise UserError(f'no weights are published for {name}; published: {others}. Train it from pretrained=False')
-    weights = published[name]['weights']
     folders = [model_root(root), zoo_folder()]
-    found = [folder / weights['file'] for folder in folders if (folder / weights['file']).is_file()]
+    found = [folder / entry.file for folder in folders if (folder / entry.file).is_file()]
     if not found:
-        raise UserError(f'weights of {name}: put {weights["file"]} into {" or ".join(map(str, folders))}')
+        raise UserError(f'weights of {name}: put {entry.file} into {" or ".join(map(str, folders))}')
     for path in found:
-        if files.sha256(path) == weights['sha256']:
+        if files.sha256(path) == entry.sha256:
             return path
-    raise UserError(
-        f'{found[0]} is damaged: its SHA-256 is not {weights["sha256"][:12]}... of the index; replace the file'
-    )
+    raise UserError(f'{found[0]} is damaged: its SHA-256 is not {entry.sha256[:12]}... of the index; replace the file')
 
 
 def load(net, path: Path, ctx) -> None:
@@ -66,10 +46,12 @@ def load(net, path: Path, ctx) -> None:
     Raises
     ------
     UserError
-        the network was built with other options or another number of classes than the weights
+        the network was built with other options or another number of classes than the weights; see also `check_fits`
     """
     from .warm_start import read_params
 
+    entry = find(net.name)
+    check_fits(entry, net)
     given, params = read_params(path), net._collect_params_with_prefix()
     misfits: List[str] = sorted(set(given) ^ set(params)) or sorted(
         n for n, p in params.items() if p.shape != given[n].shape
@@ -79,9 +61,5 @@ def load(net, path: Path, ctx) -> None:
             f'{path.name} does not fit {net.name} as built ({misfits[0]}); leave out nclass and options, '
             f'or use pretrained=False and start from the file with model.params'
         )
-    net.load_parameters(str(path), ctx=ctx)
-    described = index()[net.name].get('input')
-    if described:
-        net.input_spec = net.input_spec.replace(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
-        )
+    net.load_parameters(str(path), ctx=ctx, cast_dtype=True)
+    net.input_spec = net.input_spec.replace(**entry.input)

@@ -1,0 +1,145 @@
+"""Published weights by name: which there are, whose file a file is, and which networks they may be loaded into.
+
+`index.yaml` lies beside the files that it names, in `model_zoo/` or in a folder that `GLUON_FG_REPO` points at.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
+
+from .. import files
+from ..errors import UserError
+from .entries import Entry, load_index, parse_index
+
+log = logging.getLogger(__name__)
+
+INDEX = 'index.yaml'
+
+_REPO_ZOO = Path(__file__).resolve().parents[2] / 'model_zoo'
+_PACKAGED_ZOO = Path(__file__).resolve().parents[1] / 'model_zoo'
+
+
+# Where indices lie
+
+
+def zoo_folder() -> Path:
+    """`model_zoo` of the repository, or the copy in an installed package."""
+    return _REPO_ZOO if (_REPO_ZOO / INDEX).is_file() else _PACKAGED_ZOO
+
+
+def repositories() -> List[str]:
+    """Addresses in `GLUON_FG_REPO` (http, https or file), separated by commas or spaces; without a slash at the end."""
+    return [url.rstrip('/') for url in re.split(r'[,\s]+', os.environ.get('GLUON_FG_REPO', '')) if url]
+
+
+def index() -> Dict[str, Entry]:
+    """name -> entry: those of `zoo_folder()`, and the names that the repository in `GLUON_FG_REPO` adds to them.
+
+    A repository that cannot be read is logged and left out: `find` is for a name that must be there.
+
+    Raises
+    ------
+    UserError
+        an index was read, and something in it is wrong
+    """
+    entries = _local()
+    if repositories():
+        try:
+            text, url = _remote_text()
+        except UserError as error:
+            log.warning('only the weights in %s are listed: %s', zoo_folder(), error)
+        else:
+            entries = {**parse_index(text, url), **entries}
+    return entries
+
+
+def find(name: str) -> Optional[Entry]:
+    """The entry of a name, or None. A repository is asked only for a name that `zoo_folder()` lacks.
+
+    Raises
+    ------
+    UserError
+        the name is not in `zoo_folder()` and the repository cannot be read; or an index is wrong
+    """
+    entries = _local()
+    if name not in entries and repositories():
+        entries = parse_index(*_remote_text())
+    return entries.get(name)
+
+
+def entry_of_file(path: Union[str, os.PathLike]) -> Optional[Entry]:
+    """The entry whose file this is, by its checksum, whatever it is called here; None for any other file."""
+    path = Path(path)
+    size = path.stat().st_size
+    alike = [entry for entry in index().values() if entry.bytes == size]
+    digest = files.sha256(path) if alike else None
+    return next((entry for entry in alike if entry.sha256 == digest), None)
+
+
+def _local() -> Dict[str, Entry]:
+    path = zoo_folder() / INDEX
+    return load_index(path) if path.is_file() else {}
+
+
+def _remote_text() -> Tuple[str, str]:
+    """(text, address) of the index of the first repository that can be read."""
+    from .download import read_text
+
+    problems = []
+    for url in repositories():
+        try:
+            return read_text(f'{url}/{INDEX}'), f'{url}/{INDEX}'
+        except UserError as error:
+            problems.append(str(error))
+    raise UserError('; '.join(problems))
+
+
+# What weights are for
+
+
+def other_classes(entry: Entry, net) -> bool:
+    """Whether a network's outputs are known to mean other classes than the entry's.
+
+    Compared by the ordered names where the network knows them, else by the name of its dataset; a network that knows
+    neither (a `*_custom` one before it has met data) contradicts nothing.
+    """
+    if net.labels is not None:
+        return net.labels.fingerprint != entry.fingerprint
+    return net.dataset is not None and net.dataset != entry.dataset
+
+
+def check_fits(entry: Entry, net) -> None:
+    """Refuse weights for predicting with a network whose classes or protocol are not theirs.
+
+    Two datasets may have equally many classes (Something-Something V1 and V2 have 174): the shapes fit, and every
+    answer is wrong. A network without a dataset of its own (`*_custom`, or a class count of the user's) has no protocol
+    to differ in, and differs in its classes only where it has been told their names.
+    Training from the weights is `warm_start`'s affair, which takes over what still means the same.
+
+    Raises
+    ------
+    UserError
+        naming both class lists, or both protocols
+    """
+    if other_classes(entry, net):
+        theirs = _class_list(entry.dataset, entry.classes, entry.fingerprint)
+        ours = _class_list(net.dataset, net.classes, net.labels.fingerprint if net.labels else None)
+        raise UserError(
+            f'{entry.file} predicts {theirs}, {net.name} {ours}; use the file with {entry.name}, '
+            f'or train a *_custom model from it (model.params)'
+        )
+    if net.dataset is not None and net.protocol != entry.protocol:
+        raise UserError(
+            f'{entry.file} was made for protocol {entry.protocol}, {net.name} for {net.protocol}; '
+            f'use the file with {entry.name}'
+        )
+
+
+def _class_list(dataset: Optional[str], names: Optional[Tuple[str, ...]], fingerprint: Optional[str]) -> str:
+    count = f' ({len(names)} classes, {names[0]!r} first)' if names else ''
+    digest = f' [{fingerprint[:8]}]' if fingerprint else ''
+    return f'the classes of {dataset or "its own list"}{count}{digest}'
