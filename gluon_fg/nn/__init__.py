@@ -3,6 +3,7 @@
 from .filter_bank import DiscriminativeFilterBank
 from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze_batch_norm
 from .pooling import GlobalAvgPool, GlobalMaxPool
+from .temporal_shift import TemporalShift, set_segments
 from .upsample import BilinearUpsample
 
 __all__ = [
@@ -11,8 +12,10 @@ __all__ = [
     'DiscriminativeFilterBank',
     'GlobalAvgPool',
     'GlobalMaxPool',
+    'TemporalShift',
     'batch_norms',
     'deploy_mode',
     'deploy_symbol',
     'freeze_batch_norm',
+    'set_segments',
 ]
