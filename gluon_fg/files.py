@@ -44,8 +44,13 @@ def atomic_write(path: Union[str, os.PathLike], mode: str = 'w') -> Iterator[IO]
 
 def sha256(path: Union[str, os.PathLike]) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
+    return digest(path, 'sha256')
+
+
+def digest(path: Union[str, os.PathLike], algorithm: str) -> str:
+    """Hexadecimal digest of a file's bytes by one of hashlib's algorithms."""
+    state = hashlib.new(algorithm)
     with open(path, 'rb') as stream:
         for block in iter(lambda: stream.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
+            state.update(block)
+    return state.hexdigest()

@@ -1,0 +1,293 @@
+"""Fetching a published file: several sources in turn, resumed where it was cut, verified before it takes its place.
+
+Beside `FILE` lies `FILE.part` while it is fetched: what has arrived so far, and the lock that keeps a second process
+waiting. A file under its own name is always whole and verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import sys
+import time
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO, Dict, Iterator, Optional, Sequence, Union
+
+import portalocker
+from tqdm import tqdm
+
+from .. import files
+from ..errors import UserError
+from .transport import SourceError, opened
+
+log = logging.getLogger(__name__)
+
+_ALGORITHMS = {64: 'sha256', 40: 'sha1'}  # by hexadecimal digits
+
+
+def fetch(
+    file: str,
+    digest: str,
+    folder: Union[str, os.PathLike],
+    sources: Sequence[str],
+    size: Optional[int] = None,
+    unpack: bool = False,
+    timeout: float = 30,
+    attempts: int = 4,
+    wait: float = 1,
+) -> Path:
+    """The verified `file` in `folder`, fetched where it is not there yet or is damaged.
+
+    Parameters
+    ----------
+    file
+        a plain name
+    digest
+        hexadecimal SHA-256 (64 digits), or SHA-1 (40) where the publisher gives no other
+    folder
+        made where there is none
+    sources
+        full addresses (http, https, file), tried in turn
+    size
+        bytes of the file, where known
+    unpack
+        the sources are zip archives that hold `file`
+    timeout
+        seconds without an answer after which a try is given up
+    attempts, wait
+        rounds over the sources whose trouble may pass (timeouts, HTTP 5xx, cut connections), and the seconds before
+        the second round, doubled for each further one
+
+    Raises
+    ------
+    UserError
+        one line that names the file, each source with what was wrong, and the folder to put the file into by hand.
+        A good file is never touched, a damaged one only replaced by a good one
+    """
+    target = Path(folder) / plain_name(file)
+    if is_verified(target, digest):
+        return target
+    with _writing(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    with _locked_part(target) as part:
+        if is_verified(target, digest):  # by the process that we waited for
+            os.unlink(part.name)
+            return target
+        wrong: Dict[str, str] = {}
+        hopeful = list(dict.fromkeys(sources))
+        for attempt in range(attempts):
+            if attempt and hopeful:
+                time.sleep(wait * 2 ** (attempt - 1))
+            for source in tuple(hopeful):
+                try:
+                    _fetch_from(source, part, target, digest, size, unpack, timeout)
+                    log.info('%s fetched from %s', target, shown(source))
+                    return target
+                except SourceError as error:
+                    wrong[shown(source)] = str(error)
+                    if not error.passes:
+                        hopeful.remove(source)
+        if not part.tell():
+            os.unlink(part.name)
+    reasons = '; '.join(f'{source}: {reason}' for source, reason in wrong.items()) or 'no source is known'
+    kind = _ALGORITHMS[len(digest)].upper()
+    raise UserError(f'cannot fetch {file} ({reasons}); put the file ({kind} {digest}) into {folder} by hand')
+
+
+def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:
+    """A small UTF-8 text file, such as the index.yaml of a repository.
+
+    Parameters
+    ----------
+    limit
+        bytes; a longer file is refused
+    timeout
+        seconds without an answer after which it is given up
+
+    Raises
+    ------
+    UserError
+        one line: the address and what is wrong with it
+    """
+    data = b''
+    try:
+        with opened(url, 0, timeout) as reply:
+            for block in reply.blocks:
+                data += block
+                if len(data) > limit:
+                    raise SourceError(f'longer than {limit} bytes')
+        reply.check_length(len(data))
+        if _is_html(data):
+            raise SourceError('a web page (HTML)')
+        return data.decode('utf-8')
+    except UnicodeDecodeError:
+        raise UserError(f'cannot read {shown(url)}: no text in UTF-8') from None
+    except SourceError as error:
+        raise UserError(f'cannot read {shown(url)}: {error}') from None
+
+
+def plain_name(file: str) -> str:
+    """`file` itself; raises UserError where it is more than a file's name (a folder, '..', a control character)."""
+    if file in ('', '.', '..') or re.search(r'[/\\:\x00-\x1f\x7f]', file) or len(os.fsencode(file)) > 200:
+        raise UserError(f'{file!r} is no plain file name; give one without folders')
+    return file
+
+
+def is_verified(path: Union[str, os.PathLike], digest: str) -> bool:
+    """Whether a file is there and has this digest; raises UserError where it cannot be read."""
+    try:
+        return files.digest(path, _ALGORITHMS[len(digest)]) == digest.lower()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror or error}') from None
+
+
+def what_is_wrong(path: Union[str, os.PathLike], digest: str, size: Optional[int] = None) -> str:
+    """A few words on a file that has another digest than it should have."""
+    with open(path, 'rb') as stream:
+        head = stream.read(512)
+    actual = os.path.getsize(path)
+    if not head:
+        return 'it is empty'
+    if _is_html(head):
+        return 'it is a web page (HTML), not the file'
+    if size is not None and actual < size:
+        return f'it is cut short, {actual} of {size} bytes'
+    kind = _ALGORITHMS[len(digest)]
+    return f'its {kind.upper()} is {files.digest(path, kind)[:12]}..., not {digest[:12]}...'
+
+
+def shown(url: str) -> str:
+    """An address for messages: without the user name and password that it may hold."""
+    return re.sub(r'(?<=://)[^/@]*@', '', url)
+
+
+def _fetch_from(source, part: BinaryIO, target: Path, digest: str, size, unpack: bool, timeout: float) -> None:
+    """Fetch from one source and put the file in place.
+
+    What an earlier try has left may be of other content: if the sum of both is not the file, once more from the start.
+    """
+    resumed = part.tell() > 0
+    _transfer(source, part, target.name, None if unpack else size, timeout)
+    try:
+        _put_in_place(part, target, digest, size, unpack)
+    except SourceError:
+        _start_over(part)
+        if not resumed:
+            raise
+        _fetch_from(source, part, target, digest, size, unpack, timeout)
+
+
+def _transfer(source: str, part: BinaryIO, name: str, size: Optional[int], timeout: float) -> None:
+    """Append what is missing in `part`; at most one block beyond `size`, so that no source can fill the disk."""
+    folder = os.path.dirname(part.name)
+    if size is not None and part.tell() == size:  # a process was killed before it could take a look
+        return
+    with opened(source, part.tell(), timeout) as reply:
+        if reply.start != part.tell():
+            _start_over(part)
+        with tqdm(
+            desc=name,
+            initial=part.tell(),
+            total=reply.total,
+            unit='B',
+            unit_scale=True,
+            disable=not sys.stderr.isatty(),
+        ) as bar:
+            for block in reply.blocks:
+                with _writing(folder, part):
+                    _append(part, block)
+                bar.update(len(block))
+                if size is not None and part.tell() > size:
+                    return
+        reply.check_length(part.tell())
+
+
+def _start_over(part: BinaryIO) -> None:
+    with _writing(os.path.dirname(part.name)):
+        part.seek(0)
+        part.truncate()
+
+
+def _append(part: BinaryIO, block: bytes) -> None:
+    """Write all of a block: an unbuffered file may take less at a time."""
+    left = memoryview(block)
+    while left:
+        left = left[part.write(left) :]
+
+
+def _put_in_place(part: BinaryIO, target: Path, digest: str, size: Optional[int], unpack: bool) -> None:
+    """Verify what has been fetched and rename it (or the file that it holds); raises SourceError for a wrong file."""
+    if not unpack:
+        if not is_verified(part.name, digest):
+            raise SourceError(what_is_wrong(part.name, digest, size))
+        with _writing(target.parent):
+            os.fsync(part.fileno())
+            os.replace(part.name, target)
+        return
+    try:
+        with zipfile.ZipFile(part.name) as archive, archive.open(target.name) as packed:
+            with _writing(target.parent, part), files.atomic_path(target) as temporary:
+                with open(temporary, 'wb', buffering=0) as stream:
+                    for block in iter(lambda: packed.read(1 << 20), b''):
+                        _append(stream, block)
+                if not is_verified(temporary, digest):
+                    raise SourceError(f'in the zip, {what_is_wrong(temporary, digest, size)}')
+    except KeyError:
+        raise SourceError(f'the zip does not hold {target.name}') from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError):  # the last: encrypted, unknown packing
+        with open(part.name, 'rb') as stream:
+            html = _is_html(stream.read(512))
+        raise SourceError('it is a web page (HTML), not the zip' if html else 'it is no whole zip') from None
+    os.unlink(part.name)
+
+
+def _is_html(head: bytes) -> bool:
+    """Whether bytes begin as a web page does: what servers and hotel networks send in place of a file."""
+    return bool(re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)', head, re.IGNORECASE))
+
+
+@contextlib.contextmanager
+def _locked_part(target: Path) -> Iterator[BinaryIO]:
+    """`FILE.part`, open at its end, unbuffered (what has arrived survives a kill), and ours alone: others wait here."""
+    path = target.with_name(target.name + '.part')
+    while True:
+        with _writing(target.parent):
+            part = open(path, 'a+b', buffering=0)
+        with part:
+            try:
+                portalocker.lock(part, portalocker.LOCK_EX | portalocker.LOCK_NB)
+            except portalocker.LockException:
+                log.info('%s: another process is fetching it; waiting', target)
+                _wait_for_lock(part, target)
+            # The former holder has renamed or removed the file that we opened: what we hold is not FILE.part any more.
+            if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(part.fileno())):
+                part.seek(0, os.SEEK_END)
+                yield part
+                return
+
+
+def _wait_for_lock(part: BinaryIO, target: Path) -> None:
+    try:
+        portalocker.lock(part, portalocker.LOCK_EX)
+    except portalocker.LockException as error:
+        raise UserError(f'{target.parent} cannot be locked ({error}); choose a folder on another file system') from None
+
+
+@contextlib.contextmanager
+def _writing(folder: Union[str, os.PathLike], part: Optional[BinaryIO] = None) -> Iterator[None]:
+    """Tell what the disk refuses as one line. On a full one, `part` gives back its space: others need it too."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if part is not None:
+                os.unlink(part.name)
+            raise UserError(f'{folder}: no space left; free some, or choose another folder') from None
+        raise UserError(f'{folder}: {error.strerror or error}; choose a folder that can be written') from None
