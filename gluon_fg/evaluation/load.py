@@ -10,8 +10,9 @@ import mxnet as mx
 import yaml
 
 from .. import registry
-from ..data.labels import LabelSet
+from ..data.labels import LabelSet, label_set
 from ..errors import UserError
+from ..weights.index import check_fits, entry_of_file
 from ..weights.warm_start import read_params
 
 
@@ -65,13 +66,19 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
     """`net.load_parameters` whose errors say in one line what does not fit; nothing is half-loaded.
 
     For a network that has not run yet: later MXNet may hold weights in oneDNN's own layout, which it cannot replace.
+    A published file is known by its checksum: it is refused where its classes or protocol are not the network's
+    (`weights.index.check_fits`), and names the classes of a network that knows none.
 
     Raises
     ------
     UserError
-        missing or broken file, a parameter too many or too few, another number of classes, another shape
+        missing or broken file, a parameter too many or too few, another number of classes, another shape; a published
+        file of other classes or another protocol
     """
-    given = {name: tuple(array.shape) for name, array in read_params(path).items()}
+    arrays, published = read_params(path), entry_of_file(path)
+    if published:
+        check_fits(published, net)
+    given = {name: tuple(array.shape) for name, array in arrays.items()}
     wanted = {name: tuple(p.shape) for name, p in net._collect_params_with_prefix().items()}
     extra, missing = sorted(set(given) - set(wanted)), sorted(set(wanted) - set(given))
     if extra or missing:
@@ -96,6 +103,8 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
             f'the network needs {wanted[other[0]]}; choose the model and options that the file was trained with'
         )
     net.load_parameters(path, ctx=ctx, cast_dtype=True)
+    if published and net.labels is None:
+        net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
 
 
 def _fits(wanted: tuple, given: tuple) -> bool:

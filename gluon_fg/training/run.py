@@ -97,9 +97,9 @@ def load_run(run_dir, params: Optional[str] = None, ctx: Optional[mx.Context] = 
     config = load_config(str(folder / 'config.yaml'))
     config.model.pretrained, config.model.pretrained_base = False, False
     net = build_network(config, ctx)
-    load_parameters(net, str(path), ctx)
     if net.labels is None and (folder / 'classes.txt').is_file():
-        name_classes(net, folder / 'classes.txt')
+        name_classes(net, folder / 'classes.txt')  # first: a published file of other classes is refused
+    load_parameters(net, str(path), ctx)
     return net, config
 
 
