@@ -7,16 +7,21 @@ import functools
 from ..errors import UserError, unknown
 from .base import Backbone
 from .geometry import Geometry
+from .inceptionv1 import InceptionV1
 from .resnet2d import ResNet2D
 from .resnet3d import ResNet3D
 from .tiny import Tiny
 
 BACKBONES = {
+    'i3d_inceptionv1': functools.partial(InceptionV1, 3),
+    'i3d_inceptionv1_same': functools.partial(InceptionV1, 3, 'same'),
+    'i3d_inceptionv1_same_flow': functools.partial(InceptionV1, 3, 'same', 2),
     'i3d_resnet18_v1': functools.partial(ResNet3D, 18),
     'i3d_resnet50_v1': functools.partial(ResNet3D, 50),
     'i3d_resnet101_v1': functools.partial(ResNet3D, 101),
     'i3d_resnet152_v1': functools.partial(ResNet3D, 152),
     'i3d_tiny': functools.partial(Tiny, 3),
+    'inceptionv1': functools.partial(InceptionV1, 2, 'ceil'),
     'resnet18_v1b': functools.partial(ResNet2D, 18),
     'resnet50_v1b': functools.partial(ResNet2D, 50),
     'resnet101_v1b': functools.partial(ResNet2D, 101),
@@ -51,4 +56,4 @@ def get_backbone(name: str, temporal_downsample=None, **kwargs) -> Backbone:
     return BACKBONES[name](**kwargs)
 
 
-__all__ = ['BACKBONES', 'Backbone', 'Geometry', 'ResNet2D', 'ResNet3D', 'Tiny', 'get_backbone']
+__all__ = ['BACKBONES', 'Backbone', 'Geometry', 'InceptionV1', 'ResNet2D', 'ResNet3D', 'Tiny', 'get_backbone']

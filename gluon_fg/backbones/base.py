@@ -11,7 +11,7 @@ from .geometry import Geometry, geometry, min_size
 
 
 class Backbone(HybridBlock):
-    """A residual network without its head. Children: `stem`, `res2` ... `res5`, `pool2` behind res2 or None.
+    """A network without its head. Children: `stem`, `res2` ... `res5`, `pool2` behind res2 or None.
 
     Images and clips share the structural parameter names (`res3.0.conv1.weight`), so 2-D weights are inflated by name.
 
@@ -23,18 +23,31 @@ class Backbone(HybridBlock):
         stage -> channels, for stages 2 to 5
     imagenet
         GluonCV's name of the ImageNet network with the same parameters (inflated for clips), or None
+    in_channels
+        channels of the input, C: 3, or 2 for optical flow, where a network takes that
+
+    Attributes
+    ----------
+    family
+        which of GluonCV's ways to name parameters fits: a key of `gluon_fg.weights.gluoncv_names.FAMILIES`
+    head_pool
+        a pooling layer that belongs between F5 and the global average of a classifier, or None
 
     Inputs:
-        - **x**: (N, 3, T, H, W), or (N, 3, H, W) when `ndim` is 2
+        - **x**: (N, C, T, H, W), or (N, C, H, W) when `ndim` is 2
 
     Outputs:
         - **F2, F3, F4, F5**: features (N, C, T', H', W') of the four stages, C from `channels`
     """
 
-    def __init__(self, ndim: int, channels: Dict[int, int], imagenet: Optional[str] = None, **kwargs):
+    family = 'resnet'
+
+    def __init__(
+        self, ndim: int, channels: Dict[int, int], imagenet: Optional[str] = None, in_channels: int = 3, **kwargs
+    ):
         super().__init__(**kwargs)
-        self.ndim, self.channels, self.imagenet = ndim, dict(channels), imagenet
-        self.pool2 = None
+        self.ndim, self.channels, self.imagenet, self.in_channels = ndim, dict(channels), imagenet, in_channels
+        self.pool2 = self.head_pool = None
 
     def make_stage(self, stage: int) -> HybridBlock:
         """A new block with the layers of one stage (2 to 5), input channels known; called in its name scope."""
@@ -60,7 +73,7 @@ class Backbone(HybridBlock):
     @property
     def min_size(self) -> Tuple[int, int]:
         """The fewest frames and pixels it can take."""
-        return min_size(self.path(5))
+        return min_size(self.path(5) + ([] if self.head_pool is None else [self.head_pool]))
 
     def path(self, stage: int) -> List[HybridBlock]:
         """The blocks from the input to a stage's features, to be applied one after another."""

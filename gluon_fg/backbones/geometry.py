@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, NamedTuple, Tuple
 
 from mxnet.gluon import Block
+from mxnet.gluon.contrib.nn import HybridConcurrent
 from mxnet.gluon.nn.conv_layers import _Conv, _Pooling
 
-Layer = Tuple[Tuple[int, int], Tuple[int, int], Tuple[int, int]]  # kernel, stride, pad; each (time, space)
+from ..nn.same_padding import SamePadding
+
+
+class Layer(NamedTuple):
+    """A convolution or pooling along one axis.
+
+    `pad` is the padding before the first position; `rounds_up`: how many positions size / stride comes to.
+    """
+
+    kernel: int = 1
+    stride: int = 1
+    pad: int = 0
+    rounds_up: bool = False
+    same: bool = False
+
+    def positions(self, size: int) -> int:
+        """Positions in its output for a size of its input; 0 where it does not fit."""
+        if self.same:
+            return -(-size // self.stride)
+        rest = size + 2 * self.pad - self.kernel
+        if rest < 0:
+            return 0
+        return (-(-rest // self.stride) if self.rounds_up else rest // self.stride) + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +56,6 @@ class Geometry:
     field: Tuple[float, float] = (1, 1)
     offset: Tuple[float, float] = (0, 0)
 
-    def then(self, kernel: Tuple[int, int], stride: Tuple[int, int], pad: Tuple[int, int]) -> Geometry:
-        """After one more convolution or pooling."""
-        axes = list(zip(self.stride, self.field, self.offset, kernel, stride, pad))
-        return Geometry(
-            stride=tuple(s * by for s, _, _, _, by, _ in axes),
-            field=tuple(f + (k - 1) * s for s, f, _, k, _, _ in axes),
-            offset=tuple(o + ((k - 1) / 2 - p) * s for s, _, o, k, _, p in axes),
-        )
-
     def upsampled(self) -> Geometry:
         """After bilinear up-sampling by two in space: a position mixes two neighbours, 1/4 and 3/4 of a stride away."""
         (time, space), (field_t, field_s), (offset_t, offset_s) = self.stride, self.field, self.offset
@@ -61,50 +75,72 @@ class Geometry:
         )
 
 
-def main_path(block: Block) -> Iterator[Layer]:
-    """Convolutions and poolings of a stage in order, without the 1x1 shortcuts of its residual blocks."""
-    for name, child in block._children.items():
-        if isinstance(child, (_Conv, _Pooling)):
-            size = child._kwargs
-            yield _time_space(size['kernel'], 1), _time_space(size['stride'], 1), _time_space(size['pad'], 0)
-        elif name != 'downsample':
-            yield from main_path(child)
+def main_path(block: Block, axis: int) -> Iterator[Layer]:
+    """Convolutions and poolings of a stage along time (0) or space (1), in order.
+
+    Of parallel branches it is the one that sees most; shortcuts of residual blocks (1x1) are left out. What an
+    attention block adds beyond its convolutions is left out as well: it sees everything.
+    """
+    if isinstance(block, (_Conv, _Pooling)):
+        yield _layer(block, axis)
+    elif isinstance(block, HybridConcurrent):
+        yield from max((list(main_path(branch, axis)) for branch in block._children.values()), key=_field)
+    else:
+        for name, child in block._children.items():
+            if name != 'downsample':
+                yield from main_path(child, axis)
 
 
-def _time_space(size: Tuple[int, ...], image: int) -> Tuple[int, int]:
-    """(t, h, w) -> (t, h), and (h, w) -> (`image`, h); all layers here are as high as wide."""
-    return (size[0] if len(size) == 3 else image), size[-1]
+def _layer(block: Block, axis: int) -> Layer:
+    size = block._kwargs
+    if axis == 0 and len(size['kernel']) == 2:
+        return Layer()  # an image
+    at = 0 if axis == 0 else -1  # all networks here see as far up and down as left and right
+    kernel, stride, pad = (size[what][at] for what in ('kernel', 'stride', 'pad'))
+    if isinstance(block, SamePadding):  # of a size that is a multiple of the stride
+        return Layer(kernel, stride, (kernel - stride) // 2, same=True)
+    return Layer(kernel, stride, pad, rounds_up=size.get('pooling_convention') == 'full')
+
+
+def _field(layers: List[Layer]) -> int:
+    """Size of what one position sees."""
+    field = stride = 1
+    for layer in layers:
+        field += (layer.kernel - 1) * stride
+        stride *= layer.stride
+    return field
 
 
 def geometry(blocks: List[Block]) -> Geometry:
-    """Geometry of the features behind these blocks, applied one after another to the input."""
-    result = Geometry()
-    for layer in _layers(blocks):
-        result = result.then(*layer)
-    return result
+    """Geometry of the features behind these blocks, applied one after another to the input.
+
+    Where padding depends on the size (SAME), it is that of sizes which every stride divides; others lie up to half a
+    stride further on.
+    """
+    strides, fields, offsets = [], [], []
+    for axis in (0, 1):
+        stride, offset, layers = 1, 0, _layers(blocks, axis)
+        for layer in layers:
+            offset += ((layer.kernel - 1) / 2 - layer.pad) * stride
+            stride *= layer.stride
+        strides.append(stride)
+        fields.append(_field(layers))
+        offsets.append(offset)
+    return Geometry(tuple(strides), tuple(fields), tuple(offsets))
 
 
 def min_size(blocks: List[Block]) -> Tuple[int, int]:
     """The fewest frames and pixels that leave at least one position behind every layer."""
-    layers = _layers(blocks)
 
-    def fits(size, axis):
-        for kernel, stride, pad in layers:
-            size = (size + 2 * pad[axis] - kernel[axis]) // stride[axis] + 1
-            if size < 1:
-                return False
-        return True
+    def fits(size, layers):
+        for layer in layers:
+            size = layer.positions(size)
+        return size > 0
 
-    return tuple(next(size for size in itertools.count(1) if fits(size, axis)) for axis in (0, 1))
+    paths = [_layers(blocks, axis) for axis in (0, 1)]
+    return tuple(next(size for size in itertools.count(1) if fits(size, layers)) for layers in paths)
 
 
-def _layers(blocks: List[Block]) -> List[Layer]:
+def _layers(blocks: List[Block], axis: int) -> List[Layer]:
     """The main path through several stages; a stage may be a single pooling layer."""
-    return list(main_path(_Wrapped(blocks)))
-
-
-class _Wrapped:
-    """Blocks in a row as one, without becoming their parent."""
-
-    def __init__(self, blocks):
-        self._children = dict(enumerate(blocks))
+    return [layer for block in blocks for layer in main_path(block, axis)]

@@ -49,9 +49,9 @@ class BatchNorm3D(nn.BatchNorm):
         return F.reshape_like(y, x)
 
 
-def batch_norm(ndim: int, in_channels: int) -> nn.BatchNorm:
+def batch_norm(ndim: int, in_channels: int, epsilon: float = 1e-5) -> nn.BatchNorm:
     """The batch norm for images (`ndim` 2) or clips (3); chosen when built: symbols have no dimensions."""
-    return BatchNorm3D(in_channels=in_channels) if ndim == 3 else nn.BatchNorm(in_channels=in_channels)
+    return (BatchNorm3D if ndim == 3 else nn.BatchNorm)(in_channels=in_channels, epsilon=epsilon)
 
 
 def batch_norms(net: Block) -> List[nn.BatchNorm]:

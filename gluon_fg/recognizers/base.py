@@ -35,7 +35,8 @@ class Branches(HybridBlock):
         frames of one video that lie together in the batch (images only)
 
     Inputs:
-        - **x**: (N, 3, T, H, W), or (N * num_segments, 3, H, W) for images; float32 (or float16), normalized
+        - **x**: (N, C, T, H, W), or (N * num_segments, C, H, W) for images, C the backbone's `in_channels`; float32 (or
+          float16), normalized
 
     Outputs: a tuple of logits (N, M)
     """
@@ -56,6 +57,8 @@ class Branches(HybridBlock):
 
     def global_logits(self, f5):
         """z_avg of stage-5 features, one row a clip or frame."""
+        if self.backbone.head_pool is not None:
+            f5 = self.backbone.head_pool(f5)
         return self.classifier(self.dropout(self.pool(f5)))
 
     def consensus(self, F, z):
@@ -71,9 +74,9 @@ class Branches(HybridBlock):
         """Refuse an array that the network cannot take, in one line; symbols pass."""
         if not isinstance(x, mx.nd.NDArray):
             return
-        clips = self.backbone.ndim == 3
-        layout = '(N, 3, T, H, W)' if clips else '(N * segments, 3, H, W)'
-        if x.ndim != (5 if clips else 4) or x.shape[1] != 3:
+        clips, channels = self.backbone.ndim == 3, self.backbone.in_channels
+        layout = f'(N, {channels}, T, H, W)' if clips else f'(N * segments, {channels}, H, W)'
+        if x.ndim != (5 if clips else 4) or x.shape[1] != channels:
             raise UserError(f'input has shape {x.shape}; this network takes {layout}')
         dtype = np.dtype(x.dtype)
         if dtype.kind in 'iub' or dtype == np.float64:
