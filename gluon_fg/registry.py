@@ -17,7 +17,9 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from .errors import UserError, unknown
-from .weights import imagenet, zoo
+from .weights import gluoncv_start, imagenet, zoo
+from .weights.gluoncv_store import gluoncv_file, gluoncv_has
+from .weights.index import find, index
 
 _entries: Dict[str, ModelEntry] = {}
 _aliases: Dict[str, str] = {}
@@ -103,7 +105,7 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
         only those with published weights
     """
     _load()
-    published = zoo.index()
+    published = index()
     return sorted(
         name
         for name in [*_entries, *_aliases]
@@ -112,7 +114,7 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
 
 
 def model_info(name: str) -> Dict[str, Any]:
-    """Facts of an entry, not built: method, backbone, dataset, nclass, protocol, input, options, pretrained."""
+    """Facts of an entry, not built: method, backbone, dataset, nclass, protocol, input, options, pretrained, gluoncv."""
     entry = model_entry(name)
     return {
         'name': entry.name,
@@ -123,7 +125,8 @@ def model_info(name: str) -> Dict[str, Any]:
         'protocol': entry.task.protocol,
         'input': dataclasses.asdict(entry.task.input_spec),
         'options': entry.options,
-        'pretrained': entry.name in zoo.index(),
+        'pretrained': entry.name in index(),
+        'gluoncv': entry.gluoncv,
     }
 
 
@@ -159,7 +162,9 @@ def get_model(
     name
         an entry or alias (`list_models`), or a model of GluonCV's, which then gets all arguments that were given
     pretrained
-        load the weights published for this very name, verified by their checksum
+        load the weights published for this very name, verified by their checksum; where there are none, GluonCV's for
+        the network within it (`model_info(name)['gluoncv']`), with a warning that says which branches still need
+        training and are set aside (`net.trained_branches`)
     pretrained_base
         start the backbone from ImageNet weights, inflated for clips, when `pretrained` is False; the tiny ones
         have none and start from random weights in any case
@@ -181,17 +186,27 @@ def get_model(
     ctx = ctx or mx.cpu()
     if name not in _entries and name not in _aliases:
         return _gluoncv_model(name, pretrained, pretrained_base, nclass, ctx, root, options)
-    net = build(name, nclass, **options)
-    if pretrained:
-        file = zoo.weights_file(net.name, root)  # before the slow part
+    net, entry = build(name, nclass, **options), model_entry(name)
+    file, sibling = None, None
+    if pretrained:  # the files come before the slow part
+        if entry.gluoncv and find(entry.name) is None and gluoncv_has(entry.gluoncv):
+            file, sibling = gluoncv_file(entry.gluoncv, root), entry.gluoncv
+        else:
+            file = zoo.weights_file(entry.name, root)
     # MSRA for layers under ReLU; heads bring scales of their own.
     net.initialize(mx.init.MSRAPrelu('in', 0), ctx=ctx)
-    if pretrained:
+    if sibling:
+        # An entry's own options are those of the network that its sibling is.
+        changed = {k: v for k, v in entry.defaults.items() if options.get(k, v) != v}
+        gluoncv_start.start(net, file, sibling, changed)
+    elif pretrained:
         zoo.load(net, file, ctx)
-        return net
-    if pretrained_base and net.branches.backbone.imagenet:
-        imagenet.load(net.branches.backbone, root)
-    net.backbone_loaded()
+        net.weights_source = f'published weights {file.name}'
+    else:
+        if pretrained_base and net.branches.backbone.imagenet:
+            imagenet.load(net.branches.backbone, root)
+            net.weights_source = f'ImageNet weights {net.branches.backbone.imagenet}'
+        net.backbone_loaded()
     return net
 
 

@@ -12,6 +12,8 @@ import yaml
 from .. import registry
 from ..data.labels import LabelSet, label_set
 from ..errors import UserError
+from ..weights import gluoncv_start
+from ..weights.gluoncv_names import is_gluoncv, translated
 from ..weights.index import check_fits, entry_of_file
 from ..weights.warm_start import read_params
 
@@ -24,7 +26,7 @@ def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Conte
     name
         an entry of `list_models`
     params
-        a .params file of exactly this network; None: the published weights (`pretrained=True`)
+        a .params file of exactly this network, or GluonCV's of the one within it; None: as `pretrained=True`
     ctx
         where to put it (default: CPU)
     options
@@ -67,7 +69,8 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
 
     For a network that has not run yet: later MXNet may hold weights in oneDNN's own layout, which it cannot replace.
     A published file is known by its checksum: it is refused where its classes or protocol are not the network's
-    (`weights.index.check_fits`), and names the classes of a network that knows none.
+    (`weights.index.check_fits`), and names the classes of a network that knows none. One of GluonCV's fills backbone
+    and global classifier, and a warning names the branches that are then set aside.
 
     Raises
     ------
@@ -78,8 +81,12 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
     arrays, published = read_params(path), entry_of_file(path)
     if published:
         check_fits(published, net)
+    params, theirs = net._collect_params_with_prefix(), is_gluoncv(arrays)
+    if theirs:
+        params = net.global_parameters()
+        arrays = translated(arrays, net.branches.backbone.family, params, path)
     given = {name: tuple(array.shape) for name, array in arrays.items()}
-    wanted = {name: tuple(p.shape) for name, p in net._collect_params_with_prefix().items()}
+    wanted = {name: tuple(p.shape) for name, p in params.items()}
     extra, missing = sorted(set(given) - set(wanted)), sorted(set(wanted) - set(given))
     if extra or missing:
         parts = [
@@ -102,7 +109,10 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
             f'{path} does not fit {net.name}: {other[0]} has shape {given[other[0]]} there, '
             f'the network needs {wanted[other[0]]}; choose the model and options that the file was trained with'
         )
-    net.load_parameters(path, ctx=ctx, cast_dtype=True)
+    if theirs:
+        gluoncv_start.start(net, path, Path(path).name, {})
+    else:
+        net.load_parameters(path, ctx=ctx, cast_dtype=True)
     if published and net.labels is None:
         net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence, Tuple
+import contextlib
+import functools
+import operator
+import warnings
+from typing import Dict, Iterable, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from ..backbones import Backbone
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..input_spec import InputSpec
 from ..nn.consensus import average_consensus
 from ..nn.pooling import GlobalAvgPool
+from ..nn.temporal_shift import set_segments
 
 
 class Branches(HybridBlock):
@@ -47,6 +52,7 @@ class Branches(HybridBlock):
             raise UserError(f'dropout must be a share in [0, 1), got {dropout!r}')
         _check_segments(num_segments, backbone.ndim)
         self._classes, self._segments, self._min_size = nclass, num_segments, backbone.min_size
+        self._trained: Optional[Tuple[str, ...]] = None  # all: see `Recognizer.trained_branches`
         with self.name_scope():
             self.backbone = backbone
             self.pool = GlobalAvgPool(backbone.ndim)
@@ -60,6 +66,12 @@ class Branches(HybridBlock):
         if self.backbone.head_pool is not None:
             f5 = self.backbone.head_pool(f5)
         return self.classifier(self.dropout(self.pool(f5)))
+
+    def sum_of_trained(self, F, **logits):
+        """The sum of those of the given branches' logits, by name, that count: see `Recognizer.trained_branches`."""
+        counted = [z for name, z in logits.items() if self._trained is None or name in self._trained]
+        # A copy of a single one: a graph's outputs must differ.
+        return functools.reduce(operator.add, counted) if len(counted) > 1 else F.identity(counted[0])
 
     def consensus(self, F, z):
         """Logits of frames -> logits of videos; clips are left alone."""
@@ -111,7 +123,11 @@ class Recognizer(HybridBlock):
         frames, sizes and scale of a view; may be replaced by one of the same layout
     protocol, dataset
         name of the test protocol; name of the dataset whose classes it predicts, or None
+    weights_source
+        where `get_model` took its weights from, in words
     """
+
+    global_branch = 'avg'  # the one that backbone and classifier are all of
 
     def __init__(self, branches: Branches, branch_names: Sequence[str], nclass: int, **kwargs):
         super().__init__(**kwargs)
@@ -119,12 +135,13 @@ class Recognizer(HybridBlock):
         self._ndim = branches.backbone.ndim
         self._entry_name, self._labels, self._labels_known = None, None, False
         self.dataset: Optional[str] = None
-        self.protocol = 'train_time'
+        self.protocol, self.weights_source = 'train_time', 'random weights'
         self._input_spec = (
             InputSpec()
             if self._ndim == 3
             else InputSpec(frames=1, frame_stride=1, segments=branches._segments, layout='NCHW')
         )
+        set_segments(branches, branches._segments)
         self.branches = branches
 
     def hybrid_forward(self, F, x):
@@ -163,9 +180,47 @@ class Recognizer(HybridBlock):
     def num_segments(self, segments: int) -> None:
         _check_segments(segments, self._ndim)
         if segments != self.branches._segments:
+            set_segments(self.branches, segments)
             self.branches._segments = segments
             self.branches._clear_cached_op()
             self._clear_cached_op()
+
+    # Branches
+
+    @property
+    def trained_branches(self) -> Tuple[str, ...]:
+        """Names of the branches that the fused prediction is made of: all, where none is set aside as untrained.
+
+        Assigning names (of `branch_names` but for the fused one), or None for all, drops cached graphs;
+        `branches(x)` goes on returning every branch. Raises UserError for no name or an unknown one. A training loop
+        of one's own should start with None.
+        """
+        return self.branches._trained or self._parts
+
+    @trained_branches.setter
+    def trained_branches(self, names: Optional[Iterable[str]]) -> None:
+        names = self._parts if names is None else (names,) if isinstance(names, str) else tuple(names)
+        for name in names:
+            if name not in self._parts:
+                raise unknown(f'branch of {self.name}', name, self._parts)
+        if not names:
+            raise UserError(f'trained_branches of {self.name}: name at least one of {", ".join(self._parts)}')
+        if set(names) != set(self.trained_branches):
+            self.branches._trained = tuple(name for name in self._parts if name in names)
+            self.branches._clear_cached_op()
+            self._clear_cached_op()
+
+    @property
+    def _parts(self) -> Tuple[str, ...]:
+        return self.branch_names[1:] or self.branch_names
+
+    def global_parameters(self) -> Dict[str, mx.gluon.Parameter]:
+        """Structural name -> parameter of all that the global branch is made of."""
+        return {
+            name: p
+            for name, p in self._collect_params_with_prefix().items()
+            if name.startswith(('branches.backbone.', 'branches.classifier.'))
+        }
 
     # Labels
 
@@ -214,17 +269,36 @@ class Recognizer(HybridBlock):
 
         A static graph updates running statistics in its backward pass without telling MXNet's engine, so that whoever
         reads them right behind a training step may get the former ones (MXNet 1.9.1); `mx.nd.waitall()` helps.
+
+        The file does not say which branches are trained: assign `trained_branches` again after loading a network that
+        was saved with some of them set aside.
         """
         mx.nd.waitall()
         super().save_parameters(filename, deduplicate)
 
     def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True):
-        """Gluon's own, after everything queued is done: see `save_parameters`."""
+        """Gluon's own, after everything queued is done: see `save_parameters`.
+
+        The graph holds the branches that count now, and their parameters alone.
+        """
         mx.nd.waitall()
-        return super().export(path, epoch, remove_amp_cast)
+        with _unused_parameters_allowed():
+            return super().export(path, epoch, remove_amp_cast)
+
+    def _build_cache(self, *args):
+        with _unused_parameters_allowed():
+            super()._build_cache(*args)
 
     def backbone_loaded(self) -> None:
         """Fill branches that start as a copy of the backbone; called when it has its weights, before any pass."""
+
+
+@contextlib.contextmanager
+def _unused_parameters_allowed():
+    """Keep MXNet from listing, in one long warning, the parameters of branches that do not count."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', r'Parameter .* is not (used by any computation|found in the graph)')
+        yield
 
 
 def _check_segments(segments: int, ndim: int) -> None:

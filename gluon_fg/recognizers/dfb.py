@@ -3,7 +3,7 @@
     x -> stem ... res4 -> F4 -> res5  -> F5 -> average pool ------------------> z_avg       global branch, sec. 3.1
                           |'--> res5' -> up-sample x2 -> + -> ReLU -> bank -+-> z_max       local branch, sec. 3.3,
                           '----> 1x1x1, batch norm ------'                  '-> z_xchannel  filter bank, sec. 3.2
-    z_comb = z_avg + z_max + z_xchannel, the prediction
+    z_comb = z_avg + z_max + z_xchannel, the prediction (of `trained_branches` alone, where some are set aside)
 
 What the paper leaves open, and what we chose: the skip connection is a 1x1x1 convolution with batch norm, added before
 a last ReLU (`skip`); where F4's height or width is odd the up-sampled volume is one longer and is cut; the scales at
@@ -115,7 +115,8 @@ class _DFBBranches(Branches):
             return (self.consensus(F, self.global_logits(f5)),)
         z_max, z_xchannel = self.bank(f5 if self.local is None else self.local(f4))
         z_avg, z_max, z_xchannel = (self.consensus(F, z) for z in (self.global_logits(f5), z_max, z_xchannel))
-        return z_avg + z_max + z_xchannel, z_avg, z_max, z_xchannel
+        z_comb = self.sum_of_trained(F, avg=z_avg, max=z_max, xchannel=z_xchannel)
+        return z_comb, z_avg, z_max, z_xchannel
 
 
 def _up_to_the_bank(branches: _DFBBranches) -> HybridBlock:

@@ -28,9 +28,9 @@ class ModelConfig:
 
     name: str = 'i3d_tiny_synthfg_dfb'
     nclass: Optional[int] = None  # None: the entry's own, or the dataset's for `*_custom` entries
-    pretrained: bool = False  # weights of the zoo for this very name
+    pretrained: bool = False  # published weights for this name, else GluonCV's for the network within it
     pretrained_base: Optional[bool] = None  # ImageNet weights for the backbone; None: the entry's default
-    params: Optional[str] = None  # warm start: a .params file, matched by name; new branches stay random
+    params: Optional[str] = None  # warm start: a .params file, ours or GluonCV's; new branches stay random
     options: Dict[str, Any] = field(default_factory=dict)  # builder options, e.g. {local_branch: false, dropout: 0.5}
 
 

@@ -31,14 +31,14 @@ class RunLog:
         the run's folder
     step
         updates already done; records of later updates (from a run killed after its last checkpoint) are dropped,
-        so that a resumed run's record has every update once
+        so that a resumed run's record has every update once. A run that has none done begins its record anew
     """
 
     def __init__(self, run_dir: Path, step: int = 0):
         from tensorboardX import SummaryWriter  # heavy; only rank 0 of a training run needs it
 
         self.path = Path(run_dir) / 'metrics.jsonl'
-        kept = [r for r in read_metrics(self.path) if r['step'] <= step]
+        kept = [r for r in read_metrics(self.path) if r['step'] <= step] if step else []
         with atomic_write(self.path) as stream:
             stream.writelines(json.dumps(r) + '\n' for r in kept)
         self._stream = open(self.path, 'a')

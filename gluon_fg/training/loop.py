@@ -96,7 +96,7 @@ class _Training:
         mx.random.seed(train.seed, ctx=self.ctx)
         np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
         self.net = net = build_network(config, self.ctx, train_set.labels)
-        start = 'weights of the zoo' if config.model.pretrained else 'random or ImageNet weights, as the entry says'
+        start = net.weights_source
         if config.model.params:
             report = warm_start(net, config.model.params)
             start = f'{config.model.params}: {report}'
@@ -158,12 +158,25 @@ class _Training:
                 json.dump(environment(self.world), stream, indent=1)
         metrics, epochs, every = {}, self.config.train.epochs, self.config.test.val_epochs
         with StopFlag() as stop:
+            self._bring_branches_in()
             for epoch in range(self.done // self.updates_per_epoch, epochs):
                 self._train_epoch(epoch, stop)
                 if epoch + 1 == epochs or (every and (epoch + 1) % every == 0):
                     metrics = self._validate(epoch)
                 self._save()
         return self._finish(metrics)
+
+    def _bring_branches_in(self) -> None:
+        """Let all branches count, from the first update on.
+
+        A run that starts with untrained branches set aside is validated so before: that is its baseline's accuracy,
+        and no candidate for best.params, which could not say that some branches are untrained.
+        """
+        trained, self.net.trained_branches = self.net.trained_branches, None
+        if self.done == 0 and trained != self.net.trained_branches:
+            self.net.trained_branches = trained
+            self._measure(0, f'before training, by {", ".join(trained)} alone')
+            self.net.trained_branches = None
 
     def _train_epoch(self, epoch: int, stop: StopFlag) -> None:
         train, first = self.config.train, self.done - epoch * self.updates_per_epoch
@@ -248,6 +261,14 @@ class _Training:
         return stopping, values, extra if norm is None else {**extra, 'grad_norm': norm}
 
     def _validate(self, epoch: int) -> dict:
+        metrics = self._measure(epoch + 1, f'epoch {epoch + 1}/{self.config.train.epochs}')
+        if self.world.rank == 0 and (self.state['best'] is None or metrics['top1'] > self.state['best']['top1']):
+            self.state['best'] = {'top1': metrics['top1'], 'epoch': epoch + 1}
+            self._save_parameters('best.params')
+        return metrics
+
+    def _measure(self, epoch: int, when: str) -> dict:
+        """Accuracy on the validation split after so many epochs, logged and said."""
         config, world = self.config, self.world
         scores = score_dataset(
             self.net,
@@ -263,14 +284,11 @@ class _Training:
         )
         metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
         if world.rank == 0:
-            self.log.write('val', self.done, epoch=epoch + 1, protocol=config.test.val_protocol, **metrics)
+            self.log.write('val', self.done, epoch=epoch, protocol=config.test.val_protocol, **metrics)
             shown = [
                 f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics
             ]
-            self.say(f'epoch {epoch + 1}/{config.train.epochs}: validation {", ".join(shown)}')
-            if self.state['best'] is None or metrics['top1'] > self.state['best']['top1']:
-                self.state['best'] = {'top1': metrics['top1'], 'epoch': epoch + 1}
-                self._save_parameters('best.params')
+            self.say(f'{when}: validation {", ".join(shown)}')
         return metrics
 
     def _save(self) -> None:

@@ -9,6 +9,7 @@ from typing import List
 import mxnet as mx
 
 from ..errors import UserError
+from .gluoncv_names import is_gluoncv, translated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +50,10 @@ def read_params(path) -> dict:
 def warm_start(net, path) -> WarmStart:
     """Copy every parameter of `path` that `net` has under the same name and shape.
 
-    A network with branches that the file lacks (a DFB from its baseline) keeps them as initialized; a classifier of
-    another class count does too. Must run before the network's first forward pass: afterwards MXNet may hold
+    A network with branches that the file lacks (a DFB from its baseline) keeps them as initialized, and sets them aside
+    (`net.trained_branches`) where the file holds all of the global branch; a classifier of another class count stays as
+    initialized, too. GluonCV's files are recognized by their names; they must hold the backbone and the global
+    classifier, no more and no less. Must run before the network's first forward pass: afterwards MXNet may hold
     convolution weights in oneDNN's own layout and refuses to replace them.
 
     Raises
@@ -59,6 +62,9 @@ def warm_start(net, path) -> WarmStart:
         the file cannot be read, has parameters that the network lacks, or none that it shares; the network is unchanged
     """
     arrays, params = read_params(path), net._collect_params_with_prefix()
+    whole = net.global_parameters()
+    if is_gluoncv(arrays):
+        arrays = translated(arrays, net.branches.backbone.family, whole, path)
     foreign = sorted(set(arrays) - set(params))
     if foreign:
         raise UserError(
@@ -76,4 +82,6 @@ def warm_start(net, path) -> WarmStart:
         )
     for name in loaded:
         params[name].set_data(arrays[name].astype(params[name].dtype))
-    return WarmStart(loaded, sorted(set(params) - set(arrays)), resized)
+    new = sorted(set(params) - set(arrays))
+    net.trained_branches = net.global_branch if new and set(whole) <= set(loaded) else None
+    return WarmStart(loaded, new, resized)

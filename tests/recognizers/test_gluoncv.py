@@ -9,7 +9,7 @@ from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecRe
 from gluon_fg import registry
 from gluon_fg.nn.norm import batch_norms
 from gluon_fg.weights import imagenet, inflate
-from gluon_fg.weights.gluoncv_names import our_name
+from gluon_fg.weights.warm_start import warm_start
 
 
 def randomized(net):
@@ -19,58 +19,48 @@ def randomized(net):
     return net
 
 
-def copied(theirs, ours):
-    """Every parameter of `theirs` into `ours`, by name; nothing left over on either side."""
-    params, filled = ours._collect_params_with_prefix(), set()
-    for name, p in theirs._collect_params_with_prefix().items():
-        to = our_name(name)
-        if to is not None:
-            params[f'branches.{to}'].set_data(p.data())
-            filled.add(f'branches.{to}')
-    assert filled == set(params)
-    return ours
+def gluoncv_network(name, nclass, segments=1):
+    """GluonCV's own, with random weights for which no layer is the identity."""
+    if name.startswith('resnet'):  # its TSN builders fetch ImageNet weights in any case: the class itself
+        depth = int(name[len('resnet') : name.index('_')])
+        net = ActionRecResNetV1b(depth, nclass, pretrained_base=False, num_segments=segments)
+    else:
+        net = gluoncv_model(name, nclass=nclass, pretrained_base=False)
+    net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
+    net(mx.nd.zeros((segments, 3, 32, 32) if name.startswith('resnet') else (1, 3, 16, 32, 32)))  # settles shapes
+    return randomized(net)
 
 
-@pytest.mark.parametrize('theirs, ours, shape', [
+@pytest.mark.parametrize('sibling, entry, shape', [
     ('i3d_resnet50_v1_kinetics400', 'i3d_resnet50_v1_kinetics400', (1, 3, 16, 40, 48)),
+    ('i3d_resnet101_v1_kinetics400', 'i3d_resnet101_v1_kinetics400', (1, 3, 16, 32, 40)),
     ('resnet18_v1b_kinetics400', 'tsn_resnet18_v1b_kinetics400', (3, 3, 64, 48)),
     ('resnet50_v1b_kinetics400', 'tsn_resnet50_v1b_kinetics400', (3, 3, 64, 48)),
+    ('resnet101_v1b_kinetics400', 'tsn_resnet101_v1b_kinetics400', (3, 3, 64, 48)),
+    ('resnet152_v1b_kinetics400', 'tsn_resnet152_v1b_kinetics400', (3, 3, 64, 48)),
 ])  # fmt: skip
-def test_scores_equal_gluoncvs(theirs, ours, shape):
-    if len(shape) == 4:  # its TSN builders fetch ImageNet weights in any case: the class itself
-        theirs = ActionRecResNetV1b(int(theirs[6:8]), 11, pretrained_base=False, num_segments=3)
-    else:
-        theirs = gluoncv_model(theirs, nclass=11, pretrained_base=False)
-    theirs.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
-    x = mx.nd.random.normal(shape=shape)
-    expected = randomized(theirs)(x)  # the pass also settles shapes
-    net = registry.build(ours, nclass=11)
+def test_a_file_of_gluoncvs_gives_its_scores(sibling, entry, shape, tmp_path):
+    assert registry.model_entry(entry).gluoncv == sibling
+    theirs = gluoncv_network(sibling, 11, 3)
+    theirs.save_parameters(str(tmp_path / 'theirs.params'))
+    net = registry.build(entry, nclass=11)
     net.initialize()
-    scores = copied(theirs, net)(x).asnumpy()
-    np.testing.assert_allclose(scores, expected.asnumpy(), rtol=1e-4, atol=1e-4 * np.abs(scores).max())
-
-
-def test_i3d_has_the_layers_of_gluoncvs_at_depth_101():
-    from gluon_fg.backbones import get_backbone
-
-    theirs = gluoncv_model('i3d_resnet101_v1_kinetics400', pretrained_base=False)._collect_params_with_prefix()
-    theirs = {
-        our_name(name): p.shape for name, p in theirs.items() if our_name(name) and our_name(name) != 'classifier'
-    }
-    ours = {f'backbone.{n}': p.shape for n, p in get_backbone('i3d_resnet101_v1')._collect_params_with_prefix().items()}
-    assert ours == {n: s for n, s in theirs.items() if n.startswith('backbone')}
+    report = warm_start(net, tmp_path / 'theirs.params')
+    assert not report.new and not report.resized
+    assert set(report.loaded) == set(net._collect_params_with_prefix())
+    x = mx.nd.random.normal(shape=shape)
+    expected = theirs(x).asnumpy()
+    np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.fixture
 def imagenet_file(tmp_path, monkeypatch):
     """A file as GluonCV's store would give, of random weights."""
-    from gluoncv.model_zoo import model_store
-
     source = gluoncv_model('resnet18_v1b')
     source.initialize(mx.init.MSRAPrelu('in', 0))
     source(mx.nd.zeros((1, 3, 32, 32)))
     source.save_parameters(str(tmp_path / 'resnet18.params'))
-    monkeypatch.setattr(model_store, 'get_model_file', lambda name, root: str(tmp_path / f'{name[:8]}.params'))
+    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root: tmp_path / f'{name[:8]}.params')
     return randomized(source), tmp_path / 'resnet18.params'
 
 
@@ -118,12 +108,7 @@ def test_a_foreign_imagenet_file_is_refused(imagenet_file):
 
 
 def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
-    from gluoncv.model_zoo import model_store
-
-    def offline(*args, **kwargs):
-        raise OSError('Name or service\nnot known')
-
-    monkeypatch.setattr(model_store, 'download', offline)
+    monkeypatch.setenv('MXNET_GLUON_REPO', (tmp_path / 'nowhere').as_uri())
     with pytest.raises(ValueError) as caught:
         registry.get_model('tsn_resnet18_v1b_kinetics400', root=str(tmp_path))
     text = str(caught.value)
