@@ -114,7 +114,7 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
 
 
 def model_info(name: str) -> Dict[str, Any]:
-    """Facts of an entry, not built: method, backbone, dataset, nclass, protocol, input, options, pretrained, gluoncv."""
+    """Facts of an unbuilt entry: method, backbone, dataset, nclass, protocol, input, options, pretrained, gluoncv."""
     entry = model_entry(name)
     return {
         'name': entry.name,
