@@ -11,6 +11,7 @@ from .inceptionv1 import InceptionV1
 from .resnet2d import ResNet2D
 from .resnet3d import ResNet3D
 from .tiny import Tiny
+from .tsm import TSMResNet50
 
 BACKBONES = {
     'i3d_inceptionv1': functools.partial(InceptionV1, 3),
@@ -27,6 +28,7 @@ BACKBONES = {
     'resnet101_v1b': functools.partial(ResNet2D, 101),
     'resnet152_v1b': functools.partial(ResNet2D, 152),
     'tiny': functools.partial(Tiny, 2),
+    'tsm_resnet50_v1b': TSMResNet50,
 }
 
 
@@ -56,4 +58,14 @@ def get_backbone(name: str, temporal_downsample=None, **kwargs) -> Backbone:
     return BACKBONES[name](**kwargs)
 
 
-__all__ = ['BACKBONES', 'Backbone', 'Geometry', 'InceptionV1', 'ResNet2D', 'ResNet3D', 'Tiny', 'get_backbone']
+__all__ = [
+    'BACKBONES',
+    'Backbone',
+    'Geometry',
+    'InceptionV1',
+    'ResNet2D',
+    'ResNet3D',
+    'TSMResNet50',
+    'Tiny',
+    'get_backbone',
+]

@@ -26,8 +26,8 @@ def convolution(in_channels: int, channels: int, kernel: Size, strides: Optional
 class ResidualBlock(HybridBlock):
     """Convolutions with batch norm each, and a shortcut: a basic block (two) or a bottleneck (three), by its arguments.
 
-        x -> conv1 - bn1 - ReLU -> conv2 - bn2 (- ReLU -> conv3 - bn3) -> + -> ReLU
-        '--------------- downsample, where the shape changes -------------'
+        x (-> shift) -> conv1 - bn1 - ReLU -> conv2 - bn2 (- ReLU -> conv3 - bn3) -> + -> ReLU
+        '-------------------- downsample, where the shape changes -----------------'
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ class ResidualBlock(HybridBlock):
         kernel size of each convolution; two numbers each for images, three for clips
     stride_at, stride
         which convolution (0-based) is strided, and by how much in height and width; time is never strided
+    shift
+        a block without parameters that the first convolution reads through, or None
 
     Inputs:
         - **x**: (N, in_channels, T, H, W), or (N, in_channels, H, W)
@@ -54,9 +56,11 @@ class ResidualBlock(HybridBlock):
         kernels: Sequence[Size],
         stride_at: int = 0,
         stride: int = 1,
+        shift: Optional[HybridBlock] = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.shift = shift
         ndim = len(kernels[0])
         strides = (1,) * (ndim - 2) + (stride, stride)
         self._depth = len(channels)
@@ -73,7 +77,7 @@ class ResidualBlock(HybridBlock):
                     self.downsample.add(convolution(in_channels, width, (1,) * ndim, strides), batch_norm(ndim, width))
 
     def hybrid_forward(self, F, x):
-        y = x
+        y = x if self.shift is None else self.shift(x)
         for i in range(1, self._depth + 1):
             if i > 1:
                 y = F.Activation(y, act_type='relu')

@@ -1,6 +1,7 @@
 """Papers as networks: each file is paper, class, entries of the zoo."""
 
 from ..registry import add_to_gluoncv
+from . import tsm  # noqa: F401  (its entries)
 from .base import Branches, Recognizer
 from .baseline import Baseline
 from .dfb import DFB
