@@ -1,8 +1,9 @@
-"""Loads MXNet and decord, in that order, and what they need before them. `gluon_fg` imports this first.
+"""Loads MXNet, decord and GluonCV, in that order, and what they need before them. `gluon_fg` imports this first.
 
 decord before MXNet crashes the process at import. Horovod's MXNet library before decord crashes or hangs it later, when
 a video is decoded; then decord stays unloaded and PyAV reads the videos. MXNet 1.9.1 needs `numpy.bool`. Its CUDA build
 needs CUDA 11 libraries, taken from the nvidia-*-cu11 packages where those are installed (this was not run on a GPU).
+GluonCV refuses to be imported where PyTorch 2 is installed.
 
 Attributes
 ----------
@@ -158,9 +159,28 @@ def load_decord() -> bool:
     return True
 
 
+def load_gluoncv() -> None:
+    """Import GluonCV where PyTorch is installed, hiding that from it.
+
+    GluonCV has a part for PyTorch, not used here, and raises RuntimeError where it finds version 2 or newer; without
+    PyTorch it does without that part.
+    """
+    if 'gluoncv' in sys.modules or ('torch' not in sys.modules and importlib.util.find_spec('torch') is None):
+        return
+    loaded = sys.modules.get('torch')
+    sys.modules['torch'] = None  # `import torch` then fails as where there is none
+    try:
+        import gluoncv  # noqa: F401
+    finally:
+        del sys.modules['torch']
+        if loaded is not None:
+            sys.modules['torch'] = loaded
+
+
 if not running_doctor():
     check_order()
     supply_numpy_bool()
     preload_cuda()
     load_mxnet()
     DECORD_SAFE = load_decord()
+    load_gluoncv()

@@ -196,6 +196,9 @@ def probe_gpu() -> Optional[Row]:
 
 def probe_gluoncv() -> Row:
     """GluonCV imports; its version."""
+    from gluon_fg import _runtime
+
+    _runtime.load_gluoncv()
     import gluoncv
 
     return Row('ok', 'gluoncv', f'{installed("gluoncv") or gluoncv.__version__}')

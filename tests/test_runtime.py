@@ -74,6 +74,23 @@ def test_without_decord_pyav_reads_and_nothing_is_said(fakes):
     assert load(fakes) == (['loaded numpy', 'loaded mxnet', 'safe False'], [], 0)
 
 
+REFUSES = 'try:\n import torch\nexcept ImportError:\n pass\nelse:\n raise RuntimeError("Legacy torch==2.13.0 detected")'
+
+
+@pytest.mark.parametrize('before', ['', 'import torch'])
+def test_gluoncv_does_not_see_a_pytorch_that_it_would_refuse(fakes, before):
+    fakes('torch')
+    fakes('gluoncv', REFUSES)
+    out, err, code = load(fakes, before, 'import gluoncv, torch; print(torch.__name__)')
+    assert (code, err) == (0, []) and out[-1] == 'torch'
+    assert out.count('loaded torch') == out.count('loaded gluoncv') == 1
+
+
+def test_without_pytorch_gluoncv_waits_until_it_is_needed(fakes):
+    fakes('gluoncv', REFUSES)
+    assert 'loaded gluoncv' not in load(fakes)[0]
+
+
 @pytest.mark.parametrize('error', ['OSError("libavcodec.so: not found")', 'RuntimeError("no library")'])
 def test_a_broken_decord_is_named(fakes, error):
     (fakes.folder / 'decord' / '__init__.py').write_text(f'raise {error}')
