@@ -78,6 +78,8 @@ def fetch(
         if is_verified(target, digest):  # by the process that we waited for
             os.unlink(part.name)
             return target
+        if target.exists():
+            log.warning('%s: %s; it is fetched anew', target, what_is_wrong(target, digest, size))
         wrong: Dict[str, str] = {}
         hopeful = list(dict.fromkeys(sources))
         for attempt in range(attempts):
@@ -122,7 +124,7 @@ def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:
                 if len(data) > limit:
                     raise SourceError(f'longer than {limit} bytes')
         reply.check_length(len(data))
-        if _is_html(data):
+        if is_html(data):
             raise SourceError('a web page (HTML)')
         return data.decode('utf-8')
     except UnicodeDecodeError:
@@ -155,12 +157,17 @@ def what_is_wrong(path: Union[str, os.PathLike], digest: str, size: Optional[int
     actual = os.path.getsize(path)
     if not head:
         return 'it is empty'
-    if _is_html(head):
+    if is_html(head):
         return 'it is a web page (HTML), not the file'
     if size is not None and actual < size:
         return f'it is cut short, {actual} of {size} bytes'
     kind = _ALGORITHMS[len(digest)]
     return f'its {kind.upper()} is {files.digest(path, kind)[:12]}..., not {digest[:12]}...'
+
+
+def is_html(head: bytes) -> bool:
+    """Whether bytes begin as a web page does: what servers and hotel networks send in place of a file."""
+    return bool(re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)', head, re.IGNORECASE))
 
 
 def shown(url: str) -> str:
@@ -243,14 +250,9 @@ def _put_in_place(part: BinaryIO, target: Path, digest: str, size: Optional[int]
         raise SourceError(f'the zip does not hold {target.name}') from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError):  # the last: encrypted, unknown packing
         with open(part.name, 'rb') as stream:
-            html = _is_html(stream.read(512))
+            html = is_html(stream.read(512))
         raise SourceError('it is a web page (HTML), not the zip' if html else 'it is no whole zip') from None
     os.unlink(part.name)
-
-
-def _is_html(head: bytes) -> bool:
-    """Whether bytes begin as a web page does: what servers and hotel networks send in place of a file."""
-    return bool(re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)', head, re.IGNORECASE))
 
 
 @contextlib.contextmanager

@@ -1,35 +1,51 @@
-"""GluonCV's published weight files."""
+"""GluonCV's published weight files: its own names, checksums and addresses, through our downloads."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Optional
+from typing import Dict, Optional
+from urllib.parse import quote
 
 from ..errors import UserError
+from .download import fetch
 from .zoo import model_root
 
 
 def gluoncv_has(name: str) -> bool:
     """Whether GluonCV has published weights under a name."""
-    from gluoncv.model_zoo import model_store
-
-    return name in model_store._model_sha1
+    return name in _sha1()
 
 
 def gluoncv_file(name: str, root: Optional[str] = None) -> Path:
-    """The file of GluonCV's weights for a name, fetched where it is not in `root` (default: MXNet's folder) yet.
+    """The file of GluonCV's weights for a name, verified by its SHA-1: GluonCV publishes no other checksum.
+
+    It is fetched where it is not in `root` (default: MXNet's folder) yet, from GluonCV's store or, as with GluonCV
+    itself, from the copy of it (http, https or file) that `MXNET_GLUON_REPO` names. A file put in place by hand is
+    taken where its checksum is right.
 
     Raises
     ------
     UserError
-        nothing published under the name, or the file is neither there nor to be fetched
+        nothing is published under the name, or the file is neither there nor to be fetched
     """
     from gluoncv.model_zoo import model_store
 
-    folder = model_root(root)
-    try:
-        return Path(model_store.get_model_file(name, root=str(folder)))
-    except (OSError, RuntimeError, ValueError) as error:  # no network, a server's refusal, a damaged download
-        file = f'{name}-{model_store.short_hash(name)}.params'
-        reason = ' '.join(str(error).split())
-        raise UserError(f'cannot fetch GluonCV weights {name} ({reason[:120]}); put {file} into {folder}') from error
+    if not gluoncv_has(name):
+        raise UserError(f'GluonCV has published no weights for {name!r}')
+    digest = _sha1()[name]
+    stem = f'{name}-{digest[:8]}'
+    repository = os.environ.get('MXNET_GLUON_REPO') or model_store.apache_repo_url
+    source = model_store._url_format.format(repo_url=repository.rstrip('/') + '/', file_name=quote(stem))
+    return fetch(f'{stem}.params', digest, model_root(root), [source], unpack=True)
+
+
+def gluoncv_digests() -> Dict[str, str]:
+    """File name -> SHA-1 of everything that GluonCV has published."""
+    return {f'{name}-{digest[:8]}.params': digest for name, digest in _sha1().items()}
+
+
+def _sha1() -> Dict[str, str]:
+    from gluoncv.model_zoo import model_store
+
+    return model_store._model_sha1

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Optional
 
-import mxnet as mx
-
 from ..errors import UserError
 from .gluoncv_names import our_name
+from .gluoncv_store import gluoncv_file
 from .inflate import inflate
-from .zoo import model_root
+from .params_file import read_params
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +22,11 @@ def load(backbone, root: Optional[str] = None) -> None:
     UserError
         the file is neither in `root` nor to be fetched, or does not hold exactly the backbone's parameters
     """
-    path = _file(backbone.imagenet, root)
-    given = {our_name(name): array for name, array in mx.nd.load(path).items()}
+    try:
+        path = gluoncv_file(backbone.imagenet, root)
+    except UserError as error:
+        raise UserError(f'ImageNet weights: {error}, or start from random ones with pretrained_base=False') from None
+    given = {our_name(name, backbone.family): array for name, array in read_params(path).items()}
     given = {name[len('backbone.') :]: array for name, array in given.items() if name and name.startswith('backbone.')}
     params = backbone._collect_params_with_prefix()
     for names, what in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
@@ -41,18 +43,3 @@ def load(backbone, root: Optional[str] = None) -> None:
     for name, p in params.items():
         p.set_data(values[name])
     log.info('backbone starts from ImageNet weights %s', path)
-
-
-def _file(name: str, root: Optional[str]) -> str:
-    from gluoncv.model_zoo import model_store
-
-    folder = model_root(root)
-    try:
-        return model_store.get_model_file(name, root=str(folder))
-    except (OSError, RuntimeError, ValueError) as error:  # no network, a server's refusal, a damaged download
-        file = f'{name}-{model_store.short_hash(name)}.params'
-        reason = ' '.join(str(error).split())
-        raise UserError(
-            f'cannot fetch ImageNet weights {name} ({reason[:120]}); put {file} into {folder}, '
-            f'or start from random weights with pretrained_base=False'
-        ) from error

@@ -1,14 +1,17 @@
-"""Published weights: files verified against the index."""
+"""Published weights: verified files, wherever they are found, and loading them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from typing import List, Optional
+from urllib.parse import quote
 
-from .. import files
 from ..errors import UserError
-from .index import check_fits, find, index, zoo_folder
+from .download import fetch, is_verified, what_is_wrong
+from .entries import Entry
+from .index import check_fits, find, index, repositories, zoo_folder
+from .params_file import read_params
 
 
 def model_root(root: Optional[str] = None) -> Path:
@@ -21,35 +24,63 @@ def model_root(root: Optional[str] = None) -> Path:
 def weights_file(name: str, root: Optional[str] = None) -> Path:
     """The verified weight file of a model.
 
+    It is looked for in `root` (`model_root`), in `model_zoo/` of the repository, and at the addresses that
+    `GLUON_FG_REPO` lists (http, https or file; separated by commas or spaces, tried in turn), from where it is fetched
+    into `root`. A file put in place by hand is taken where its SHA-256 is that of the index. A damaged one is passed
+    over, and replaced only by a verified download.
+
     Raises
     ------
     UserError
-        nothing is published for the name, or its file is in none of the folders or has another checksum
+        nothing is published for the name, or its file is not to be had: one line that names the file, the folders to
+        put it into, and what was wrong with each copy and address
     """
     entry = find(name)
     if entry is None:
         others = ', '.join(sorted(index())) or 'none so far'
         raise UserError(f'no weights are published for {name}; published: {others}. Train it from pretrained=False')
-    folders = [model_root(root), zoo_folder()]
-    found = [folder / entry.file for folder in folders if (folder / entry.file).is_file()]
-    if not found:
-        raise UserError(f'weights of {name}: put {entry.file} into {" or ".join(map(str, folders))}')
-    for path in found:
-        if files.sha256(path) == entry.sha256:
-            return path
-    raise UserError(f'{found[0]} is damaged: its SHA-256 is not {entry.sha256[:12]}... of the index; replace the file')
+    return entry_file(entry, root)
+
+
+def entry_file(entry: Entry, root: Optional[str] = None) -> Path:
+    """The verified file of an entry of the index, as `weights_file`."""
+    folders = (model_root(root), zoo_folder())
+    found = on_disk(entry, root)
+    if found is not None:
+        return found
+    damaged = [folder / entry.file for folder in folders if (folder / entry.file).exists()]
+    trouble = f'{damaged[0]} is damaged: {what_is_wrong(damaged[0], entry.sha256, entry.bytes)}' if damaged else ''
+    sources = [f'{url}/{quote(entry.file)}' for url in repositories()]
+    if sources:
+        try:
+            return fetch(entry.file, entry.sha256, folders[0], sources, entry.bytes)
+        except UserError as error:
+            raise UserError(f'{trouble}; {error}' if trouble else str(error)) from None
+    if trouble:
+        raise UserError(f'{trouble}; replace the file, or name a repository that has it in GLUON_FG_REPO')
+    raise UserError(
+        f'weights of {entry.name}: put {entry.file} into {" or ".join(map(str, folders))}, '
+        f'or name a repository that has it in GLUON_FG_REPO'
+    )
+
+
+def on_disk(entry: Entry, root: Optional[str] = None) -> Optional[Path]:
+    """The verified file of an entry in `root` or in `model_zoo/`, or None; nothing is fetched."""
+    paths = (folder / entry.file for folder in (model_root(root), zoo_folder()))
+    return next((path for path in paths if is_verified(path, entry.sha256)), None)
 
 
 def load(net, path: Path, ctx) -> None:
     """Load a published file and take over the input description that it was trained with.
 
+    The file may hold float16 (or float64): the network keeps its own type.
+
     Raises
     ------
     UserError
-        the network was built with other options or another number of classes than the weights; see also `check_fits`
+        no parameter file (`read_params`), or the network was built with other options or another number of classes
+        than the weights; see also `check_fits`. The network is unchanged
     """
-    from .warm_start import read_params
-
     entry = find(net.name)
     check_fits(entry, net)
     given, params = read_params(path), net._collect_params_with_prefix()

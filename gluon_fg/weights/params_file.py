@@ -1,0 +1,66 @@
+"""Reading parameter files: MXNet's own binary format alone, from which nothing is ever executed."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Dict
+
+import mxnet as mx
+import numpy as np
+
+from ..errors import UserError
+from .download import is_html
+
+_MAGIC = struct.pack('<Q', 0x112)  # a list of arrays, as mx.nd.save writes it
+_DTYPES = ('float16', 'float32', 'float64')
+_CONVERT = 'scripts/convert.py makes parameter files of PyTorch checkpoints'
+
+# first bytes -> what such a file is
+_OTHERS = (
+    (b'PK', f'a zip archive, as PyTorch and NumPy write; {_CONVERT}'),
+    (b'\x80', f'a Python pickle; {_CONVERT}'),
+    (b'\x93NUMPY', 'a NumPy array'),
+    (b'\x89HDF', 'an HDF5 file'),
+    (b'\x1f\x8b', 'a gzip archive'),
+)
+
+
+def read_params(path) -> Dict[str, mx.nd.NDArray]:
+    """name -> array of a Gluon .params file, or of an exported one without its arg: and aux: prefixes.
+
+    Raises
+    ------
+    UserError
+        the file is missing, unreadable, cut short or of another format, or holds anything but named floating-point
+        arrays
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'no parameter file {path}')
+    try:
+        with open(path, 'rb') as stream:
+            head = stream.read(512)
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror or error}') from None
+    if not head.startswith(_MAGIC):
+        raise UserError(f'{path}: not an MXNet parameter file, but {_kind(head)}')
+    try:
+        arrays = mx.nd.load(str(path))
+    except (mx.MXNetError, ValueError):  # the latter for names that are no text
+        raise UserError(f'{path}: not an MXNet parameter file, or cut short') from None
+    if not isinstance(arrays, dict) or not arrays:
+        raise UserError(f'{path}: holds no named parameters')
+    for name, array in arrays.items():
+        if array.stype != 'default' or np.dtype(array.dtype).name not in _DTYPES:
+            kind = np.dtype(array.dtype).name if array.stype == 'default' else array.stype
+            raise UserError(f'{path}: {name} is {kind}; parameters are {", ".join(_DTYPES[:-1])} or {_DTYPES[-1]}')
+    return {name.split(':', 1)[-1]: array for name, array in arrays.items()}
+
+
+def _kind(head: bytes) -> str:
+    if not head:
+        return 'empty'
+    if is_html(head):
+        return 'a web page (HTML), which a server sent in its place'
+    return next((kind for magic, kind in _OTHERS if head.startswith(magic)), 'something else')
