@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..weights import gluoncv_start
 from ..weights.gluoncv_names import is_gluoncv, translated
 from ..weights.index import check_fits, entry_of_file
-from ..weights.warm_start import read_params
+from ..weights.params_file import read_params
 
 
 def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Context] = None, **options):

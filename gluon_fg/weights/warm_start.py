@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import List
-
-import mxnet as mx
 
 from ..errors import UserError
 from .gluoncv_names import is_gluoncv, translated
+from .params_file import read_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,20 +29,6 @@ class WarmStart:
                 shown = ', '.join([*roots[:4], '...'] if len(roots) > 4 else roots)
                 parts.append(f'{len(names)} stay as initialized, {what} ({shown})')
         return '; '.join(parts)
-
-
-def read_params(path) -> dict:
-    """name -> NDArray of a Gluon .params file; raises UserError when the file is missing or is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f'no parameter file {path}')
-    try:
-        arrays = mx.nd.load(str(path))
-    except (mx.MXNetError, ValueError) as error:
-        raise UserError(f'{path}: not an MXNet parameter file, or cut short') from error
-    if not isinstance(arrays, dict) or not arrays:
-        raise UserError(f'{path}: holds no named parameters')
-    return {name.split(':', 1)[-1]: array for name, array in arrays.items()}  # exported files prefix arg: or aux:
 
 
 def warm_start(net, path) -> WarmStart:
