@@ -11,7 +11,7 @@ import fnmatch
 import functools
 import inspect
 import numbers
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -94,7 +94,7 @@ def model_entry(name: str) -> ModelEntry:
     return entry
 
 
-def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
+def list_models(pattern: str = '*', pretrained: Union[bool, str] = False) -> List[str]:
     """Names of our entries and aliases, sorted.
 
     Parameters
@@ -102,20 +102,43 @@ def list_models(pattern: str = '*', pretrained: bool = False) -> List[str]:
     pattern
         shell wildcards, for example '*dfb*'
     pretrained
-        only those with published weights
+        True: only those whose own weights are published, every branch trained. 'gluoncv': those without, which
+        `get_model(name, pretrained=True)` starts from GluonCV's weights of a sibling. False: all
+
+    Raises
+    ------
+    UserError
+        another value of `pretrained`, or an index that is wrong
     """
     _load()
-    published = index()
-    return sorted(
-        name
-        for name in [*_entries, *_aliases]
-        if fnmatch.fnmatchcase(name, pattern) and (not pretrained or _aliases.get(name, name) in published)
-    )
+    if pretrained not in (True, False, 'gluoncv'):
+        raise UserError(f"pretrained must be True, False or 'gluoncv', got {pretrained!r}")
+    names = [name for name in [*_entries, *_aliases] if fnmatch.fnmatchcase(name, pattern)]
+    if pretrained:
+        published = index()
+        names = [name for name in names if _weights_from(model_entry(name), published) == pretrained]
+    return sorted(names)
 
 
 def model_info(name: str) -> Dict[str, Any]:
-    """Facts of an unbuilt entry: method, backbone, dataset, nclass, protocol, input, options, pretrained, gluoncv."""
-    entry = model_entry(name)
+    """Facts of an entry or alias; the network is not built.
+
+    Returns
+    -------
+    dict
+        `name`, `method`, `backbone`, `dataset`, `nclass`, `protocol`, `input` (as `InputSpec`'s fields), `options`
+        (names that `get_model` takes); `pretrained`: as the value of `list_models` that lists it; `gluoncv`: the name
+        of GluonCV's sibling, or None; `weights`: None, or what is published, a dict of `weights.entries.Entry`'s
+        fields: file, sha256, bytes, metrics with their protocol, licence, source, log, fingerprint of the classes, ...
+        `input` is then what the weights were trained with
+
+    Raises
+    ------
+    UserError
+        unknown name, or an index that is wrong
+    """
+    entry, published = model_entry(name), index()
+    weights = published.get(entry.name)
     return {
         'name': entry.name,
         'method': entry.builder.__name__,
@@ -123,11 +146,17 @@ def model_info(name: str) -> Dict[str, Any]:
         'dataset': entry.task.dataset,
         'nclass': entry.task.nclass,
         'protocol': entry.task.protocol,
-        'input': dataclasses.asdict(entry.task.input_spec),
+        'input': dataclasses.asdict(entry.task.input_spec.replace(**(weights.input if weights else {}))),
         'options': entry.options,
-        'pretrained': entry.name in index(),
+        'pretrained': _weights_from(entry, published),
         'gluoncv': entry.gluoncv,
+        'weights': dataclasses.asdict(weights) if weights else None,
     }
+
+
+def _weights_from(entry: ModelEntry, published) -> Union[bool, str]:
+    """True: published under its name; 'gluoncv': a sibling's; False: none."""
+    return True if entry.name in published else 'gluoncv' if entry.gluoncv else False
 
 
 def build(name: str, nclass: Optional[int] = None, **options) -> HybridBlock:

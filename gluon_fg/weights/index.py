@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -49,7 +50,7 @@ def index() -> Dict[str, Entry]:
     entries = _local()
     if repositories():
         try:
-            text, url = _remote_text()
+            text, url = _remote_text(tuple(repositories()))
         except UserError as error:
             log.warning('only the weights in %s are listed: %s', zoo_folder(), error)
         else:
@@ -67,7 +68,7 @@ def find(name: str) -> Optional[Entry]:
     """
     entries = _local()
     if name not in entries and repositories():
-        entries = parse_index(*_remote_text())
+        entries = parse_index(*_remote_text(tuple(repositories())))
     return entries.get(name)
 
 
@@ -85,12 +86,13 @@ def _local() -> Dict[str, Entry]:
     return load_index(path) if path.is_file() else {}
 
 
-def _remote_text() -> Tuple[str, str]:
-    """(text, address) of the index of the first repository that can be read."""
+@functools.lru_cache(maxsize=1)
+def _remote_text(urls: Tuple[str, ...]) -> Tuple[str, str]:
+    """(text, address) of the index of the first repository that can be read; asked for once in a process."""
     from .download import read_text
 
     problems = []
-    for url in repositories():
+    for url in urls:
         try:
             return read_text(f'{url}/{INDEX}'), f'{url}/{INDEX}'
         except UserError as error:

@@ -266,3 +266,54 @@ def test_a_published_file_names_the_classes_of_a_network_that_knows_none(zoo_of)
     assert net.classes == gluon_fg.get_model('i3d_tiny_synthfg').classes
     given = mx.nd.load(str(path))['branches.classifier.weight'].asnumpy()
     assert (net.branches.classifier.weight.data().asnumpy() == given).all()
+
+
+# What is listed and told
+
+
+def test_names_are_listed_by_where_their_weights_come_from(zoo_of):
+    zoo_of('i3d_tiny_synthfg')
+    assert gluon_fg.list_models(pretrained=True) == ['i3d_tiny_synthfg']
+    theirs = gluon_fg.list_models('*resnet50*', pretrained='gluoncv')
+    assert {'i3d_resnet50_v1_kinetics400_dfb', 'i3d_resnet50_dfb'} <= set(theirs)
+    assert not [name for name in theirs if 'custom' in name or 'sthsthv1' in name]
+    assert gluon_fg.list_models('*dfb*', pretrained=True) == []
+    with pytest.raises(UserError, match="must be True, False or 'gluoncv', got 'torch'"):
+        gluon_fg.list_models(pretrained='torch')
+
+
+def test_a_models_facts_hold_what_is_published_or_where_it_starts(zoo_of):
+    metrics = {'synthfg': {'top1': 90.5, 'protocol': 'train_time', 'split': 'test', 'videos': 960, 'seeds': 1}}
+    path = zoo_of('i3d_tiny_synthfg', input={'frame_stride': 2}, metrics=metrics, log='logs/a.jsonl')
+    info = gluon_fg.model_info('i3d_tiny_synthfg')
+    assert (info['pretrained'], info['gluoncv'], info['input']['frame_stride']) == (True, None, 2)
+    assert (info['input']['frames'], info['input']['crop_size']) == (8, 48)  # the entry's, where the index says nothing
+    weights = info['weights']
+    assert (weights['file'], weights['sha256'], weights['bytes']) == (
+        path.name, files.sha256(path), path.stat().st_size,
+    )  # fmt: skip
+    assert (weights['metrics'], weights['licence'], weights['log']) == (metrics, 'Apache-2.0', 'logs/a.jsonl')
+    assert weights['fingerprint'] == gluon_fg.get_model('i3d_tiny_synthfg').labels.fingerprint
+    info = gluon_fg.model_info('i3d_resnet50_dfb')
+    assert info['name'] == 'i3d_resnet50_v1_kinetics400_dfb'
+    assert (info['pretrained'], info['gluoncv'], info['weights']) == ('gluoncv', 'i3d_resnet50_v1_kinetics400', None)
+    assert gluon_fg.model_info('i3d_tiny_custom')['pretrained'] is False
+
+
+def test_a_repository_adds_names_and_the_zoo_here_wins(zoo_of, tmp_path, monkeypatch):
+    zoo_of('i3d_tiny_synthfg')
+    here = index.load_index(tmp_path / 'zoo' / 'index.yaml')['i3d_tiny_synthfg']
+    there = {
+        'i3d_tiny_synthfg': dataclasses.replace(here, source='elsewhere'),
+        'i3d_tiny_synthfg_dfb': dataclasses.replace(here, name='i3d_tiny_synthfg_dfb'),
+    }
+    save_index(there, tmp_path / 'repo' / 'index.yaml')
+    nowhere = (tmp_path / 'nowhere').as_uri()
+    monkeypatch.setenv('GLUON_FG_REPO', f'{nowhere}, {(tmp_path / "repo").as_uri()}/')
+    assert gluon_fg.list_models(pretrained=True) == ['i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb']
+    assert index.find('i3d_tiny_synthfg') == here and index.find('i3d_tiny_synthfg_dfb').source == 'a test'
+    monkeypatch.setenv('GLUON_FG_REPO', nowhere)
+    assert index.find('i3d_tiny_synthfg') == here  # the repository is not asked
+    assert gluon_fg.list_models(pretrained=True) == ['i3d_tiny_synthfg']
+    with pytest.raises(UserError, match='nowhere/index.yaml'):
+        index.find('i3d_tiny_synthfg_dfb')
