@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 
 from ..errors import UserError, unknown
 from .base import Backbone
 from .geometry import Geometry
 from .inceptionv1 import InceptionV1
+from .inceptionv3 import InceptionV3
 from .resnet2d import ResNet2D
-from .resnet3d import ResNet3D
+from .resnet3d import ResNet3D, SlowOnly
 from .tiny import Tiny
 from .tsm import TSMResNet50
 
@@ -17,6 +19,11 @@ BACKBONES = {
     'i3d_inceptionv1': functools.partial(InceptionV1, 3),
     'i3d_inceptionv1_same': functools.partial(InceptionV1, 3, 'same'),
     'i3d_inceptionv1_same_flow': functools.partial(InceptionV1, 3, 'same', 2),
+    'i3d_inceptionv3': InceptionV3,
+    'i3d_nl5_resnet50_v1': functools.partial(ResNet3D, 50, non_local=5),
+    'i3d_nl10_resnet50_v1': functools.partial(ResNet3D, 50, non_local=10),
+    'i3d_nl5_resnet101_v1': functools.partial(ResNet3D, 101, non_local=5),
+    'i3d_nl10_resnet101_v1': functools.partial(ResNet3D, 101, non_local=10),
     'i3d_resnet18_v1': functools.partial(ResNet3D, 18),
     'i3d_resnet50_v1': functools.partial(ResNet3D, 50),
     'i3d_resnet101_v1': functools.partial(ResNet3D, 101),
@@ -27,6 +34,8 @@ BACKBONES = {
     'resnet50_v1b': functools.partial(ResNet2D, 50),
     'resnet101_v1b': functools.partial(ResNet2D, 101),
     'resnet152_v1b': functools.partial(ResNet2D, 152),
+    'slowonly_resnet50_v1': functools.partial(SlowOnly, 50),
+    'slowonly_resnet101_v1': functools.partial(SlowOnly, 101),
     'tiny': functools.partial(Tiny, 2),
     'tsm_resnet50_v1b': TSMResNet50,
 }
@@ -40,20 +49,20 @@ def get_backbone(name: str, temporal_downsample=None, **kwargs) -> Backbone:
     name
         a key of `BACKBONES`
     temporal_downsample
-        for the I3D ResNets: 4 or 8 (None: 4); no other backbone reduces time
+        for the I3D ResNets: 4 or 8 (None: 4)
     kwargs
         Gluon's prefix and params
 
     Raises
     ------
     UserError
-        unknown name, or `temporal_downsample` where there is none
+        unknown name, or `temporal_downsample` where there is no choice
     """
     if name not in BACKBONES:
         raise unknown('backbone', name, BACKBONES)
     if temporal_downsample is not None:
-        if not name.startswith('i3d_resnet'):
-            raise UserError(f'backbone {name} does not reduce time; leave out temporal_downsample')
+        if 'temporal_downsample' not in inspect.signature(BACKBONES[name]).parameters:
+            raise UserError(f'backbone {name} reduces time in one way only; leave out temporal_downsample')
         kwargs['temporal_downsample'] = temporal_downsample
     return BACKBONES[name](**kwargs)
 
@@ -63,8 +72,10 @@ __all__ = [
     'Backbone',
     'Geometry',
     'InceptionV1',
+    'InceptionV3',
     'ResNet2D',
     'ResNet3D',
+    'SlowOnly',
     'TSMResNet50',
     'Tiny',
     'get_backbone',

@@ -26,7 +26,7 @@ def convolution(in_channels: int, channels: int, kernel: Size, strides: Optional
 class ResidualBlock(HybridBlock):
     """Convolutions with batch norm each, and a shortcut: a basic block (two) or a bottleneck (three), by its arguments.
 
-        x (-> shift) -> conv1 - bn1 - ReLU -> conv2 - bn2 (- ReLU -> conv3 - bn3) -> + -> ReLU
+        x (-> shift) -> conv1 - bn1 - ReLU -> conv2 - bn2 (- ReLU -> conv3 - bn3) -> + -> ReLU (-> non-local)
         '-------------------- downsample, where the shape changes -----------------'
 
     Parameters
@@ -41,6 +41,8 @@ class ResidualBlock(HybridBlock):
         which convolution (0-based) is strided, and by how much in height and width; time is never strided
     shift
         a block without parameters that the first convolution reads through, or None
+    non_local
+        a block of the same shape in and out that the result goes through, or None
 
     Inputs:
         - **x**: (N, in_channels, T, H, W), or (N, in_channels, H, W)
@@ -57,6 +59,7 @@ class ResidualBlock(HybridBlock):
         stride_at: int = 0,
         stride: int = 1,
         shift: Optional[HybridBlock] = None,
+        non_local: Optional[HybridBlock] = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -75,6 +78,7 @@ class ResidualBlock(HybridBlock):
                 self.downsample = nn.HybridSequential(prefix='down_')
                 with self.downsample.name_scope():
                     self.downsample.add(convolution(in_channels, width, (1,) * ndim, strides), batch_norm(ndim, width))
+        self.non_local = non_local
 
     def hybrid_forward(self, F, x):
         y = x if self.shift is None else self.shift(x)
@@ -83,4 +87,5 @@ class ResidualBlock(HybridBlock):
                 y = F.Activation(y, act_type='relu')
             y = getattr(self, f'bn{i}')(getattr(self, f'conv{i}')(y))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return F.Activation(y + shortcut, act_type='relu')
+        y = F.Activation(y + shortcut, act_type='relu')
+        return y if self.non_local is None else self.non_local(y)

@@ -1,6 +1,7 @@
 """Building blocks: one idea a file, none knows a model."""
 
 from .filter_bank import DiscriminativeFilterBank
+from .non_local import NonLocal
 from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze_batch_norm
 from .pooling import GlobalAvgPool, GlobalMaxPool
 from .temporal_shift import TemporalShift, set_segments
@@ -12,6 +13,7 @@ __all__ = [
     'DiscriminativeFilterBank',
     'GlobalAvgPool',
     'GlobalMaxPool',
+    'NonLocal',
     'TemporalShift',
     'batch_norms',
     'deploy_mode',

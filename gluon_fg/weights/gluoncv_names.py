@@ -5,6 +5,7 @@ A file of GluonCV's often holds a layer twice, under the two attributes that a b
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Callable, Dict, Iterable, Mapping, Optional
 
@@ -15,13 +16,14 @@ from ..errors import UserError
 
 # The positions of a bottleneck's layers in the sequence that holds them again.
 _BOTTLENECK = {'0': 'conv1', '1': 'bn1', '3': 'conv2', '4': 'bn2', '6': 'conv3', '7': 'bn3'}
+_W_BN = {'W_bn.0': 'W', 'W_bn.1': 'bn'}
 
 _RESNET = (
     # ResNet v1b on images: resnet50_v1b, and resnet50_v1b_kinetics400 (whose classifier is `output`)
     (re.compile(r'conv1\.(.+)'), lambda m: f'backbone.stem.0.{m[1]}'),
     (re.compile(r'bn1\.(.+)'), lambda m: f'backbone.stem.1.{m[1]}'),
     (re.compile(r'layer([1-4])\.(.+)'), lambda m: f'backbone.res{int(m[1]) + 1}.{m[2]}'),
-    # i3d_resnet50_v1_*
+    # i3d_resnet50_v1_*, i3d_slow_*
     (re.compile(r'first_stage\.([01])\.(.+)'), lambda m: f'backbone.stem.{m[1]}.{m[2]}'),
     (
         re.compile(r'res_layers\.([0-3])\.(\d+)\.bottleneck\.([013467])\.(.+)'),
@@ -30,6 +32,11 @@ _RESNET = (
     (
         re.compile(r'res_layers\.([0-3])\.(\d+\.(?:conv|bn|downsample).+)'),
         lambda m: f'backbone.res{int(m[1]) + 2}.{m[2]}',
+    ),
+    # i3d_nl5_*, i3d_nl10_*: theta, phi, g, W and bn, the last two once more as W_bn
+    (
+        re.compile(r'res_layers\.([12])\.(\d+)\.(?:nonlocal_block|bottleneck\.8)\.([a-zA-Z]+|W_bn\.[01])\.(.+)'),
+        lambda m: f'backbone.res{int(m[1]) + 2}.{m[2]}.non_local.{_W_BN.get(m[3], m[3])}.{m[4]}',
     ),
     (re.compile(r'(?:fc|output|head\.1)\.(.+)'), lambda m: f'classifier.{m[1]}'),
 )
@@ -43,8 +50,46 @@ def _resnet(name: str) -> Optional[str]:
     return None
 
 
+# Blocks of the Inceptions, in whose insides the names are the same.
+_INCEPTIONV1 = {
+    # i3d_inceptionv1_*, where poolings count
+    'features.0': 'stem.0',
+    **{f'features.{i}': f'res2.{i - 2}' for i in (2, 3)},
+    **{f'features.{i}': f'res3.{i - 4}' for i in (5, 6)},
+    **{f'features.{i}': f'res4.{i - 7}' for i in range(8, 13)},
+    **{f'features.{i}': f'res5.{i - 13}' for i in (14, 15)},
+    # googlenet
+    'conv1': 'stem.0',
+    'conv2': 'res2.0',
+    'conv3': 'res2.1',
+    **{f'inception{stage}{letter}': f'res{stage}.{i}' for stage in '345' for i, letter in enumerate('abcde', 1)},
+}
+# i3d_inceptionv3_*, and inceptionv3 itself
+_INCEPTIONV3 = {
+    **{f'features.{i}': f'stem.{i}' for i in (0, 1, 2)},
+    **{f'features.{i}': f'res2.{i - 4}' for i in (4, 5)},
+    **{f'features.{i}': f'res3.{i - 6}' for i in (7, 8, 9)},
+    **{f'features.{i}': f'res4.{i - 10}' for i in range(10, 15)},
+    **{f'features.{i}': f'res5.{i - 15}' for i in (15, 16, 17)},
+}
+
+
+def _inception(blocks: Mapping[str, str], name: str) -> Optional[str]:
+    match = re.fullmatch(r'(features\.\d+|head\.\d+|\w+)\.(.+)', name)
+    if not match:
+        return None
+    block, rest = match.groups()
+    if block == 'output' or block.startswith('head.'):
+        return f'classifier.{rest}'
+    return f'backbone.{blocks[block]}.{rest}' if block in blocks else None
+
+
 # `family` of a backbone -> our name of a parameter of GluonCV's network, or None
-FAMILIES: Dict[str, Callable[[str], Optional[str]]] = {'resnet': _resnet}
+FAMILIES: Dict[str, Callable[[str], Optional[str]]] = {
+    'resnet': _resnet,
+    'inceptionv1': functools.partial(_inception, _INCEPTIONV1),
+    'inceptionv3': functools.partial(_inception, _INCEPTIONV3),
+}
 
 
 def our_name(name: str, family: str = 'resnet') -> Optional[str]:

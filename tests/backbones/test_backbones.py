@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
-from gluon_fg.backbones import get_backbone
+from gluon_fg.backbones import Geometry, ResNet3D, SlowOnly, get_backbone
 from gluon_fg.errors import UserError
 from gluon_fg.nn.norm import batch_norms, freeze_batch_norm
 
@@ -23,7 +23,7 @@ def clip(backbone, frames, height, width):
     )
 
 
-@pytest.mark.parametrize('name', ['i3d_tiny', 'tiny', 'i3d_resnet18_v1', 'resnet18_v1b'])
+@pytest.mark.parametrize('name', ['i3d_tiny', 'tiny', 'i3d_resnet18_v1', 'resnet18_v1b', 'slowonly_resnet50_v1'])
 def test_sizes_follow_the_declared_geometry(name):
     """Odd sizes too: position i exists iff a whole stride of input belongs to it."""
     net = randomized(get_backbone(name))
@@ -62,6 +62,10 @@ def test_known_receptive_fields_of_resnets():
     assert get_backbone('resnet18_v1b').geometry(5).field == (1, 435)
     assert get_backbone('i3d_resnet50_v1').geometry(5).stride == (4, 32)
     assert get_backbone('i3d_resnet50_v1', temporal_downsample=8).geometry(5).stride == (8, 32)
+    # slow-only: nine blocks of three frames, time never strided; space as the 2-D network
+    assert get_backbone('slowonly_resnet50_v1').geometry(5) == Geometry((1, 32), (19, 427), (0, 0))
+    # what attention adds is everything; the rest is the network's without it
+    assert get_backbone('i3d_nl10_resnet50_v1').geometry(5) == get_backbone('i3d_resnet50_v1').geometry(5)
 
 
 def test_upsampling_halves_the_stride_and_keeps_the_middle():
@@ -92,6 +96,18 @@ def test_a_new_stage_has_the_same_layers_and_its_own_parameters(name):
     np.testing.assert_allclose(first(f[2]).asnumpy(), f[3].asnumpy(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('name, res3, res4', [
+    ('i3d_nl5_resnet50_v1', [1, 3], [1, 3, 5]), ('i3d_nl10_resnet50_v1', [0, 1, 2, 3], [0, 1, 2, 3, 4, 5]),
+    ('i3d_nl5_resnet101_v1', [1, 3], [6, 13, 20]), ('i3d_nl10_resnet101_v1', [0, 1, 2, 3], [2, 6, 10, 14, 18, 22]),
+])  # fmt: skip
+def test_non_local_blocks_stand_where_gluoncv_has_them(name, res3, res4):
+    net = get_backbone(name)
+    placed = {
+        stage: [i for i, block in enumerate(getattr(net, f'res{stage}')) if block.non_local] for stage in net.channels
+    }
+    assert placed == {2: [], 3: res3, 4: res4, 5: []}
+
+
 def test_stride_sits_in_the_3x3_convolution():
     """DFB sec. 4.1; in 2-D and 3-D."""
     for name in ('resnet50_v1b', 'i3d_resnet50_v1'):
@@ -110,7 +126,7 @@ def test_the_shortest_clip_is_known(downsample, frames):
             net(clip(net, frames - 1, 16, 16))[3].wait_to_read()
 
 
-@pytest.mark.parametrize('name', ['i3d_resnet18_v1', 'i3d_resnet50_v1'])
+@pytest.mark.parametrize('name', ['i3d_resnet18_v1', 'i3d_resnet50_v1', 'i3d_nl5_resnet50_v1', 'slowonly_resnet50_v1'])
 def test_i3d_trains_on_a_cpu(name):
     net = randomized(get_backbone(name))
     net.hybridize(static_alloc=True, static_shape=True)
@@ -120,7 +136,8 @@ def test_i3d_trains_on_a_cpu(name):
     for n, p in net._collect_params_with_prefix().items():
         if p.grad_req != 'null':
             g = p.grad().asnumpy()
-            assert np.isfinite(g).all() and np.abs(g).max() > 0, n
+            # softmax and batch norm take out a shift of all keys and of their input
+            assert np.isfinite(g).all() and (np.abs(g).max() > 0 or n.endswith(('phi.bias', 'W.bias'))), n
 
 
 def test_the_tiny_2d_network_is_blind_to_the_order_of_frames():
@@ -133,9 +150,13 @@ def test_the_tiny_2d_network_is_blind_to_the_order_of_frames():
 def test_impossible_backbones_are_refused():
     with pytest.raises(UserError, match="unknown backbone 'resnet50'; did you mean"):
         get_backbone('resnet50')
-    with pytest.raises(UserError, match='resnet18_v1b does not reduce time'):
+    with pytest.raises(UserError, match='resnet18_v1b reduces time in one way only'):
         get_backbone('resnet18_v1b', temporal_downsample=4)
     with pytest.raises(UserError, match='temporal_downsample must be 4 .* or 8 .*, got 2'):
         get_backbone('i3d_resnet18_v1', temporal_downsample=2)
+    with pytest.raises(UserError, match='non_local 3 at depth 50: choose 5 at depth 50 or 10 at depth 50 or .*, or 0'):
+        ResNet3D(50, non_local=3)
+    with pytest.raises(UserError, match="unknown depth of a slow-only network '18'; choose from 101, 152, 50"):
+        SlowOnly(18)
     with pytest.raises(UserError, match='no stage 1 to branch off'):
         get_backbone('tiny').new_stage(1)

@@ -117,6 +117,7 @@ def test_parameters_are_counted_as_published():
 
 @pytest.mark.parametrize('name, size', [
     ('i3d_inceptionv1', (9, 45, 70)), ('i3d_inceptionv1_same', (9, 45, 70)), ('inceptionv1', (79, 95)),
+    ('i3d_inceptionv3', (9, 99, 80)),
 ])  # fmt: skip
 def test_sizes_and_smallest_input(name, size):
     net = randomized(get_backbone(name))
@@ -125,18 +126,30 @@ def test_sizes_and_smallest_input(name, size):
     for stage, f in zip((2, 3, 4, 5), features):
         assert f.shape[1] == net.channels[stage]
         for n, given, stride in zip(size, f.shape[2:], net.geometry(stage).stride[1 - len(frames) :]):
-            assert given in (n // stride, -(-n // stride))
+            if name == 'i3d_inceptionv3' and n > 9:
+                assert n // stride - 3 <= given <= n // stride  # not padded
+            else:
+                assert given in (n // stride, -(-n // stride))
     time, space = net.min_size
     smallest = (time,) * len(frames) + (space, space)
     net(mx.nd.random.normal(shape=(1, 3, *smallest)))[3].wait_to_read()
     if name != 'i3d_inceptionv1_same':
         with pytest.raises(mx.MXNetError):
             net(mx.nd.random.normal(shape=(1, 3, *smallest[:-1], space - 1)))[3].wait_to_read()
-    assert net.min_size == {'i3d_inceptionv1': (5, 17), 'i3d_inceptionv1_same': (9, 1), 'inceptionv1': (1, 31)}[name]
+    assert (
+        net.min_size
+        == {
+            'i3d_inceptionv1': (5, 17),
+            'i3d_inceptionv1_same': (9, 1),
+            'inceptionv1': (1, 31),
+            'i3d_inceptionv3': (1, 75),
+        }[name]
+    )
 
 
 @pytest.mark.parametrize('name, stage, size', [
     ('i3d_inceptionv1', 3, (24, 80, 64)), ('i3d_inceptionv1_same', 3, (24, 80, 64)), ('inceptionv1', 4, (256, 256)),
+    ('i3d_inceptionv3', 3, (24, 96, 112)),
 ])  # fmt: skip
 def test_receptive_fields_are_where_gradients_arrive(name, stage, size):
     """Of the widest branch. The maximum passes the gradient on to one position of its window: a border may be dark."""
@@ -175,12 +188,12 @@ def test_known_receptive_fields():
     assert net.geometry(5).field == (99, 379) and net.geometry(5).stride == (8, 32)
 
 
-@pytest.mark.parametrize('name', ['i3d_inceptionv1', 'i3d_inceptionv1_same'])
-def test_it_trains_on_a_cpu(name):
+@pytest.mark.parametrize('name, size', [('i3d_inceptionv1', 40), ('i3d_inceptionv1_same', 40), ('i3d_inceptionv3', 75)])
+def test_it_trains_on_a_cpu(name, size):
     net = randomized(get_backbone(name))
     net.hybridize(static_alloc=True, static_shape=True)
     with autograd.record():
-        f5 = net(mx.nd.random.normal(shape=(2, 3, 9, 40, 40)))[3]
+        f5 = net(mx.nd.random.normal(shape=(2, 3, 9, size, size)))[3]
         (f5 * mx.nd.random.normal(shape=f5.shape)).sum().backward()
     for n, p in net._collect_params_with_prefix().items():
         if p.grad_req != 'null':

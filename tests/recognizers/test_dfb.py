@@ -184,7 +184,7 @@ def test_without_dropout_only_the_global_branch_changes():
     ({'filter_bank': False, 'local_branch': True}, 'local_branch without filter_bank'),
     ({'filters_per_class': 0}, 'filters_per_class must be at least 1'),
     ({'dropout': 1.5}, r'dropout must be a share in \[0, 1\), got 1.5'),
-    ({'temporal_downsample': 4}, 'backbone i3d_tiny does not reduce time'),
+    ({'temporal_downsample': 4}, 'backbone i3d_tiny reduces time in one way only'),
 ])  # fmt: skip
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
