@@ -218,7 +218,8 @@ def get_model(
     net, entry = build(name, nclass, **options), model_entry(name)
     file, sibling = None, None
     if pretrained:  # the files come before the slow part
-        if entry.gluoncv and find(entry.name) is None and gluoncv_has(entry.gluoncv):
+        published = find(entry.name, root)
+        if entry.gluoncv and published is None and gluoncv_has(entry.gluoncv):
             file, sibling = gluoncv_file(entry.gluoncv, root), entry.gluoncv
         else:
             file = zoo.weights_file(entry.name, root)
@@ -229,7 +230,8 @@ def get_model(
         changed = {k: v for k, v in entry.defaults.items() if options.get(k, v) != v}
         gluoncv_start.start(net, file, sibling, changed)
     elif pretrained:
-        zoo.load(net, file, ctx)
+        zoo.load(net, file, published, ctx)
+        know_classes(net, published)
         net.weights_source = f'published weights {file.name}'
     else:
         if pretrained_base and net.branches.backbone.imagenet:
@@ -237,6 +239,14 @@ def get_model(
             net.weights_source = f'ImageNet weights {net.branches.backbone.imagenet}'
         net.backbone_loaded()
     return net
+
+
+def know_classes(net, published) -> None:
+    """Give a network that knows no class names those of the weights (an entry of the index) that it was loaded with."""
+    if net.labels is None:
+        from .data.labels import LabelSet, label_set  # on demand: some lists come from GluonCV's data room
+
+        net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
 
 
 def _class_count(entry: ModelEntry, nclass: Optional[int]) -> int:

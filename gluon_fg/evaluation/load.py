@@ -10,7 +10,7 @@ import mxnet as mx
 import yaml
 
 from .. import registry
-from ..data.labels import LabelSet, label_set
+from ..data.labels import LabelSet
 from ..errors import UserError
 from ..weights import gluoncv_start
 from ..weights.gluoncv_names import is_gluoncv, translated
@@ -113,8 +113,8 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
         gluoncv_start.start(net, path, Path(path).name, {})
     else:
         net.load_parameters(path, ctx=ctx, cast_dtype=True)
-    if published and net.labels is None:
-        net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
+    if published:
+        registry.know_classes(net, published)
 
 
 def _fits(wanted: tuple, given: tuple) -> bool:
