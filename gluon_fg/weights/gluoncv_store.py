@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from ..errors import UserError
 from .download import fetch
-from .zoo import model_root
+from .index import model_root
 
 
 def gluoncv_has(name: str) -> bool:

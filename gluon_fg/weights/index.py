@@ -1,6 +1,7 @@
 """Published weights by name: which there are, whose file a file is, and which networks they may be loaded into.
 
-`index.yaml` lies beside the files that it names, in `model_zoo/` or in a folder that `GLUON_FG_REPO` points at.
+`index.yaml` lies beside the files that it names: in `model_zoo/`, in the folder of weight files (`model_root`) for what
+was imported from bundles, or in a repository that `GLUON_FG_REPO` points at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ _PACKAGED_ZOO = Path(__file__).resolve().parents[1] / 'model_zoo'
 # Where indices lie
 
 
+def model_root(root: Optional[str] = None) -> Path:
+    """The folder of weight files: `root`, else `$MXNET_HOME/models`, else `~/.mxnet/models` (MXNet's own rule)."""
+    if root is None:
+        root = os.path.join(os.environ.get('MXNET_HOME') or os.path.join('~', '.mxnet'), 'models')
+    return Path(root).expanduser()
+
+
 def zoo_folder() -> Path:
     """`model_zoo` of the repository, or the copy in an installed package."""
     return _REPO_ZOO if (_REPO_ZOO / INDEX).is_file() else _PACKAGED_ZOO
@@ -37,8 +45,8 @@ def repositories() -> List[str]:
     return [url.rstrip('/') for url in re.split(r'[,\s]+', os.environ.get('GLUON_FG_REPO', '')) if url]
 
 
-def index() -> Dict[str, Entry]:
-    """name -> entry: those of `zoo_folder()`, and the names that the repository in `GLUON_FG_REPO` adds to them.
+def index(root: Optional[str] = None) -> Dict[str, Entry]:
+    """name -> entry: those of `zoo_folder()`, and the names that `root` and the repository in `GLUON_FG_REPO` add.
 
     A repository that cannot be read is logged and left out: `find` is for a name that must be there.
 
@@ -47,7 +55,7 @@ def index() -> Dict[str, Entry]:
     UserError
         an index was read, and something in it is wrong
     """
-    entries = _local()
+    entries = _local(root)
     if repositories():
         try:
             text, url = _remote_text(tuple(repositories()))
@@ -58,15 +66,15 @@ def index() -> Dict[str, Entry]:
     return entries
 
 
-def find(name: str) -> Optional[Entry]:
-    """The entry of a name, or None. A repository is asked only for a name that `zoo_folder()` lacks.
+def find(name: str, root: Optional[str] = None) -> Optional[Entry]:
+    """The entry of a name, or None. A repository is asked only for a name that `zoo_folder()` and `root` lack.
 
     Raises
     ------
     UserError
-        the name is not in `zoo_folder()` and the repository cannot be read; or an index is wrong
+        the name is in neither of them and the repository cannot be read; or an index is wrong
     """
-    entries = _local()
+    entries = _local(root)
     if name not in entries and repositories():
         entries = parse_index(*_remote_text(tuple(repositories())))
     return entries.get(name)
@@ -81,9 +89,9 @@ def entry_of_file(path: Union[str, os.PathLike]) -> Optional[Entry]:
     return next((entry for entry in alike if entry.sha256 == digest), None)
 
 
-def _local() -> Dict[str, Entry]:
-    path = zoo_folder() / INDEX
-    return load_index(path) if path.is_file() else {}
+def _local(root: Optional[str]) -> Dict[str, Entry]:
+    paths = [folder / INDEX for folder in (model_root(root), zoo_folder())]
+    return {name: entry for path in paths if path.is_file() for name, entry in load_index(path).items()}
 
 
 @functools.lru_cache(maxsize=1)

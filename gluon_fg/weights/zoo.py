@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import List, Optional
 from urllib.parse import quote
@@ -10,15 +9,8 @@ from urllib.parse import quote
 from ..errors import UserError
 from .download import fetch, is_verified, what_is_wrong
 from .entries import Entry
-from .index import check_fits, find, index, repositories, zoo_folder
+from .index import check_fits, find, index, model_root, repositories, zoo_folder
 from .params_file import read_params
-
-
-def model_root(root: Optional[str] = None) -> Path:
-    """The folder of weight files: `root`, else `$MXNET_HOME/models`, else `~/.mxnet/models` (MXNet's own rule)."""
-    if root is None:
-        root = os.path.join(os.environ.get('MXNET_HOME') or os.path.join('~', '.mxnet'), 'models')
-    return Path(root).expanduser()
 
 
 def weights_file(name: str, root: Optional[str] = None) -> Path:
@@ -35,9 +27,9 @@ def weights_file(name: str, root: Optional[str] = None) -> Path:
         nothing is published for the name, or its file is not to be had: one line that names the file, the folders to
         put it into, and what was wrong with each copy and address
     """
-    entry = find(name)
+    entry = find(name, root)
     if entry is None:
-        others = ', '.join(sorted(index())) or 'none so far'
+        others = ', '.join(sorted(index(root))) or 'none so far'
         raise UserError(f'no weights are published for {name}; published: {others}. Train it from pretrained=False')
     return entry_file(entry, root)
 
@@ -70,7 +62,7 @@ def on_disk(entry: Entry, root: Optional[str] = None) -> Optional[Path]:
     return next((path for path in paths if is_verified(path, entry.sha256)), None)
 
 
-def load(net, path: Path, ctx) -> None:
+def load(net, path: Path, entry: Entry, ctx) -> None:
     """Load a published file and take over the input description that it was trained with.
 
     The file may hold float16 (or float64): the network keeps its own type.
@@ -81,7 +73,6 @@ def load(net, path: Path, ctx) -> None:
         no parameter file (`read_params`), or the network was built with other options or another number of classes
         than the weights; see also `check_fits`. The network is unchanged
     """
-    entry = find(net.name)
     check_fits(entry, net)
     given, params = read_params(path), net._collect_params_with_prefix()
     misfits: List[str] = sorted(set(given) ^ set(params)) or sorted(

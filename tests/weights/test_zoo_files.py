@@ -79,7 +79,7 @@ def test_root_is_mxnets_own_folder(zoo_folder, tmp_path, monkeypatch):
     assert zoo.weights_file(NAME) == tmp_path / 'mxnet' / 'models' / 'tiny-0.params'
     monkeypatch.setenv('MXNET_HOME', '')
     monkeypatch.setenv('HOME', str(tmp_path))
-    assert zoo.model_root() == tmp_path / '.mxnet' / 'models'
+    assert index.model_root() == tmp_path / '.mxnet' / 'models'
 
 
 def test_a_repository_may_be_a_folder(zoo_folder, tmp_path, monkeypatch):
@@ -220,7 +220,7 @@ def test_a_file_of_another_network_leaves_the_network_as_it_was(zoo_folder, netw
     first = sorted(arrays)[0]
     for change in ({first: None}, {'other.weight': mx.nd.ones(1)}, {first: mx.nd.ones((1, 2))}):
         saved(path, **{n: a for n, a in {**arrays, **change}.items() if a is not None})
-        assert 'does not fit' in refused(zoo.load, net, path, mx.cpu())
+        assert 'does not fit' in refused(zoo.load, net, path, entry_for(path, net), mx.cpu())
     for name, p in net._collect_params_with_prefix().items():
         np.testing.assert_array_equal(p.data().asnumpy(), before[name])
 
