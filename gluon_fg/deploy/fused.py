@@ -26,8 +26,9 @@ def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
     """All branches of a recognizer as one function for inference.
 
     On the CPU: the fused graph over the network's own parameters, equal to the network to float rounding, with the
-    `num_segments` that it has now. Make it anew after training: it may keep weights in oneDNN's layout that it has
-    seen. Any input size may follow any other: one plan of memory is held, made anew when the shape changes.
+    `num_segments` and `trained_branches` that it has now. Make it anew after training: it may keep weights in oneDNN's
+    layout that it has seen. Any input size may follow any other: one plan of memory is held, made anew when the shape
+    changes.
     On a GPU, where there is no such graph: the network itself, hybridized.
 
     Parameters
