@@ -7,7 +7,6 @@ waiting. A file under its own name is always whole and verified.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import re
@@ -23,11 +22,10 @@ from tqdm import tqdm
 
 from .. import files
 from ..errors import UserError
+from .disk import algorithm, append, is_html, is_verified, plain_name, save, what_is_wrong, writing
 from .transport import SourceError, opened
 
 log = logging.getLogger(__name__)
-
-_ALGORITHMS = {64: 'sha256', 40: 'sha1'}  # by hexadecimal digits
 
 
 def fetch(
@@ -72,7 +70,7 @@ def fetch(
     target = Path(folder) / plain_name(file)
     if is_verified(target, digest):
         return target
-    with _writing(folder):
+    with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
     with _locked_part(target) as part:
         if is_verified(target, digest):  # by the process that we waited for
@@ -97,7 +95,7 @@ def fetch(
         if not part.tell():
             os.unlink(part.name)
     reasons = '; '.join(f'{source}: {reason}' for source, reason in wrong.items()) or 'no source is known'
-    kind = _ALGORITHMS[len(digest)].upper()
+    kind = algorithm(digest).upper()
     raise UserError(f'cannot fetch {file} ({reasons}); put the file ({kind} {digest}) into {folder} by hand')
 
 
@@ -131,43 +129,6 @@ def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:
         raise UserError(f'cannot read {shown(url)}: no text in UTF-8') from None
     except SourceError as error:
         raise UserError(f'cannot read {shown(url)}: {error}') from None
-
-
-def plain_name(file: str) -> str:
-    """`file` itself; raises UserError where it is more than a file's name (a folder, '..', a control character)."""
-    if file in ('', '.', '..') or re.search(r'[/\\:\x00-\x1f\x7f]', file) or len(os.fsencode(file)) > 200:
-        raise UserError(f'{file!r} is no plain file name; give one without folders')
-    return file
-
-
-def is_verified(path: Union[str, os.PathLike], digest: str) -> bool:
-    """Whether a file is there and has this digest; raises UserError where it cannot be read."""
-    try:
-        return files.digest(path, _ALGORITHMS[len(digest)]) == digest.lower()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise UserError(f'{path} cannot be read: {error.strerror or error}') from None
-
-
-def what_is_wrong(path: Union[str, os.PathLike], digest: str, size: Optional[int] = None) -> str:
-    """A few words on a file that has another digest than it should have."""
-    with open(path, 'rb') as stream:
-        head = stream.read(512)
-    actual = os.path.getsize(path)
-    if not head:
-        return 'it is empty'
-    if is_html(head):
-        return 'it is a web page (HTML), not the file'
-    if size is not None and actual < size:
-        return f'it is cut short, {actual} of {size} bytes'
-    kind = _ALGORITHMS[len(digest)]
-    return f'its {kind.upper()} is {files.digest(path, kind)[:12]}..., not {digest[:12]}...'
-
-
-def is_html(head: bytes) -> bool:
-    """Whether bytes begin as a web page does: what servers and hotel networks send in place of a file."""
-    return bool(re.match(rb'(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)', head, re.IGNORECASE))
 
 
 def shown(url: str) -> str:
@@ -208,8 +169,8 @@ def _transfer(source: str, part: BinaryIO, name: str, size: Optional[int], timeo
             disable=not sys.stderr.isatty(),
         ) as bar:
             for block in reply.blocks:
-                with _writing(folder, part):
-                    _append(part, block)
+                with writing(folder, part):
+                    append(part, block)
                 bar.update(len(block))
                 if size is not None and part.tell() > size:
                     return
@@ -217,16 +178,9 @@ def _transfer(source: str, part: BinaryIO, name: str, size: Optional[int], timeo
 
 
 def _start_over(part: BinaryIO) -> None:
-    with _writing(os.path.dirname(part.name)):
+    with writing(os.path.dirname(part.name)):
         part.seek(0)
         part.truncate()
-
-
-def _append(part: BinaryIO, block: bytes) -> None:
-    """Write all of a block: an unbuffered file may take less at a time."""
-    left = memoryview(block)
-    while left:
-        left = left[part.write(left) :]
 
 
 def _put_in_place(part: BinaryIO, target: Path, digest: str, size: Optional[int], unpack: bool) -> None:
@@ -234,16 +188,14 @@ def _put_in_place(part: BinaryIO, target: Path, digest: str, size: Optional[int]
     if not unpack:
         if not is_verified(part.name, digest):
             raise SourceError(what_is_wrong(part.name, digest, size))
-        with _writing(target.parent):
+        with writing(target.parent):
             os.fsync(part.fileno())
             os.replace(part.name, target)
         return
     try:
         with zipfile.ZipFile(part.name) as archive, archive.open(target.name) as packed:
-            with _writing(target.parent, part), files.atomic_path(target) as temporary:
-                with open(temporary, 'wb', buffering=0) as stream:
-                    for block in iter(lambda: packed.read(1 << 20), b''):
-                        _append(stream, block)
+            with writing(target.parent, part), files.atomic_path(target) as temporary:
+                save(packed, temporary, part)
                 if not is_verified(temporary, digest):
                     raise SourceError(f'in the zip, {what_is_wrong(temporary, digest, size)}')
     except KeyError:
@@ -260,7 +212,7 @@ def _locked_part(target: Path) -> Iterator[BinaryIO]:
     """`FILE.part`, open at its end, unbuffered (what has arrived survives a kill), and ours alone: others wait here."""
     path = target.with_name(target.name + '.part')
     while True:
-        with _writing(target.parent):
+        with writing(target.parent):
             part = open(path, 'a+b', buffering=0)
         with part:
             try:
@@ -280,16 +232,3 @@ def _wait_for_lock(part: BinaryIO, target: Path) -> None:
         portalocker.lock(part, portalocker.LOCK_EX)
     except portalocker.LockException as error:
         raise UserError(f'{target.parent} cannot be locked ({error}); choose a folder on another file system') from None
-
-
-@contextlib.contextmanager
-def _writing(folder: Union[str, os.PathLike], part: Optional[BinaryIO] = None) -> Iterator[None]:
-    """Tell what the disk refuses as one line. On a full one, `part` gives back its space: others need it too."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            if part is not None:
-                os.unlink(part.name)
-            raise UserError(f'{folder}: no space left; free some, or choose another folder') from None
-        raise UserError(f'{folder}: {error.strerror or error}; choose a folder that can be written') from None

@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UserError
-from .download import is_html
+from .disk import is_html
 
 _MAGIC = struct.pack('<Q', 0x112)  # a list of arrays, as mx.nd.save writes it
 _DTYPES = ('float16', 'float32', 'float64')

@@ -7,7 +7,8 @@ from typing import List, Optional
 from urllib.parse import quote
 
 from ..errors import UserError
-from .download import fetch, is_verified, what_is_wrong
+from .disk import is_verified, what_is_wrong
+from .download import fetch
 from .entries import Entry
 from .index import check_fits, find, index, model_root, repositories, zoo_folder
 from .params_file import read_params

@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from gluon_fg.weights import index
+
 LONG = 20.0  # seconds: beyond any patience that a test gives
 
 
@@ -92,13 +94,15 @@ def serving():
 
 
 @pytest.fixture(autouse=True)
-def only_loopback(monkeypatch):
-    """No proxy between us and the server, and no repository of the person who runs the tests."""
+def only_loopback(monkeypatch, tmp_path):
+    """No proxy between us and the server, no repository and no weights of the person who runs the tests."""
     for name in ('http_proxy', 'https_proxy', 'all_proxy'):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    for name in ('GLUON_FG_REPO', 'MXNET_GLUON_REPO', 'MXNET_HOME'):
+    for name in ('GLUON_FG_REPO', 'MXNET_GLUON_REPO'):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('MXNET_HOME', str(tmp_path / 'mxnet-home'))
+    index._remote_text.cache_clear()  # of a repository that stood at the same address
 
 
 @pytest.fixture

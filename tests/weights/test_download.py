@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gluon_fg.errors import UserError
-from gluon_fg.weights import download
+from gluon_fg.weights import disk, download
 from gluon_fg.weights.download import fetch, read_text
 
 REPO = Path(__file__).resolve().parents[2]
@@ -116,8 +116,8 @@ def test_a_wrong_file_never_appears(wrong, reason, server, folder):
 
 def test_a_source_without_end_fills_no_disk(server, folder, monkeypatch):
     server.files['w.params'] = GOOD * 20
-    written, append = [], download._append
-    monkeypatch.setattr(download, '_append', lambda part, block: (append(part, block), written.append(len(block))))
+    written, append = [], download.append
+    monkeypatch.setattr(download, 'append', lambda part, block: (append(part, block), written.append(len(block))))
     assert 'its SHA256 is' in message('w.params', DIGEST, folder, [server.url('w.params')], size=len(GOOD))
     assert len(GOOD) < sum(written) <= len(GOOD) + (1 << 14)
 
@@ -255,9 +255,10 @@ def test_a_full_disk(unpack, code, reason, server, folder, monkeypatch):
     (folder / 'w.params').write_bytes(b'damaged')
     server.files['w'] = zipped() if unpack else GOOD
     with monkeypatch.context() as patch:
-        # Room for the zip, but not for what it holds.
-        patch.setattr(download, 'open', lambda path, mode, **k: _Full(open(path, mode, **k), 5000, code)
-                      if set(mode) & set('wa') else open(path, mode, **k), raising=False)  # fmt: skip
+        # With a zip, there is room for it, but not for what it holds.
+        patch.setattr(disk if unpack else download, 'open', lambda path, mode, **k:
+                      _Full(open(path, mode, **k), 5000, code) if set(mode) & set('wa') else open(path, mode, **k),
+                      raising=False)  # fmt: skip
         text = message('w.params', DIGEST, folder, [server.url('w')] * 2, unpack=unpack)
     assert reason in text and str(folder) in text and len(server.seen) == 1
     assert (folder / 'w.params').read_bytes() == b'damaged'
@@ -338,14 +339,14 @@ def test_a_broken_zip(data, reason, server, folder):
 
 def test_an_interrupt_keeps_what_has_arrived(server, folder, monkeypatch):
     server.files['w.params'] = GOOD
-    append = download._append
+    append = download.append
 
     def interrupted(part, block):
         append(part, block)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(download, '_append', interrupted)
+        patch.setattr(download, 'append', interrupted)
         fetch('w.params', DIGEST, folder, [server.url('w.params')])
     kept = (folder / 'w.params.part').read_bytes()
     assert kept and GOOD.startswith(kept) and os.listdir(folder) == ['w.params.part']
