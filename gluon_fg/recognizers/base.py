@@ -6,7 +6,7 @@ import contextlib
 import functools
 import operator
 import warnings
-from typing import Dict, Iterable, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -45,6 +45,8 @@ class Branches(HybridBlock):
 
     Outputs: a tuple of logits (N, M)
     """
+
+    class_blocks = ('classifier',)  # children whose parameters belong to single classes
 
     def __init__(self, backbone: Backbone, nclass: int, dropout: float, head_std: float, num_segments: int, **kwargs):
         super().__init__(**kwargs)
@@ -221,6 +223,11 @@ class Recognizer(HybridBlock):
             for name, p in self._collect_params_with_prefix().items()
             if name.startswith(('branches.backbone.', 'branches.classifier.'))
         }
+
+    def class_parameters(self) -> List[str]:
+        """Structural names of the parameters that belong to single classes: all that depend on their number."""
+        blocks = tuple(f'branches.{block}.' for block in self.branches.class_blocks)
+        return [name for name in self._collect_params_with_prefix() if name.startswith(blocks)]
 
     # Labels
 

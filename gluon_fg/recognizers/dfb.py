@@ -87,6 +87,8 @@ class LocalBranch(HybridBlock):
 class _DFBBranches(Branches):
     """Comb, avg, max, xchannel; see the file's diagram."""
 
+    class_blocks = ('classifier', 'bank')
+
     def __init__(
         self,
         backbone,

@@ -169,8 +169,8 @@ def _input(value):
     for key, given in value.items():
         if key in ('mean', 'std'):
             numbers = isinstance(given, list) and all(type(v) in (int, float) and math.isfinite(v) for v in given)
-            if not numbers or len(given) != 3:
-                raise _At(key, 'must be three numbers')
+            if not numbers or len(given) not in (2, 3):
+                raise _At(key, 'must be three numbers (two for flow)')
             given = tuple(given)
         elif key != 'layout':
             _nested(key, _count, given)

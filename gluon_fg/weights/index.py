@@ -136,17 +136,22 @@ def check_fits(entry: Entry, net) -> None:
         naming both class lists, or both protocols
     """
     if other_classes(entry, net):
-        theirs = _class_list(entry.dataset, entry.classes, entry.fingerprint)
-        ours = _class_list(net.dataset, net.classes, net.labels.fingerprint if net.labels else None)
-        raise UserError(
-            f'{entry.file} predicts {theirs}, {net.name} {ours}; use the file with {entry.name}, '
-            f'or train a *_custom model from it (model.params)'
-        )
+        raise wrong_classes(entry, net)
     if net.dataset is not None and net.protocol != entry.protocol:
         raise UserError(
             f'{entry.file} was made for protocol {entry.protocol}, {net.name} for {net.protocol}; '
             f'use the file with {entry.name}'
         )
+
+
+def wrong_classes(entry: Entry, net) -> UserError:
+    """The error that names both class lists."""
+    theirs = _class_list(entry.dataset, entry.classes, entry.fingerprint)
+    ours = _class_list(net.dataset, net.classes, net.labels.fingerprint if net.labels else None)
+    return UserError(
+        f'{entry.file} predicts {theirs}, {net.name} {ours}; use the file with {entry.name}, '
+        f'or train a *_custom model from it (model.params)'
+    )
 
 
 def _class_list(dataset: Optional[str], names: Optional[Tuple[str, ...]], fingerprint: Optional[str]) -> str:

@@ -7,6 +7,8 @@ from typing import List
 
 from ..errors import UserError
 from .gluoncv_names import is_gluoncv, translated
+from .gluoncv_store import check_dataset
+from .index import entry_of_file, other_classes, wrong_classes
 from .params_file import read_params
 
 
@@ -14,16 +16,22 @@ from .params_file import read_params
 class WarmStart:
     """What became of each parameter.
 
-    `loaded`; `new`: in the network only; `resized`: of another size in the file (classifiers of another class count).
+    `loaded`; `new`: in the network only; `resized`: of another size in the file (classifiers of another class count);
+    `reclassed`: of equally many, but other classes in the file.
     """
 
     loaded: List[str]
     new: List[str]
     resized: List[str]
+    reclassed: List[str]
 
     def __str__(self):
         parts = [f'{len(self.loaded)} parameters loaded']
-        for names, what in ((self.new, 'not in the file'), (self.resized, 'of another size in the file')):
+        for names, what in (
+            (self.new, 'not in the file'),
+            (self.resized, 'of another size in the file'),
+            (self.reclassed, 'of other classes in the file'),
+        ):
             if names:
                 roots = sorted({'.'.join(n.split('.')[:3]) for n in names})
                 shown = ', '.join([*roots[:4], '...'] if len(roots) > 4 else roots)
@@ -40,14 +48,23 @@ def warm_start(net, path) -> WarmStart:
     classifier, no more and no less. Must run before the network's first forward pass: afterwards MXNet may hold
     convolution weights in oneDNN's own layout and refuses to replace them.
 
+    **Other classes.** Starting from another dataset's weights is what a warm start is for, but a classifier must not be
+    taken over as if its classes were these. What classes a published file has is known by its checksum. Where they are
+    others (`index.other_classes`) and of another number, their parameters stay as initialized, by their size. Where
+    they are equally many, the parameters stay as initialized in a network for a user's own classes (`*_custom`), and
+    the file is refused by one for a dataset: there it is as likely taken for that dataset's file
+    (Something-Something V1 and V2 have 174 classes each). The test protocol does not matter to training.
+
     Raises
     ------
     UserError
-        the file cannot be read, has parameters that the network lacks, or none that it shares; the network is unchanged
+        the file cannot be read, has parameters that the network lacks, or none that it shares, or is of other classes
+        as said above; the network is unchanged
     """
     arrays, params = read_params(path), net._collect_params_with_prefix()
     whole = net.global_parameters()
-    if is_gluoncv(arrays):
+    theirs = is_gluoncv(arrays)
+    if theirs:
         arrays = translated(arrays, net.branches.backbone.family, whole, path)
     foreign = sorted(set(arrays) - set(params))
     if foreign:
@@ -64,8 +81,16 @@ def warm_start(net, path) -> WarmStart:
         raise UserError(
             f'{path}: {wrong} has shape {tuple(arrays[wrong].shape)}, the network needs {tuple(params[wrong].shape)}'
         )
+    if theirs and not resized:
+        check_dataset(path, net)
+    published, reclassed = entry_of_file(path), []
+    if published and other_classes(published, net):
+        reclassed = [name for name in net.class_parameters() if name in loaded]
+        if reclassed and net.dataset is not None:
+            raise wrong_classes(published, net)
+        loaded = [name for name in loaded if name not in reclassed]
     for name in loaded:
         params[name].set_data(arrays[name].astype(params[name].dtype))
     new = sorted(set(params) - set(arrays))
     net.trained_branches = net.global_branch if new and set(whole) <= set(loaded) else None
-    return WarmStart(loaded, new, resized)
+    return WarmStart(loaded, new, resized, reclassed)

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gluon_fg
-from gluon_fg import files
+from gluon_fg import files, registry
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.weights import index
 from gluon_fg.weights.entries import Entry, dump_index, load_index, parse_index, save_index
+from gluon_fg.weights.warm_start import warm_start
 
 DIGEST = '0123456789abcdef' * 4
 ENTRY = {
@@ -97,7 +98,7 @@ def test_what_may_be_left_out_is_left_out():
     ('classes.names', ['a', 'a'], 'classes.names: names a class twice'),
     ('classes.names', ['a', 1], 'classes.names: must be a list of class names'),
     ('input.frames', 0, 'input.frames: must be a whole number of at least 1, got 0'),
-    ('input.mean', [0.5, 0.5], 'input.mean: must be three numbers'),
+    ('input.mean', [0.5], 'input.mean: must be three numbers'),
     ('input.layout', 'NHWC', "input: unknown layout 'NHWC'"),
     ('input.frame_strid', 2, 'input.frame_strid: unknown key; did you mean frame_stride?'),
     ('metrics.ucf101.top1', 181.25, 'metrics.ucf101.top1: must be a percentage, 0 to 100, got 181.25'),
@@ -317,3 +318,52 @@ def test_a_repository_adds_names_and_the_zoo_here_wins(zoo_of, tmp_path, monkeyp
     assert gluon_fg.list_models(pretrained=True) == ['i3d_tiny_synthfg']
     with pytest.raises(UserError, match='nowhere/index.yaml'):
         index.find('i3d_tiny_synthfg_dfb')
+
+
+# Starting from weights of other classes
+
+
+def parameters(net):
+    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+
+
+@pytest.mark.parametrize('name', ['i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb', 'tsn_tiny_synthfg_dfb'])
+def test_class_parameters_are_those_that_depend_on_the_number_of_classes(name):
+    few, many = (
+        {n: p.shape for n, p in registry.build(name, nclass=m)._collect_params_with_prefix().items()} for m in (5, 7)
+    )
+    assert registry.build(name).class_parameters() == [n for n in few if few[n] != many[n]]
+
+
+@pytest.mark.parametrize('method', ['', '_dfb'])
+def test_own_classes_keep_their_classifiers_and_take_the_rest(zoo_of, method):
+    path = zoo_of(f'i3d_tiny_synthfg{method}')
+    net = gluon_fg.get_model(f'i3d_tiny_custom{method}', nclass=24)
+    net.labels = LabelSet(tuple(f'own {i}' for i in range(24)))
+    before, given = parameters(net), {n: a.asnumpy() for n, a in mx.nd.load(str(path)).items()}
+    report = warm_start(net, path)
+    assert set(report.reclassed) == set(net.class_parameters()) and not report.resized and not report.new
+    for name, value in parameters(net).items():
+        assert (value == (before if name in report.reclassed else given)[name]).all(), name
+    assert 'stay as initialized, of other classes in the file (branches.' in str(report)
+    assert net.trained_branches == gluon_fg.get_model(f'i3d_tiny_custom{method}', nclass=24).trained_branches
+
+
+def test_a_start_from_as_many_other_classes_is_refused_for_a_dataset(zoo_of):
+    path = zoo_of('i3d_tiny_synthfg', dataset='synthfg2', fingerprint=DIGEST)
+    for name in ('i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb'):
+        net = gluon_fg.get_model(name)
+        before = parameters(net)
+        with pytest.raises(UserError, match=f'the classes of synthfg2 .*, {name} the classes of synthfg '):
+            warm_start(net, path)
+        assert all((before[n] == v).all() for n, v in parameters(net).items())
+
+
+def test_another_number_of_classes_or_protocol_is_no_obstacle_to_training(zoo_of):
+    path = zoo_of('i3d_tiny_synthfg', protocol='dfb_3d')
+    report = warm_start(gluon_fg.get_model('i3d_tiny_synthfg'), path)
+    assert not report.resized and not report.reclassed and not report.new
+    net = gluon_fg.get_model('i3d_tiny_custom', nclass=5)
+    net.labels = LabelSet(tuple('abcde'))
+    report = warm_start(net, path)
+    assert report.resized == ['branches.classifier.weight', 'branches.classifier.bias'] and not report.reclassed
