@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Union
 from urllib.parse import quote
 
 from ..errors import UserError
+from ..files import digest
 from .download import fetch
 from .index import model_root
 
@@ -33,16 +34,40 @@ def gluoncv_file(name: str, root: Optional[str] = None) -> Path:
 
     if not gluoncv_has(name):
         raise UserError(f'GluonCV has published no weights for {name!r}')
-    digest = _sha1()[name]
-    stem = f'{name}-{digest[:8]}'
+    sha1 = _sha1()[name]
+    stem = f'{name}-{sha1[:8]}'
     repository = os.environ.get('MXNET_GLUON_REPO') or model_store.apache_repo_url
     source = model_store._url_format.format(repo_url=repository.rstrip('/') + '/', file_name=quote(stem))
-    return fetch(f'{stem}.params', digest, model_root(root), [source], unpack=True)
+    return fetch(f'{stem}.params', sha1, model_root(root), [source], unpack=True)
+
+
+def gluoncv_name(path: Union[str, os.PathLike]) -> Optional[str]:
+    """GluonCV's name for the weights in a file, by its checksum, whatever it is called here; None for any other."""
+    found = digest(path, 'sha1')
+    return next((name for name, published in _sha1().items() if published == found), None)
+
+
+def check_dataset(path: Union[str, os.PathLike], net) -> None:
+    """Refuse a published file, known by its checksum, of another dataset than the one whose classes `net` predicts.
+
+    Two datasets may have equally many classes: see `index.check_fits`, which does the same for our own files.
+
+    Raises
+    ------
+    UserError
+        naming both
+    """
+    name = gluoncv_name(path) if net.dataset else None
+    if name and not name.endswith(f'_{net.dataset}'):
+        raise UserError(
+            f"{path} is GluonCV's {name}, whose classes are not those of {net.dataset} that {net.name} predicts; "
+            f'use it with a model of its own dataset, or train a *_custom model from it (model.params)'
+        )
 
 
 def gluoncv_digests() -> Dict[str, str]:
     """File name -> SHA-1 of everything that GluonCV has published."""
-    return {f'{name}-{digest[:8]}.params': digest for name, digest in _sha1().items()}
+    return {f'{name}-{sha1[:8]}.params': sha1 for name, sha1 in _sha1().items()}
 
 
 def _sha1() -> Dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
 
-from gluon_fg import get_model, registry
+from gluon_fg import files, get_model, registry
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.nn import batch_norms
@@ -207,3 +207,23 @@ def test_a_file_given_by_hand_predicts_as_gluoncv_does(theirs, caplog, tmp_path)
     close(net(x), network(x))
     with pytest.raises(UserError, match='was trained for 400 classes, tsn_resnet18_v1b_kinetics400_dfb has 9'):
         load_network(DFB_2D, str(path), nclass=9)
+
+
+def test_a_published_file_of_another_dataset_is_refused(theirs, monkeypatch):
+    """Something-Something V1 and V2 have 174 classes each: the shapes would fit."""
+    from gluoncv.model_zoo import model_store
+
+    path = theirs('resnet18_v1b_kinetics400')[1]
+    monkeypatch.setitem(model_store._model_sha1, 'resnet18_v1b_sthsthv2', files.digest(path, 'sha1'))
+    net = registry.build('tsn_resnet18_v1b_kinetics400_dfb')
+    net.initialize()
+    message = 'resnet18_v1b_sthsthv2, whose classes are not those of kinetics400 that tsn_resnet18_v1b_kinetics400_dfb'
+    before = values(net)
+    for load in (lambda: warm_start(net, path), lambda: load_network(DFB_2D, str(path))):
+        with pytest.raises(UserError, match=message) as caught:
+            load()
+        assert '\n' not in str(caught.value)
+    np.testing.assert_array_equal(values(net)['branches.classifier.bias'], before['branches.classifier.bias'])
+    own = registry.build('tsn_resnet18_v1b_custom', nclass=400)  # says nothing that the file could contradict
+    own.initialize()
+    assert not warm_start(own, path).resized
