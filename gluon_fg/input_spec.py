@@ -15,8 +15,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class InputSpec:
     """Frames, size and scale of one view (one network input).
 
-    A view is a uint8 array (3, frames, H, W) for layout 'NCTHW' and (segments, 3, H, W) for 'NCHW'; a batch of N views
-    is (N, 3, frames, H, W) or (N * segments, 3, H, W).
+    A view is a uint8 array (C, frames, H, W) for layout 'NCTHW' and (segments, C, H, W) for 'NCHW'; a batch of N views
+    is (N, C, frames, H, W) or (N * segments, C, H, W). C is 3, or as many as there are means.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ class InputSpec:
     crop_size, short_side
         pixels: side of the square training crop, and of the frame's shorter side before cropping
     mean, std
-        per channel (R, G, B), on the 0..1 scale
+        per channel (R, G, B; of optical flow x, y), on the 0..1 scale
     layout
         'NCTHW' for clips, 'NCHW' for images
 
     Raises
     ------
     UserError
-        a count below 1, a crop larger than the short side, or an unknown layout
+        a count below 1, a crop larger than the short side, an unknown layout, or another number of means than of stds
     """
 
     frames: int = 16
@@ -42,8 +42,8 @@ class InputSpec:
     segments: int = 1
     crop_size: int = 224
     short_side: int = 256
-    mean: Tuple[float, float, float] = IMAGENET_MEAN
-    std: Tuple[float, float, float] = IMAGENET_STD
+    mean: Tuple[float, ...] = IMAGENET_MEAN
+    std: Tuple[float, ...] = IMAGENET_STD
     layout: str = 'NCTHW'
 
     def __post_init__(self):
@@ -54,6 +54,13 @@ class InputSpec:
             raise UserError(f'crop_size {self.crop_size} is larger than short_side {self.short_side}')
         if self.layout not in ('NCTHW', 'NCHW'):
             raise UserError(f'unknown layout {self.layout!r}; choose NCTHW (clips) or NCHW (images)')
+        if not self.mean or len(self.mean) != len(self.std):
+            raise UserError(f'mean {self.mean} and std {self.std} need one value for each channel')
+
+    @property
+    def channels(self) -> int:
+        """Channels of a frame, C."""
+        return len(self.mean)
 
     @property
     def ndim(self) -> int:

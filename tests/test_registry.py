@@ -27,7 +27,8 @@ BASELINES = {
 }  # fmt: skip
 
 NCLASS = {
-    'kinetics400': 400, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51, 'synthfg': 24, None: None
+    'kinetics400': 400, 'kinetics700': 700, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51,
+    'synthfg': 24, None: None,
 }  # fmt: skip
 
 
@@ -64,7 +65,8 @@ def test_every_entry_builds_and_knows_its_setting():
         assert all(0 not in p.shape for p in net.collect_params().values()), name  # nothing waits for a first pass
         assert get_protocol(net.protocol).num_segments(net.input_spec) <= net.num_segments
         assert net.dataset == info['dataset'] and net.nclass == (info['nclass'] or 6)
-        assert net.input_spec.ndim == (3 if name.startswith('i3d') else 2)
+        assert net.input_spec.ndim == (3 if name.startswith(('i3d', 'slowonly')) else 2)
+        assert net.input_spec.channels == net.branches.backbone.in_channels
         assert info['nclass'] == NCLASS[info['dataset']]
         assert net.name == info['name'] and net.name.endswith('_dfb') == ('dfb' in name) == (info['method'] == 'DFB')
 
@@ -80,7 +82,7 @@ def test_an_alias_is_its_entry():
 
 
 def test_time_is_reduced_by_8_only_where_gluoncvs_weights_fit():
-    for name in gluon_fg.list_models('i3d_resnet*'):
+    for name in [*gluon_fg.list_models('i3d_resnet*'), *gluon_fg.list_models('i3d_nl*')]:
         net = registry.build(name, **({'nclass': 6} if 'custom' in name else {}))
         fits = registry.model_entry(name).gluoncv is not None
         assert net.branches.backbone.geometry(5).stride[0] == (8 if fits else 4)

@@ -75,6 +75,11 @@ class Backbone(HybridBlock):
         """The fewest frames and pixels it can take."""
         return min_size(self.path(5) + ([] if self.head_pool is None else [self.head_pool]))
 
+    @property
+    def stem_weight(self) -> str:
+        """Structural name of the weight that reads the input."""
+        return next(name for name in self._collect_params_with_prefix() if name.startswith('stem.'))
+
     def path(self, stage: int) -> List[HybridBlock]:
         """The blocks from the input to a stage's features, to be applied one after another."""
         blocks = [self.stem]

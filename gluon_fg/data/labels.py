@@ -155,8 +155,8 @@ def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
 def label_set(dataset: str) -> Optional[LabelSet]:
     """The labels of a dataset known by name, or None for any other name.
 
-    'synthfg' is our own; 'kinetics400', 'sthsthv2', 'ucf101' and 'hmdb51' are read from GluonCV, in its order (that of
-    its published weights).
+    'synthfg' is our own; 'kinetics400', 'kinetics700', 'sthsthv2', 'ucf101' and 'hmdb51' are read from GluonCV, in its
+    order (that of its published weights).
     """
     if dataset == 'synthfg':
         from . import synthfg
@@ -164,6 +164,7 @@ def label_set(dataset: str) -> Optional[LabelSet]:
         return synthfg.label_set()
     attributes = {
         'kinetics400': 'Kinetics400Attr',
+        'kinetics700': 'Kinetics700Attr',
         'sthsthv2': 'SomethingSomethingV2Attr',
         'ucf101': 'UCF101Attr',
         'hmdb51': 'HMDB51Attr',

@@ -203,16 +203,17 @@ def to_input(
     (max pooling of a view has wrong gradients on CPU).
 
     Inputs:
-        - **batch**: uint8 (N, 3, frames, H, W) for 'NCTHW', (N, 3, H, W) for 'NCHW'
+        - **batch**: uint8 (N, C, frames, H, W) for 'NCTHW', (N, C, H, W) for 'NCHW'; C is `spec.channels`
 
     Raises
     ------
     UserError
         another rank, dtype, number of channels or frames, or an empty batch
     """
-    want = f'(N, 3, {spec.frames}, H, W)' if spec.ndim == 3 else '(N, 3, H, W)'
+    channels = spec.channels
+    want = f'(N, {channels}, {spec.frames}, H, W)' if spec.ndim == 3 else f'(N, {channels}, H, W)'
     shape = tuple(batch.shape)
-    fits = len(shape) == spec.ndim + 2 and shape[1] == 3 and (spec.ndim == 2 or shape[2] == spec.frames)
+    fits = len(shape) == spec.ndim + 2 and shape[1] == channels and (spec.ndim == 2 or shape[2] == spec.frames)
     if np.dtype(batch.dtype) != np.uint8 or not fits or 0 in shape:
         raise UserError(f'the network takes a uint8 batch {want}, got {np.dtype(batch.dtype).name} {shape}')
     ctx = ctx or mx.cpu()
@@ -220,7 +221,7 @@ def to_input(
         x = batch.as_in_context(ctx).astype('float32')
     else:
         x = mx.nd.array(batch, ctx=ctx, dtype='uint8').astype('float32')
-    channel = (1, 3) + (1,) * spec.ndim
+    channel = (1, channels) + (1,) * spec.ndim
     std = 255 * np.asarray(spec.std, np.float64)
     scale = mx.nd.array((1 / std).reshape(channel), ctx=ctx, dtype='float32')
     shift = mx.nd.array((-255 * np.asarray(spec.mean) / std).reshape(channel), ctx=ctx, dtype='float32')

@@ -1,6 +1,8 @@
 """The baseline of DFB (Martinez et al., ICCV 2019, arXiv:1908.07625, sec. 3.1): a global branch alone.
 
-TSN (average consensus over frames) on 2-D ResNets, or I3D ResNets on clips; average pooling, dropout, dense layer.
+TSN (average consensus over frames) on 2-D networks, or inflated ones on clips; average pooling, dropout, dense layer.
+With a backbone of its own each is the network of another paper: I3D on Inception (`*_same`: as the authors of Quo Vadis
+pad it), non-local I3D, slow-only.
 
 Ours: the classifier starts with standard deviation 0.01, as GluonCV's on pretrained backbones; the tiny networks, which
 start from random weights, learn far slower so: there sqrt(2 / 24) = 0.29, MSRA's fan-out scale.
@@ -18,10 +20,21 @@ from .base import Branches, Recognizer
 from .tasks import (
     CUSTOM_2D,
     CUSTOM_3D,
+    CUSTOM_LARGE,
+    CUSTOM_LONG,
+    CUSTOM_QUO_VADIS,
+    CUSTOM_QUO_VADIS_FLOW,
+    CUSTOM_SLOW,
     HMDB51_2D,
     HMDB51_3D,
     KINETICS400_2D,
     KINETICS400_3D,
+    KINETICS400_LARGE,
+    KINETICS400_LONG,
+    KINETICS400_QUO_VADIS,
+    KINETICS400_QUO_VADIS_FLOW,
+    KINETICS400_SLOW,
+    KINETICS700_SLOW,
     STHSTHV1_2D,
     STHSTHV1_3D,
     STHSTHV2_2D,
@@ -93,6 +106,8 @@ register('tsn_resnet50_v1b_hmdb51', Baseline, HMDB51_2D, 'resnet50_v1b', 'resnet
 register('tsn_resnet18_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet18_v1b')
 register('tsn_resnet50_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet50_v1b')
 register('tsn_resnet152_v1b_custom', Baseline, CUSTOM_2D, backbone='resnet152_v1b')
+register('tsn_inceptionv1_kinetics400', Baseline, KINETICS400_2D, 'inceptionv1', 'inceptionv1_kinetics400')
+register('tsn_inceptionv1_custom', Baseline, CUSTOM_2D, backbone='inceptionv1')
 register('tsn_tiny_synthfg', Baseline, SYNTHFG_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 register('tsn_tiny_custom', Baseline, TINY_CUSTOM_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 
@@ -136,3 +151,66 @@ register('i3d_resnet50_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet50_v
 register('i3d_resnet152_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet152_v1')
 register('i3d_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 register('i3d_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+
+register('i3d_inceptionv1_kinetics400', Baseline, KINETICS400_LONG, 'i3d_inceptionv1', 'i3d_inceptionv1_kinetics400')
+register('i3d_inceptionv3_kinetics400', Baseline, KINETICS400_LARGE, 'i3d_inceptionv3', 'i3d_inceptionv3_kinetics400')
+register('i3d_inceptionv1_same_kinetics400', Baseline, KINETICS400_QUO_VADIS, backbone='i3d_inceptionv1_same')
+register(
+    'i3d_inceptionv1_same_flow_kinetics400',
+    Baseline,
+    KINETICS400_QUO_VADIS_FLOW,
+    backbone='i3d_inceptionv1_same_flow',
+)
+register('i3d_inceptionv1_custom', Baseline, CUSTOM_LONG, backbone='i3d_inceptionv1')
+register('i3d_inceptionv3_custom', Baseline, CUSTOM_LARGE, backbone='i3d_inceptionv3')
+register('i3d_inceptionv1_same_custom', Baseline, CUSTOM_QUO_VADIS, backbone='i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_flow_custom', Baseline, CUSTOM_QUO_VADIS_FLOW, backbone='i3d_inceptionv1_same_flow')
+
+register(
+    'i3d_nl5_resnet50_v1_kinetics400',
+    Baseline,
+    KINETICS400_LONG,
+    'i3d_nl5_resnet50_v1',
+    'i3d_nl5_resnet50_v1_kinetics400',
+    temporal_downsample=8,
+)
+register(
+    'i3d_nl10_resnet50_v1_kinetics400',
+    Baseline,
+    KINETICS400_LONG,
+    'i3d_nl10_resnet50_v1',
+    'i3d_nl10_resnet50_v1_kinetics400',
+    temporal_downsample=8,
+)
+register(
+    'i3d_nl5_resnet101_v1_kinetics400',
+    Baseline,
+    KINETICS400_LONG,
+    'i3d_nl5_resnet101_v1',
+    'i3d_nl5_resnet101_v1_kinetics400',
+    temporal_downsample=8,
+)
+register(
+    'i3d_nl10_resnet101_v1_kinetics400',
+    Baseline,
+    KINETICS400_LONG,
+    'i3d_nl10_resnet101_v1',
+    'i3d_nl10_resnet101_v1_kinetics400',
+    temporal_downsample=8,
+)
+register('i3d_nl5_resnet50_v1_custom', Baseline, CUSTOM_LONG, backbone='i3d_nl5_resnet50_v1')
+register('i3d_nl10_resnet50_v1_custom', Baseline, CUSTOM_LONG, backbone='i3d_nl10_resnet50_v1')
+register('i3d_nl5_resnet101_v1_custom', Baseline, CUSTOM_LONG, backbone='i3d_nl5_resnet101_v1')
+register('i3d_nl10_resnet101_v1_custom', Baseline, CUSTOM_LONG, backbone='i3d_nl10_resnet101_v1')
+
+register('slowonly_resnet50_v1_kinetics400', Baseline, KINETICS400_SLOW, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet101_v1_kinetics400', Baseline, KINETICS400_SLOW, backbone='slowonly_resnet101_v1')
+register(
+    'slowonly_resnet101_v1_kinetics700',
+    Baseline,
+    KINETICS700_SLOW,
+    'slowonly_resnet101_v1',
+    'i3d_slow_resnet101_f16s4_kinetics700',
+)
+register('slowonly_resnet50_v1_custom', Baseline, CUSTOM_SLOW, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet101_v1_custom', Baseline, CUSTOM_SLOW, backbone='slowonly_resnet101_v1')

@@ -34,12 +34,30 @@ class Task:
 # Something-Something's videos are short and have 12 a second.
 _CLIPS = InputSpec(frames=16, frame_stride=4, short_side=256, crop_size=224)
 _FRAMES = InputSpec(frames=1, frame_stride=1, segments=3, short_side=256, crop_size=224, layout='NCHW')
+# GluonCV's own I3D networks: 32 frames, every other one; Inception-V3 sees 299 of 340 pixels.
+_LONG_CLIPS = _CLIPS.replace(frames=32, frame_stride=2)
+_LARGE_CLIPS = _LONG_CLIPS.replace(short_side=340, crop_size=299)
+# Quo Vadis sec. 3: 64 frames of 25 a second; values from -1 to 1, of flow too (20 pixels and more being 1).
+_QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 3)
+_QUO_VADIS_FLOW = _QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2)
 # SynthFG: 54 pixels high, 8 frames.
 _TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
 _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
 
 KINETICS400_3D = Task('kinetics400', 400, 'dfb_3d', _CLIPS)
 KINETICS400_2D = Task('kinetics400', 400, 'dfb_2d', _FRAMES)
+# The same, but for the networks that are CIDC's (sec. 3.3), Quo Vadis' and GluonCV's own.
+KINETICS400_LONG = Task('kinetics400', 400, '30view', _LONG_CLIPS)
+KINETICS400_LARGE = Task('kinetics400', 400, '30view', _LARGE_CLIPS)
+KINETICS400_SLOW = Task('kinetics400', 400, '30view', _CLIPS)
+KINETICS700_SLOW = Task('kinetics700', 700, '30view', _CLIPS)
+KINETICS400_QUO_VADIS = Task('kinetics400', 400, 'train_time', _QUO_VADIS)
+KINETICS400_QUO_VADIS_FLOW = Task('kinetics400', 400, 'train_time', _QUO_VADIS_FLOW)
+CUSTOM_LONG = Task(None, None, '30view', _LONG_CLIPS)
+CUSTOM_LARGE = Task(None, None, '30view', _LARGE_CLIPS)
+CUSTOM_SLOW = Task(None, None, '30view', _CLIPS)
+CUSTOM_QUO_VADIS = Task(None, None, 'train_time', _QUO_VADIS)
+CUSTOM_QUO_VADIS_FLOW = Task(None, None, 'train_time', _QUO_VADIS_FLOW)
 STHSTHV1_3D = Task('sthsthv1', 174, 'ssv1', _CLIPS.replace(frame_stride=2))
 STHSTHV1_2D = Task('sthsthv1', 174, 'ssv1', _FRAMES)
 # DFB has nothing on these three: clips by CIDC's protocol (sec. 3.3), frames by U2S's (sec. IV-B), and on

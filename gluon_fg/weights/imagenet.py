@@ -8,7 +8,7 @@ from typing import Optional
 from ..errors import UserError
 from .gluoncv_names import our_name
 from .gluoncv_store import gluoncv_file
-from .inflate import inflate
+from .inflate import inflate_all
 from .params_file import read_params
 
 log = logging.getLogger(__name__)
@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 def load(backbone, root: Optional[str] = None) -> None:
     """Put GluonCV's ImageNet weights into an initialized backbone (`backbone.imagenet` names them).
+
+    Inflated for clips; a stem for other channels than RGB (flow) gets their mean. Non-local blocks, which start as the
+    identity, stay as they are.
 
     Raises
     ------
@@ -28,18 +31,16 @@ def load(backbone, root: Optional[str] = None) -> None:
         raise UserError(f'ImageNet weights: {error}, or start from random ones with pretrained_base=False') from None
     given = {our_name(name, backbone.family): array for name, array in read_params(path).items()}
     given = {name[len('backbone.') :]: array for name, array in given.items() if name and name.startswith('backbone.')}
-    params = backbone._collect_params_with_prefix()
+    params = {n: p for n, p in backbone._collect_params_with_prefix().items() if '.non_local.' not in n}
     for names, what in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
         if names:
             raise UserError(
                 f'{path} {what} {sorted(names)[0]} ({len(names)} in all); delete it to have it fetched anew'
             )
-    values = {
-        name: inflate(given[name], p.shape[2]) if len(p.shape) == 5 else given[name] for name, p in params.items()
-    }
-    for name, p in params.items():
-        if values[name].shape != p.shape:
-            raise UserError(f'{path}: {name} has shape {values[name].shape}, the backbone needs {p.shape}')
+    try:
+        values = inflate_all(given, {name: p.shape for name, p in params.items()}, backbone.stem_weight)
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None
     for name, p in params.items():
         p.set_data(values[name])
     log.info('backbone starts from ImageNet weights %s', path)

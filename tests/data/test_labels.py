@@ -66,6 +66,7 @@ def test_inconsistent_label_sets_are_refused(arguments, message):
 
 def test_known_datasets():
     kinetics, something = label_set('kinetics400'), label_set('sthsthv2')
+    assert len(label_set('kinetics700')) == 700
     assert len(kinetics) == 400 and kinetics.classes[0] == 'abseiling'
     assert len(something) == 174 and len(label_set('ucf101')) == 101 and len(label_set('hmdb51')) == 51
     assert label_set('nothing') is None and len(label_set('synthfg')) == 24

@@ -163,3 +163,15 @@ def test_wrong_network_input_is_refused_in_one_line():
         assert '\n' not in str(error.value)
     with pytest.raises(UserError, match=r'takes a uint8 batch \(N, 3, H, W\), got uint8 \(2, 3, 4, 5, 5\)'):
         to_input(good, spec.replace(layout='NCHW'))
+
+
+def test_flow_has_two_channels():
+    spec = InputSpec(frames=2, crop_size=4, short_side=6, mean=(0.5, 0.5), std=(0.5, 0.25))
+    assert spec.channels == 2
+    batch = np.random.randint(0, 256, (3, 2, 2, 4, 5)).astype('uint8')
+    expected = (batch / 255 - 0.5) / np.array([0.5, 0.25]).reshape(1, 2, 1, 1, 1)
+    np.testing.assert_allclose(to_input(batch, spec).asnumpy(), expected, atol=1e-5)
+    with pytest.raises(UserError, match=r'\(N, 2, 2, H, W\), got uint8 \(3, 3, 2, 4, 5\)'):
+        to_input(np.zeros((3, 3, 2, 4, 5), 'uint8'), spec)
+    with pytest.raises(UserError, match='need one value for each channel'):
+        spec.replace(std=(0.5, 0.5, 0.5))

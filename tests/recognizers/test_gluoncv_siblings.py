@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo import model_store
+from gluoncv.model_zoo.action_recognition.actionrec_inceptionv1 import ActionRecInceptionV1
 
-from gluon_fg.backbones import get_backbone
+from gluon_fg import registry
+from gluon_fg.backbones import InceptionV1, get_backbone
 from gluon_fg.nn.norm import batch_norms
 from gluon_fg.recognizers import Baseline
+from gluon_fg.weights import imagenet
 from gluon_fg.weights.gluoncv_names import our_name, translated
 
 # GluonCV's network: (backbone, options, the smallest clip it takes or little more)
@@ -32,26 +35,44 @@ def randomized(net):
     return net
 
 
+def load(net, path):
+    """All parameters of a file of GluonCV's; `translated` refuses one too many or too few."""
+    net.initialize()
+    params = net._collect_params_with_prefix()
+    for name, array in translated(mx.nd.load(str(path)), net.branches.backbone.family, params, path).items():
+        params[name].set_data(array)
+
+
 @pytest.mark.parametrize('name', SIBLINGS)
 def test_scores_equal_gluoncvs(name, tmp_path):
     backbone, options, size = SIBLINGS[name]
     theirs = randomized(gluoncv_model(name, nclass=7, pretrained_base=False))
     theirs.save_parameters(str(tmp_path / 'theirs.params'))
     net = Baseline(backbone, 7, **options)
-    net.initialize()
-    params = net._collect_params_with_prefix()
-    arrays = translated(mx.nd.load(str(tmp_path / 'theirs.params')), net.branches.backbone.family, params, 'file')
-    for parameter, array in arrays.items():
-        params[parameter].set_data(array)
+    load(net, tmp_path / 'theirs.params')
     x = mx.nd.random.normal(shape=(1, 3, *size))
     expected = theirs(x).asnumpy()
     assert expected.std() > 1e-3
     np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize('name', SIBLINGS)
-def test_the_files_are_published(name):
-    assert name in model_store._model_sha1
+def test_entries_are_built_as_their_siblings():
+    for name, (backbone, options, _) in SIBLINGS.items():
+        assert name in model_store._model_sha1
+        mine = [entry for entry in map(registry.model_entry, registry.list_models()) if entry.gluoncv == name]
+        assert mine and all((entry.backbone, entry.defaults) == (backbone, options) for entry in mine), name
+
+
+def test_frames_on_googlenet_are_gluoncvs(tmp_path):
+    entry = registry.model_entry('tsn_inceptionv1_kinetics400')
+    assert entry.gluoncv == 'inceptionv1_kinetics400' in model_store._model_sha1
+    theirs = randomized(ActionRecInceptionV1(7, pretrained_base=False, num_segments=2))
+    theirs.save_parameters(str(tmp_path / 'theirs.params'))
+    net = Baseline(entry.backbone, 7, num_segments=2)
+    load(net, tmp_path / 'theirs.params')
+    x = mx.nd.random.normal(shape=(2, 3, 224, 224))  # its pooling wants 7x7
+    expected = theirs(x).asnumpy()
+    np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_googlenet_on_images_is_gluoncvs():
@@ -82,3 +103,56 @@ def test_images_and_clips_have_the_same_names_and_shapes_but_for_time():
     for name, images in (('i3d_inceptionv1', v1), ('i3d_inceptionv3', v3)):
         clips = {n: p.shape for n, p in get_backbone(name)._collect_params_with_prefix().items()}
         assert {n: s[:2] + s[3:] if len(s) == 5 else s for n, s in clips.items()} == images
+
+
+@pytest.fixture
+def imagenet_load(tmp_path, monkeypatch):
+    """Weights of GluonCV's own network, random, into a backbone as those of ImageNet; returns them as well."""
+
+    def load(net):
+        source = gluoncv_model(net.imagenet, **({'pretrained_base': False} if net.imagenet == 'googlenet' else {}))
+        source.initialize(mx.init.MSRAPrelu('in', 0))
+        if net.imagenet != 'googlenet':
+            source(mx.nd.zeros((1, 3, 32, 32)))  # settles shapes
+        source.save_parameters(str(tmp_path / 'imagenet.params'))
+        imagenet.load(net)
+        return {name: p.data().asnumpy() for name, p in source._collect_params_with_prefix().items()}
+
+    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root: tmp_path / 'imagenet.params')
+    return load
+
+
+def test_googlenet_inflates_and_a_still_clip_is_an_image(imagenet_load):
+    """Exact where no padding in time is seen: F3 sees 19 frames."""
+    images, clips = InceptionV1(2, 'same'), InceptionV1(3, 'same')
+    for net in (images, clips):
+        net.initialize()
+    imagenet_load(images)
+    imagenet.load(clips)
+    x = mx.nd.random.normal(shape=(1, 3, 49, 60))
+    flat, still = images(x)[1].asnumpy(), mx.nd.repeat(x.expand_dims(2), 32, axis=2)
+    for block in clips.path(3):
+        still = block(still)
+    np.testing.assert_allclose(still[:, :, 8].asnumpy(), flat, rtol=0, atol=1e-5 * np.abs(flat).max())
+    assert np.abs(still[:, :, 0].asnumpy() - flat).max() > 1e-2 * np.abs(flat).max()
+
+
+def test_a_stem_for_flow_gets_the_mean_of_the_colours(imagenet_load):
+    net = get_backbone('i3d_inceptionv1_same_flow')
+    net.initialize()
+    given = imagenet_load(net)
+    mean = given['conv1.0.weight'].mean(1)
+    stem = net.stem[0][0].weight.data().asnumpy()
+    assert stem.shape == (64, 2, 7, 7, 7)
+    np.testing.assert_allclose(stem, np.broadcast_to(mean[:, None, None], stem.shape) / 7, rtol=1e-4, atol=1e-7)
+
+
+def test_non_local_blocks_stay_as_they_are_among_imagenet_weights(imagenet_load):
+    net = get_backbone('i3d_nl5_resnet50_v1')
+    net.initialize()
+    before = net.res4[1].non_local.g.weight.data().asnumpy()
+    given = imagenet_load(net)
+    block = net.res4[1]
+    np.testing.assert_array_equal(block.non_local.g.weight.data().asnumpy(), before)
+    assert not block.non_local.bn.gamma.data().asnumpy().any()
+    np.testing.assert_array_equal(block.conv2.weight.data().asnumpy()[:, :, 0], given['layer3.1.conv2.weight'])
