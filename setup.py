@@ -1,13 +1,27 @@
 """Package metadata. Ranges are given here; the exact versions that `make setup` installs are in constraints.txt."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / 'gluon_fg' / '__init__.py').read_text(), re.M).group(1)
 README = ROOT / 'README.md'
+
+
+class BuildWithZoo(build_py):
+    """Packs model_zoo/ (index and small weights) into the package; an editable install reads it where it is."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            packed = Path(self.build_lib, 'gluon_fg', 'model_zoo')
+            shutil.rmtree(packed, ignore_errors=True)  # of a former build
+            shutil.copytree(ROOT / 'model_zoo', packed, ignore=shutil.ignore_patterns('studies', '*.md'))
+
 
 setup(
     name='gluon_fg',
@@ -18,6 +32,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['gluon_fg', 'gluon_fg.*']),
     include_package_data=True,
+    cmdclass={'build_py': BuildWithZoo},
     zip_safe=False,
     python_requires='>=3.8,<3.12',  # NumPy 1.23, which MXNet needs, ends at Python 3.11
     install_requires=[
