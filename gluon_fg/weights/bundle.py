@@ -21,7 +21,7 @@ from .. import files
 from ..errors import UserError, unknown
 from .disk import is_verified, plain_name, save, what_is_wrong, writing
 from .entries import Entry, dump_index, load_index, parse_index, save_index
-from .gluoncv_store import gluoncv_digests, gluoncv_file, gluoncv_has
+from .gluoncv_store import gluoncv_digests, gluoncv_file
 from .index import INDEX, find, index, model_root
 from .zoo import entry_file
 
@@ -29,6 +29,9 @@ _INDEX_BYTES = 1 << 20  # more is no index
 
 # name of a file in a bundle -> a call that opens it
 _Members = Dict[str, Callable[[], BinaryIO]]
+
+# a published file: name, digest, bytes (None: not known)
+Published = Tuple[str, str, Optional[int]]
 
 
 def published_file(name: str, root: Optional[str] = None) -> Path:
@@ -42,10 +45,29 @@ def published_file(name: str, root: Optional[str] = None) -> Path:
     entry = find(name, root)
     if entry is not None:
         return entry_file(entry, root)
-    if gluoncv_has(name):
-        return gluoncv_file(name, root)
-    theirs = (file.rpartition('-')[0] for file in gluoncv_digests())
-    raise unknown('weights', name, {*index(root), *theirs})
+    file_of(name, root)
+    return gluoncv_file(name, root)
+
+
+def file_of(name: str, root: Optional[str] = None) -> Published:
+    """What is published under a name of the index or, where that has none, of GluonCV's; raises UserError for neither.
+
+    Nothing is fetched, and the file need not be here.
+    """
+    entry = find(name, root)
+    if entry is not None:
+        return entry.file, entry.sha256, entry.bytes
+    theirs = gluoncv_digests()
+    for file, digest in theirs.items():
+        if file.rpartition('-')[0] == name:
+            return file, digest, None
+    raise unknown('weights', name, {*index(root), *(file.rpartition('-')[0] for file in theirs)})
+
+
+def known_files(root: Optional[str] = None) -> List[Published]:
+    """Everything that our index knows and that GluonCV has published."""
+    ours = [(entry.file, entry.sha256, entry.bytes) for entry in index(root).values()]
+    return ours + [(file, digest, None) for file, digest in gluoncv_digests().items()]
 
 
 def write_bundle(out: Union[str, os.PathLike], names: Sequence[str], root: Optional[str] = None) -> List[str]:

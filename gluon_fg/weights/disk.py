@@ -12,7 +12,7 @@ from typing import BinaryIO, Iterator, Optional, Union
 from .. import files
 from ..errors import UserError
 
-_ALGORITHMS = {64: 'sha256', 40: 'sha1'}  # by hexadecimal digits
+_ALGORITHMS = {64: 'SHA-256', 40: 'SHA-1'}  # by hexadecimal digits
 
 
 def plain_name(file: str) -> str:
@@ -25,7 +25,7 @@ def plain_name(file: str) -> str:
 def is_verified(path: Union[str, os.PathLike], digest: str) -> bool:
     """Whether a file is there and has this digest; raises UserError where it cannot be read."""
     try:
-        return files.digest(path, algorithm(digest)) == digest.lower()
+        return _digest(path, digest) == digest.lower()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -43,8 +43,7 @@ def what_is_wrong(path: Union[str, os.PathLike], digest: str, size: Optional[int
         return 'it is a web page (HTML), not the file'
     if size is not None and actual < size:
         return f'it is cut short, {actual} of {size} bytes'
-    kind = algorithm(digest)
-    return f'its {kind.upper()} is {files.digest(path, kind)[:12]}..., not {digest[:12]}...'
+    return f'its {algorithm(digest)} is {_digest(path, digest)[:12]}..., not {digest[:12]}...'
 
 
 def is_html(head: bytes) -> bool:
@@ -53,8 +52,12 @@ def is_html(head: bytes) -> bool:
 
 
 def algorithm(digest: str) -> str:
-    """Name of the algorithm that makes such hexadecimal digests: sha256, or sha1, which is GluonCV's."""
+    """Name of the algorithm that makes such hexadecimal digests: SHA-256, or SHA-1, which is GluonCV's."""
     return _ALGORITHMS[len(digest)]
+
+
+def _digest(path: Union[str, os.PathLike], like: str) -> str:
+    return files.digest(path, algorithm(like).replace('-', '').lower())
 
 
 @contextlib.contextmanager

@@ -95,8 +95,9 @@ def fetch(
         if not part.tell():
             os.unlink(part.name)
     reasons = '; '.join(f'{source}: {reason}' for source, reason in wrong.items()) or 'no source is known'
-    kind = algorithm(digest).upper()
-    raise UserError(f'cannot fetch {file} ({reasons}); put the file ({kind} {digest}) into {folder} by hand')
+    raise UserError(
+        f'cannot fetch {file} ({reasons}); put the file ({algorithm(digest)} {digest}) into {folder} by hand'
+    )
 
 
 def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional
+from typing import Iterator, List, Optional, Tuple
 from urllib.parse import quote
 
 from ..errors import UserError
@@ -37,30 +37,32 @@ def weights_file(name: str, root: Optional[str] = None) -> Path:
 
 def entry_file(entry: Entry, root: Optional[str] = None) -> Path:
     """The verified file of an entry of the index, as `weights_file`."""
-    folders = (model_root(root), zoo_folder())
-    found = on_disk(entry, root)
-    if found is not None:
-        return found
-    damaged = [folder / entry.file for folder in folders if (folder / entry.file).exists()]
-    trouble = f'{damaged[0]} is damaged: {what_is_wrong(damaged[0], entry.sha256, entry.bytes)}' if damaged else ''
+    folders, damaged = (model_root(root), zoo_folder()), ''
+    for path, wrong in copies(entry.file, entry.sha256, entry.bytes, root):
+        if not wrong:
+            return path
+        damaged = damaged or f'{path} is damaged: {wrong}; '
     sources = [f'{url}/{quote(entry.file)}' for url in repositories()]
     if sources:
         try:
             return fetch(entry.file, entry.sha256, folders[0], sources, entry.bytes)
         except UserError as error:
-            raise UserError(f'{trouble}; {error}' if trouble else str(error)) from None
-    if trouble:
-        raise UserError(f'{trouble}; replace the file, or name a repository that has it in GLUON_FG_REPO')
+            raise UserError(f'{damaged}{error}') from None
+    if damaged:
+        raise UserError(f'{damaged}replace the file, or name a repository that has it in GLUON_FG_REPO')
     raise UserError(
         f'weights of {entry.name}: put {entry.file} into {" or ".join(map(str, folders))}, '
         f'or name a repository that has it in GLUON_FG_REPO'
     )
 
 
-def on_disk(entry: Entry, root: Optional[str] = None) -> Optional[Path]:
-    """The verified file of an entry in `root` or in `model_zoo/`, or None; nothing is fetched."""
-    paths = (folder / entry.file for folder in (model_root(root), zoo_folder()))
-    return next((path for path in paths if is_verified(path, entry.sha256)), None)
+def copies(file: str, digest: str, size: Optional[int], root: Optional[str]) -> Iterator[Tuple[Path, str]]:
+    """(path, what is wrong with it, or '') of a file in `root` and in `model_zoo/`, where it is there."""
+    for folder in dict.fromkeys((model_root(root), zoo_folder())):
+        if is_verified(folder / file, digest):
+            yield folder / file, ''
+        elif (folder / file).exists():
+            yield folder / file, what_is_wrong(folder / file, digest, size)
 
 
 def load(net, path: Path, entry: Entry, ctx) -> None:

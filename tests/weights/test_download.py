@@ -86,7 +86,7 @@ def test_trouble_is_told_in_one_line(fault, reason, server, folder):
     url = server.url('w.params')
     text = message('w.params', DIGEST, folder, [url], attempts=2)
     assert f'cannot fetch w.params ({url}: {reason}' in text
-    assert f'put the file (SHA-256 {DIGEST}) into {folder} by hand'.replace('-', '') in text.replace('-', '')
+    assert f'put the file (SHA-256 {DIGEST}) into {folder} by hand' in text
     passes = fault in (599, 'cut', 'stall', 'silent')
     assert len(server.seen) == 1 + passes  # what will not pass is not tried again
     # What has arrived is kept for the next call, which goes on there; nothing else is left.
@@ -98,9 +98,9 @@ def test_trouble_is_told_in_one_line(fault, reason, server, folder):
 
 
 @pytest.mark.parametrize('wrong, reason', [
-    (OTHER, f'its SHA256 is {hashlib.sha256(OTHER).hexdigest()[:12]}..., not {DIGEST[:12]}...'),
+    (OTHER, f'its SHA-256 is {hashlib.sha256(OTHER).hexdigest()[:12]}..., not {DIGEST[:12]}...'),
     (GOOD[:-7], f'it is cut short, {len(GOOD) - 7} of {len(GOOD)} bytes'),
-    (GOOD + b'x', 'its SHA256 is'), (b'', 'it is empty'),
+    (GOOD + b'x', 'its SHA-256 is'), (b'', 'it is empty'),
 ], ids=range(4))  # fmt: skip
 def test_a_wrong_file_never_appears(wrong, reason, server, folder):
     server.files['w.params'] = wrong
@@ -118,7 +118,7 @@ def test_a_source_without_end_fills_no_disk(server, folder, monkeypatch):
     server.files['w.params'] = GOOD * 20
     written, append = [], download.append
     monkeypatch.setattr(download, 'append', lambda part, block: (append(part, block), written.append(len(block))))
-    assert 'its SHA256 is' in message('w.params', DIGEST, folder, [server.url('w.params')], size=len(GOOD))
+    assert 'its SHA-256 is' in message('w.params', DIGEST, folder, [server.url('w.params')], size=len(GOOD))
     assert len(GOOD) < sum(written) <= len(GOOD) + (1 << 14)
 
 
@@ -157,7 +157,7 @@ def test_a_part_of_other_content_is_discarded_once(left, size, server, folder):
     (folder / 'w.params').unlink()
     (folder / 'w.params.part').write_bytes(left)
     server.files['w.params'], server.seen[:] = OTHER + b'!', []
-    assert 'its SHA256 is' in message('w.params', DIGEST, folder, [server.url('w.params')], size=size)
+    assert 'its SHA-256 is' in message('w.params', DIGEST, folder, [server.url('w.params')], size=size)
     assert len(server.seen) <= 2 and os.listdir(folder) == []
 
 
@@ -202,7 +202,7 @@ def test_every_source_is_named_and_no_password(server, mirror, folder):
     secret = server.url('a').replace('//', '//me:secret@')
     mirror.files['b'] = OTHER
     text = message('w.params', DIGEST, folder, [secret, mirror.url('b'), 'ftp://x/c', 'http://'])
-    assert f'{server.url("a")}: HTTP 404 Not Found; {mirror.url("b")}: its SHA256 is' in text and 'secret' not in text
+    assert f'{server.url("a")}: HTTP 404 Not Found; {mirror.url("b")}: its SHA-256 is' in text and 'secret' not in text
     assert 'ftp://x/c: no http://, https:// or file:// address' in text
 
 
@@ -325,7 +325,7 @@ def broken_zips():
     yield b'<html>Sign in', 'it is a web page (HTML), not the zip'
     yield zipped('other.params'), 'the zip does not hold w.params'
     yield zipped('../w.params'), 'the zip does not hold w.params'
-    yield zipped(data=OTHER), 'in the zip, its SHA256 is'
+    yield zipped(data=OTHER), 'in the zip, its SHA-256 is'
     yield zipped(data=GOOD[:100]), 'in the zip, it is cut short, 100 of 262144 bytes'
 
 

@@ -93,7 +93,7 @@ def test_a_repository_may_be_a_folder(zoo_folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize('damage, reason', [
     (lambda data: data[:-7], 'it is cut short'), (lambda data: b'', 'it is empty'),
     (lambda data: b'<!doctype html>', 'it is a web page (HTML), not the file'),
-    (lambda data: data[:-1] + b'?', 'its SHA256 is'),
+    (lambda data: data[:-1] + b'?', 'its SHA-256 is'),
 ], ids=range(4))  # fmt: skip
 def test_a_damaged_file_is_named_and_replaced_by_a_good_one_alone(
     damage, reason, zoo_folder, tmp_path, server, monkeypatch, caplog
