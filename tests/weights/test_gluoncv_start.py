@@ -136,7 +136,7 @@ def test_an_option_that_changes_what_the_weights_mean_is_said(store, caplog):
 
 
 def test_weights_of_our_own_come_first(store, monkeypatch):
-    monkeypatch.setattr(registry, 'find', lambda name: 'an entry')
+    monkeypatch.setattr(registry, 'find', lambda *args: 'an entry')
     monkeypatch.setattr(registry.zoo, 'weights_file', lambda *args: (_ for _ in ()).throw(UserError('asked the zoo')))
     with pytest.raises(UserError, match='asked the zoo'):
         get_model(DFB_2D, pretrained=True)
