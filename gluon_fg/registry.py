@@ -232,6 +232,9 @@ def get_model(
     elif pretrained:
         zoo.load(net, file, published, ctx)
         know_classes(net, published)
+        if net.input_spec.ndim == 2:  # as trained, unless asked for otherwise
+            net.num_segments = options.get('num_segments', net.input_spec.segments)
+            net.input_spec = net.input_spec.replace(segments=net.num_segments)
         net.weights_source = f'published weights {file.name}'
     else:
         if pretrained_base and net.branches.backbone.imagenet:

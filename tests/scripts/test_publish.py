@@ -204,6 +204,17 @@ def test_own_classes_are_published_with_their_names(trained, tmp_path, monkeypat
     assert net.classes == entry.classes
 
 
+def test_weights_bring_the_segments_that_they_were_trained_with(trained, tmp_path, monkeypatch):
+    frames = trained('model.name=tsn_tiny_synthfg', 'data.segments=4')
+    entry = publish.publish(frames, tmp_path / 'zoo', **SAFE)
+    assert entry.input['segments'] == 4 and gluon_fg.get_model('tsn_tiny_synthfg').num_segments == 8
+    monkeypatch.setattr(index, '_REPO_ZOO', tmp_path / 'zoo')
+    for options, segments in (({}, 4), ({'num_segments': 2}, 2)):
+        net = gluon_fg.get_model('tsn_tiny_synthfg', pretrained=True, root=str(tmp_path / 'empty'), **options)
+        assert net.num_segments == net.input_spec.segments == segments
+        assert net(mx.nd.zeros((segments, 3, 48, 48))).shape == (1, 24)
+
+
 def test_a_served_folder_gives_the_weights_by_name(published, tmp_path, monkeypatch):
     """Nothing but an address: the way of everybody who did not train the model."""
     folder, entry = published
