@@ -10,7 +10,7 @@ Writes NAME-HASH.params with the network's parameters alone, configs/NAME-HASH.y
 paths of this machine, the entry in index.yaml, and README.md. The accuracy is measured on the file as published.
 get_model finds the models of such a folder with GLUON_FG_REPO=https://..., http://... or file:///srv/zoo.
 
---float16 halves the file. Of the zoo's tiny networks it changed no prediction on SynthFG's 960 test videos, and no
+--float16 halves the file. In the zoo's tiny networks it changed no prediction on SynthFG's 960 test videos, and no
 probability by more than 0.006.
 """
 

@@ -48,21 +48,20 @@ def repositories() -> List[str]:
 def index(root: Optional[str] = None) -> Dict[str, Entry]:
     """name -> entry: those of `zoo_folder()`, and the names that `root` and the repository in `GLUON_FG_REPO` add.
 
-    A repository that cannot be read is logged and left out: `find` is for a name that must be there.
+    A repository whose index cannot be read, or is wrong, is logged and left out: nobody's server may keep what is here
+    from being used. `find` is for a name that must be there.
 
     Raises
     ------
     UserError
-        an index was read, and something in it is wrong
+        an index on disk is wrong
     """
     entries = _local(root)
     if repositories():
         try:
-            text, url = _remote_text(tuple(repositories()))
+            return {**parse_index(*_remote_text(tuple(repositories()))), **entries}
         except UserError as error:
             log.warning('only the weights in %s are listed: %s', zoo_folder(), error)
-        else:
-            entries = {**parse_index(text, url), **entries}
     return entries
 
 

@@ -319,6 +319,12 @@ def test_a_repository_adds_names_and_the_zoo_here_wins(zoo_of, tmp_path, monkeyp
     monkeypatch.setenv('GLUON_FG_REPO', f'{nowhere}, {(tmp_path / "repo").as_uri()}/')
     assert gluon_fg.list_models(pretrained=True) == ['i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb']
     assert index.find('i3d_tiny_synthfg') == here and index.find('i3d_tiny_synthfg_dfb').source == 'a test'
+    (tmp_path / 'wrong').mkdir()
+    (tmp_path / 'wrong' / 'index.yaml').write_text('i3d_tiny_synthfg_dfb: {}')
+    monkeypatch.setenv('GLUON_FG_REPO', (tmp_path / 'wrong').as_uri())
+    assert gluon_fg.list_models(pretrained=True) == ['i3d_tiny_synthfg']
+    with pytest.raises(UserError, match='wrong/index.yaml: i3d_tiny_synthfg_dfb: protocol: is missing'):
+        index.find('i3d_tiny_synthfg_dfb')
     monkeypatch.setenv('GLUON_FG_REPO', nowhere)
     assert index.find('i3d_tiny_synthfg') == here  # the repository is not asked
     assert gluon_fg.list_models(pretrained=True) == ['i3d_tiny_synthfg']
