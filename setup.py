@@ -68,6 +68,7 @@ setup(
         # Built from source against the MXNet that is installed: see CONTRIBUTING.md, "Horovod by hand".
         'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
+        'convert': ['torch>=2.0'],  # scripts/convert.py: see CONTRIBUTING.md, "PyTorch"
         'dev': ['pytest>=8', 'pytest-timeout', 'hypothesis', 'ruff'],
     },
     classifiers=[

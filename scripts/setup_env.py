@@ -1,7 +1,8 @@
 """Make .venv with everything the project needs; called by setup_env.sh, with the standard library alone.
 
 A finished environment carries a stamp with a hash of what it was made from, so a later call returns at once. Without a
-stamp whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 leaves Horovod out.
+stamp whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 leaves Horovod out, TORCH=0
+PyTorch, which scripts/convert.py alone needs.
 """
 
 import contextlib
@@ -22,8 +23,10 @@ STAMP, LOG, HOROVOD_LOG = VENV / 'setup.json', VENV / 'setup.log', VENV / 'horov
 PYTHON = VENV / 'bin' / 'python'
 THIS_PYTHON = '{}.{}'.format(*sys.version_info)
 MADE_FROM = ('setup.py', 'constraints.txt', 'scripts/setup_env.py')
-DISK_GB = 2.5  # the environment takes 1.2, pip's downloads and Horovod's build the rest
+DISK_GB = 3.5  # the environment takes 2, pip's downloads and Horovod's build the rest
 BUILD_TOOLS = ('cffi', 'cloudpickle', 'packaging', 'psutil')
+# What loads and saves checkpoints with PyTorch; the rest of what it asks for compiles and traces networks.
+TORCH = ('torch', 'typing_extensions')
 
 # What pip says -> what to do. The first that matches is printed after the end of the log.
 CAUSES = (
@@ -59,7 +62,8 @@ def fingerprint():
 def read_stamp():
     """What is known of the finished environment in .venv; {} when there is none, or it no longer starts.
 
-    made_from: the fingerprint; python: '3.11', say; horovod: 'built', 'failed', 'left out', or None while undecided
+    made_from: the fingerprint; python: '3.11', say; horovod: 'built', 'failed', 'left out', or None while undecided;
+    torch: 'installed' or 'left out'
     """
     try:
         stamp = json.loads(STAMP.read_text())
@@ -146,6 +150,25 @@ def install_packages():
             raise SetupError(explain(LOG))
 
 
+def add_torch():
+    """Install PyTorch unless told not to; returns what the stamp keeps.
+
+    constraints.txt asks for the CPU build by its full version, which the common package index does not have: where pip
+    is not told of an index that does, nothing is found, and gigabytes of CUDA libraries are never fetched.
+    """
+    if os.environ.get('TORCH') == '0':
+        return 'left out'
+    # Without its dependencies: it asks for a newer setuptools than Horovod is built with.
+    if pip_install(LOG, '--no-deps', *TORCH):
+        return 'installed'
+    print(
+        'PyTorch is left out: pip finds no CPU build of it. Only scripts/convert.py needs one: see CONTRIBUTING.md, '
+        '"PyTorch"; TORCH=1 tries again.',
+        flush=True,
+    )
+    return 'left out'
+
+
 def horovod_obstacle():
     """What keeps Horovod from being built here, with the remedy; '' when nothing does."""
     missing = [
@@ -230,7 +253,10 @@ def set_up():
         if not stamp:
             create()
         install_packages()
-        stamp = {'made_from': wanted, 'python': stamp.get('python', THIS_PYTHON), 'horovod': None}
+        stamp = {'made_from': wanted, 'python': stamp.get('python', THIS_PYTHON), 'horovod': None, 'torch': add_torch()}
+        write_stamp(stamp)
+    elif stamp['torch'] != 'installed' and os.environ.get('TORCH') == '1':
+        stamp = {**stamp, 'torch': add_torch()}
         write_stamp(stamp)
     if stamp['horovod'] != 'built':
         horovod = add_horovod(stamp['horovod'])

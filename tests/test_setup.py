@@ -30,6 +30,7 @@ echo "$*" >> calls
 case "$*" in
     *uninstall*) ;;
     *install*horovod) [ -f fail-horovod ] && cat fail-horovod && exit 1; touch horovod-is-there ;;
+    *install*torch*) [ -f fail-torch ] && cat fail-torch && exit 1 ;;
     *install*) [ -f fail-install ] && cat fail-install && exit 1 ;;
     *hvd*) [ -f horovod-is-there ] || exit 1 ;;
 esac
@@ -67,7 +68,7 @@ def setup_env(tmp_path, monkeypatch):
     run = subprocess.run
     monkeypatch.setattr(module.subprocess, 'run', venv)
     monkeypatch.setattr(module, 'horovod_obstacle', lambda: '')
-    for name in ('PYTHON', 'HOROVOD'):
+    for name in ('PYTHON', 'HOROVOD', 'TORCH'):
         monkeypatch.delenv(name, raising=False)
     module.calls, module.stamp = calls, lambda: json.loads(module.STAMP.read_text())
     return module
@@ -79,7 +80,7 @@ def test_everything_once_and_then_nothing(setup_env, capsys):
     installs = [call for call in calls if 'pip install' in call]
     assert calls[0] == 'venv' and '-e .[cpu,dev]' in installs[1] and installs[-1].endswith(' horovod')
     assert all('-c constraints.txt' in call for call in installs), 'NumPy must be held in every call'
-    assert setup_env.stamp()['horovod'] == 'built'
+    assert (setup_env.stamp()['horovod'], setup_env.stamp()['torch']) == ('built', 'installed')
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines()] == ['creating', 'installing', 'building', '.venv']
     assert setup_env.main() == 0
@@ -168,6 +169,33 @@ def test_a_failing_build_is_not_repeated_until_asked_for(setup_env, monkeypatch,
     (setup_env.ROOT / 'fail-horovod').unlink()
     monkeypatch.setenv('HOROVOD', '1')
     assert setup_env.main() == 0 and setup_env.stamp()['horovod'] == 'built'
+
+
+def test_pytorch_that_is_not_to_be_had_is_left_out_in_one_line_until_asked_for(setup_env, monkeypatch, capsys):
+    (setup_env.ROOT / 'fail-torch').write_text('ERROR: No matching distribution found for torch\n')
+    for number in range(2):
+        assert setup_env.main() == 0
+        said = [line for line in capsys.readouterr().out.splitlines() if 'PyTorch' in line]
+        assert len(said) == 1 - number and all('pip finds no CPU build of it' in line for line in said)
+    assert setup_env.stamp()['torch'] == 'left out'
+    assert len([call for call in setup_env.calls() if 'torch' in call]) == 1
+    (setup_env.ROOT / 'fail-torch').unlink()
+    monkeypatch.setenv('TORCH', '1')
+    assert setup_env.main() == 0 and setup_env.stamp()['torch'] == 'installed'
+    assert setup_env.main() == 0 and len([call for call in setup_env.calls() if 'torch' in call]) == 1
+
+
+def test_pytorch_brings_no_libraries_of_cuda(setup_env, monkeypatch):
+    setup_env.main()
+    [call] = [call for call in setup_env.calls() if 'torch' in call]
+    assert '-c constraints.txt' in call and '--no-deps' in call
+    pins = re.findall(r'^torch==(\S+) ; (.*)$', (REPO / 'constraints.txt').read_text(), re.M)
+    assert [condition for _, condition in pins] == ['python_version >= "3.10"', 'python_version < "3.10"']
+    assert all(version.endswith('+cpu') for version, _ in pins), 'any other is the build for CUDA'
+    setup_env.STAMP.unlink()
+    monkeypatch.setenv('TORCH', '0')
+    assert setup_env.main() == 0 and setup_env.stamp()['torch'] == 'left out'
+    assert not [call for call in setup_env.calls() if 'torch' in call]
 
 
 @pytest.mark.parametrize(
