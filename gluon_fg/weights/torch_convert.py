@@ -127,7 +127,7 @@ def fit(checkpoint: Checkpoint, net, backbone: str) -> Tuple[Dict[str, mx.nd.NDA
         if names:
             raise UserError(f'this {checkpoint.layout.title} {what} {names[0]} ({len(names)} in all)')
     if start:
-        note = 'ImageNet weights for the backbone alone: train from them with model.params'
+        note = "ImageNet's weights for the backbone alone: train from them with model.params and pretrained_base: false"
         return inflate_all(arrays, wanted), note
     for name, array in arrays.items():
         if array.shape != tuple(wanted[name]):
