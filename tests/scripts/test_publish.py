@@ -1,5 +1,6 @@
 """A run published, found by its name, and what must not be: see gluon_fg/training/publish.py."""
 
+import dataclasses
 import functools
 import http.server
 import json
@@ -24,7 +25,7 @@ from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.run import load_run
 from gluon_fg.weights import index, repository
-from gluon_fg.weights.entries import load_index
+from gluon_fg.weights.entries import load_index, save_index
 
 NAME = 'i3d_tiny_synthfg'
 SAFE = {'licence': 'Apache-2.0'}
@@ -288,6 +289,25 @@ def test_the_script_publishes_and_its_mistakes_are_one_line(run, tmp_path, scrip
     ):
         assert re.search(message, error_line('publish.py', arguments)), arguments
     assert not (tmp_path / 'new' / 'index.yaml').exists()
+
+
+def test_every_script_refuses_other_classes(published, tmp_path, monkeypatch, error_line, tiny_synthfg):
+    """All shapes fit, and the file has another name: only its checksum tells."""
+    folder, entry = published
+    (tmp_path / 'mine.params').write_bytes((folder / entry.file).read_bytes())
+    other = dataclasses.replace(entry, dataset='synthfg2', fingerprint='0' * 64)
+    save_index({NAME: other}, tmp_path / 'zoo' / 'index.yaml')
+    monkeypatch.setattr(index, '_REPO_ZOO', tmp_path / 'zoo')
+    file, clip = tmp_path / 'mine.params', next((tiny_synthfg / 'test').glob('*.mp4'))
+    for script, arguments in (
+        ('evaluate.py', ['--model', NAME, '--params', file, '--root', tiny_synthfg, '--out', tmp_path / 's.npz']),
+        ('predict.py', [clip, '--model', NAME, '--params', file]),
+        ('train.py', ['--out', tmp_path / 'run', '--set', f'model.name={NAME}', f'model.params={file}',
+                      f'data.root={tiny_synthfg}']),
+    ):  # fmt: skip
+        line = error_line(script, arguments)
+        assert re.search(f'predicts the classes of synthfg2 .*, {NAME} the classes of synthfg ', line), line
+    assert {p.name for p in tmp_path.iterdir()} == {'mine.params', 'zoo'}
 
 
 def test_the_page_of_the_zoo_is_the_generated_one():
