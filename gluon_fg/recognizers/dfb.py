@@ -58,12 +58,23 @@ class LocalBranch(HybridBlock):
 
     Outputs:
         - **f_local**: (N, C, T, H, W) with C = `channels`: C5, or 2 C5 with skip 'concat'; not negative
+
+    Raises
+    ------
+    UserError
+        an unknown skip, or a backbone whose stage 5 does not just halve height and width
     """
 
     def __init__(self, backbone: Backbone, skip: str = 'add', **kwargs):
         super().__init__(**kwargs)
         if skip not in SKIPS:
             raise unknown('skip', skip, SKIPS)
+        (time, space), stride = backbone.geometry(4).stride, backbone.geometry(5).stride
+        if stride != (time, 2 * space):
+            raise UserError(
+                f'{type(backbone).__name__} has strides {time, space} at stage 4, {stride} at stage 5 (time, space); '
+                f'a local branch needs time kept and space halved: choose a ResNet, or local_branch=False'
+            )
         c4, c5, ndim = backbone.channels[4], backbone.channels[5], backbone.ndim
         self._skip, self._space = skip, tuple(range(ndim, 2 + ndim))
         self.channels = 2 * c5 if skip == 'concat' else c5

@@ -9,6 +9,7 @@ from mxnet import autograd
 from gluon_fg.backbones import get_backbone
 from gluon_fg.backbones.geometry import geometry
 from gluon_fg.backbones.inceptionv1 import InceptionV1
+from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
 from gluon_fg.nn.norm import batch_norms, freeze_batch_norm
 from gluon_fg.recognizers import Baseline
@@ -199,6 +200,21 @@ def test_it_trains_on_a_cpu(name, size):
         if p.grad_req != 'null':
             g = p.grad().asnumpy()
             assert np.isfinite(g).all() and np.abs(g).max() > 0, n
+
+
+@pytest.mark.parametrize('name', ['i3d_inceptionv1_same', 'inceptionv1'])
+def test_one_graph_serves_every_size(name):
+    """Hybridized with static memory, and fused for inference: what is odd at one size is even at another."""
+    net = randomized(Baseline(name, 5))
+    net.branches.classifier.weight.set_data(mx.nd.random.normal(shape=net.branches.classifier.weight.shape))
+    sizes = [(9, 33, 40), (10, 40, 33)]
+    clips = [mx.nd.random.normal(shape=(1, 3, *size[3 - net.branches.backbone.ndim :])) for size in sizes]
+    expected = [net(x).asnumpy() for x in clips]
+    forward = fuse(net)
+    net.hybridize(static_alloc=True, static_shape=True)
+    for x, scores in zip(clips, expected):
+        for given in (net(x), forward(x)[0]):
+            np.testing.assert_allclose(given.asnumpy(), scores, rtol=0, atol=1e-4 * np.abs(scores).max())
 
 
 def test_a_new_stage_is_a_copy_with_its_own_parameters():

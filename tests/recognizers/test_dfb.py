@@ -8,6 +8,7 @@ from mxnet import autograd
 
 from gluon_fg import registry
 from gluon_fg.errors import UserError
+from gluon_fg.recognizers import DFB
 
 CLASSES = 5
 
@@ -189,6 +190,14 @@ def test_without_dropout_only_the_global_branch_changes():
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         registry.build('i3d_tiny_synthfg_dfb', **options)
+
+
+def test_a_local_branch_needs_a_stage_that_halves_space_alone():
+    with pytest.raises(UserError, match=r'InceptionV1 has strides \(4, 16\) at stage 4, \(8, 32\) at stage 5'):
+        DFB('i3d_inceptionv1', 5)
+    net = DFB('i3d_inceptionv1', 5, local_branch=False)
+    net.initialize()
+    assert net(mx.nd.zeros((1, 3, 9, 40, 40))).shape == (1, 5)
 
 
 def test_no_responses_without_a_bank():

@@ -6,9 +6,11 @@ import pytest
 from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo import model_store
 from gluoncv.model_zoo.action_recognition.actionrec_inceptionv1 import ActionRecInceptionV1
+from gluoncv.model_zoo.action_recognition.non_local import NonLocal as TheirNonLocal
 
 from gluon_fg import registry
 from gluon_fg.backbones import InceptionV1, get_backbone
+from gluon_fg.nn import NonLocal
 from gluon_fg.nn.norm import batch_norms
 from gluon_fg.recognizers import Baseline
 from gluon_fg.weights import imagenet
@@ -54,6 +56,18 @@ def test_scores_equal_gluoncvs(name, tmp_path):
     expected = theirs(x).asnumpy()
     assert expected.std() > 1e-3
     np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_non_local_block_is_gluoncvs():
+    """At a scale where softmax is far from picking one position, as deep in a random network it does."""
+    theirs, ours = TheirNonLocal(in_channels=16), NonLocal(16)
+    randomized(theirs)
+    ours.initialize()
+    params = theirs._collect_params_with_prefix()
+    for name, p in ours._collect_params_with_prefix().items():
+        p.set_data(params[name].data())
+    x = 0.3 * mx.nd.random.normal(shape=(2, 16, 3, 4, 5))
+    np.testing.assert_allclose(ours(x).asnumpy(), theirs(x).asnumpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_entries_are_built_as_their_siblings():
