@@ -201,7 +201,7 @@ def _put_in_place(part: BinaryIO, target: Path, digest: str, size: Optional[int]
                     raise SourceError(f'in the zip, {what_is_wrong(temporary, digest, size)}')
     except KeyError:
         raise SourceError(f'the zip does not hold {target.name}') from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError):  # the last: encrypted, unknown packing
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeError):
         with open(part.name, 'rb') as stream:
             html = is_html(stream.read(512))
         raise SourceError('it is a web page (HTML), not the zip' if html else 'it is no whole zip') from None
