@@ -47,7 +47,8 @@ setup(
         'matplotlib>=3.5',
         'tqdm>=4.60',
         'tensorboardX>=2.5',
-        'requests>=2.20',
+        'requests>=2.26,<3',
+        'urllib3>=1.26,<3',  # what lies under requests, whose errors say why a connection failed
         'portalocker>=2.0',
     ],
     extras_require={

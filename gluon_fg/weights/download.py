@@ -219,7 +219,7 @@ def _locked_part(target: Path) -> Iterator[BinaryIO]:
             try:
                 portalocker.lock(part, portalocker.LOCK_EX | portalocker.LOCK_NB)
             except portalocker.LockException:
-                log.info('%s: another process is fetching it; waiting', target)
+                log.warning('%s: another process is fetching it; waiting', target)
                 _wait_for_lock(part, target)
             # The former holder has renamed or removed the file that we opened: what we hold is not FILE.part any more.
             if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(part.fileno())):
