@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -10,6 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import files
+from ..backbones import BACKBONES
 from ..errors import UserError
 from .inflate import inflate_all
 from .torch_names import Arrays, Checkpoint
@@ -106,7 +108,7 @@ def fit(checkpoint: Checkpoint, net, backbone: str) -> Tuple[Dict[str, mx.nd.NDA
         name: array for name, array in checkpoint.arrays.items() if not (start and name.startswith('classifier.'))
     }
     arrays = {f'branches.{name}': mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}
-    wanted = {n: p.shape for n, p in params.items() if not start or n.startswith('branches.backbone.')}
+    wanted = {n: p.shape for n, p in params.items() if not start or _from_imagenet(n)}
     if checkpoint.layout.kind == 'clips' and net.branches.backbone.pool2 is None:
         raise UserError(
             f'this checkpoint halves time behind its first stage, {net.name} does not; '
@@ -128,7 +130,7 @@ def fit(checkpoint: Checkpoint, net, backbone: str) -> Tuple[Dict[str, mx.nd.NDA
             raise UserError(f'this {checkpoint.layout.title} {what} {names[0]} ({len(names)} in all)')
     if start:
         note = "ImageNet's weights for the backbone alone: train from them with model.params and pretrained_base: false"
-        return inflate_all(arrays, wanted), note
+        return inflate_all(arrays, wanted, f'branches.backbone.{net.branches.backbone.stem_weight}'), note
     for name, array in arrays.items():
         if array.shape != tuple(wanted[name]):
             raise UserError(
@@ -137,12 +139,17 @@ def fit(checkpoint: Checkpoint, net, backbone: str) -> Tuple[Dict[str, mx.nd.NDA
     return arrays, ''
 
 
+def _from_imagenet(name: str) -> bool:
+    """Whether a parameter can come from an ImageNet network; non-local blocks start as the identity."""
+    return name.startswith('branches.backbone.') and '.non_local.' not in name
+
+
 def backbones_for(checkpoint: Checkpoint) -> Tuple[str, ...]:
-    """Names of the backbones that it can fill; those beside its own only as a start from ImageNet."""
+    """Names of the backbones that it can fill: its own, and as a start from ImageNet all of its depth."""
     if not checkpoint.imagenet:
         return (checkpoint.backbone,)
     depth = checkpoint.backbone[len('resnet') : -len('_v1b')]
-    return (checkpoint.backbone, f'tsm_{checkpoint.backbone}', f'i3d_resnet{depth}_v1')
+    return tuple(name for name in BACKBONES if re.search(rf'\bresnet{depth}_v1b?$', name.replace('_resnet', ' resnet')))
 
 
 def reorder_classes(arrays: Dict[str, mx.nd.NDArray], theirs: Sequence[str], ours: Sequence[str]) -> bool:

@@ -59,6 +59,7 @@ def pytorch_i3d(name):
 LAYOUTS = {
     'resnet18_v1b': ('ResNet (torchvision)', torchvision, 'fc'),
     'resnet152_v1b': ('ResNet (torchvision)', torchvision, 'fc'),
+    'resnet50_v1b': ('ResNet (torchvision)', torchvision, 'fc'),
     'resnet50_v1b tsn': ('TSN ResNet', lambda n: 'module.base_model.' + torchvision(n), 'module.new_fc'),
     'resnet50_v1b no dropout': ('TSN ResNet', lambda n: 'base_model.' + torchvision(n), 'base_model.fc'),
     'tsm_resnet50_v1b': ('TSM ResNet', lambda n: 'module.base_model.' + shifted(torchvision(n)), 'module.new_fc'),
@@ -167,7 +168,7 @@ def test_another_stem_is_another_network():
 
 def test_imagenet_weights_are_a_start_for_every_network_of_the_depth(resnet18):
     checkpoint = recognize(resnet18)
-    assert checkpoint.imagenet and 'tsm_resnet18_v1b' in backbones_for(checkpoint)
+    assert checkpoint.imagenet and set(backbones_for(checkpoint)) == {'resnet18_v1b', 'i3d_resnet18_v1'}
     for model, backbone in (
         ('tsn_resnet18_v1b_custom_dfb', 'resnet18_v1b'),
         ('i3d_resnet18_v1_custom', 'i3d_resnet18_v1'),
@@ -182,6 +183,20 @@ def test_imagenet_weights_are_a_start_for_every_network_of_the_depth(resnet18):
         conv, given = arrays['branches.backbone.res3.0.conv1.weight'], resnet18['layer2.0.conv1.weight']
         expected = inflate(mx.nd.array(given), 3).asnumpy() if conv.ndim == 5 else given
         np.testing.assert_array_equal(conv.asnumpy(), expected)
+
+
+def test_an_imagenet_resnet50_also_starts_shifted_and_non_local_networks():
+    arrays, _ = fake('resnet50_v1b', classes=1000)
+    checkpoint = recognize(arrays)
+    names = backbones_for(checkpoint)
+    assert {'resnet50_v1b', 'tsm_resnet50_v1b', 'i3d_resnet50_v1', 'i3d_nl5_resnet50_v1'} <= set(names)
+    assert not [name for name in names if '101' in name or '152' in name or 'tiny' in name]
+    net = registry.build('i3d_nl5_resnet50_v1_custom', nclass=7)
+    converted, _ = fit(checkpoint, net, 'i3d_nl5_resnet50_v1')
+    rest = set(net._collect_params_with_prefix()) - set(converted)
+    assert {name for name in rest if '.non_local.' not in name} == {
+        f'branches.classifier.{k}' for k in ('weight', 'bias')
+    }
 
 
 def test_with_1000_classes_of_its_own_a_frame_network_keeps_the_classifier(resnet18):
