@@ -52,8 +52,8 @@ def test_accumulated_gradients_equal_one_large_batch(config, tmp_path):
     _, whole, a = run(config('train.batch_size=16', frozen), tmp_path / 'whole')
     _, halves, b = run(config('train.batch_size=4', 'train.accumulate=4', frozen), tmp_path / 'parts')
     np.testing.assert_allclose([r['loss'] for r in whole], [r['loss'] for r in halves], rtol=1e-4)
-    for name in a:
-        np.testing.assert_allclose(a[name].asnumpy(), b[name].asnumpy(), rtol=1e-3, atol=2e-5, err_msg=name)
+    for name in a:  # a ReLU that flips by rounding moves single weights by some 1e-4; a wrong scale moves all of them
+        np.testing.assert_allclose(a[name].asnumpy(), b[name].asnumpy(), rtol=1e-3, atol=3e-4, err_msg=name)
 
 
 def test_clipping_bounds_the_mean_gradient(config, tmp_path):
