@@ -9,7 +9,7 @@ import pytest
 
 from gluon_fg.weights import index
 
-LONG = 20.0  # seconds: beyond any patience that a test gives
+LONG = 120.0  # seconds: beyond any patience that a test gives
 
 
 class Server(http.server.ThreadingHTTPServer):
