@@ -198,7 +198,8 @@ def get_model(
         start the backbone from ImageNet weights, inflated for clips, when `pretrained` is False; the tiny ones
         have none and start from random weights in any case
     nclass
-        number of classes; None for the entry's own. `*_custom` entries need it
+        number of classes; None for the entry's own. `*_custom` entries need it. With `pretrained` another number keeps
+        all but the classifiers, with a warning
     ctx
         where to put the parameters (default: CPU)
     root
@@ -230,8 +231,8 @@ def get_model(
         changed = {k: v for k, v in entry.defaults.items() if options.get(k, v) != v}
         gluoncv_start.start(net, file, sibling, changed)
     elif pretrained:
-        zoo.load(net, file, published, ctx)
-        know_classes(net, published)
+        if zoo.load(net, file, published, ctx):
+            know_classes(net, published)
         if net.input_spec.ndim == 2:  # as trained, unless asked for otherwise
             net.num_segments = options.get('num_segments', net.input_spec.segments)
             net.input_spec = net.input_spec.replace(segments=net.num_segments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 from urllib.parse import quote
@@ -12,6 +13,9 @@ from .download import fetch
 from .entries import Entry
 from .index import check_fits, find, index, model_root, repositories, zoo_folder
 from .params_file import read_params
+from .warm_start import warm_start
+
+log = logging.getLogger(__name__)
 
 
 def weights_file(name: str, root: Optional[str] = None) -> Path:
@@ -65,26 +69,36 @@ def copies(file: str, digest: str, size: Optional[int], root: Optional[str]) -> 
             yield folder / file, what_is_wrong(folder / file, digest, size)
 
 
-def load(net, path: Path, entry: Entry, ctx) -> None:
-    """Load a published file and take over the input description that it was trained with.
+def load(net, path: Path, entry: Entry, ctx) -> bool:
+    """Load a published file and take over the input description that it was trained with; whether all of it was loaded.
 
-    The file may hold float16 (or float64): the network keeps its own type.
+    The file may hold float16 (or float64): the network keeps its own type. A network of another number of classes gets
+    everything but what belongs to single classes, which stays as initialized; a warning says so.
 
     Raises
     ------
     UserError
-        no parameter file (`read_params`), or the network was built with other options or another number of classes
-        than the weights; see also `check_fits`. The network is unchanged
+        no parameter file (`read_params`), or the network was built with other options than the weights; see also
+        `check_fits`. The network is unchanged
     """
     check_fits(entry, net)
     given, params = read_params(path), net._collect_params_with_prefix()
-    misfits: List[str] = sorted(set(given) ^ set(params)) or sorted(
-        n for n, p in params.items() if p.shape != given[n].shape
-    )
+    resized = sorted(n for n, p in params.items() if n in given and p.shape != given[n].shape)
+    misfits: List[str] = sorted(set(given) ^ set(params)) or sorted(set(resized) - set(net.class_parameters()))
     if misfits:
         raise UserError(
-            f'{path.name} does not fit {net.name} as built ({misfits[0]}); leave out nclass and options, '
+            f'{path.name} does not fit {net.name} as built ({misfits[0]}); leave out options, '
             f'or use pretrained=False and start from the file with model.params'
         )
-    net.load_parameters(str(path), ctx=ctx, cast_dtype=True)
     net.input_spec = net.input_spec.replace(**entry.input)
+    if resized:
+        warm_start(net, path)
+        log.warning(
+            '%s starts from %s; its classes are others than these %d: every classifier still needs training',
+            net.name,
+            path.name,
+            net.nclass,
+        )
+        return False
+    net.load_parameters(str(path), ctx=ctx, cast_dtype=True)
+    return True
