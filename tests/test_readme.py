@@ -55,8 +55,15 @@ def outputs(tmp_path_factory):
 def test_every_command_runs_and_leaves_what_it_says(outputs):
     home, printed = outputs
     assert len(printed) >= 12
-    for path in ('runs/mine/best.params', 'runs/dfb/curves.png', 'confusion.png', 'pictures/peaks.json'):
+    for path in (
+        'runs/mine/best.params',
+        'runs/dfb/curves.png',
+        'confusion.png',
+        'pictures/peaks.json',
+        'my_zoo/index.yaml',
+    ):
         assert (home / path).is_file()
+    assert len(list((home / 'my_weights').glob('*.params'))) == len(list((home / 'my_zoo').glob('*.params'))) == 1
     prediction = printed['python scripts/predict.py my_videos/val --run runs/mine']
     assert prediction.count('%  opening a door') == prediction.count('%  closing a door') == 4
 
@@ -78,6 +85,6 @@ def test_the_numbers_in_the_tables_are_those_of_the_files():
 
 
 def test_links_lead_somewhere():
-    for page in ('README.md', 'CONTRIBUTING.md', 'model_zoo/dfb.md', 'model_zoo/README.md'):
+    for page in ('README.md', 'CONTRIBUTING.md', 'docs/pytorch.md', 'model_zoo/dfb.md', 'model_zoo/README.md'):
         for link in re.findall(r'\]\(([^)#]+)\)', (REPO / page).read_text()):
             assert link.startswith('https://') or ((REPO / page).parent / link).exists(), f'{page}: {link}'

@@ -24,7 +24,7 @@ from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset, video_ids
 from ..weights import cards, repository
 from ..weights.entries import METRICS, Entry
-from ..weights.index import zoo_folder
+from ..weights.index import entries_in, zoo_folder
 from .config import Config, load_config, to_yaml
 from .log import read_metrics
 from .run import load_run, split_of
@@ -159,7 +159,7 @@ def page(folder: Union[str, os.PathLike]) -> str:
             {'name': name, 'entry': entry.name, 'gluoncv': entry.gluoncv, **dataclasses.asdict(entry.task)}
             for name, entry in zip(names, entries)
         ]
-    return cards.page(repository.entries_in(folder), models)
+    return cards.page(entries_in(folder), models)
 
 
 def write_page(folder: Union[str, os.PathLike]) -> None:

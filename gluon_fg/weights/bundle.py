@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import io
 import os
@@ -19,10 +18,10 @@ from typing import BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence,
 
 from .. import files
 from ..errors import UserError, unknown
-from .disk import is_verified, plain_name, save, what_is_wrong, writing
-from .entries import Entry, dump_index, load_index, parse_index, save_index
+from .disk import is_verified, locked, plain_name, save, what_is_wrong, writing
+from .entries import Entry, dump_index, parse_index, save_index
 from .gluoncv_store import gluoncv_digests, gluoncv_file
-from .index import INDEX, find, index, model_root
+from .index import INDEX, entries_in, find, index, model_root
 from .zoo import entry_file
 
 _INDEX_BYTES = 1 << 20  # more is no index
@@ -139,7 +138,7 @@ def _expected(
     source: Path, theirs: Dict[str, Entry], given: List[str], folder: Path
 ) -> Tuple[Dict[str, str], Dict[str, Entry]]:
     """(file -> digest of all that is to be imported, entries of the bundle for names that we do not have)."""
-    imported = _entries_in(folder)
+    imported = entries_in(folder)
     # What former bundles have brought may be renewed by this one.
     ours = {name: entry for name, entry in index(str(folder)).items() if imported.get(name) != entry}
     expected: Dict[str, str] = {}
@@ -167,21 +166,12 @@ def _expected(
 
 def _put_in_place(folder: Path, new: Dict[str, Path], noted: Dict[str, Entry]) -> None:
     """Rename verified files, then note entries in the folder's index; one process at a time."""
-    with writing(folder):
-        lock = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            before = _entries_in(folder)
-            for file, staged in new.items():
-                os.replace(staged, folder / file)
-            if noted:
-                save_index({**before, **noted}, folder / INDEX, 'Weights imported by scripts/zoo.py')
-        finally:
-            os.close(lock)
-
-
-def _entries_in(folder: Path) -> Dict[str, Entry]:
-    return load_index(folder / INDEX) if (folder / INDEX).is_file() else {}
+    with writing(folder), locked(folder):
+        before = entries_in(folder)
+        for file, staged in new.items():
+            os.replace(staged, folder / file)
+        if noted:
+            save_index({**before, **noted}, folder / INDEX, 'Weights imported by scripts/zoo.py')
 
 
 @contextlib.contextmanager

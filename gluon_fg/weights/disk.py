@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -71,6 +72,17 @@ def writing(folder: Union[str, os.PathLike], part: Optional[BinaryIO] = None) ->
                 os.unlink(part.name)
             raise UserError(f'{folder}: no space left; free some, or choose another folder') from None
         raise UserError(f'{folder}: {error.strerror or error}; choose a folder that can be written') from None
+
+
+@contextlib.contextmanager
+def locked(folder: Union[str, os.PathLike]) -> Iterator[None]:
+    """One process at a time in a folder. The lock is on the folder itself: a lock file would be served, too."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def append(out: BinaryIO, block: bytes) -> None:

@@ -40,6 +40,11 @@ def zoo_folder() -> Path:
     return _REPO_ZOO if (_REPO_ZOO / INDEX).is_file() else _PACKAGED_ZOO
 
 
+def entries_in(folder: Path) -> Dict[str, Entry]:
+    """The index of a folder; empty where there is none."""
+    return load_index(folder / INDEX) if (folder / INDEX).is_file() else {}
+
+
 def repositories() -> List[str]:
     """Addresses in `GLUON_FG_REPO` (http, https or file), separated by commas or spaces; without a slash at the end."""
     return [url.rstrip('/') for url in re.split(r'[,\s]+', os.environ.get('GLUON_FG_REPO', '')) if url]
@@ -89,8 +94,7 @@ def entry_of_file(path: Union[str, os.PathLike]) -> Optional[Entry]:
 
 
 def _local(root: Optional[str]) -> Dict[str, Entry]:
-    paths = [folder / INDEX for folder in (model_root(root), zoo_folder())]
-    return {name: entry for path in paths if path.is_file() for name, entry in load_index(path).items()}
+    return {**entries_in(model_root(root)), **entries_in(zoo_folder())}
 
 
 @functools.lru_cache(maxsize=1)

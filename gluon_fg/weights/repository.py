@@ -7,7 +7,6 @@ there, so that a reader, or a writer killed half way, meets a whole zoo.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -16,8 +15,9 @@ from typing import Dict, Iterator, List, Union
 
 from .. import files
 from ..errors import UserError
+from .disk import locked
 from .entries import Entry, dump_index, load_index
-from .index import INDEX
+from .index import INDEX, entries_in
 
 _HEADING = '# The zoo, one entry a model, as scripts/publish.py writes it; paths start here.\n'
 
@@ -25,11 +25,6 @@ _HEADING = '# The zoo, one entry a model, as scripts/publish.py writes it; paths
 def files_of(entry: Entry) -> List[str]:
     """Paths of all that belongs to an entry, below its index."""
     return [path for path in (entry.file, entry.config, entry.log) if path]
-
-
-def entries_in(folder: Path) -> Dict[str, Entry]:
-    """The index of a folder; empty where there is none yet."""
-    return load_index(folder / INDEX) if (folder / INDEX).is_file() else {}
 
 
 def refuse_known(folder: Path, name: str) -> None:
@@ -67,9 +62,7 @@ def add(folder: Path, entries: Dict[str, Entry], written: Dict[str, Path], repla
     UserError
         without `replace`: a name is in the index already, or another file is in the way
     """
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # on the folder itself: a lock file would be served with the rest
+    with locked(folder):
         before = entries_in(folder)
         for name in entries:
             if name in before and not replace:
@@ -87,8 +80,6 @@ def add(folder: Path, entries: Dict[str, Entry], written: Dict[str, Path], repla
         kept = {path for entry in after.values() for path in files_of(entry)}
         for path in {path for entry in before.values() for path in files_of(entry)} - kept:
             (folder / path).unlink(missing_ok=True)
-    finally:
-        os.close(lock)
 
 
 def mirror(zoo: Union[str, os.PathLike], folder: Union[str, os.PathLike], replace: bool = False) -> Dict[str, Entry]:
