@@ -13,7 +13,7 @@ demo: setup
 	@.venv/bin/python scripts/demo.py
 
 test: setup
-	.venv/bin/python -m pytest tests -q
+	.venv/bin/python -m pytest tests -q -n 2 --dist loadfile
 
 bench: setup
 	@.venv/bin/python scripts/benchmark.py

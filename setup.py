@@ -70,7 +70,7 @@ setup(
         'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
         'convert': ['torch>=2.0'],  # scripts/convert.py: see CONTRIBUTING.md, "PyTorch"
-        'dev': ['pytest>=8', 'pytest-timeout', 'hypothesis', 'ruff'],
+        'dev': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff'],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',
