@@ -10,10 +10,13 @@ import contextlib
 from typing import List
 
 import mxnet as mx
+import numpy as np
 from mxnet import autograd
 from mxnet.contrib import amp
 
 from ..errors import UserError
+
+_BFLOAT16 = np.dtype([('bfloat16', np.uint16)])  # MXNet's own name for it
 
 
 def enable(precision: str, ctx: mx.Context) -> None:
@@ -22,15 +25,28 @@ def enable(precision: str, ctx: mx.Context) -> None:
     Raises
     ------
     UserError
-        float16 on a CPU (MXNet has no float16 convolution there) or bfloat16 on a GPU
+        float16 on a CPU (MXNet has no float16 convolution there), bfloat16 on a GPU, or on a CPU without AVX-512
+        (oneDNN has no bfloat16 there)
     """
     on_cpu = ctx.device_type == 'cpu'
     if precision == 'float16' and on_cpu:
         raise UserError('train.precision float16 needs a GPU; choose float32 or bfloat16 on a CPU')
     if precision == 'bfloat16' and not on_cpu:
         raise UserError('train.precision bfloat16 is for the CPU; choose float32 or float16 on a GPU')
+    if precision == 'bfloat16' and not computes_bfloat16():
+        raise UserError('train.precision bfloat16 needs a CPU with AVX-512, which this one lacks; choose float32')
     if precision != 'float32':
         amp.init(target_dtype=precision)
+
+
+def computes_bfloat16() -> bool:
+    """Whether oneDNN has a bfloat16 convolution for this processor (tried, since no list of instruction sets is final)."""
+    x, weight = (mx.nd.ones(shape).astype(_BFLOAT16) for shape in ((1, 16, 4, 8, 8), (16, 16, 1, 3, 3)))
+    try:
+        mx.nd.Convolution(x, weight, kernel=(1, 3, 3), num_filter=16, no_bias=True).wait_to_read()
+    except mx.MXNetError:
+        return False
+    return True
 
 
 class Scaler:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.training.log import read_metrics
+from gluon_fg.training.precision import computes_bfloat16
 
 REPO = Path(__file__).resolve().parents[2]
 HOROVODRUN = shutil.which('horovodrun', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
@@ -145,7 +146,14 @@ def _is_rank(process, out, rank):
     )
 
 
-def test_bfloat16_on_the_cpu_follows_float32(command, tmp_path):
+def test_bfloat16_on_the_cpu_follows_float32_or_is_refused(command, tmp_path):
+    if not computes_bfloat16():
+        process = start(command(tmp_path / 'bfloat16', 'train.precision=bfloat16'))
+        text = process.communicate(timeout=120)[0]
+        assert process.returncode == 2 and text.strip().splitlines()[-1] == (
+            'error: train.precision bfloat16 needs a CPU with AVX-512, which this one lacks; choose float32'
+        )
+        return
     for precision in ('float32', 'bfloat16'):
         finish(command(tmp_path / precision, 'train.epochs=1', f'train.precision={precision}'))
     np.testing.assert_allclose(losses(tmp_path / 'bfloat16'), losses(tmp_path / 'float32'), rtol=0.05)
