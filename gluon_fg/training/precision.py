@@ -40,7 +40,7 @@ def enable(precision: str, ctx: mx.Context) -> None:
 
 
 def computes_bfloat16() -> bool:
-    """Whether oneDNN has a bfloat16 convolution for this processor (tried, since no list of instruction sets is final)."""
+    """Whether oneDNN has a bfloat16 convolution for this processor; tried, as no list of instruction sets is final."""
     x, weight = (mx.nd.ones(shape).astype(_BFLOAT16) for shape in ((1, 16, 4, 8, 8), (16, 16, 1, 3, 3)))
     try:
         mx.nd.Convolution(x, weight, kernel=(1, 3, 3), num_filter=16, no_bias=True).wait_to_read()
