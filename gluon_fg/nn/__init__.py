@@ -1,5 +1,6 @@
 """Building blocks: one idea a file, none knows a model."""
 
+from .cidc import CIDC
 from .filter_bank import DiscriminativeFilterBank
 from .non_local import NonLocal
 from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze_batch_norm
@@ -8,6 +9,7 @@ from .temporal_shift import TemporalShift, set_segments
 from .upsample import BilinearUpsample
 
 __all__ = [
+    'CIDC',
     'BatchNorm3D',
     'BilinearUpsample',
     'DiscriminativeFilterBank',

@@ -1,0 +1,145 @@
+"""Channel independent directional convolution, CIDC (Li, Shuai and Tighe, ECCV 2020, secs. 3.1 and 3.3)."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock, nn
+
+from ..errors import UserError, unknown
+from .norm import BatchNorm3D
+
+# direction -> its kernels, in the order of the output
+DIRECTIONS = {'none': ('full',), 'forward': ('forward',), 'backward': ('backward',), 'both': ('forward', 'backward')}
+
+_HIDDEN = -1e4  # exp() of it is exactly 0, and float16 can hold it
+
+
+class CIDC(HybridBlock):
+    """Each channel's own convolution over time, whose outputs see more and more of the clip (eqs. 1, 4 and 5).
+
+        kernel k (C, T', T) -> softmax of each row over the frames it may see -> rows rescaled to [-1, 1] = w
+        y[c, t'] = sum over t of w[c, t', t] x[c, t]  -> 1x1x1 convolution, batch norm, ReLU
+
+    Output t' sees frames 0 to t'; the first sees the first frame alone, the last sees all. Where T' differs from T the
+    triangle of hidden frames is resized bilinearly, its corners kept, and frames of 0.5 or more are hidden.
+
+    Ours, where the paper leaves it open: the rescaling is of each row; a row of one frame keeps its weight 1; kernels
+    start with standard deviation 1, as without rescaling the softmax of much smaller ones is an average.
+
+    Parameters
+    ----------
+    channels
+        C
+    in_frames, out_frames
+        T and T'; None: T' = T
+    direction
+        'forward'; 'backward', the same on the time-reversed clip with kernels of its own, turned back; 'both', their
+        outputs one behind the other in time; 'none', every output sees all frames (table 4b)
+    normalize
+        rescale rows to [-1, 1]; otherwise they are the softmax's, positive and of sum 1
+    pointwise
+        end with 1x1x1 convolution, batch norm and ReLU, which mix channels
+
+    Inputs:
+        - **x**: (N, C, T, H, W)
+
+    Outputs:
+        - **y**: (N, C, T', H, W), or (N, C, 2 T', H, W) for 'both', forward part first
+
+    Raises
+    ------
+    UserError
+        unknown direction, a count below 1; called with other channels or frames than it was built for
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        in_frames: int,
+        out_frames: Optional[int] = None,
+        direction: str = 'both',
+        normalize: bool = True,
+        pointwise: bool = True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        out_frames = in_frames if out_frames is None else out_frames
+        if direction not in DIRECTIONS:
+            raise unknown('direction', direction, DIRECTIONS)
+        for name, count in (('channels', channels), ('in_frames', in_frames), ('out_frames', out_frames)):
+            if count < 1:
+                raise UserError(f'{name} must be at least 1, got {count!r}')
+        self.out_frames = out_frames * len(DIRECTIONS[direction])
+        self._channels, self._frames, self._normalize = channels, in_frames, normalize
+        self._kernels = DIRECTIONS[direction]
+        with self.name_scope():
+            for name in self._kernels:
+                weight = self.params.get(
+                    f'{name}_weight', shape=(channels, out_frames, in_frames), init=mx.init.Normal(1)
+                )
+                setattr(self, f'{name}_weight', weight)
+                seen = visible(in_frames, out_frames, name)
+                setattr(self, f'{name}_seen', self.params.get_constant(f'{name}_seen', seen[None]))
+            self.mix = None
+            if pointwise:
+                self.mix = nn.HybridSequential()
+                with self.mix.name_scope():
+                    self.mix.add(
+                        nn.Conv3D(channels, kernel_size=1, in_channels=channels, use_bias=False),
+                        BatchNorm3D(in_channels=channels),
+                        nn.Activation('relu'),
+                    )
+
+    def __call__(self, x):
+        if isinstance(x, mx.nd.NDArray) and (x.ndim != 5 or x.shape[1:3] != (self._channels, self._frames)):
+            raise UserError(f'input has shape {x.shape}; this unit takes (N, {self._channels}, {self._frames}, H, W)')
+        return super().__call__(x)
+
+    def kernel(self) -> List[mx.nd.NDArray]:
+        """Effective weights w, (C, T', T) for each direction, in the clip's own order of frames."""
+        return [
+            self._effective(mx.nd, getattr(self, f'{name}_weight').data(), getattr(self, f'{name}_seen').data())
+            for name in self._kernels
+        ]
+
+    def _effective(self, F, k, seen):
+        """Softmax over the frames that a row sees (eq. 5), then its range stretched to [-1, 1]; 0 elsewhere."""
+        hidden = 1 - seen
+        w = F.softmax(F.broadcast_add(k, _HIDDEN * hidden), axis=2)
+        if not self._normalize:
+            return w
+        low = F.min(F.broadcast_add(w, hidden), axis=2, keepdims=True)  # a hidden frame must not be the lowest
+        span = F.max(w, axis=2, keepdims=True) - low
+        stretched = F.broadcast_sub(2 * F.broadcast_div(F.broadcast_sub(w, low), span + 1e-6), F.ones_like(span))
+        alone = F.broadcast_equal(F.sum(seen, axis=2, keepdims=True), F.ones_like(F.sum(seen, axis=2, keepdims=True)))
+        weights = F.broadcast_add(F.broadcast_mul(stretched, 1 - alone), alone)
+        return F.broadcast_mul(weights, seen)
+
+    def hybrid_forward(self, F, x, **params):
+        rows = [self._effective(F, params[f'{name}_weight'], params[f'{name}_seen']) for name in self._kernels]
+        w = rows[0] if len(rows) == 1 else F.concat(*rows, dim=1)
+        filters = self._channels * self.out_frames
+        # One grouped 1x1 convolution with time in the place of channels: the fastest form measured, backward included.
+        # The added axis keeps H and W where a 0 in the new shape finds them: a form that ONNX has, too.
+        frames = F.squeeze(F.reshape(x, shape=(0, self._channels * self._frames, 1, 0, 0)), axis=2)
+        weight = F.reshape(w, shape=(filters, self._frames, 1, 1))
+        y = F.Convolution(frames, weight, kernel=(1, 1), num_filter=filters, num_group=self._channels, no_bias=True)
+        y = F.reshape(F.expand_dims(y, axis=1), shape=(0, self._channels, self.out_frames, 0, 0))
+        return y if self.mix is None else self.mix(y)
+
+
+def visible(in_frames: int, out_frames: int, kernel: str) -> np.ndarray:
+    """(T', T) of 1 where an output sees a frame, 0 where it does not; kernel: 'full', 'forward' or 'backward'."""
+    if kernel == 'full':
+        return np.ones((out_frames, in_frames), np.float32)
+    if kernel == 'backward':
+        return visible(in_frames, out_frames, 'forward')[::-1, ::-1].copy()
+    if out_frames == 1:  # the last output, which sees all
+        return np.ones((1, in_frames), np.float32)
+    # Between rows i and i + 1 of the triangle, frame i + 1 is hidden by the share of row i: by less than 0.5 where the
+    # output lies less than half a frame before it. In whole numbers, so that no rounding decides.
+    outputs, frames = np.arange(out_frames)[:, None], np.arange(in_frames)[None]
+    return (2 * (frames * (out_frames - 1) - outputs * (in_frames - 1)) < out_frames - 1).astype(np.float32)

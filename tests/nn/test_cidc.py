@@ -1,0 +1,201 @@
+import mxnet as mx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mxnet import autograd
+
+from gluon_fg.errors import UserError
+from gluon_fg.nn import CIDC, deploy_symbol
+from gluon_fg.nn.cidc import DIRECTIONS, visible
+
+STATIC = dict(static_alloc=True, static_shape=True)
+
+
+def triangle(in_frames, out_frames):
+    """Visible frames of each output: the square triangle of hidden ones, resized row by row with its corners kept."""
+    square, seen = np.triu(np.ones((in_frames, in_frames)), 1), np.zeros((out_frames, in_frames), bool)
+    for i in range(out_frames):
+        at = i * (in_frames - 1) / (out_frames - 1) if out_frames > 1 else in_frames - 1
+        for j in range(in_frames):
+            seen[i, j] = round(np.interp(at, np.arange(in_frames), square[:, j]), 9) < 0.5
+    return seen
+
+
+def effective(k, seen, normalize=True):
+    """Eq. 5 and the rescaling, row by row, in float64."""
+    w = np.zeros(k.shape)
+    for c, i in np.ndindex(*k.shape[:2]):
+        row = np.exp(k[c, i, seen[i]] - k[c, i, seen[i]].max())
+        row /= row.sum()
+        if normalize and len(row) > 1:
+            row = 2 * (row - row.min()) / (row.max() - row.min() + 1e-6) - 1
+        w[c, i, seen[i]] = row
+    return w
+
+
+def reference(x, kernels, direction, out_frames, normalize=True):
+    """y[n, c, t'] = sum_t w[c, t', t] x[n, c, t], the clip itself turned for the backward part."""
+    seen = triangle(x.shape[2], out_frames) if direction != 'none' else np.ones((out_frames, x.shape[2]), bool)
+    parts = []
+    for name, k in kernels.items():
+        turned = name == 'backward'
+        # A backward kernel's parameters are in the clip's own order: turning the clip turns them.
+        w = effective(k[:, ::-1, ::-1] if turned else k, seen, normalize)
+        y = np.einsum('cij,ncjhw->ncihw', w, x[:, :, ::-1] if turned else x)
+        parts.append(y[:, :, ::-1] if turned else y)
+    return np.concatenate(parts, axis=2)
+
+
+def parameters(unit):
+    return {
+        name[: -len('_weight')]: p.data().asnumpy().astype('float64')
+        for name, p in unit._collect_params_with_prefix().items()
+        if name.endswith('_weight')
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    channels=st.sampled_from([1, 3, 7, 16, 32]),
+    frames=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    size=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    direction=st.sampled_from(sorted(DIRECTIONS)),
+    normalize=st.booleans(),
+    hybrid=st.booleans(),
+)
+def test_values_and_gradients_equal_numpy(channels, frames, size, direction, normalize, hybrid):
+    in_frames, out_frames = frames
+    unit = CIDC(channels, in_frames, out_frames, direction, normalize, pointwise=False)
+    unit.initialize()
+    if hybrid:
+        unit.hybridize(**STATIC)
+    x = np.random.normal(size=(size[0], channels, in_frames, *size[1:]))
+    kernels = parameters(unit)
+    given_x = mx.nd.array(x)
+    given_x.attach_grad()
+    with autograd.record():
+        y = unit(given_x)
+    expected = reference(x, kernels, direction, out_frames, normalize)
+    np.testing.assert_allclose(y.asnumpy(), expected, rtol=1e-4, atol=3e-5)
+    weight = np.random.normal(size=y.shape)
+    y.backward(mx.nd.array(weight))
+
+    def loss(x, kernels):
+        return float((reference(x, kernels, direction, out_frames, normalize) * weight).sum())
+
+    def along(change_x, change_k, h=1e-5):
+        moved = [loss(x + s * change_x, {n: k + s * change_k[n] for n, k in kernels.items()}) for s in (h, -h)]
+        return (moved[0] - moved[1]) / (2 * h)
+
+    still = {n: np.zeros_like(k) for n, k in kernels.items()}
+    step = np.random.normal(size=x.shape)
+    scale = np.abs(weight).sum()
+    assert float((given_x.grad.asnumpy() * step).sum()) == pytest.approx(along(step, still), rel=1e-3, abs=1e-5 * scale)
+    # Rows whose range is near 0 have gradients of any size: one entry at a time, where the slope is moderate.
+    grads = {n: getattr(unit, f'{n}_weight').grad().asnumpy() for n in kernels}
+    for name, k in kernels.items():
+        for place in [tuple(np.random.randint(0, n) for n in k.shape) for _ in range(4)]:
+            change = {n: np.zeros_like(v) for n, v in kernels.items()}
+            change[name][place] = 1
+            slope = along(np.zeros_like(x), change, 1e-6)
+            if abs(slope) < 100:
+                assert grads[name][place] == pytest.approx(slope, rel=2e-2, abs=1e-4 * scale)
+
+
+@pytest.mark.parametrize('frames', [(4, 4), (6, 3), (3, 6), (5, 1), (2, 7)])
+@pytest.mark.parametrize('hybrid', [False, True])
+def test_no_output_sees_the_future(frames, hybrid):
+    in_frames, out_frames = frames
+    unit = CIDC(16, in_frames, out_frames, 'both')
+    unit.initialize()
+    if hybrid:
+        unit.hybridize(**STATIC)
+    x = mx.nd.random.normal(shape=(2, 16, in_frames, 3, 3))
+    before = unit(x).asnumpy()
+    seen = np.concatenate([visible(in_frames, out_frames, name) for name in ('forward', 'backward')])
+    assert seen[0].tolist() == [1] * (in_frames if out_frames == 1 else 1) + [0] * (in_frames - 1) * (out_frames > 1)
+    assert seen[out_frames - 1].all()
+    for frame in range(in_frames):
+        changed = x.copy()
+        changed[:, :, frame] += 1
+        after = unit(changed).asnumpy()
+        for output in range(2 * out_frames):
+            same = np.array_equal(before[:, :, output], after[:, :, output])
+            assert same == (not seen[output, frame]), (frame, output)
+
+
+@settings(max_examples=60, deadline=None)
+@given(in_frames=st.integers(1, 12), out_frames=st.integers(1, 12))
+def test_what_is_visible_is_the_resized_triangle(in_frames, out_frames):
+    np.testing.assert_array_equal(visible(in_frames, out_frames, 'forward'), triangle(in_frames, out_frames))
+    np.testing.assert_array_equal(
+        visible(in_frames, out_frames, 'backward'), triangle(in_frames, out_frames)[::-1, ::-1]
+    )
+
+
+def test_backward_is_forward_on_the_turned_clip():
+    forward, backward = (CIDC(5, 4, 3, name, pointwise=False) for name in ('forward', 'backward'))
+    forward.initialize()
+    backward.initialize()
+    backward.backward_weight.set_data(mx.nd.reverse(forward.forward_weight.data(), axis=(1, 2)))
+    x = mx.nd.random.normal(shape=(2, 5, 4, 3, 3))
+    turned = mx.nd.reverse(forward(mx.nd.reverse(x, axis=2)), axis=2)
+    np.testing.assert_allclose(backward(x).asnumpy(), turned.asnumpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_kernel_gives_what_is_applied():
+    unit = CIDC(3, 4, 2, 'both', pointwise=False)
+    unit.initialize()
+    x = mx.nd.random.normal(shape=(1, 3, 4, 2, 2))
+    kernels = unit.kernel()
+    assert [k.shape for k in kernels] == [(3, 2, 4)] * 2
+    parts = [np.einsum('cij,ncjhw->ncihw', k.asnumpy(), x.asnumpy()) for k in kernels]
+    np.testing.assert_allclose(unit(x).asnumpy(), np.concatenate(parts, axis=2), rtol=1e-5, atol=1e-5)
+    for row in kernels[0].asnumpy()[:, 1]:  # sees all: its range is stretched to [-1, 1]
+        assert row.min() == pytest.approx(-1, abs=1e-4) and row.max() == pytest.approx(1, abs=1e-4)
+    np.testing.assert_array_equal(kernels[0].asnumpy()[:, 0], [[1, 0, 0, 0]] * 3)
+
+
+def test_a_deploy_graph_and_training_with_the_pointwise_part():
+    unit = CIDC(16, 4, 3)
+    unit.initialize()
+    unit.hybridize(**STATIC)
+    x = mx.nd.random.normal(shape=(2, 16, 4, 5, 3))
+    trainer = mx.gluon.Trainer(unit.collect_params(), 'sgd', {'learning_rate': 0.1})
+    start = unit.forward_weight.data().asnumpy()
+    with autograd.record():
+        y = unit(x)
+        loss = (y * y).sum()
+    loss.backward()
+    trainer.step(2)
+    assert y.shape == (2, 16, 6, 5, 3) and (y.asnumpy() >= 0).all()
+    assert not np.array_equal(start, unit.forward_weight.data().asnumpy())
+    mx.nd.waitall()
+    symbol, params = deploy_symbol(unit)
+    block = mx.gluon.SymbolBlock(symbol, mx.sym.var('data'))
+    for name, p in block.collect_params().items():
+        p.shape = next(v for k, v in params.items() if k.split(':', 1)[1] == name).shape
+        p.initialize()
+        p.set_data(next(v for k, v in params.items() if k.split(':', 1)[1] == name))
+    np.testing.assert_allclose(block(x).asnumpy(), unit(x).asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'direction': 'foward'}, "unknown direction 'foward'; did you mean 'forward'"),
+        ({'out_frames': 0}, 'out_frames must be at least 1, got 0'),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        CIDC(4, 3, **options)
+
+
+def test_other_clips_are_refused():
+    unit = CIDC(4, 3)
+    unit.initialize()
+    for shape in ((2, 4, 5, 3, 3), (2, 3, 3, 3, 3), (2, 4, 3, 3)):
+        with pytest.raises(UserError, match=r'this unit takes \(N, 4, 3, H, W\)'):
+            unit(mx.nd.zeros(shape))
