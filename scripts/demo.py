@@ -148,7 +148,7 @@ def main():
     print(f'\nDone in {time.time() - began:.0f} s.\ntables:   {report}\npictures: {pictures}')
     print(f'curves:   {out / "dfb" / "curves.png"}')
     print(
-        'Both runs had the same number of epochs; an epoch of the DFB costs 1.4 to 2 times the computing time, by processor. '
+        'Both runs had the same number of epochs; an epoch of the DFB takes 1.4 to 2 times the computing. '
         'model_zoo/dfb.md has the comparison at equal time, over seeds.'
     )
 
