@@ -116,11 +116,6 @@ def publish(
         stem = f'{name}-{digest[:8]}'
         net = _zoo_network(name, trained, config, params, run_dir, ctx)
         metrics = _measure(net, config, measurement, ctx)
-        written = {
-            f'{stem}.params': params,
-            f'configs/{stem}.yaml': stage / 'config',
-            f'logs/{stem}.jsonl': stage / 'log',
-        }
         (stage / 'config').write_text(_public_config(run_dir, stem), encoding='utf-8')
         (stage / 'log').write_text(_public_log(run_dir), encoding='utf-8')
         known = label_set(config.data.dataset)

@@ -59,7 +59,7 @@ def run(layer, x, up, mode):
     return y.asnumpy(), x.grad.asnumpy()
 
 
-def close(given, expected):
+def assert_close(given, expected):
     assert given.shape == expected.shape
     assert np.linalg.norm(given - expected) <= 1e-5 * np.linalg.norm(expected)
 
@@ -77,7 +77,7 @@ def test_convolution_equals_numpy(kernel, stride, size, mode):
     y, dx = run(layer, x, up, mode)
     expected = conv(x, layer.weight.data().asnumpy().astype('float64'), stride, up)
     for given, wanted in zip((y, dx, layer.weight.grad().asnumpy()), expected):
-        close(given, wanted)
+        assert_close(given, wanted)
 
 
 @pytest.mark.parametrize('mode', ['imperative', 'hybrid'])
@@ -90,7 +90,7 @@ def test_max_pool_equals_numpy(kernel, stride, size, mode):
     x = np.random.randn(2, 16, *size) - 2
     up = np.random.randn(2, 16, *(-(-n // s) for n, s in zip(size, stride)))
     for given, wanted in zip(run(SameMaxPool3D(kernel, stride), x, up, mode), max_pool(x, kernel, stride, up)):
-        close(given, wanted)
+        assert_close(given, wanted)
 
 
 @pytest.mark.parametrize('size', [(8, 6), (7, 9), (6, 5)])
@@ -100,11 +100,11 @@ def test_images_equal_numpy(size):
     layer = SameConv2D(16, (7, 7), (2, 2), in_channels=16)
     y, dx = run(layer, x, up, 'hybrid')
     for given, wanted in zip((y, dx), conv(x, layer.weight.data().asnumpy().astype('float64'), (2, 2), up)):
-        close(given, wanted)
+        assert_close(given, wanted)
     for window in ((3, 3), (2, 2)):
         given = run(SameMaxPool2D(window, (2, 2)), x, up, 'imperative')
         for g, w in zip(given, max_pool(x, window, (2, 2), up)):
-            close(g, w)
+            assert_close(g, w)
 
 
 def test_one_traced_graph_serves_every_size(tmp_path):
@@ -120,7 +120,7 @@ def test_one_traced_graph_serves_every_size(tmp_path):
         x = np.random.randn(1, 3, *size).astype('float32')
         expected = conv(x, w, (2, 2, 2), np.zeros((1, 16, *(-(-n // 2) for n in size))))[0]
         for block in (layer, graph):
-            close(block(mx.nd.array(x)).asnumpy(), expected)
+            assert_close(block(mx.nd.array(x)).asnumpy(), expected)
 
 
 @pytest.mark.parametrize('make', [

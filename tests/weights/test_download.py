@@ -184,6 +184,7 @@ def test_a_length_is_not_needed(server, folder):
     server.files['w.params'] = GOOD
     server.plan = ['chunked']
     fetched(folder, server.url('w.params'))
+    assert server.seen == [('w.params', 0)]  # one answer without a length, not asked for again
 
 
 def test_mirrors_are_tried_in_turn_and_share_what_has_arrived(server, mirror, nowhere, folder):
