@@ -1,6 +1,7 @@
 """What the index claims is recomputed: files, sizes, parameters, configs, accuracy."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def test_an_entry_is_what_it_says(name, videos):
         for metric in ('top1', 'within_group'):
             # Another processor rounds otherwise, which may move a video or two across a tie.
             assert 100 * measured[metric] == pytest.approx(claim[metric], abs=0.4), metric
+
+
+def test_half_precision_scores_as_the_studys_float32():
+    rows = json.loads((REPO / 'model_zoo/studies/dfb_synthfg.json').read_text())['rows']
+    for name, row in (('i3d_tiny_synthfg', rows['GB']), ('i3d_tiny_synthfg_dfb', rows['GB + DF + LB'])):
+        assert INDEX[name].dtype == 'float16'
+        assert INDEX[name].metrics['synthfg']['within_group'] == round(100 * row['within_group'][0], 2)
 
 
 def test_published_names_are_listed():
