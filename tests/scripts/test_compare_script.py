@@ -2,6 +2,7 @@ import dataclasses
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 
@@ -35,6 +36,39 @@ def test_tables_and_json(script_output, files, tmp_path):
         assert word in out
 
 
+def test_gains_of_classes_and_pairs(run_script, files, tmp_path):
+    out = {flag: tmp_path / f'gains.{flag}' for flag in ('json', 'csv', 'markdown', 'chart')}
+    pair = 'wax legs/close'
+    arguments = [item for flag, path in out.items() for item in (f'--{flag}', path)]
+    done = run_script('compare.py', *files, '--per-class', '1', '--similar', pair, 'open/close', *arguments)
+    assert done.returncode == 0, done.stderr
+    a, b = (Scores.load(path) for path in files)
+    gain = {
+        name: np.mean(
+            (b.branch()[a.labels == i].argmax(1) == i).astype(float) - (a.branch()[a.labels == i].argmax(1) == i)
+        )
+        for i, name in enumerate(a.classes)
+    }
+    numbers = json.loads(out['json'].read_text())['gains']
+    assert {row['name']: row['gain'] for row in numbers['classes']} == pytest.approx(gain)
+    assert [(p['first'], p['second']) for p in numbers['pairs']] == [('wax legs', 'close'), ('open', 'close')]
+    best = numbers['classes'][0]['name']
+    assert re.search(rf'^{best} .* {re.escape(format(100 * gain[best], "+.1f"))} ', done.stdout, re.M)
+    pair = f'{100 * gain["wax legs"]:+.1f} / {100 * gain["close"]:+.1f}'
+    assert pair in done.stdout and pair in out['markdown'].read_text()
+    rows = out['csv'].read_text().splitlines()
+    assert len(rows) == 5 and rows[0].startswith('name,group,videos,') and rows[1].startswith(f'{best},')
+    assert cv2.imread(str(out['chart'])) is not None
+
+
+def test_similar_without_names_takes_the_references_errors(script_output, files):
+    code, out, _ = script_output('compare.py', [*files, '--similar', '--pairs', 2])
+    assert code == 0 and "chosen by A's errors" in out and 'gain most' not in out
+    assert len(re.findall(r' / .* / ', out)) == 2
+    code, out, _ = script_output('compare.py', files)
+    assert code == 0 and 'pair of classes' not in out and 'gain most' not in out
+
+
 def test_bad_input_is_one_line(error_line, files, tmp_path):
     a, b = files
     other = dataclasses.replace(Scores.load(b), ids=tuple(f'{i}.avi' for i in range(40)))
@@ -47,6 +81,12 @@ def test_bad_input_is_one_line(error_line, files, tmp_path):
         ([a, tmp_path / 'other.npz'], '40 only in .*base.npz, first 0.mp4; 40 only in .*other.npz, first 0.avi'),
         ([a, b, '--branch-b', 'local'], "no branch 'local' in these scores; choose from comb, avg"),
         ([a, b, '--json', tmp_path / 'there.json'], 'exists; choose another --json, or --force'),
+        ([a, b, '--csv', tmp_path / 'there.json'], 'exists; choose another --csv, or --force'),
+        ([a, b, '--csv', tmp_path / 'x', '--chart', tmp_path / 'x'], '--chart .*x is .*x as well'),
+        ([a, b, '--markdown', a, '--force'], '--markdown .*base.npz is .*base.npz as well'),
+        ([a, b, '--similar', 'opn/close'], "unknown class 'opn'; did you mean 'open'"),
+        ([a, b, '--similar', 'open'], "pair 'open': write it as"),
+        ([a, b, '--per-class', 0], '--per-class must be at least 1, got 0'),
     ):
         line = error_line('compare.py', arguments)
         assert re.search(message, line), line
