@@ -11,7 +11,7 @@ from .geometry import Geometry
 from .inceptionv1 import InceptionV1
 from .inceptionv3 import InceptionV3
 from .resnet2d import ResNet2D
-from .resnet3d import ResNet3D, SlowOnly
+from .resnet3d import R2D, ResNet3D, SlowOnly
 from .tiny import Tiny
 from .tsm import TSMResNet50
 
@@ -30,6 +30,8 @@ BACKBONES = {
     'i3d_resnet152_v1': functools.partial(ResNet3D, 152),
     'i3d_tiny': functools.partial(Tiny, 3),
     'inceptionv1': functools.partial(InceptionV1, 2, 'ceil'),
+    'r2d_nl_resnet50_v1': functools.partial(R2D, 50, non_local=5),
+    'r2d_resnet50_v1': functools.partial(R2D, 50),
     'resnet18_v1b': functools.partial(ResNet2D, 18),
     'resnet50_v1b': functools.partial(ResNet2D, 50),
     'resnet101_v1b': functools.partial(ResNet2D, 101),
@@ -73,6 +75,7 @@ __all__ = [
     'Geometry',
     'InceptionV1',
     'InceptionV3',
+    'R2D',
     'ResNet2D',
     'ResNet3D',
     'SlowOnly',

@@ -1,8 +1,9 @@
-"""Inflated ResNets: I3D (Carreira and Zisserman 2017; Wang et al. 2018, with and without non-local blocks), slow-only.
+"""Inflated ResNets: I3D (Carreira and Zisserman 2017; Wang et al. 2018, with and without non-local blocks), slow-only,
+and R2D, whose convolutions see one frame each.
 
 Parameters and outputs are those of GluonCV's `i3d_resnet50_v1_*`, `i3d_nl5_*`, `i3d_nl10_*` and `i3d_slow_*` (tests
 compare them), which have no working basic block, no 18 and 152 layers, and batch norms that neither train on a CPU nor
-can be frozen; hence ones of our own.
+can be frozen; hence ones of our own. GluonCV has no R2D.
 """
 
 from __future__ import annotations
@@ -32,21 +33,30 @@ _NON_LOCAL = {
 class _Inflated(Backbone):
     """Stages of residual blocks; what differs is the stem, which blocks span time, and non-local blocks among them."""
 
-    def __init__(self, depth: int, non_local: int = 0, **kwargs):
+    def __init__(self, depth: int, non_local: int = 0, subsample: bool = False, **kwargs):
         if depth not in _BLOCKS:
             raise unknown('depth', depth, map(str, _BLOCKS))
         if non_local and (non_local, depth) not in _NON_LOCAL:
             choices = ' or '.join(f'{count} at depth {deep}' for count, deep in _NON_LOCAL)
             raise UserError(f'non_local {non_local!r} at depth {depth}: choose {choices}, or 0')
         self._bottleneck, self._blocks = depth >= 50, _BLOCKS[depth]
-        self._non_local = _NON_LOCAL.get((non_local, depth), {})
+        self._non_local, self._subsample = _NON_LOCAL.get((non_local, depth), {}), subsample
         expansion = 4 if self._bottleneck else 1
         super().__init__(
             3, {stage: 64 * 2 ** (stage - 2) * expansion for stage in (2, 3, 4, 5)}, f'resnet{depth}_v1b', **kwargs
         )
 
-    def _build(self, stem: Tuple[int, int, int], strides: Tuple[int, int], pool2: Optional[HybridBlock] = None) -> None:
-        """Fill in the children: the stem's kernel, its strides in time (convolution, pooling), what follows res2."""
+    def _build(
+        self,
+        stem: Tuple[int, int, int],
+        strides: Tuple[int, int],
+        pool2: Optional[HybridBlock] = None,
+        pool_frames: int = 1,
+    ) -> None:
+        """Fill in the children: the stem's kernel, its strides in time (convolution, pooling), what follows res2.
+
+        `pool_frames`: what the stem's pooling sees of time.
+        """
         with self.name_scope():
             self.stem = nn.HybridSequential()
             with self.stem.name_scope():
@@ -54,7 +64,7 @@ class _Inflated(Backbone):
                     convolution(3, 64, stem, (strides[0], 2, 2)),
                     BatchNorm3D(in_channels=64),
                     nn.Activation('relu'),
-                    nn.MaxPool3D((1, 3, 3), (strides[1], 2, 2), (0, 1, 1)),
+                    nn.MaxPool3D((pool_frames, 3, 3), (strides[1], 2, 2), (pool_frames // 2, 1, 1)),
                 )
             self.pool2 = pool2
             for stage in self.channels:
@@ -71,7 +81,7 @@ class _Inflated(Backbone):
         with blocks.name_scope():
             for i in range(self._blocks[stage - 2]):
                 stride = 2 if i == 0 and stage > 2 else 1
-                non_local = NonLocal(out) if i in self._non_local.get(stage, ()) else None
+                non_local = NonLocal(out, self._subsample) if i in self._non_local.get(stage, ()) else None
                 if self._bottleneck:
                     first = (3, 1, 1) if self._spans_time(stage, i) else (1, 1, 1)
                     channels, kernels, at = (width, width, out), [first, (1, 3, 3), (1, 1, 1)], 1
@@ -116,6 +126,42 @@ class ResNet3D(_Inflated):
     def _spans_time(self, stage: int, block: int) -> bool:
         """All of res2, every other one later, beginning with the first (res5: the second)."""
         return stage == 2 or block % 2 == (1 if stage == 5 else 0)
+
+
+class R2D(_Inflated):
+    """The 2-D ResNet on clips of Wang et al. 2018 (C2D, table 1; CIDC calls it R2D): time is seen by poolings alone.
+
+    Convolutions have one frame; of time the stem's takes every other one, and max pooling in the stem and behind res2
+    halves the rest twice: 32 frames leave 4 behind res2. Weights are those of the 2-D network, and a clip of one
+    repeated frame has its features everywhere.
+
+    Parameters
+    ----------
+    depth
+        50, 101 or 152 layers
+    non_local
+        non-local blocks in res3 and res4: 0, or 5 or 10 at depth 50 or 101, with the paper's subsampling (sec. 3.3)
+
+    Raises
+    ------
+    UserError
+        another depth or non_local
+    """
+
+    def __init__(self, depth: int, non_local: int = 0, **kwargs):
+        if depth == 18:
+            raise unknown('depth of an R2D network', depth, ('50', '101', '152'))
+        super().__init__(depth, non_local, subsample=True, **kwargs)
+        self._build((1, 7, 7), (2, 2), nn.MaxPool3D((3, 1, 1), (2, 1, 1), (1, 0, 0)), pool_frames=3)
+
+    def _spans_time(self, stage: int, block: int) -> bool:
+        return False
+
+    @property
+    def min_size(self) -> Tuple[int, int]:
+        frames, pixels = super().min_size
+        # Non-local blocks pool by 2 where they stand: two positions at least, the second behind a whole stride.
+        return frames, max([pixels] + [self.geometry(stage).stride[1] + 1 for stage in self._non_local])
 
 
 class SlowOnly(_Inflated):

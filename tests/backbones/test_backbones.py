@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from mxnet import autograd
 
-from gluon_fg.backbones import Geometry, ResNet3D, SlowOnly, get_backbone
+from gluon_fg.backbones import R2D, Geometry, ResNet3D, SlowOnly, get_backbone
 from gluon_fg.errors import UserError
 from gluon_fg.nn.norm import batch_norms, freeze_batch_norm
+from gluon_fg.weights.inflate import inflate_all
 
 
 def randomized(net):
@@ -23,7 +24,9 @@ def clip(backbone, frames, height, width):
     )
 
 
-@pytest.mark.parametrize('name', ['i3d_tiny', 'tiny', 'i3d_resnet18_v1', 'resnet18_v1b', 'slowonly_resnet50_v1'])
+@pytest.mark.parametrize('name', [
+    'i3d_tiny', 'tiny', 'i3d_resnet18_v1', 'resnet18_v1b', 'slowonly_resnet50_v1', 'r2d_nl_resnet50_v1',
+])  # fmt: skip
 def test_sizes_follow_the_declared_geometry(name):
     """Odd sizes too: position i exists iff a whole stride of input belongs to it."""
     net = randomized(get_backbone(name))
@@ -64,6 +67,9 @@ def test_known_receptive_fields_of_resnets():
     assert get_backbone('i3d_resnet50_v1', temporal_downsample=8).geometry(5).stride == (8, 32)
     # slow-only: nine blocks of three frames, time never strided; space as the 2-D network
     assert get_backbone('slowonly_resnet50_v1').geometry(5) == Geometry((1, 32), (19, 427), (0, 0))
+    # R2D: time by the stem's stride and two poolings of three (Wang et al. 2018, table 1); space as the 2-D network
+    assert get_backbone('r2d_resnet50_v1').geometry(5) == Geometry((8, 32), (13, 427), (0, 0))
+    assert get_backbone('r2d_nl_resnet50_v1').geometry(5) == get_backbone('r2d_resnet50_v1').geometry(5)
     # what attention adds is everything; the rest is the network's without it
     assert get_backbone('i3d_nl10_resnet50_v1').geometry(5) == get_backbone('i3d_resnet50_v1').geometry(5)
 
@@ -98,6 +104,7 @@ def test_a_new_stage_has_the_same_layers_and_its_own_parameters(name):
 
 @pytest.mark.parametrize('name, res3, res4', [
     ('i3d_nl5_resnet50_v1', [1, 3], [1, 3, 5]), ('i3d_nl10_resnet50_v1', [0, 1, 2, 3], [0, 1, 2, 3, 4, 5]),
+    ('r2d_nl_resnet50_v1', [1, 3], [1, 3, 5]), ('r2d_resnet50_v1', [], []),
     ('i3d_nl5_resnet101_v1', [1, 3], [6, 13, 20]), ('i3d_nl10_resnet101_v1', [0, 1, 2, 3], [2, 6, 10, 14, 18, 22]),
 ])  # fmt: skip
 def test_non_local_blocks_stand_where_gluoncv_has_them(name, res3, res4):
@@ -126,18 +133,50 @@ def test_the_shortest_clip_is_known(downsample, frames):
             net(clip(net, frames - 1, 16, 16))[3].wait_to_read()
 
 
-@pytest.mark.parametrize('name', ['i3d_resnet18_v1', 'i3d_resnet50_v1', 'i3d_nl5_resnet50_v1', 'slowonly_resnet50_v1'])
+@pytest.mark.parametrize('name', [
+    'i3d_resnet18_v1', 'i3d_resnet50_v1', 'i3d_nl5_resnet50_v1', 'slowonly_resnet50_v1', 'r2d_nl_resnet50_v1',
+])  # fmt: skip
 def test_i3d_trains_on_a_cpu(name):
     net = randomized(get_backbone(name))
     net.hybridize(static_alloc=True, static_shape=True)
     with autograd.record():
-        f5 = net(mx.nd.random.normal(shape=(2, 3, 4, 32, 32)))[3]
+        f5 = net(mx.nd.random.normal(shape=(2, 3, 4, 32, 40)))[3]  # two keys are left by non-local pooling
         (f5 * mx.nd.random.normal(shape=f5.shape)).sum().backward()
     for n, p in net._collect_params_with_prefix().items():
         if p.grad_req != 'null':
             g = p.grad().asnumpy()
             # softmax and batch norm take out a shift of all keys and of their input
             assert np.isfinite(g).all() and (np.abs(g).max() > 0 or n.endswith(('phi.bias', 'W.bias'))), n
+
+
+def test_clips_of_32_frames_leave_r2d_four_positions_in_time():
+    """Wang et al. 2018, table 1; by shapes alone, at the full size."""
+    net = get_backbone('r2d_nl_resnet50_v1')
+    _, shapes, _ = mx.sym.Group(list(net(mx.sym.var('data')))).infer_shape(data=(2, 3, 32, 224, 224))
+    assert shapes == [(2, 256, 8, 56, 56), (2, 512, 4, 28, 28), (2, 1024, 4, 14, 14), (2, 2048, 4, 7, 7)]
+
+
+def test_r2d_sees_a_still_clip_as_the_2d_network_sees_its_frame():
+    """At every position in time: no convolution meets zero padding there. Odd sizes."""
+    images, clips = randomized(get_backbone('resnet50_v1b')), get_backbone('r2d_resnet50_v1')
+    clips.initialize()
+    given, ours = images._collect_params_with_prefix(), clips._collect_params_with_prefix()
+    for name, array in inflate_all(
+        {n: p.data() for n, p in given.items()}, {n: p.shape for n, p in ours.items()}
+    ).items():
+        ours[name].set_data(array)
+    frame = mx.nd.random.normal(shape=(1, 3, 33, 46))
+    for still, flat in zip(clips(mx.nd.repeat(frame.expand_dims(2), 11, axis=2)), images(frame)):
+        expected = np.repeat(flat.asnumpy()[:, :, None], still.shape[2], axis=2)
+        np.testing.assert_allclose(still.asnumpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_subsampling_non_local_blocks_need_two_positions():
+    net = randomized(get_backbone('r2d_nl_resnet50_v1'))
+    assert net.min_size == (1, 17) and get_backbone('r2d_resnet50_v1').min_size == (1, 1)
+    assert net(clip(net, 1, 17, 17))[3].shape == (1, 2048, 1, 1, 1)
+    with pytest.raises(mx.MXNetError):
+        net(clip(net, 1, 17, 16))[3].wait_to_read()
 
 
 def test_the_tiny_2d_network_is_blind_to_the_order_of_frames():
@@ -158,5 +197,9 @@ def test_impossible_backbones_are_refused():
         ResNet3D(50, non_local=3)
     with pytest.raises(UserError, match="unknown depth of a slow-only network '18'; choose from 101, 152, 50"):
         SlowOnly(18)
+    with pytest.raises(UserError, match="unknown depth of an R2D network '18'; choose from 101, 152, 50"):
+        R2D(18)
+    with pytest.raises(UserError, match='r2d_resnet50_v1 reduces time in one way only'):
+        get_backbone('r2d_resnet50_v1', temporal_downsample=8)
     with pytest.raises(UserError, match='no stage 1 to branch off'):
         get_backbone('tiny').new_stage(1)
