@@ -65,16 +65,26 @@ def test_every_entry_builds_and_knows_its_setting():
         assert all(0 not in p.shape for p in net.collect_params().values()), name  # nothing waits for a first pass
         assert get_protocol(net.protocol).num_segments(net.input_spec) <= net.num_segments
         assert net.dataset == info['dataset'] and net.nclass == (info['nclass'] or 6)
-        assert net.input_spec.ndim == (3 if name.startswith(('i3d', 'slowonly')) else 2)
+        assert net.input_spec.ndim == (3 if name.startswith(('i3d', 'r2d', 'slowonly')) else 2)
         assert net.input_spec.channels == net.branches.backbone.in_channels
         assert info['nclass'] == NCLASS[info['dataset']]
         assert net.name == info['name'] and net.name.endswith('_dfb') == ('dfb' in name) == (info['method'] == 'DFB')
 
 
 def test_listing_takes_wildcards():
-    assert gluon_fg.list_models('i3d_tiny_synthfg*') == ['i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb']
+    assert gluon_fg.list_models('tsn_tiny_synthfg*') == ['tsn_tiny_synthfg', 'tsn_tiny_synthfg_dfb']
     assert gluon_fg.list_models('*resnet50_dfb') == ['i3d_resnet50_dfb']
     assert gluon_fg.list_models('nothing*') == []
+
+
+@pytest.mark.parametrize('backbone', ['r2d', 'r2d_nl', 'i3d', 'i3d_nl5', 'slowonly'])
+def test_cidcs_backbones_exist_for_its_datasets(backbone):
+    """Li et al. 2020, sec. 3.3: 32 frames, every other one, 30 views; GluonCV and DFB have clips of their own."""
+    for dataset, nclass in {'kinetics400': 400, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51, 'custom': None}.items():
+        info = registry.model_info(f'{backbone}_resnet50_v1_{dataset}')
+        assert (info['nclass'], info['method']) == (nclass, 'Baseline')
+        if backbone not in ('i3d', 'slowonly'):
+            assert (info['input']['frames'], info['input']['frame_stride'], info['protocol']) == (32, 2, '30view')
 
 
 def test_an_alias_is_its_entry():
@@ -82,9 +92,10 @@ def test_an_alias_is_its_entry():
 
 
 def test_time_is_reduced_by_8_only_where_gluoncvs_weights_fit():
+    from_kinetics = {f'i3d_nl5_resnet50_v1_{dataset}' for dataset in ('sthsthv2', 'ucf101', 'hmdb51')}
     for name in [*gluon_fg.list_models('i3d_resnet*'), *gluon_fg.list_models('i3d_nl*')]:
         net = registry.build(name, **({'nclass': 6} if 'custom' in name else {}))
-        fits = registry.model_entry(name).gluoncv is not None
+        fits = registry.model_entry(name).gluoncv is not None or name in from_kinetics or name.endswith('_cidc')
         assert net.branches.backbone.geometry(5).stride[0] == (8 if fits else 4)
     assert registry.build('i3d_resnet50_dfb', temporal_downsample=4).branches.backbone.geometry(5).stride == (4, 32)
 

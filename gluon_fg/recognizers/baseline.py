@@ -2,12 +2,12 @@
 
 TSN (average consensus over frames) on 2-D networks, or inflated ones on clips; average pooling, dropout, dense layer.
 With a backbone of its own each is the network of another paper: I3D on Inception (`*_same`: as the authors of Quo Vadis
-pad it), non-local I3D, slow-only.
+pad it), non-local I3D, slow-only, and the backbones of CIDC (R2D, slow-only on 8 frames).
 
 Ours: the classifier starts with standard deviation 0.01, as GluonCV's on pretrained backbones; the tiny networks, which
 start from random weights, learn far slower so: there sqrt(2 / 24) = 0.29, MSRA's fan-out scale.
 `temporal_downsample` is 4, as in the paper, except where GluonCV's weights, trained with 8, can be loaded: the entries
-that name them as their fifth argument.
+that name them as their fifth argument, and non-local I3D on datasets where CIDC starts it from Kinetics-400.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .tasks import (
     CUSTOM_SLOW,
     HMDB51_2D,
     HMDB51_3D,
+    HMDB51_LONG,
+    HMDB51_SPARSE,
     KINETICS400_2D,
     KINETICS400_3D,
     KINETICS400_LARGE,
@@ -39,11 +41,15 @@ from .tasks import (
     STHSTHV1_3D,
     STHSTHV2_2D,
     STHSTHV2_3D,
+    STHSTHV2_LONG,
+    STHSTHV2_SPARSE,
     SYNTHFG_2D,
     SYNTHFG_3D,
     TINY_CUSTOM_2D,
     TINY_CUSTOM_3D,
     UCF101_3D,
+    UCF101_LONG,
+    UCF101_SPARSE,
 )
 
 TINY_HEAD_STD = 0.29
@@ -198,6 +204,9 @@ register(
     'i3d_nl10_resnet101_v1_kinetics400',
     temporal_downsample=8,
 )
+register('i3d_nl5_resnet50_v1_sthsthv2', Baseline, STHSTHV2_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8)
+register('i3d_nl5_resnet50_v1_ucf101', Baseline, UCF101_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8)
+register('i3d_nl5_resnet50_v1_hmdb51', Baseline, HMDB51_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8)
 register('i3d_nl5_resnet50_v1_custom', Baseline, CUSTOM_LONG, backbone='i3d_nl5_resnet50_v1')
 register('i3d_nl10_resnet50_v1_custom', Baseline, CUSTOM_LONG, backbone='i3d_nl10_resnet50_v1')
 register('i3d_nl5_resnet101_v1_custom', Baseline, CUSTOM_LONG, backbone='i3d_nl5_resnet101_v1')
@@ -212,5 +221,19 @@ register(
     'slowonly_resnet101_v1',
     'i3d_slow_resnet101_f16s4_kinetics700',
 )
+register('slowonly_resnet50_v1_sthsthv2', Baseline, STHSTHV2_SPARSE, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_ucf101', Baseline, UCF101_SPARSE, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_hmdb51', Baseline, HMDB51_SPARSE, backbone='slowonly_resnet50_v1')
 register('slowonly_resnet50_v1_custom', Baseline, CUSTOM_SLOW, backbone='slowonly_resnet50_v1')
 register('slowonly_resnet101_v1_custom', Baseline, CUSTOM_SLOW, backbone='slowonly_resnet101_v1')
+
+register('r2d_resnet50_v1_kinetics400', Baseline, KINETICS400_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_sthsthv2', Baseline, STHSTHV2_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_ucf101', Baseline, UCF101_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_hmdb51', Baseline, HMDB51_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_custom', Baseline, CUSTOM_LONG, backbone='r2d_resnet50_v1')
+register('r2d_nl_resnet50_v1_kinetics400', Baseline, KINETICS400_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_sthsthv2', Baseline, STHSTHV2_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_ucf101', Baseline, UCF101_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_hmdb51', Baseline, HMDB51_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_custom', Baseline, CUSTOM_LONG, backbone='r2d_nl_resnet50_v1')
