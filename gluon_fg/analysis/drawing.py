@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -16,8 +16,8 @@ from .localization import Localization, Peak, ResponseVolume
 
 # One colour a filter, strongest first; apart from each other for colour-blind eyes too (Okabe and Ito's palette).
 COLOURS = ((230, 75, 60), (40, 150, 230), (30, 175, 120), (240, 165, 20), (205, 120, 185))
-_INK, _FAINT, _PAPER, _NIGHT = (30, 30, 30), (120, 120, 120), (255, 255, 255), (18, 18, 22)
-_GAP = 6
+INK, FAINT, PAPER, NIGHT = (30, 30, 30), (120, 120, 120), (255, 255, 255), (18, 18, 22)
+GAP = 6
 Predictions = Optional[Sequence[Tuple[str, float]]]
 
 
@@ -59,21 +59,21 @@ def strip(
         colour, around = COLOURS[number % len(COLOURS)], _around(peak, len(reader), columns)
         panels = []
         for index, frame in zip(around, reader.get_batch(around)):
-            image, scale = _fit(frame, height)
+            image, scale = fit(frame, height)
             if peak.frames[0] <= index <= peak.frames[1]:
                 box(image, peak.box, scale, colour, 2 if index == peak.frame else 1)
             if index == peak.frame:
-                heated, _ = _fit(frame, height)
+                heated, _ = fit(frame, height)
                 heated = overlay(heated, found.volumes[peak.filter], peak.frame)
                 box(heated, peak.box, scale, colour, 2)
-            image = _framed(image, colour if index == peak.frame else _PAPER)
-            panels.append(_captioned(image, f'{index / reader.fps:.2f} s, frame {index}', bold=index == peak.frame))
-        panels.append(_captioned(_framed(heated, _PAPER), 'response'))
-        rows.append(_titled(_beside(panels), peak_text(peak, found), colour))
+            image = framed(image, colour if index == peak.frame else PAPER)
+            panels.append(captioned(image, f'{index / reader.fps:.2f} s, frame {index}', bold=index == peak.frame))
+        panels.append(captioned(framed(heated, PAPER), 'response'))
+        rows.append(titled(beside(panels), peak_text(peak, found), colour))
     head = [os.path.basename(found.path)]
     if predictions:
         head.append('predicted: ' + ', '.join(f'{label} {100 * p:.0f} %' for label, p in predictions))
-    return _page(rows, head)
+    return sheet(rows, head)
 
 
 def example(name: str, found: Localization, reader: VideoReader) -> Example:
@@ -89,15 +89,15 @@ def filter_grid(examples: Sequence[Example], title: str, columns: int = 4, heigh
     # one colour scale, or a video without the detail would glow like one that has it
     limits = min(e.limits[0] for e in examples), max(e.limits[1] for e in examples)
     for example in sorted(examples, key=lambda e: -e.peak.value):
-        image, scale = _fit(example.frame, height)
-        heated = _heated(_fit(example.frame, height)[0], example.heat, limits)
+        image, scale = fit(example.frame, height)
+        heated = tint(fit(example.frame, height)[0], example.heat, limits)
         for picture in (image, heated):
             box(picture, example.peak.box, scale, COLOURS[0], 2)
-        pair = _beside([image, heated], 2)
-        lines = [_shorten(example.name, pair.shape[1], 12), f'{example.peak.value:.2f} at {example.peak.seconds:.2f} s']
-        cells.append(_captioned(pair, *lines))
-    rows = [_beside(cells[i : i + columns], 14) for i in range(0, len(cells), columns)]
-    return _page(rows, [title])
+        pair = beside([image, heated], 2)
+        lines = [shorten(example.name, pair.shape[1], 12), f'{example.peak.value:.2f} at {example.peak.seconds:.2f} s']
+        cells.append(captioned(pair, *lines))
+    rows = [beside(cells[i : i + columns], 14) for i in range(0, len(cells), columns)]
+    return sheet(rows, [title])
 
 
 def film(path: os.PathLike, found: Localization, reader: VideoReader, predictions: Predictions = None) -> int:
@@ -117,40 +117,69 @@ def film(path: os.PathLike, found: Localization, reader: VideoReader, prediction
         this OpenCV cannot encode mp4
     """
     probe = reader.get_batch([0])[0]
-    view, scale = _fit(probe, 320, widest=640)
+    view, scale = fit(probe, 320, widest=640)
     h, w = view.shape[:2]
-    width = max(2 * w + 3 * _GAP, 420)  # of a film of narrow frames: room for the texts
+    width = max(2 * w + 3 * GAP, 420)  # of a film of narrow frames: room for the texts
     width += width % 2
     board, plots = _board(found, predictions, width)
-    total = h + 2 * _GAP + board.shape[0]
-    canvas = np.full((total + total % 2, width, 3), _NIGHT, np.uint8)
-    canvas[h + 2 * _GAP : h + 2 * _GAP + board.shape[0]] = board
+    total = h + 2 * GAP + board.shape[0]
+    canvas = np.full((total + total % 2, width, 3), NIGHT, np.uint8)
+    canvas[h + 2 * GAP : h + 2 * GAP + board.shape[0]] = board
     strongest = found.volumes[found.peaks[0].filter]
+
+    def page(number: int, frame: np.ndarray) -> np.ndarray:
+        left, _ = fit(frame, 320, widest=640)
+        right = overlay(left.copy(), strongest, number)
+        for place, peak in enumerate(found.peaks):
+            share = visibility(peak, number, reader.fps)
+            if share > 0:
+                box(left, peak.box, scale, COLOURS[place % len(COLOURS)], 2, share)
+                if place == 0:
+                    box(right, peak.box, scale, PAPER, 1, share)
+        drawn = canvas.copy()
+        drawn[GAP : GAP + h, GAP : GAP + w] = left
+        drawn[GAP : GAP + h, 2 * GAP + w : 2 * GAP + 2 * w] = right
+        for area in plots:
+            cursor(drawn[h + 2 * GAP :], area, number, len(reader))
+        return drawn
+
+    return write_film(path, reader, page)
+
+
+def write_film(path: os.PathLike, reader: VideoReader, page: Callable[[int, np.ndarray], np.ndarray]) -> int:
+    """Write an mp4 of as many frames as the video has and at its rate, atomically.
+
+    Parameters
+    ----------
+    page
+        (number, frame (H, W, 3)) of the video -> picture: uint8 RGB, all of one size, even in height and width
+
+    Returns
+    -------
+    int
+        frames written
+
+    Raises
+    ------
+    UserError
+        this OpenCV cannot encode mp4
+    """
+    writer = None
     with atomic_path(path) as temporary:
-        writer = cv2.VideoWriter(temporary, cv2.VideoWriter_fourcc(*'mp4v'), reader.fps, (width, canvas.shape[0]))
-        if not writer.isOpened():
-            raise UserError(f'{path}: this OpenCV cannot write mp4 files')
         try:
             for start in range(0, len(reader), 16):
                 numbers = list(range(start, min(start + 16, len(reader))))
                 for number, frame in zip(numbers, reader.get_batch(numbers)):
-                    left, _ = _fit(frame, 320, widest=640)
-                    right = overlay(left.copy(), strongest, number)
-                    for place, peak in enumerate(found.peaks):
-                        share = visibility(peak, number, reader.fps)
-                        if share > 0:
-                            box(left, peak.box, scale, COLOURS[place % len(COLOURS)], 2, share)
-                            if place == 0:
-                                box(right, peak.box, scale, _PAPER, 1, share)
-                    page = canvas.copy()
-                    page[_GAP : _GAP + h, _GAP : _GAP + w] = left
-                    page[_GAP : _GAP + h, 2 * _GAP + w : 2 * _GAP + 2 * w] = right
-                    for x0, y0, x1, y1 in plots:
-                        x = x0 + int(round((x1 - x0 - 1) * (number / max(len(reader) - 1, 1))))
-                        page[h + 2 * _GAP + y0 : h + 2 * _GAP + y1, x : x + 2] = (250, 250, 250)
-                    writer.write(cv2.cvtColor(page, cv2.COLOR_RGB2BGR))
+                    picture = page(number, frame)
+                    if writer is None:
+                        size = picture.shape[1], picture.shape[0]
+                        writer = cv2.VideoWriter(temporary, cv2.VideoWriter_fourcc(*'mp4v'), reader.fps, size)
+                        if not writer.isOpened():
+                            raise UserError(f'{path}: this OpenCV cannot write mp4 files')
+                    writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         finally:
-            writer.release()
+            if writer is not None:
+                writer.release()
     return len(reader)
 
 
@@ -184,10 +213,10 @@ def save_png(path: os.PathLike, image: np.ndarray) -> None:
 
 def overlay(image: np.ndarray, volume: ResponseVolume, frame: int) -> np.ndarray:
     """A filter's heat map over a picture of the frame (any size), coloured on the scale of the whole video."""
-    return _heated(image, volume.heat(frame), volume.limits)
+    return tint(image, volume.heat(frame), volume.limits)
 
 
-def _heated(image: np.ndarray, heat: np.ndarray, limits: Tuple[float, float]) -> np.ndarray:
+def tint(image: np.ndarray, heat: np.ndarray, limits: Tuple[float, float]) -> np.ndarray:
     low, high = limits
     share = np.clip((heat - low) / (high - low if high > low else 1), 0, 1).astype(np.float32)
     share = cv2.resize(share, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -218,65 +247,65 @@ def _around(peak: Peak, total: int, columns: int) -> List[int]:
     return [peak.frame + step * i for i in range(-before, after + 1)]
 
 
-def _fit(frame: np.ndarray, height: int, widest: int = 420) -> Tuple[np.ndarray, float]:
+def fit(frame: np.ndarray, height: int, widest: int = 420) -> Tuple[np.ndarray, float]:
     """A copy of the frame `height` high, or less where it would be too wide, and its scale. Small frames grow."""
     scale = min(height / frame.shape[0], widest / frame.shape[1])
     size = max(int(round(frame.shape[1] * scale)), 1), max(int(round(frame.shape[0] * scale)), 1)
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
 
 
-def _framed(image: np.ndarray, colour) -> np.ndarray:
+def framed(image: np.ndarray, colour) -> np.ndarray:
     return cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=colour)
 
 
-def _beside(images: Sequence[np.ndarray], gap: int = _GAP) -> np.ndarray:
+def beside(images: Sequence[np.ndarray], gap: int = GAP) -> np.ndarray:
     """Pictures in a row on white, aligned at the top."""
     tall = max(image.shape[0] for image in images)
     parts = []
     for image in images:
-        padded = cv2.copyMakeBorder(image, 0, tall - image.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=_PAPER)
+        padded = cv2.copyMakeBorder(image, 0, tall - image.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=PAPER)
         parts += [np.full((tall, gap, 3), 255, np.uint8), padded]
     return np.concatenate(parts[1:], axis=1)
 
 
-def _captioned(image: np.ndarray, *lines: str, bold: bool = False) -> np.ndarray:
+def captioned(image: np.ndarray, *lines: str, bold: bool = False) -> np.ndarray:
     """A picture with lines below it; made wider on the right where they need it."""
-    wide = max(_text_width(line, 12, bold) for line in lines) + 8
+    wide = max(text_width(line, 12, bold) for line in lines) + 8
     right = max(wide - image.shape[1], 0)
-    out = cv2.copyMakeBorder(image, 0, 18 * len(lines) + 2, 0, right, cv2.BORDER_CONSTANT, value=_PAPER)
+    out = cv2.copyMakeBorder(image, 0, 18 * len(lines) + 2, 0, right, cv2.BORDER_CONSTANT, value=PAPER)
     return write(
         out,
         [
-            (4, image.shape[0] + 2 + 18 * i, line, 12, _INK if bold or i == 0 else _FAINT, bold)
+            (4, image.shape[0] + 2 + 18 * i, line, 12, INK if bold or i == 0 else FAINT, bold)
             for i, line in enumerate(lines)
         ],
     )
 
 
-def _titled(image: np.ndarray, text: str, colour) -> np.ndarray:
+def titled(image: np.ndarray, text: str, colour) -> np.ndarray:
     """A picture with a title above it, a mark of its colour in front."""
-    right = max(24 + _text_width(text, 14) - image.shape[1], 0)
-    out = cv2.copyMakeBorder(image, 26, 0, 0, right, cv2.BORDER_CONSTANT, value=_PAPER)
+    right = max(24 + text_width(text, 14) - image.shape[1], 0)
+    out = cv2.copyMakeBorder(image, 26, 0, 0, right, cv2.BORDER_CONSTANT, value=PAPER)
     cv2.rectangle(out, (4, 7), (16, 19), colour, -1)
-    return write(out, [(24, 5, text, 14, _INK, False)])
+    return write(out, [(24, 5, text, 14, INK, False)])
 
 
-def _page(rows: Sequence[np.ndarray], head: Sequence[str]) -> np.ndarray:
+def sheet(rows: Sequence[np.ndarray], head: Sequence[str]) -> np.ndarray:
     """Rows below each other under a headline, on white with a margin."""
     margin, sizes = 14, [18] + [14] * (len(head) - 1)
     wide = max(
         [row.shape[1] for row in rows]
-        + [_text_width(line, size, i == 0) for i, (line, size) in enumerate(zip(head, sizes))]
+        + [text_width(line, size, i == 0) for i, (line, size) in enumerate(zip(head, sizes))]
     )
     top = 26 * len(head) + 6
     parts = [np.full((top, wide, 3), 255, np.uint8)]
     for row in rows:
-        parts.append(cv2.copyMakeBorder(row, 0, 12, 0, wide - row.shape[1], cv2.BORDER_CONSTANT, value=_PAPER))
-    page = cv2.copyMakeBorder(np.concatenate(parts), margin, 2, margin, margin, cv2.BORDER_CONSTANT, value=_PAPER)
+        parts.append(cv2.copyMakeBorder(row, 0, 12, 0, wide - row.shape[1], cv2.BORDER_CONSTANT, value=PAPER))
+    page = cv2.copyMakeBorder(np.concatenate(parts), margin, 2, margin, margin, cv2.BORDER_CONSTANT, value=PAPER)
     return write(
         page,
         [
-            (margin, margin + 26 * i, line, size, _INK if i == 0 else _FAINT, i == 0)
+            (margin, margin + 26 * i, line, size, INK if i == 0 else FAINT, i == 0)
             for i, (line, size) in enumerate(zip(head, sizes))
         ],
     )
@@ -287,39 +316,47 @@ def _board(
 ) -> Tuple[np.ndarray, List[Tuple[int, int, int, int]]]:
     """The film's lower part, predictions and a plot of each filter's responses; and the plots' x0, y0, x1, y1."""
     texts, y = (
-        [(_GAP, 0, _shorten(os.path.basename(found.path), width - 2 * _GAP, 14, True), 14, (235, 235, 235), True)],
+        [(GAP, 0, shorten(os.path.basename(found.path), width - 2 * GAP, 14, True), 14, (235, 235, 235), True)],
         24,
     )
     bars = []
     for label, probability in predictions or ():
         bars.append((y, probability))
         texts.append(
-            (_GAP + 60, y, _shorten(f'{100 * probability:5.1f} %  {label}', width - 70, 13), 13, (225, 225, 225), False)
+            (GAP + 60, y, shorten(f'{100 * probability:5.1f} %  {label}', width - 70, 13), 13, (225, 225, 225), False)
         )
         y += 20
     y += 4
-    board = np.full((y + 46 * len(found.peaks) + 4, width, 3), _NIGHT, np.uint8)
+    board = np.full((y + 46 * len(found.peaks) + 4, width, 3), NIGHT, np.uint8)
     for top, probability in bars:
-        cv2.rectangle(board, (_GAP, top + 3), (_GAP + 50, top + 14), (60, 60, 66), -1)
-        cv2.rectangle(board, (_GAP, top + 3), (_GAP + int(round(50 * probability)), top + 14), (120, 190, 250), -1)
+        cv2.rectangle(board, (GAP, top + 3), (GAP + 50, top + 14), (60, 60, 66), -1)
+        cv2.rectangle(board, (GAP, top + 3), (GAP + int(round(50 * probability)), top + 14), (120, 190, 250), -1)
     plots = []
     for place, peak in enumerate(found.peaks):
         colour = COLOURS[place % len(COLOURS)]
         caption = f'filter {peak.filter} of "{peak.class_name}": {peak.value:.2f} at {peak.seconds:.2f} s'
-        texts.append((_GAP, y, _shorten(caption, width - 2 * _GAP, 12), 12, colour, False))
-        area = (_GAP, y + 17, width - _GAP, y + 43)
-        _plot(board, area, found.volumes[peak.filter], found.length, colour)
+        texts.append((GAP, y, shorten(caption, width - 2 * GAP, 12), 12, colour, False))
+        area = (GAP, y + 17, width - GAP, y + 43)
+        volume = found.volumes[peak.filter]
+        highest = volume.maps.reshape(len(volume.maps), -1).max(axis=1)
+        plot(board, area, volume.frames, highest, found.length, colour)
         plots.append(area)
         y += 46
     return write(board, texts), plots
 
 
-def _plot(board: np.ndarray, area, volume: ResponseVolume, total: int, colour) -> None:
-    """A filter's highest response in each frame as a filled curve; the frame axis is the film's cursor's."""
+def cursor(board: np.ndarray, area, number: int, total: int) -> None:
+    """Mark a frame of `total` ones on a plot's time axis, in place."""
+    x0, y0, x1, y1 = area
+    x = x0 + int(round((x1 - x0 - 1) * (number / max(total - 1, 1))))
+    board[y0:y1, x : x + 2] = (250, 250, 250)
+
+
+def plot(board: np.ndarray, area, frames: np.ndarray, values: np.ndarray, total: int, colour) -> None:
+    """Values at some frames of a video of `total` ones as a filled curve, in place; the frame axis is `cursor`'s."""
     x0, y0, x1, y1 = area
     board[y0:y1, x0:x1] = (34, 34, 40)
-    values = volume.maps.reshape(len(volume.maps), -1).max(axis=1)
-    columns = np.interp(np.linspace(0, total - 1, x1 - x0), volume.frames, values)
+    columns = np.interp(np.linspace(0, total - 1, x1 - x0), frames, values)
     span = values.max() - values.min()
     tall = ((columns - values.min()) / (span if span > 0 else 1) * (y1 - y0 - 3) + 2).astype(int)
     filled = np.arange(y1 - y0)[::-1, None] < tall[None]
@@ -338,15 +375,15 @@ def _font(size: int, bold: bool = False):
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
 
 
-def _text_width(text: str, size: int, bold: bool = False) -> int:
+def text_width(text: str, size: int, bold: bool = False) -> int:
     return int(np.ceil(_font(size, bold).getlength(text)))
 
 
-def _shorten(text: str, width: int, size: int, bold: bool = False) -> str:
+def shorten(text: str, width: int, size: int, bold: bool = False) -> str:
     """The text, its end cut off where it is wider than `width` pixels."""
-    if _text_width(text, size, bold) <= width:
+    if text_width(text, size, bold) <= width:
         return text
-    while text and _text_width(text + '\u2026', size, bold) > width:
+    while text and text_width(text + '\u2026', size, bold) > width:
         text = text[:-1]
     return text + '\u2026'
 

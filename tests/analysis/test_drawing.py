@@ -59,8 +59,8 @@ def test_film_shows_the_box_around_the_peak_alone(light, flash, tmp_path, size):
     assert len(frames) == 30 and fps == pytest.approx(10)
     height, width = frames[0].shape[:2]
     assert height % 2 == width % 2 == 0 and height >= 320
-    shown, scale = drawing._fit(reader.get_batch([0])[0], 320, widest=640)
-    x0, y0, x1, y1 = (int(v * scale) + drawing._GAP for v in found.peaks[0].box)
+    shown, scale = drawing.fit(reader.get_batch([0])[0], 320, widest=640)
+    x0, y0, x1, y1 = (int(v * scale) + drawing.GAP for v in found.peaks[0].box)
     red = [near(frame[: shown.shape[0], : shown.shape[1]], drawing.COLOURS[0]) for frame in frames]
     assert red[12].sum() > 100 and sum(mask.sum() for mask in red[:7] + red[18:]) == 0
     rows, columns = np.nonzero(red[12])
@@ -104,9 +104,9 @@ def test_grid_has_the_highest_first(light, flash):
 
 def test_long_names_are_cut_to_the_width():
     text = 'a very long name of a class that goes on and on'
-    short = drawing._shorten(text, 100, 12)
-    assert short.endswith('\u2026') and text.startswith(short[:-1]) and drawing._text_width(short, 12) <= 100
-    assert drawing._shorten('short', 100, 12) == 'short'
+    short = drawing.shorten(text, 100, 12)
+    assert short.endswith('\u2026') and text.startswith(short[:-1]) and drawing.text_width(short, 12) <= 100
+    assert drawing.shorten('short', 100, 12) == 'short'
 
 
 def test_png_is_written_whole_or_not_at_all(tmp_path):
