@@ -2,9 +2,12 @@
 
 from .cidc import CIDC
 from .filter_bank import DiscriminativeFilterBank
+from .lstm import FrameLSTM
+from .mask_network import MaskedAvgPool, MaskGate, MaskNetwork
 from .non_local import NonLocal
 from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze_batch_norm
 from .pooling import GlobalAvgPool, GlobalMaxPool
+from .self_attention import SelfAttention
 from .temporal_shift import TemporalShift, set_segments
 from .upsample import BilinearUpsample
 
@@ -13,9 +16,14 @@ __all__ = [
     'BatchNorm3D',
     'BilinearUpsample',
     'DiscriminativeFilterBank',
+    'FrameLSTM',
     'GlobalAvgPool',
     'GlobalMaxPool',
+    'MaskGate',
+    'MaskNetwork',
+    'MaskedAvgPool',
     'NonLocal',
+    'SelfAttention',
     'TemporalShift',
     'batch_norms',
     'deploy_mode',
