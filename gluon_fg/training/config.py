@@ -48,6 +48,7 @@ class DataConfig:
     short_side: Optional[int] = None  # pixels
     crop_size: Optional[int] = None  # pixels
     augment: str = 'random_resized'  # random_resized | multiscale | random_crop
+    jitter: float = 1.0  # random_crop only: the shorter side is drawn from short_side .. jitter * short_side
     flip: float = 0.5  # probability, used only where the dataset's labels allow a mirror image
     workers: int = 2  # decoding threads per rank
     cache: str = 'none'  # none | memory (decoded once; for small sets)
@@ -107,6 +108,7 @@ _RULES = {
         {'random_resized', 'multiscale', 'random_crop'}.__contains__,
     ),
     'data.cache': ('none or memory', {'none', 'memory'}.__contains__),
+    'data.jitter': ('a finite number, 1 or more', lambda v: 1 <= v < math.inf),
     'data.flip': ('a probability, 0 to 1', lambda v: 0 <= v <= 1),
     'data.workers': ('0 or more', lambda v: v >= 0),
     'train.schedule': ('step or cosine', {'step', 'cosine'}.__contains__),
@@ -237,6 +239,11 @@ def check(config: Config, source: str = 'config') -> None:
         value = getattr(config.data, name)
         if value is not None and value < 1:
             raise UserError(f'{source}: data.{name} is {value}; it must be 1 or more')
+    if config.data.jitter > 1 and config.data.augment != 'random_crop':
+        raise UserError(
+            f'{source}: data.jitter is {config.data.jitter}, which only data.augment=random_crop reads; '
+            f'{config.data.augment} draws scales of its own: choose random_crop or data.jitter=1'
+        )
     train = config.train
     if train.schedule == 'step':
         late = [e for e in train.lr_epochs if e >= train.epochs]

@@ -108,7 +108,7 @@ class _Training:
         self.loader = TrainLoader(
             train_set,
             net.input_spec,
-            TrainTransform(net.input_spec, config.data.augment, flip=config.data.flip),
+            TrainTransform(net.input_spec, config.data.augment, config.data.flip, config.data.jitter),
             train.batch_size,
             seed=train.seed,
             rank=world.rank,

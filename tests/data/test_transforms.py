@@ -105,6 +105,18 @@ def test_flips_come_at_their_rate_and_random_crops_reach_the_corners():
     assert not any(TrainTransform(spec, 'random_crop', flip=0)(frames, rng)[1] for _ in range(50))
 
 
+@pytest.mark.parametrize('jitter, sides', [(1.0, {8}), (1.25, {8, 9, 10})])
+def test_jitter_draws_the_shorter_side(jitter, sides):
+    """CIDC sec. 3.3: from 256 to 320 pixels, both included. Read off the slope that resizing leaves in a ramp."""
+    frames = np.broadcast_to(np.arange(80, dtype=np.uint8)[:, None, None], (1, 80, 90, 3)).copy()
+    transform = TrainTransform(InputSpec(frames=1, crop_size=4, short_side=8), 'random_crop', 0.0, jitter)
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(200):
+        rows = transform(frames, rng)[0][0, :, 0, 0].astype(float)
+        drawn.append(round(80 * 3 / (rows[-1] - rows[0])))
+    assert set(drawn) == sides and all(drawn.count(side) > 40 for side in sides)
+
+
 def test_multiscale_crops_are_tsn_windows():
     # 40 x 60: sides 40, 35, 30, 26; without resizing (size = side) their corners can be read off
     rng, frames = np.random.default_rng(0), ramp(40, 60, 1)

@@ -44,6 +44,8 @@ def test_overrides_and_base_files_come_in_order(tmp_path):
         ('train.lr_epochs=[40,400]', r'never be reached in 100 epochs'),
         ('train.lr_epochs=[40,20]', r'increasing'),
         ('data.crop_size=0', r'data.crop_size is 0'),
+        ('data.jitter=0.8', r'data.jitter is 0.8; it must be a finite number, 1 or more'),
+        ('data.jitter=1.25', r'only data.augment=random_crop reads; random_resized draws scales of its own'),
         ('train.warmup_epochs=100', r'warmup_epochs'),
         ('train.lr', r'section.key=value'),
         ('data.augment=[', r'--set'),
