@@ -5,7 +5,8 @@ from . import tsm  # noqa: F401  (its entries)
 from .base import Branches, Recognizer
 from .baseline import Baseline
 from .dfb import DFB
+from .temporal_heads import LSTMHead, SelfAttentionHead
 
 add_to_gluoncv()
 
-__all__ = ['Baseline', 'Branches', 'DFB', 'Recognizer']
+__all__ = ['Baseline', 'Branches', 'DFB', 'LSTMHead', 'Recognizer', 'SelfAttentionHead']
