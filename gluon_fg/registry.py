@@ -167,11 +167,12 @@ def build(name: str, nclass: Optional[int] = None, **options) -> HybridBlock:
             raise unknown(f'option of {name}', option, entry.options)
     task, spec = entry.task, entry.task.input_spec
     nclass = _class_count(entry, nclass)
-    options = {**entry.defaults, 'num_segments': spec.segments, **options}
+    of_task = {'num_segments': spec.segments, 'frames': spec.frames}  # which a builder may have to know
+    options = {**{k: v for k, v in of_task.items() if k in entry.options}, **entry.defaults, **options}
     net = entry.builder(backbone=entry.backbone, nclass=nclass, **options)
     net.name, net.protocol = entry.name, task.protocol
     net.dataset = task.dataset if nclass == task.nclass else None  # other classes than the dataset's: unknown ones
-    net.input_spec = spec.replace(segments=net.num_segments)
+    net.input_spec = spec.replace(segments=net.num_segments, frames=options.get('frames', spec.frames))
     return net
 
 

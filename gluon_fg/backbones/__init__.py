@@ -30,6 +30,7 @@ BACKBONES = {
     'i3d_resnet152_v1': functools.partial(ResNet3D, 152),
     'i3d_tiny': functools.partial(Tiny, 3),
     'inceptionv1': functools.partial(InceptionV1, 2, 'ceil'),
+    'r2d_tiny': functools.partial(Tiny, 3, spans_time=False),
     'r2d_nl_resnet50_v1': functools.partial(R2D, 50, non_local=5),
     'r2d_resnet50_v1': functools.partial(R2D, 50),
     'resnet18_v1b': functools.partial(ResNet2D, 18),

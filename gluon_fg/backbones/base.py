@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
-from .geometry import Geometry, geometry, min_size
+from .geometry import Geometry, geometry, min_size, positions
 
 
 class Backbone(HybridBlock):
@@ -69,6 +69,10 @@ class Backbone(HybridBlock):
     def geometry(self, stage: int) -> Geometry:
         """Stride and receptive field of a stage's features in the input."""
         return geometry(self.path(stage))
+
+    def frames_at(self, stage: int, frames: int) -> int:
+        """T of a stage's features of clips of this length; 0 where they are too short."""
+        return positions(self.path(stage), 0, frames)
 
     @property
     def min_size(self) -> Tuple[int, int]:

@@ -78,8 +78,8 @@ class Geometry:
 def main_path(block: Block, axis: int) -> Iterator[Layer]:
     """Convolutions and poolings of a stage along time (0) or space (1), in order.
 
-    Of parallel branches it is the one that sees most; shortcuts of residual blocks (1x1) are left out. What an
-    attention block adds beyond its convolutions is left out as well: it sees everything.
+    Of parallel branches it is the one that sees most; shortcuts of residual blocks (1x1) are left out. Non-local blocks
+    are left out as well: they see everything.
     """
     if isinstance(block, (_Conv, _Pooling)):
         yield _layer(block, axis)
@@ -87,7 +87,7 @@ def main_path(block: Block, axis: int) -> Iterator[Layer]:
         yield from max((list(main_path(branch, axis)) for branch in block._children.values()), key=_field)
     else:
         for name, child in block._children.items():
-            if name != 'downsample':
+            if name not in ('downsample', 'non_local'):
                 yield from main_path(child, axis)
 
 
@@ -132,13 +132,14 @@ def geometry(blocks: List[Block]) -> Geometry:
 def min_size(blocks: List[Block]) -> Tuple[int, int]:
     """The fewest frames and pixels that leave at least one position behind every layer."""
 
-    def fits(size, layers):
-        for layer in layers:
-            size = layer.positions(size)
-        return size > 0
+    return tuple(next(size for size in itertools.count(1) if positions(blocks, axis, size)) for axis in (0, 1))
 
-    paths = [_layers(blocks, axis) for axis in (0, 1)]
-    return tuple(next(size for size in itertools.count(1) if fits(size, layers)) for layers in paths)
+
+def positions(blocks: List[Block], axis: int, size: int) -> int:
+    """Positions along time (axis 0) or space (1) that blocks leave of an input of this size; 0 where it is too small."""
+    for layer in _layers(blocks, axis):
+        size = layer.positions(size)
+    return size
 
 
 def _layers(blocks: List[Block], axis: int) -> List[Layer]:

@@ -15,17 +15,20 @@ _STRIDES = {2: 1, 3: 2, 4: 1, 5: 2}
 class Tiny(Backbone):
     """One residual block a stage; space reduced by 16 in all (a 48 pixel crop gives maps of 12, 6, 6, 3), time kept.
 
-    On clips a block is a 3x3x3 and a 1x3x3 convolution; on images 3x3 throughout, so the 2-D network is blind to the
-    order of frames. The stem pools before batch norm and ReLU, at half the cost.
+    On clips a block is a 3x3x3 and a 1x3x3 convolution; on images 3x3 throughout. The stem pools before batch norm and
+    ReLU, at half the cost.
 
     Parameters
     ----------
     ndim
         3 for clips, 2 for images
+    spans_time
+        False: on clips 1x3x3 convolutions alone, the 2-D network on each frame (R2D), blind to their order
     """
 
-    def __init__(self, ndim: int = 3, **kwargs):
+    def __init__(self, ndim: int = 3, spans_time: bool = True, **kwargs):
         super().__init__(ndim, _WIDTHS, **kwargs)
+        self._span = 3 if spans_time else 1
         time = (1,) * (ndim - 2)
         pool = {2: nn.MaxPool2D, 3: nn.MaxPool3D}[ndim]
         with self.name_scope():
@@ -42,7 +45,7 @@ class Tiny(Backbone):
 
     def make_stage(self, stage: int) -> HybridBlock:
         time, width = self.ndim - 2, _WIDTHS[stage]
-        kernels = [(3,) * self.ndim, (1,) * time + (3, 3)]
+        kernels = [(self._span,) * time + (3, 3), (1,) * time + (3, 3)]
         blocks = nn.HybridSequential()
         with blocks.name_scope():
             blocks.add(ResidualBlock(_WIDTHS.get(stage - 1, 16), (width, width), kernels, stride=_STRIDES[stage]))

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp')
 SPLITS = ('train', 'val', 'test')
 KNOWN = ('kinetics400', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51')  # classes and their order: GluonCV's, but for V1
-DATASETS = ('synthfg', 'folder', 'csv', *KNOWN)
+DATASETS = ('synthfg', 'synthfg_order', 'folder', 'csv', *KNOWN)
 CACHES = ('none', 'memory')
 
 
@@ -264,6 +264,7 @@ def build_dataset(
     """A dataset by name.
 
     - 'synthfg': the built-in one, rendered under `root` on first use
+    - 'synthfg_order': the 16 of its classes whose groups differ in the order of events, from the same files
     - 'folder': root/<split>/<class>/<video>. Where root has no folder for any split, root/<class>/<video>, all of it
       whatever the split (a warning says so)
     - 'csv': root/<split>.csv, else root/<split>.txt; or `split` is itself the path of a list. See `from_csv`
@@ -280,7 +281,7 @@ def build_dataset(
     root
         folder of the dataset; None is MXNet's dataset folder for 'synthfg'
     sizes
-        'synthfg' only: clips to render for each split, {'train': 2400, ...}; None accepts what is there
+        'synthfg' and its subset only: clips to render for each split, {'train': 2400, ...}; None accepts what is there
 
     Raises
     ------
@@ -289,8 +290,8 @@ def build_dataset(
     """
     if name not in DATASETS:
         raise unknown('dataset', name, DATASETS)
-    if name == 'synthfg':
-        return _synthfg(split, root, cache, sizes or {})
+    if name in ('synthfg', 'synthfg_order'):
+        return _synthfg(name, split, root, cache, sizes or {})
     if sizes:
         raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
     classes = label_set(name)  # None for a folder or list of one's own
@@ -321,11 +322,19 @@ def _list_file(root: Path, split: str) -> Optional[Path]:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _synthfg(split: str, root: Optional[Union[str, os.PathLike]], cache: str, sizes: Mapping[str, int]) -> VideoDataset:
+def _synthfg(
+    name: str, split: str, root: Optional[Union[str, os.PathLike]], cache: str, sizes: Mapping[str, int]
+) -> VideoDataset:
     from . import synthfg
 
     for entry in (split, *sizes):
         if entry not in SPLITS:
             raise unknown('split', entry, SPLITS)
     folder = Path(synthfg.ensure(root, **sizes))
-    return from_csv(folder / f'{split}.csv', folder, synthfg.label_set(), f'synthfg {split}', cache)
+    whole = from_csv(folder / f'{split}.csv', folder, synthfg.label_set(), f'{name} {split}', cache)
+    if name == 'synthfg':
+        return whole
+    kept = [
+        VideoRecord(r.path, synthfg.ORDER_LABELS[r.label]) for r in whole.records if r.label in synthfg.ORDER_LABELS
+    ]
+    return VideoDataset(kept, synthfg.order_label_set(), folder, whole.name, cache)

@@ -162,6 +162,10 @@ def label_set(dataset: str) -> Optional[LabelSet]:
         from . import synthfg
 
         return synthfg.label_set()
+    if dataset == 'synthfg_order':
+        from . import synthfg
+
+        return synthfg.order_label_set()
     attributes = {
         'kinetics400': 'Kinetics400Attr',
         'kinetics700': 'Kinetics700Attr',

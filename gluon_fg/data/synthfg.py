@@ -51,6 +51,8 @@ CLASSES = tuple(f'{group}: {name}' for group, names in _CLASSES.items() for name
 GROUPS = tuple(group for group, names in _CLASSES.items() for _ in names)  # of each class
 KIND = {look.shape: look.kind for look in drawing.LOOKS}  # of each group: 'detail', 'order' or 'both'
 FLIP_MAP = tuple(range(len(CLASSES)))  # a mirrored clip is a clip of the same class: see `_synthfg_render`
+# Label -> label of the subset 'synthfg_order', the groups whose classes differ in the order of events (at least, too).
+ORDER_LABELS = {label: i for i, label in enumerate(n for n, g in enumerate(GROUPS) if KIND[g] != 'detail')}
 
 Seed = Union[int, Sequence[int]]
 
@@ -58,6 +60,12 @@ Seed = Union[int, Sequence[int]]
 def label_set() -> LabelSet:
     """Classes, groups and mirror partners."""
     return LabelSet(CLASSES, groups=GROUPS, flip_map=np.array(FLIP_MAP))
+
+
+def order_label_set() -> LabelSet:
+    """Those of the subset 'synthfg_order'."""
+    classes, groups = (tuple(of[label] for label in ORDER_LABELS) for of in (CLASSES, GROUPS))
+    return LabelSet(classes, groups=groups, flip_map=np.arange(len(classes)))
 
 
 def render_clip(

@@ -12,7 +12,13 @@ from ..errors import UserError, unknown
 from .norm import BatchNorm3D
 
 # direction -> its kernels, in the order of the output
-DIRECTIONS = {'none': ('full',), 'forward': ('forward',), 'backward': ('backward',), 'both': ('forward', 'backward')}
+DIRECTIONS = {
+    'none': ('full',),
+    'forward': ('forward',),
+    'backward': ('backward',),
+    'both': ('forward', 'backward'),
+    'mean': ('mean',),
+}
 
 _HIDDEN = -1e4  # exp() of it is exactly 0, and float16 can hold it
 
@@ -37,7 +43,8 @@ class CIDC(HybridBlock):
         T and T'; None: T' = T
     direction
         'forward'; 'backward', the same on the time-reversed clip with kernels of its own, turned back; 'both', their
-        outputs one behind the other in time; 'none', every output sees all frames (table 4b)
+        outputs one behind the other in time; 'none', every output sees all frames (table 4b), each through weights of
+        its own; 'mean', every output is the clip's mean, with nothing to learn: a control that is blind to order
     normalize
         rescale rows to [-1, 1]; otherwise they are the softmax's, positive and of sum 1
     pointwise
@@ -73,10 +80,14 @@ class CIDC(HybridBlock):
             if count < 1:
                 raise UserError(f'{name} must be at least 1, got {count!r}')
         self.out_frames = out_frames * len(DIRECTIONS[direction])
+        self._blind = direction == 'mean'
         self._channels, self._frames, self._normalize = channels, in_frames, normalize
         self._kernels = DIRECTIONS[direction]
         with self.name_scope():
-            for name in self._kernels:
+            if self._blind:
+                means = np.full((channels, out_frames, in_frames), 1 / in_frames, np.float32)
+                self.mean_weight = self.params.get_constant('mean_weight', means)
+            for name in () if self._blind else self._kernels:
                 weight = self.params.get(
                     f'{name}_weight', shape=(channels, out_frames, in_frames), init=mx.init.Normal(1)
                 )
@@ -100,6 +111,8 @@ class CIDC(HybridBlock):
 
     def kernel(self) -> List[mx.nd.NDArray]:
         """Effective weights w, (C, T', T) for each direction, in the clip's own order of frames."""
+        if self._blind:
+            return [self.mean_weight.data()]
         return [
             self._effective(mx.nd, getattr(self, f'{name}_weight').data(), getattr(self, f'{name}_seen').data())
             for name in self._kernels
@@ -119,8 +132,11 @@ class CIDC(HybridBlock):
         return F.broadcast_mul(weights, seen)
 
     def hybrid_forward(self, F, x, **params):
-        rows = [self._effective(F, params[f'{name}_weight'], params[f'{name}_seen']) for name in self._kernels]
-        w = rows[0] if len(rows) == 1 else F.concat(*rows, dim=1)
+        if self._blind:
+            w = params['mean_weight']
+        else:
+            rows = [self._effective(F, params[f'{name}_weight'], params[f'{name}_seen']) for name in self._kernels]
+            w = rows[0] if len(rows) == 1 else F.concat(*rows, dim=1)
         filters = self._channels * self.out_frames
         # One grouped 1x1 convolution with time in the place of channels: the fastest form measured, backward included.
         # The added axis keeps H and W where a 0 in the new shape finds them: a form that ONNX has, too.

@@ -4,9 +4,10 @@ from ..registry import add_to_gluoncv
 from . import tsm  # noqa: F401  (its entries)
 from .base import Branches, Recognizer
 from .baseline import Baseline
+from .cidc import CIDCNetwork
 from .dfb import DFB
 from .temporal_heads import LSTMHead, SelfAttentionHead
 
 add_to_gluoncv()
 
-__all__ = ['Baseline', 'Branches', 'DFB', 'LSTMHead', 'Recognizer', 'SelfAttentionHead']
+__all__ = ['Baseline', 'Branches', 'CIDCNetwork', 'DFB', 'LSTMHead', 'Recognizer', 'SelfAttentionHead']

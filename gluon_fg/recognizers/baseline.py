@@ -157,6 +157,8 @@ register('i3d_resnet50_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet50_v
 register('i3d_resnet152_v1_custom', Baseline, CUSTOM_3D, backbone='i3d_resnet152_v1')
 register('i3d_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 register('i3d_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('r2d_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='r2d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('r2d_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='r2d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 
 register('i3d_inceptionv1_kinetics400', Baseline, KINETICS400_LONG, 'i3d_inceptionv1', 'i3d_inceptionv1_kinetics400')
 register('i3d_inceptionv3_kinetics400', Baseline, KINETICS400_LARGE, 'i3d_inceptionv3', 'i3d_inceptionv3_kinetics400')
