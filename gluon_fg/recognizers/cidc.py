@@ -27,10 +27,23 @@ from ..input_spec import InputSpec
 from ..nn.cidc import CIDC, DIRECTIONS
 from ..nn.pooling import GlobalAvgPool
 from ..nn.upsample import BilinearUpsample
-from ..registry import register
+from ..registry import alias, register
 from .base import Branches, Recognizer
 from .baseline import TINY_HEAD_STD
-from .tasks import SYNTHFG_3D, TINY_CUSTOM_3D
+from .tasks import (
+    CUSTOM_LONG,
+    CUSTOM_SPARSE,
+    HMDB51_LONG,
+    HMDB51_SPARSE,
+    KINETICS400_LONG,
+    KINETICS400_SPARSE,
+    STHSTHV2_LONG,
+    STHSTHV2_SPARSE,
+    SYNTHFG_3D,
+    TINY_CUSTOM_3D,
+    UCF101_LONG,
+    UCF101_SPARSE,
+)
 
 FUSIONS = ('time', 'channel', 'sum')
 SCALES = ((3, 4, 5), (4, 5), (3, 5), (5,))
@@ -338,8 +351,7 @@ class CIDCNetwork(Recognizer):
         trunk = get_backbone(backbone, temporal_downsample)
         if trunk.ndim == 2:
             raise UserError(
-                f'backbone {backbone} sees single images; directional convolution needs a network on clips, for example '
-                f'r2d_resnet50_v1'
+                f'backbone {backbone} sees single images; CIDC needs a network on clips, for example r2d_resnet50_v1'
             )
         at = {stage: trunk.frames_at(stage, frames) for stage in scales}
         if not at[5]:
@@ -391,3 +403,80 @@ register('i3d_tiny_synthfg_cidc', CIDCNetwork, SYNTHFG_3D, 'i3d_tiny', **_TINY)
 register('i3d_tiny_custom_cidc', CIDCNetwork, TINY_CUSTOM_3D, 'i3d_tiny', **_TINY)
 register('r2d_tiny_synthfg_cidc', CIDCNetwork, SYNTHFG_3D, 'r2d_tiny', **_TINY)
 register('r2d_tiny_custom_cidc', CIDCNetwork, TINY_CUSTOM_3D, 'r2d_tiny', **_TINY)
+
+# 32 frames leave T = 4 on all but slow-only, whose 8 frames are all kept.
+register('r2d_resnet50_v1_kinetics400_cidc', CIDCNetwork, KINETICS400_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_sthsthv2_cidc', CIDCNetwork, STHSTHV2_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_LONG, backbone='r2d_resnet50_v1')
+register('r2d_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='r2d_resnet50_v1')
+register('r2d_nl_resnet50_v1_kinetics400_cidc', CIDCNetwork, KINETICS400_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_sthsthv2_cidc', CIDCNetwork, STHSTHV2_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='r2d_nl_resnet50_v1')
+register(
+    'i3d_resnet50_v1_kinetics400_cidc',
+    CIDCNetwork,
+    KINETICS400_LONG,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_kinetics400',
+    temporal_downsample=8,
+)
+register(
+    'i3d_resnet50_v1_sthsthv2_cidc',
+    CIDCNetwork,
+    STHSTHV2_LONG,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_sthsthv2',
+    temporal_downsample=8,
+)
+register(
+    'i3d_resnet50_v1_ucf101_cidc',
+    CIDCNetwork,
+    UCF101_LONG,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_ucf101',
+    temporal_downsample=8,
+)
+register(
+    'i3d_resnet50_v1_hmdb51_cidc',
+    CIDCNetwork,
+    HMDB51_LONG,
+    'i3d_resnet50_v1',
+    'i3d_resnet50_v1_hmdb51',
+    temporal_downsample=8,
+)
+register('i3d_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='i3d_resnet50_v1', temporal_downsample=8)
+register(
+    'i3d_nl5_resnet50_v1_kinetics400_cidc',
+    CIDCNetwork,
+    KINETICS400_LONG,
+    'i3d_nl5_resnet50_v1',
+    'i3d_nl5_resnet50_v1_kinetics400',
+    temporal_downsample=8,
+)
+register(
+    'i3d_nl5_resnet50_v1_sthsthv2_cidc',
+    CIDCNetwork,
+    STHSTHV2_LONG,
+    backbone='i3d_nl5_resnet50_v1',
+    temporal_downsample=8,
+)
+register(
+    'i3d_nl5_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8
+)
+register(
+    'i3d_nl5_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8
+)
+register(
+    'i3d_nl5_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8
+)
+register('slowonly_resnet50_v1_kinetics400_cidc', CIDCNetwork, KINETICS400_SPARSE, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_sthsthv2_cidc', CIDCNetwork, STHSTHV2_SPARSE, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_SPARSE, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_SPARSE, backbone='slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_SPARSE, backbone='slowonly_resnet50_v1')
+
+alias('i3d_resnet50_cidc', 'i3d_resnet50_v1_kinetics400_cidc')
+alias('i3d_nl_cidc', 'i3d_nl5_resnet50_v1_kinetics400_cidc')
