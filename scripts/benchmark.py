@@ -1,13 +1,18 @@
 #!/usr/bin/env python
-"""Speed, as ratios measured in one run: `python scripts/benchmark.py [--quick]` (`make bench`).
+"""Speed, as ratios measured in one run: `python scripts/benchmark.py [--quick] [--only PATTERN]` (`make bench`).
 
 Two variants of a thing are timed in turn, A B A B ..., so that a busy moment of the machine touches both; printed are
 the medians of both and of the ratio. Absolute times are this machine's alone.
+
+`--flops NAME ...` counts instead, and runs nothing: GFLOPs (two for each multiply-add), multiply-adds and parameters of
+networks of the zoo for one crop of one video, by kind of operator and by part for a single one.
 """
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
+import functools
 import json
 import statistics
 import time
@@ -18,7 +23,8 @@ import mxnet as mx  # isort: skip
 import numpy as np
 from mxnet import autograd, gluon
 
-from gluon_fg import get_model
+from gluon_fg import get_model, registry
+from gluon_fg.deploy.flops import count, format_cost, format_costs
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.files import atomic_write
 
@@ -65,68 +71,117 @@ def training_step(net, x, label):
     return run
 
 
-def build(name, **options):
+@functools.lru_cache(maxsize=2)
+def build(name, local_branch=True):
     """A network with random weights, hybridized."""
-    net = get_model(name, pretrained_base=False, **options)
+    net = get_model(name, pretrained_base=False, **({} if local_branch else {'local_branch': False}))
     net.hybridize(static_alloc=True, static_shape=True)
     return net
+
+
+@functools.lru_cache(maxsize=1)
+def clips(*shape):
+    """Random clips, or one."""
+    return mx.nd.random.uniform(shape=shape)
+
+
+def dfb_fused(name, *shape):
+    """Inference of all branches of a DFB network on its plain graph and on the fused one."""
+    net, x = build(name + '_dfb'), clips(*shape)
+    return ('plain', forward(net.branches, x)), ('fused', forward(fuse(net), x))
+
+
+def dfb_inference(name, *shape):
+    """Inference of a DFB network and of its baseline."""
+    x = clips(*shape)
+    return ('DFB', forward(build(name + '_dfb').branches, x)), ('baseline', forward(build(name).branches, x))
+
+
+def dfb_training(variant, local_branch, name, *shape):
+    """A training step of a DFB network, with or without local branch, and of its baseline."""
+    x, label = clips(*shape), mx.nd.array(np.arange(shape[0]))
+    return (
+        (variant, training_step(build(name + '_dfb', local_branch), x, label)),
+        ('baseline', training_step(build(name), x, label)),
+    )
+
+
+TINY = ('i3d_tiny_synthfg', 8, 3, 8, 48, 48)
+I3D = ('i3d_resnet50_v1_kinetics400', 1, 3, 16, 112, 112)
+
+# title, in the quick run too?, function that makes both variants
+ROWS = (
+    ('inference, tiny DFB, 8 clips: plain over fused', True, functools.partial(dfb_fused, *TINY)),
+    ('inference, tiny: DFB over baseline', True, functools.partial(dfb_inference, *TINY)),
+    ('training step, tiny: DFB over baseline', True, functools.partial(dfb_training, 'DFB', True, *TINY)),
+    (
+        'training step, tiny: + filter bank only over baseline',
+        True,
+        functools.partial(dfb_training, 'DF', False, *TINY),
+    ),
+    ('inference, I3D-R50 DFB, 16x112x112: plain over fused', False, functools.partial(dfb_fused, *I3D)),
+    ('inference, I3D-R50, 16x112x112: DFB over baseline', False, functools.partial(dfb_inference, *I3D)),
+)
+
+
+def chosen(quick, pattern):
+    """The rows of a run."""
+    rows = [row for row in ROWS if row[1] or not quick]
+    wanted = [row for row in rows if fnmatch.fnmatchcase(row[0].lower(), f'*{(pattern or "").lower()}*')]
+    if not wanted:
+        raise errors.UserError(f'no row has {pattern!r}; there are {"; ".join(repr(row[0]) for row in rows)}')
+    return wanted
+
+
+def speed(args):
+    """Time the chosen rows; returns their records."""
+    mx.random.seed(0)
+    rounds = args.rounds or (3 if args.quick else 15)
+    return [compare(title, *variants(), rounds) for title, _, variants in chosen(args.quick, args.only)]
+
+
+def input_of(text):
+    """'1,3,32,224,224' (or with x between) -> tuple."""
+    try:
+        return tuple(int(size) for size in text.replace('x', ',').split(','))
+    except ValueError:
+        raise errors.UserError(f'--input takes whole numbers, for example 1,3,32,224,224; got {text!r}') from None
+
+
+def costs(names, shape, nclass):
+    """Count networks by name; those built for one length of clips are built for the given one."""
+    counted = []
+    for name in names:
+        entry = registry.model_entry(name)
+        frames = {'frames': shape[2]} if shape and len(shape) == 5 and 'frames' in entry.options else {}
+        counted.append(count(registry.build(name, nclass, **frames), shape))
+    print(format_cost(counted[0]) if len(counted) == 1 else format_costs(counted))
+    return [cost.as_dict() for cost in counted]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='tiny networks only, few rounds')
+    parser.add_argument('--only', metavar='PATTERN', help='only rows whose title has this in it; * stands for anything')
     parser.add_argument('--rounds', type=int, help='timed repetitions of each variant (default 15, quick 3)')
-    parser.add_argument('--out', help='write the records as JSON')
+    parser.add_argument('--flops', nargs='+', metavar='NAME', help='count these models, time nothing')
+    parser.add_argument(
+        '--input', metavar='N,C,T,H,W', help="for --flops: shape of the input (default: one crop, by each model's own)"
+    )
+    parser.add_argument(
+        '--nclass', type=int, help='for --flops: classes (default: the model\'s; "custom" ones need it)'
+    )
+    parser.add_argument('--out', '--json', metavar='FILE', help='write the records as JSON')
     args = parser.parse_args()
-    rounds = args.rounds or (3 if args.quick else 15)
-    mx.random.seed(0)
-    clip = mx.nd.random.uniform(shape=(8, 3, 8, 48, 48))
-    label = mx.nd.array(np.arange(8))
-    plain, dfb = build('i3d_tiny_synthfg'), build('i3d_tiny_synthfg_dfb')
-    bank = build('i3d_tiny_synthfg_dfb', local_branch=False)
-    records = [
-        compare(
-            'inference, tiny DFB, 8 clips: plain over fused',
-            ('plain', forward(dfb.branches, clip)),
-            ('fused', forward(fuse(dfb), clip)),
-            rounds,
-        ),
-        compare(
-            'inference, tiny: DFB over baseline',
-            ('DFB', forward(dfb.branches, clip)),
-            ('baseline', forward(plain.branches, clip)),
-            rounds,
-        ),
-        compare(
-            'training step, tiny: DFB over baseline',
-            ('DFB', training_step(dfb, clip, label)),
-            ('baseline', training_step(plain, clip, label)),
-            rounds,
-        ),
-        compare(
-            'training step, tiny: + filter bank only over baseline',
-            ('DF', training_step(bank, clip, label)),
-            ('baseline', training_step(plain, clip, label)),
-            rounds,
-        ),
-    ]
-    if not args.quick:
-        big = mx.nd.random.uniform(shape=(1, 3, 16, 112, 112))
-        i3d, i3d_dfb = build('i3d_resnet50_v1_kinetics400'), build('i3d_resnet50_v1_kinetics400_dfb')
-        records += [
-            compare(
-                'inference, I3D-R50 DFB, 16x112x112: plain over fused',
-                ('plain', forward(i3d_dfb.branches, big)),
-                ('fused', forward(fuse(i3d_dfb), big)),
-                rounds,
-            ),
-            compare(
-                'inference, I3D-R50, 16x112x112: DFB over baseline',
-                ('DFB', forward(i3d_dfb.branches, big)),
-                ('baseline', forward(i3d.branches, big)),
-                rounds,
-            ),
-        ]
+    if args.flops is None and (args.input or args.nclass is not None):
+        raise errors.UserError(f'{"--input" if args.input else "--nclass"} goes with --flops NAME')
+    if args.flops and (args.quick or args.only or args.rounds):
+        raise errors.UserError('--flops times nothing: leave out --quick, --only and --rounds')
+    if args.rounds is not None and args.rounds < 1:
+        raise errors.UserError(f'--rounds must be at least 1, got {args.rounds}')
+    records = (
+        costs(args.flops, input_of(args.input) if args.input else None, args.nclass) if args.flops else speed(args)
+    )
     if args.out:
         with atomic_write(args.out) as stream:
             json.dump(records, stream, indent=1)
