@@ -85,17 +85,26 @@ def test_cidcs_backbones_exist_for_its_datasets(backbone):
         assert (info['nclass'], info['method']) == (nclass, 'Baseline')
         if backbone not in ('i3d', 'slowonly'):
             assert (info['input']['frames'], info['input']['frame_stride'], info['protocol']) == (32, 2, '30view')
+        info = registry.model_info(f'{backbone}_resnet50_v1_{dataset}_cidc')
+        assert (info['nclass'], info['method'], info['protocol']) == (nclass, 'CIDCNetwork', '30view')
+        net = registry.build(info['name'], **({'nclass': 6} if nclass is None else {}))
+        frames = net.input_spec.frames
+        assert frames == info['input']['frames'] == (8 if backbone == 'slowonly' else 32)
+        assert net.branches.backbone.frames_at(5, frames) == (8 if backbone == 'slowonly' else 4)
 
 
 def test_an_alias_is_its_entry():
     assert registry.build('i3d_resnet50_dfb').name == 'i3d_resnet50_v1_kinetics400_dfb'
+    assert registry.model_entry('i3d_resnet50_cidc').name == 'i3d_resnet50_v1_kinetics400_cidc'
+    assert registry.model_entry('i3d_nl_cidc').name == 'i3d_nl5_resnet50_v1_kinetics400_cidc'
 
 
 def test_time_is_reduced_by_8_only_where_gluoncvs_weights_fit():
+    long = ('_cidc', '_lstm', '_attention')  # 32 frames, as GluonCV's
     from_kinetics = {f'i3d_nl5_resnet50_v1_{dataset}' for dataset in ('sthsthv2', 'ucf101', 'hmdb51')}
     for name in [*gluon_fg.list_models('i3d_resnet*'), *gluon_fg.list_models('i3d_nl*')]:
         net = registry.build(name, **({'nclass': 6} if 'custom' in name else {}))
-        fits = registry.model_entry(name).gluoncv is not None or name in from_kinetics or name.endswith('_cidc')
+        fits = registry.model_entry(name).gluoncv is not None or name in from_kinetics or name.endswith(long)
         assert net.branches.backbone.geometry(5).stride[0] == (8 if fits else 4)
     assert registry.build('i3d_resnet50_dfb', temporal_downsample=4).branches.backbone.geometry(5).stride == (4, 32)
 

@@ -93,4 +93,25 @@ def test_every_config_names_a_model_that_takes_its_options():
         )
         for protocol in (config.test.val_protocol, config.test.protocol or entry.task.protocol):
             get_protocol(protocol)
-        assert config.data.dataset in (entry.task.dataset, 'folder'), path
+        assert entry.task.dataset in (None, config.data.dataset), path
+
+
+def test_what_a_config_starts_from_is_the_run_of_another_config_on_the_same_backbone():
+    started = 0
+    for path in sorted((REPO / 'configs').glob('*/*.yaml')):
+        if path.parent.name == 'studies' or path.name.startswith('_'):
+            continue
+        config = load_config(os.fspath(path))
+        if config.model.params is None:
+            continue
+        runs, name, file = Path(config.model.params).parts
+        first = load_config(os.fspath(path.parent / f'{name}.yaml'))
+        entries = [registry.model_entry(c.model.name) for c in (first, config)]
+        reduced = [
+            c.model.options.get('temporal_downsample', e.defaults.get('temporal_downsample'))
+            for c, e in zip((first, config), entries)
+        ]
+        assert (runs, file) == ('runs', 'final.params') and config.model.pretrained_base is False, path
+        assert entries[0].backbone == entries[1].backbone and reduced[0] == reduced[1], path
+        started += 1
+    assert started >= 20
