@@ -13,6 +13,7 @@ from .inceptionv3 import InceptionV3
 from .resnet2d import ResNet2D
 from .resnet3d import R2D, ResNet3D, SlowOnly
 from .tiny import Tiny
+from .topheavy import TopHeavyResNet50, TopHeavyTiny
 from .tsm import TSMResNet50
 
 BACKBONES = {
@@ -40,6 +41,9 @@ BACKBONES = {
     'slowonly_resnet50_v1': functools.partial(SlowOnly, 50),
     'slowonly_resnet101_v1': functools.partial(SlowOnly, 101),
     'tiny': functools.partial(Tiny, 2),
+    'topheavy_resnet50': TopHeavyResNet50,
+    'topheavy_resnet50_v2': functools.partial(TopHeavyResNet50, preactivation=True),
+    'topheavy_tiny': TopHeavyTiny,
     'tsm_resnet50_v1b': TSMResNet50,
 }
 
@@ -52,7 +56,7 @@ def get_backbone(name: str, temporal_downsample=None, **kwargs) -> Backbone:
     name
         a key of `BACKBONES`
     temporal_downsample
-        for the I3D ResNets: 4 or 8 (None: 4)
+        for the I3D ResNets: 4 or 8; for the top-heavy ones: 4 or 1 (None: 4)
     kwargs
         Gluon's prefix and params
 
@@ -82,5 +86,7 @@ __all__ = [
     'SlowOnly',
     'TSMResNet50',
     'Tiny',
+    'TopHeavyResNet50',
+    'TopHeavyTiny',
     'get_backbone',
 ]

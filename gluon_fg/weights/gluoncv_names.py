@@ -50,6 +50,19 @@ def _resnet(name: str) -> Optional[str]:
     return None
 
 
+def _resnet_v2(name: str) -> Optional[str]:
+    """resnet50_v2: numbered layers, in which poolings count; batch norm of the data first, another behind res5."""
+    match = re.fullmatch(r'features\.(\d+)\.(.+)', name)
+    if not match:
+        return f'classifier.{name[len("output.") :]}' if name.startswith('output.') else None
+    number, rest = int(match[1]), match[2]
+    if number < 3:
+        return f'backbone.stem.{number}.{rest}'
+    if 5 <= number <= 8:
+        return f'backbone.res{number - 3}.{rest}'
+    return f'backbone.res5.3.{rest}' if number == 9 else None
+
+
 # Blocks of the Inceptions, in whose insides the names are the same.
 _INCEPTIONV1 = {
     # i3d_inceptionv1_*, where poolings count
@@ -87,6 +100,7 @@ def _inception(blocks: Mapping[str, str], name: str) -> Optional[str]:
 # `family` of a backbone -> our name of a parameter of GluonCV's network, or None
 FAMILIES: Dict[str, Callable[[str], Optional[str]]] = {
     'resnet': _resnet,
+    'resnet_v2': _resnet_v2,
     'inceptionv1': functools.partial(_inception, _INCEPTIONV1),
     'inceptionv3': functools.partial(_inception, _INCEPTIONV3),
 }
