@@ -40,7 +40,7 @@ class Placement(NamedTuple):
     seen: Tuple[int, int]
     size: Tuple[int, int]
 
-    def frame(self, cell: int) -> int:
+    def frame(self, cell: float) -> int:
         """Position in the clip (0..frames-1) of the frame nearest to a cell's centre; between two, the earlier one."""
         return self._in_clip(math.ceil(self._moment(cell) - 0.5))
 
@@ -96,7 +96,7 @@ class Placement(NamedTuple):
             np.ascontiguousarray(responses, np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
 
-    def _moment(self, cell: int) -> float:
+    def _moment(self, cell: float) -> float:
         return self.geometry.offset[0] + self.geometry.stride[0] * cell
 
     def _place(self, cell: int) -> float:

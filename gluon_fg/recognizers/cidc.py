@@ -309,6 +309,11 @@ class CIDCNetwork(Recognizer):
     head_std
         standard deviation of the classifier's initial weights
 
+    Attributes
+    ----------
+    directions
+        names of the equal parts, one behind the other in time, that F_CIDC consists of
+
     Inputs:
         - **x**: (N, 3, T, H, W), T as many as leave the frames that the units are built for: `frames`, or a few more
 
@@ -368,6 +373,7 @@ class CIDCNetwork(Recognizer):
         )
         branches = _CIDCBranches(trunk, nclass, dropout, head_std, num_segments, cidc, scales, at[5], fusion)
         super().__init__(branches, ('fused', 'avg', 'cidc'), nclass, **kwargs)
+        self.directions = DIRECTIONS[direction]
         self.input_spec = self.input_spec.replace(frames=frames)
         object.__setattr__(self, '_maps', _FeatureMaps(branches))  # not a child: its layers are already
 

@@ -1,0 +1,252 @@
+"""Where a network responds in each sub-clip: att(F), the sigmoid of the mean of F over channels (CIDC eq. 3, sec. 4.5).
+
+A sub-clip is what one position in time of the backbone's last features F5 stands for: on I3D ResNet-50 a clip of 32
+frames has four. Shown are F5 of any network on clips, and F_CIDC of the CIDC networks, which has the same places.
+
+Ours, where the paper is silent:
+
+- a sub-clip's representative frame is the one on which its position is centred (`Backbone.geometry`);
+- F_CIDC's outputs are not sub-clips: output t' of T' is put where its mask ends, t' (T - 1) / (T' - 1) of T sub-clips,
+  and a sub-clip shows the output nearest to it. Of direction 'both' the forward and the backward outputs, which lie one
+  behind the other in F_CIDC, are two maps of the same sub-clips. With several units in a row this is where an output
+  stands, not all that it has seen: the units before may have shown it the whole clip;
+- the colours of a map reach from the lowest to the highest value of all its sub-clips, which the picture states: the
+  mean of features behind a ReLU is at least 0 and mostly small, so that att(F) uses a narrow band above 0.5.
+"""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import mxnet as mx
+import numpy as np
+from scipy.special import expit
+
+from ..data import sampling, transforms
+from ..data.video import VideoReader
+from ..errors import UserError
+from ..evaluation.score import class_names
+from .placement import Placement
+from .scan import clip_starts
+
+
+class ActivationMap(NamedTuple):
+    """att of one volume of features, or of one direction's part of it.
+
+    Parameters
+    ----------
+    part
+        which: 'F5', 'F_CIDC', 'F_CIDC forward' or 'F_CIDC backward'
+    places
+        (S,) the sub-clip where each map lies, counted from 0; outputs of F_CIDC may lie between two
+    frames
+        (S,) number of the video's frame on which each map is centred
+    maps
+        (S, H', W') att
+    limits
+        lowest and highest att of the whole volume, both directions: one colour scale for all of it
+    placement
+        where the maps lie in the frame
+    """
+
+    part: str
+    places: np.ndarray
+    frames: np.ndarray
+    maps: np.ndarray
+    limits: Tuple[float, float]
+    placement: Placement
+
+    def at_subclip(self, subclip: int) -> int:
+        """Number of the map nearest to a sub-clip; of two the earlier one."""
+        return int(np.abs(self.places - subclip).argmin())
+
+    def at_frame(self, frame: int) -> int:
+        """Number of the map nearest to a frame of the video; of two the earlier one."""
+        return int(np.abs(self.frames - frame).argmin())
+
+    def heat(self, number: int) -> np.ndarray:
+        """(H, W) float32: a map spread over the original frame's pixels."""
+        return self.placement.heat(self.maps[number])
+
+
+class Activations(NamedTuple):
+    """What one network shows of a clip, or of a whole video.
+
+    Parameters
+    ----------
+    name
+        what to call the network
+    frames
+        (T,) the representative frame of each sub-clip
+    clips
+        first and last frame of each clip that it saw
+    parts
+        its maps
+    predictions
+        (label, probability) of its likeliest classes, averaged over the clips
+    """
+
+    name: str
+    frames: np.ndarray
+    clips: List[Tuple[int, int]]
+    parts: List[ActivationMap]
+    predictions: List[Tuple[str, float]]
+
+
+def att(features) -> np.ndarray:
+    """Eq. 3's activation map: features (N, C, T, H, W), of MXNet or NumPy -> (N, T, H, W) float64 in (0, 1)."""
+    values = features.asnumpy() if isinstance(features, mx.nd.NDArray) else features
+    return expit(values.mean(axis=1, dtype=np.float64))
+
+
+def require_clips(net) -> None:
+    """Refuse a network whose features have no sub-clips."""
+    name, backbone = getattr(net, 'name', 'this network'), getattr(getattr(net, 'branches', None), 'backbone', None)
+    if backbone is None:
+        raise UserError(f'{name} has no backbone of ours, so there are no features to show; choose from list_models()')
+    if backbone.ndim != 3:
+        raise UserError(f'{name} sees single images, so it has no sub-clips; choose a network on clips, such as i3d_*')
+
+
+def clip_activations(
+    net,
+    reader: VideoReader,
+    start: Optional[int] = None,
+    name: Optional[str] = None,
+    backbone: bool = False,
+    ctx: Optional[mx.Context] = None,
+) -> Activations:
+    """Maps of one clip, whole frames scaled to `input_spec.short_side`. Hybridizes the network.
+
+    Parameters
+    ----------
+    net
+        a recognizer on clips, its parameters loaded
+    reader
+        an open video; one shorter than the clip repeats its last frame
+    start
+        first frame of the clip; None: the clip in the middle of the video
+    name
+        what to call the network; None: its own name
+    backbone
+        of a CIDC network, show F5 before F_CIDC
+    ctx
+        where the network lies (default: CPU)
+
+    Raises
+    ------
+    VideoError
+        the video cannot be decoded
+    UserError
+        a network on images, a start outside the video, features that are not finite
+    """
+    require_clips(net)
+    spec = net.input_spec
+    if start is None:
+        start = sampling.last_start(len(reader), spec.frames, spec.frame_stride) // 2
+    return _merge(net, reader, [start], name, backbone, ctx)
+
+
+def video_activations(
+    net, reader: VideoReader, name: Optional[str] = None, backbone: bool = False, ctx: Optional[mx.Context] = None
+) -> Activations:
+    """As `clip_activations`, for clips one behind the other over the whole video, the last one ending with it: their
+    maps in the order of time. Where the last clip overlaps the one before, only its later maps count."""
+    require_clips(net)
+    spec = net.input_spec
+    starts = clip_starts(len(reader), spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
+    return _merge(net, reader, starts, name, backbone, ctx)
+
+
+class _Part(NamedTuple):
+    volume: str
+    part: str
+    places: np.ndarray
+    frames: np.ndarray
+    maps: np.ndarray
+
+
+def _merge(net, reader, starts: List[int], name, backbone: bool, ctx) -> Activations:
+    spec, ctx = net.input_spec, ctx or mx.cpu()
+    width, height = reader.size
+    placement = Placement(
+        net.branches.backbone.geometry(5),
+        spec.frames,
+        transforms.short_side_size(height, width, spec.short_side),
+        (height, width),
+    )
+    net.hybridize(static_alloc=True, static_shape=True)
+    merged, frames, clips, sums, before = {}, [], [], 0.0, 0
+    for start in starts:
+        clip = sampling.clip_indices(len(reader), spec.frames, spec.frame_stride, start)
+        seen = transforms.resize_short(reader.get_batch(clip), spec.short_side)
+        x = transforms.to_input(transforms.to_view(seen, spec)[None], spec, ctx)
+        subclips, parts = _parts(net, x, clip, placement, backbone)
+        own = clip[[placement.frame(t) for t in range(subclips)]]
+        frames.append(own[_later(frames, own)])
+        for part in parts:
+            known = merged.setdefault(part.part, [])
+            later = _later([p.frames for p in known], part.frames)
+            known.append(
+                part._replace(places=part.places[later] + before, frames=part.frames[later], maps=part.maps[later])
+            )
+        before += subclips
+        clips.append((int(clip[0]), int(clip[-1])))
+        sums = sums + mx.nd.softmax(net.branches(x)[0].astype('float32')).asnumpy()[0].astype(np.float64)
+    if not all(np.isfinite(p.maps).all() for parts in merged.values() for p in parts) or not np.isfinite(sums).all():
+        raise UserError(f'{net.name}: its features are not finite; are these the parameters of a run that diverged?')
+    limits = {}
+    for parts in merged.values():
+        for p in parts:
+            if p.maps.size:
+                low, high = limits.get(p.volume, (np.inf, -np.inf))
+                limits[p.volume] = min(low, float(p.maps.min())), max(high, float(p.maps.max()))
+    names, order = class_names(net), np.argsort(-sums, kind='stable')[:3]
+    return Activations(
+        name or str(net.name),
+        np.concatenate(frames),
+        clips,
+        [
+            ActivationMap(
+                part,
+                *(np.concatenate([getattr(p, field) for p in parts]) for field in ('places', 'frames', 'maps')),
+                limits[parts[0].volume],
+                placement,
+            )
+            for part, parts in merged.items()
+        ],
+        [(names[i], float(sums[i] / len(starts))) for i in order],
+    )
+
+
+def _parts(net, x, clip: np.ndarray, placement: Placement, backbone: bool) -> Tuple[int, List[_Part]]:
+    """Number of sub-clips of a clip, and the maps of its volumes by direction."""
+    if hasattr(net, 'feature_maps'):
+        f5, directed = (att(f)[0] for f in net.feature_maps(x))
+        directions = net.directions
+        volumes = ([('F5', 'F5', f5, None)] if backbone else []) + [
+            ('F_CIDC', f'F_CIDC {name}' if directions[1:] else 'F_CIDC', part, name)
+            for name, part in zip(directions, np.split(directed, len(directions)))
+        ]
+    else:
+        f5 = att(net.branches.backbone(x)[3])[0]
+        volumes = [('F5', 'F5', f5, None)]
+    parts = []
+    for volume, part, maps, direction in volumes:
+        where = places(len(maps), len(f5), direction)
+        parts.append(_Part(volume, part, where, clip[[placement.frame(p) for p in where]], maps))
+    return len(f5), parts
+
+
+def places(outputs: int, subclips: int, direction: Optional[str] = None) -> np.ndarray:
+    """(outputs,) where each of T' outputs lies among T sub-clips, 0 to T - 1: evenly, the corners kept as in the mask
+    of the units. One alone lies where it has seen all: at the last sub-clip forward, at the first backward, else in the
+    middle."""
+    if outputs > 1:
+        return np.arange(outputs) * (subclips - 1) / (outputs - 1)
+    return np.array([{'forward': subclips - 1.0, 'backward': 0.0}.get(direction, (subclips - 1) / 2)])
+
+
+def _later(known: List[np.ndarray], frames: np.ndarray) -> np.ndarray:
+    """(S,) bool: the frames after all known ones; all frames of a first clip."""
+    return np.ones(len(frames), bool) if not known else frames > max((f.max() for f in known if len(f)), default=-1)
