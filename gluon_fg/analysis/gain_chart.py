@@ -82,7 +82,7 @@ def plot_gains(
         f'{names[1]} against {names[0]}: top-1 of each class\n'
         + (f'{few} videos a class' if few == most else f'videos of a class in brackets ({few} to {most})')
         + '; lines: 95 % intervals; dark: p < 0.05 after Holm'
-        + (f'; {left} classes in between left out' if left else ''),
+        + (f'\n{left} classes in between left out' if left else ''),
         fontsize=9,
         loc='left',
     )

@@ -271,10 +271,10 @@ def class_note(result: Gains) -> str:
     kept = sum(row.p_holm < 0.05 for row in rows)
     videos = f'{few} videos' if few == most else f'{few} to {most} videos'
     text = (
-        f'A class has {videos}, which is few: one video is {100 / most:.1f} points'
+        f'A class has {videos}{", which is few" if few < 200 else ""}: one video is {100 / most:.1f} points'
         f'{"" if few == most else " and more"}. '
-        f'Of {len(rows)} classes {below} differ with p < 0.05, where chance alone would give at most '
-        f'{0.05 * len(rows):.1f}; {kept} do after correction for {len(rows)} tests (Holm).'
+        f'Classes with p < 0.05: {below} of {len(rows)}, where chance alone would give at most {0.05 * len(rows):.1f}; '
+        f'after correction for {len(rows)} tests (Holm): {kept}.'
     )
     return text + (f' Without a video: {", ".join(result.without)}.' if result.without else '')
 

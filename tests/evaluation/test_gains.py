@@ -138,7 +138,10 @@ def test_holm_by_hand():
 def test_text_markdown_and_csv_hold_the_numbers(tmp_path):
     found = gains(A, B)
     text = format_gains(found, 5)
-    note = 'A class has 2 to 5 videos, which is few: one video is 20.0 points and more. Of 5 classes 0 differ'
+    note = 'A class has 2 to 5 videos, which is few: one video is 20.0 points and more. '
+    assert (
+        'p < 0.05: 0 of 5, where chance alone would give at most 0.2; after correction for 5 tests (Holm): 0.' in text
+    )
     assert note in text and note in class_note(found) and 'Without a video: never seen.' in text
     row = next(line for line in text.splitlines() if line.startswith('yawning'))
     assert row.split()[:5] == ['yawning', '5', '5', '2', '-60.0'] and row.split()[-2:] == ['0.25', '1']
