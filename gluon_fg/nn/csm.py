@@ -17,8 +17,8 @@ import numpy as np
 
 from ..errors import UserError
 
-# Proportions are added up in units of 1 / _UNIT. It is a multiple of the positions of usual features (18x7x7, 8x3x3), so
-# that sums are of whole numbers: exact, and the same in any order and on any number of ranks.
+# Proportions are added up in units of 1 / _UNIT. It is a multiple of the positions of usual features (18x7x7),
+# so that sums are of whole numbers: exact, and the same in any order and on any number of ranks.
 _UNIT = 2**10 * 3**4 * 5**2 * 7**2 * 11 * 13
 
 AllReduce = Callable[[np.ndarray], np.ndarray]

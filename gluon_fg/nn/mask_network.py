@@ -214,7 +214,8 @@ def carry(F, z, value):
     """Logits with the same softmax as z (N, M), whose mean over the categories is `value` (1,): see `carried`.
 
     Lets a scalar of the graph, and its gradient, out of a network that returns logits and nothing else. A cross-entropy
-    on the result has the gradient that it has on z, and none with respect to `value`.
+    on the result has the gradient that it has on z, and none with respect to `value`. A prediction is better made of z
+    itself: its graph then leaves `value` out.
     """
     return F.broadcast_add(F.broadcast_sub(z, F.mean(z, axis=1, keepdims=True)), F.expand_dims(value, axis=0))
 
