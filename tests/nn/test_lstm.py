@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -145,3 +148,23 @@ def test_a_deploy_graph_takes_any_size(tmp_path):
 def test_wrong_counts_are_named(name):
     with pytest.raises(UserError, match=f'{name} must be at least 1, got 0'):
         FrameLSTM(**{'channels': 4, name: 0})
+
+
+def test_mixed_precision_leaves_it_be():
+    """AMP wraps MXNet's operators for good, so in a process of its own; Gluon's own first state cannot be made then."""
+    code = """
+import gluon_fg, mxnet as mx
+from mxnet.contrib import amp
+from gluon_fg.nn import FrameLSTM
+net, x = FrameLSTM(16, 32), mx.nd.random.normal(shape=(2, 16, 4, 3, 3))
+net.initialize()
+plain = net(x)
+amp.init(target_dtype='bfloat16')
+net.hybridize(static_alloc=True, static_shape=True)
+with mx.autograd.record():
+    y = net(x)
+y.backward()
+assert abs((y - plain).asnumpy()).max() < 1e-5
+assert all(abs(p.grad().asnumpy()).max() > 0 for p in net.collect_params().values())
+"""
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=300)
