@@ -56,6 +56,41 @@ def filter_bank(x, filters, bias, weight, dense_bias, classes):
     return r @ weight.T + dense_bias, r.reshape(len(r), classes, -1).mean(-1)
 
 
+def triangle(in_frames, out_frames):
+    """Visible frames of each output: the square triangle of hidden ones, resized row by row with its corners kept."""
+    square, seen = np.triu(np.ones((in_frames, in_frames)), 1), np.zeros((out_frames, in_frames), bool)
+    for i in range(out_frames):
+        at = i * (in_frames - 1) / (out_frames - 1) if out_frames > 1 else in_frames - 1
+        for j in range(in_frames):
+            seen[i, j] = round(np.interp(at, np.arange(in_frames), square[:, j]), 9) < 0.5
+    return seen
+
+
+def effective(k, seen, normalize=True):
+    """Eq. 5 and the rescaling, row by row, in float64."""
+    w = np.zeros(k.shape)
+    for c, i in np.ndindex(*k.shape[:2]):
+        row = np.exp(k[c, i, seen[i]] - k[c, i, seen[i]].max())
+        row /= row.sum()
+        if normalize and len(row) > 1:
+            row = 2 * (row - row.min()) / (row.max() - row.min() + 1e-6) - 1
+        w[c, i, seen[i]] = row
+    return w
+
+
+def directional(x, kernels, direction, out_frames, normalize=True):
+    """y[n, c, t'] = sum_t w[c, t', t] x[n, c, t], the clip itself turned for the backward part."""
+    seen = triangle(x.shape[2], out_frames) if direction != 'none' else np.ones((out_frames, x.shape[2]), bool)
+    parts = []
+    for name, k in kernels.items():
+        turned = name == 'backward'
+        # A backward kernel's parameters are in the clip's own order: turning the clip turns them.
+        w = effective(k[:, ::-1, ::-1] if turned else k, seen, normalize)
+        y = np.einsum('cij,ncjhw->ncihw', w, x[:, :, ::-1] if turned else x)
+        parts.append(y[:, :, ::-1] if turned else y)
+    return np.concatenate(parts, axis=2)
+
+
 class TinyDFB:
     """The tiny networks with DFB heads from a dict of parameters; images are clips of one frame.
 
@@ -82,13 +117,19 @@ class TinyDFB:
             x = self.norm(conv(x, self.weight(f'{name}.downsample.0'), stride=stride), f'{name}.downsample.1')
         return relu(y + x)
 
-    def features(self, x):
-        """f4, f5 and what the bank reads."""
+    def stages(self, x):
+        """Stage -> its features, 2 to 5."""
         x = conv(x, self.weight('branches.backbone.stem.0'), stride=(1, 2, 2))
         x = relu(self.norm(max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)), 'branches.backbone.stem.2'))
-        for stage, stride in ((2, 1), (3, 2), (4, 1)):
-            x = self.block(x, f'branches.backbone.res{stage}.0', stride)
-        f5 = self.block(x, 'branches.backbone.res5.0', 2)
+        found = {}
+        for stage, stride in ((2, 1), (3, 2), (4, 1), (5, 2)):
+            x = found[stage] = self.block(x, f'branches.backbone.res{stage}.0', stride)
+        return found
+
+    def features(self, x):
+        """f5 and what the bank reads."""
+        stages = self.stages(x)
+        x, f5 = stages[4], stages[5]
         if 'branches.local.stage.0.conv1.weight' not in self.params:
             return f5, f5
         local = upsample(self.block(x, 'branches.local.stage.0', 2))[..., : x.shape[-2], : x.shape[-1]]
@@ -114,3 +155,61 @@ class TinyDFB:
     def loss(self, x, label):
         """Eq. 1, summed over the batch."""
         return sum(cross_entropy(z, label).sum() for z in self(x))
+
+
+class TinyCIDC(TinyDFB):
+    """The tiny networks with CIDC (secs. 3.1 to 3.3) from a dict of parameters. Returns (fused, avg, cidc)."""
+
+    def __init__(self, params, direction='both', attention=True, fusion='time', statistics='batch', stages=(3, 4, 5)):
+        super().__init__(params, None, statistics)
+        self.direction, self.attention, self.fusion, self.used = direction, attention, fusion, stages
+
+    def unit(self, x, name):
+        kernels = {n: self.params.get(f'{name}.{n}_weight') for n in ('full', 'forward', 'backward')}
+        kernels = {n: k for n, k in kernels.items() if k is not None}
+        y = directional(x, kernels, self.direction, next(iter(kernels.values())).shape[1])
+        return relu(self.norm(conv(y, self.weight(f'{name}.mix.0')), f'{name}.mix.1'))
+
+    def maps(self, x):
+        """F and F_CIDC."""
+        f = {stage: v for stage, v in self.stages(x).items() if stage in self.used}
+        if self.attention:
+            for early, late in ((4, 5), (3, 4)):
+                if early in f:
+                    weight = 1 / (1 + np.exp(-f[late].mean(1, keepdims=True)))
+                    if f[early].shape[-1] != f[late].shape[-1]:
+                        weight = upsample(weight)[..., : f[early].shape[-2], : f[early].shape[-1]]
+                    f[early] = weight * f[early] + f[early]
+        y = None
+        for stage in self.used:
+            x = f[stage]
+            if y is not None:
+                if y.shape[-1] != x.shape[-1]:
+                    y = average_pool(y)
+                y = conv(y, self.weight(f'branches.cidc.join{stage}.{"1" if stage == 5 else "0"}'))
+                x = np.concatenate([x] * (y.shape[2] // x.shape[2]), axis=2) + y
+            y = x
+            for i in range(sum(n.startswith(f'branches.cidc.units{stage}.') for n in self.params)):
+                if f'branches.cidc.units{stage}.{i}.mix.0.weight' in self.params:
+                    y = self.unit(y, f'branches.cidc.units{stage}.{i}')
+        return f[5], y
+
+    def __call__(self, x):
+        f5, directed = self.maps(x.astype('float64'))
+        w, b = self.params['branches.classifier.weight'], self.params['branches.classifier.bias']
+        avg, cidc = (f.mean((2, 3, 4)) for f in (f5, directed))
+        if self.fusion == 'channel':
+            mine = self.params['branches.cidc_classifier.weight']
+            return np.concatenate([avg, cidc], 1) @ np.concatenate([w, mine], 1).T + b, avg @ w.T + b, cidc @ mine.T
+        both = avg + cidc if self.fusion == 'sum' else np.concatenate([f5, directed], 2).mean((2, 3, 4))
+        return both @ w.T + b, avg @ w.T + b, cidc @ w.T + b
+
+    def loss(self, x, label):
+        return cross_entropy(self(x)[0], label).sum()
+
+
+def average_pool(x):
+    """2x2 in space; what hangs over the edge is averaged over what is there."""
+    h, w = x.shape[-2:]
+    parts = [[x[..., i : i + 2, j : j + 2].mean((-1, -2)) for j in range(0, w, 2)] for i in range(0, h, 2)]
+    return np.stack([np.stack(row, -1) for row in parts], -2)

@@ -392,7 +392,8 @@ class CIDCNetwork(Recognizer):
 
     @input_spec.setter
     def input_spec(self, spec: InputSpec) -> None:
-        check_frames(self.branches.backbone, spec.frames, self.branches._frames)
+        if spec.ndim == self._ndim:
+            check_frames(self.branches.backbone, spec.frames, self.branches._frames)
         Recognizer.input_spec.fset(self, spec)
 
     def hybridize(self, active=True, **kwargs):

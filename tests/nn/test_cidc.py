@@ -4,47 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mxnet import autograd
+from reference import directional, triangle
 
 from gluon_fg.errors import UserError
 from gluon_fg.nn import CIDC, deploy_symbol
 from gluon_fg.nn.cidc import DIRECTIONS, visible
 
 STATIC = dict(static_alloc=True, static_shape=True)
-
-
-def triangle(in_frames, out_frames):
-    """Visible frames of each output: the square triangle of hidden ones, resized row by row with its corners kept."""
-    square, seen = np.triu(np.ones((in_frames, in_frames)), 1), np.zeros((out_frames, in_frames), bool)
-    for i in range(out_frames):
-        at = i * (in_frames - 1) / (out_frames - 1) if out_frames > 1 else in_frames - 1
-        for j in range(in_frames):
-            seen[i, j] = round(np.interp(at, np.arange(in_frames), square[:, j]), 9) < 0.5
-    return seen
-
-
-def effective(k, seen, normalize=True):
-    """Eq. 5 and the rescaling, row by row, in float64."""
-    w = np.zeros(k.shape)
-    for c, i in np.ndindex(*k.shape[:2]):
-        row = np.exp(k[c, i, seen[i]] - k[c, i, seen[i]].max())
-        row /= row.sum()
-        if normalize and len(row) > 1:
-            row = 2 * (row - row.min()) / (row.max() - row.min() + 1e-6) - 1
-        w[c, i, seen[i]] = row
-    return w
-
-
-def reference(x, kernels, direction, out_frames, normalize=True):
-    """y[n, c, t'] = sum_t w[c, t', t] x[n, c, t], the clip itself turned for the backward part."""
-    seen = triangle(x.shape[2], out_frames) if direction != 'none' else np.ones((out_frames, x.shape[2]), bool)
-    parts = []
-    for name, k in kernels.items():
-        turned = name == 'backward'
-        # A backward kernel's parameters are in the clip's own order: turning the clip turns them.
-        w = effective(k[:, ::-1, ::-1] if turned else k, seen, normalize)
-        y = np.einsum('cij,ncjhw->ncihw', w, x[:, :, ::-1] if turned else x)
-        parts.append(y[:, :, ::-1] if turned else y)
-    return np.concatenate(parts, axis=2)
 
 
 def parameters(unit):
@@ -76,13 +42,13 @@ def test_values_and_gradients_equal_numpy(channels, frames, size, direction, nor
     given_x.attach_grad()
     with autograd.record():
         y = unit(given_x)
-    expected = reference(x, kernels, direction, out_frames, normalize)
+    expected = directional(x, kernels, direction, out_frames, normalize)
     np.testing.assert_allclose(y.asnumpy(), expected, rtol=1e-4, atol=3e-5)
     weight = np.random.normal(size=y.shape)
     y.backward(mx.nd.array(weight))
 
     def loss(x, kernels):
-        return float((reference(x, kernels, direction, out_frames, normalize) * weight).sum())
+        return float((directional(x, kernels, direction, out_frames, normalize) * weight).sum())
 
     def along(change_x, change_k, h=1e-5):
         moved = [loss(x + s * change_x, {n: k + s * change_k[n] for n, k in kernels.items()}) for s in (h, -h)]
