@@ -14,6 +14,7 @@ import argparse
 import fnmatch
 import functools
 import json
+import operator
 import statistics
 import time
 
@@ -29,8 +30,11 @@ from gluon_fg.deploy.fused import fuse
 from gluon_fg.files import atomic_write
 
 
-def compare(title, first, second, rounds):
-    """Time two (name, function) pairs in turn; returns a record with medians in ms and the ratio first / second."""
+def compare(title, first, second, rounds, flops=None):
+    """Time two (name, function) pairs in turn; returns a record with medians in ms and the ratio first / second.
+
+    `flops`: what to print and record beside it, name -> ratio of floating-point operations.
+    """
     times = {first[0]: [], second[0]: []}
     for _, function in (first, second):
         function()  # builds graphs, allocates
@@ -42,8 +46,12 @@ def compare(title, first, second, rounds):
             times[name].append(1000 * (time.perf_counter() - began))
     ratio = statistics.median(a / b for a, b in zip(times[first[0]], times[second[0]]))
     a, b = (statistics.median(t) for t in times.values())
-    print(f'{title:52s} {first[0]} {a:8.1f} ms   {second[0]} {b:8.1f} ms   ratio {ratio:.2f}', flush=True)
-    return {'what': title, first[0]: a, second[0]: b, 'ratio': ratio, 'rounds': rounds}
+    said = f'{title:57s} {first[0]} {a:8.1f} ms   {second[0]} {b:8.1f} ms   ratio {ratio:.2f}'
+    if flops:
+        said += '   FLOPs ratio ' + ', '.join(f'{name} {value:.2f}' for name, value in flops.items())
+    print(said, flush=True)
+    record = {'what': title, first[0]: a, second[0]: b, 'ratio': ratio, 'rounds': rounds}
+    return {**record, 'flops_ratio': flops} if flops else record
 
 
 def forward(net, x):
@@ -106,8 +114,21 @@ def dfb_training(variant, local_branch, name, *shape):
     )
 
 
+def cidc_inference(fused, name, *shape):
+    """Inference of a CIDC network and of its backbone with a classifier, beside the ratio of their multiply-adds."""
+    nets, x = [build(name + '_cidc'), build(name)], clips(*shape)
+    cidc, baseline = (forward(fuse(net) if fused else net.branches, x) for net in nets)
+    flops = {'ours': operator.truediv(*(count(net, shape).macs for net in nets)), 'paper': PAPER_CIDC_FLOPS}
+    return ('CIDC', cidc), ('backbone', baseline), flops
+
+
+# CIDC's table 1, GFLOPs of I3D ResNet-50 on 32x224x224 with and without it. Tiny networks have another ratio.
+PAPER_CIDC_FLOPS = 92 / 65
+
 TINY = ('i3d_tiny_synthfg', 8, 3, 8, 48, 48)
-I3D = ('i3d_resnet50_v1_kinetics400', 1, 3, 16, 112, 112)
+I3D_NAME = 'i3d_resnet50_v1_kinetics400'
+I3D = (I3D_NAME, 1, 3, 16, 112, 112)
+I3D_LONG = (I3D_NAME, 1, 3, 32, 112, 112)
 
 # title, in the quick run too?, function that makes both variants
 ROWS = (
@@ -121,6 +142,18 @@ ROWS = (
     ),
     ('inference, I3D-R50 DFB, 16x112x112: plain over fused', False, functools.partial(dfb_fused, *I3D)),
     ('inference, I3D-R50, 16x112x112: DFB over baseline', False, functools.partial(dfb_inference, *I3D)),
+    ('inference, tiny, plain: CIDC over backbone', True, functools.partial(cidc_inference, False, *TINY)),
+    ('inference, tiny, fused: CIDC over backbone', True, functools.partial(cidc_inference, True, *TINY)),
+    (
+        'inference, I3D-R50, 32x112x112, plain: CIDC over backbone',
+        False,
+        functools.partial(cidc_inference, False, *I3D_LONG),
+    ),
+    (
+        'inference, I3D-R50, 32x112x112, fused: CIDC over backbone',
+        False,
+        functools.partial(cidc_inference, True, *I3D_LONG),
+    ),
 )
 
 
@@ -137,7 +170,11 @@ def speed(args):
     """Time the chosen rows; returns their records."""
     mx.random.seed(0)
     rounds = args.rounds or (3 if args.quick else 15)
-    return [compare(title, *variants(), rounds) for title, _, variants in chosen(args.quick, args.only)]
+    records = []
+    for title, _, variants in chosen(args.quick, args.only):
+        first, second, *flops = variants()
+        records.append(compare(title, first, second, rounds, *flops))
+    return records
 
 
 def input_of(text):

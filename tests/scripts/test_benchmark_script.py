@@ -54,6 +54,18 @@ def test_one_row_is_timed(script_output, tmp_path):
     assert record['rounds'] == 1 and record['ratio'] == pytest.approx(record['DFB'] / record['baseline'])
 
 
+def test_latency_of_cidc_beside_its_flops(script_output, tmp_path):
+    out = tmp_path / 'rows.json'
+    code, said, err = script_output(
+        'benchmark.py', ['--quick', '--only', 'fused: CIDC over', '--rounds', 1, '--out', out]
+    )
+    assert code == 0, err
+    (record,) = json.loads(out.read_text())
+    cidc, backbone = (count(registry.build(name)).macs for name in ('i3d_tiny_synthfg_cidc', 'i3d_tiny_synthfg'))
+    assert record['flops_ratio'] == {'ours': pytest.approx(cidc / backbone), 'paper': 92 / 65}
+    assert f'ratio {record["ratio"]:.2f}   FLOPs ratio ours {cidc / backbone:.2f}, paper 1.42' in said
+
+
 @pytest.mark.parametrize(
     'arguments, said',
     [
