@@ -11,7 +11,8 @@ Ours, where the paper is silent:
   behind the other in F_CIDC, are two maps of the same sub-clips. With several units in a row this is where an output
   stands, not all that it has seen: the units before may have shown it the whole clip;
 - the colours of a map reach from the lowest to the highest value of all its sub-clips, which the picture states: the
-  mean of features behind a ReLU is at least 0 and mostly small, so that att(F) uses a narrow band above 0.5.
+  mean of features behind a ReLU is at least 0 and mostly small, so that att(F) uses a narrow band above 0.5. Outputs of
+  F_CIDC that see more sub-clips tend to be larger: compare the places of one map before maps of different times.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def clip_activations(
     reader
         an open video; one shorter than the clip repeats its last frame
     start
-        first frame of the clip; None: the clip in the middle of the video
+        first frame of the clip; None: the clip in the middle of the video, or spread over it (`InputSpec.sampling`)
     name
         what to call the network; None: its own name
     backbone
@@ -138,13 +139,20 @@ def clip_activations(
     VideoError
         the video cannot be decoded
     UserError
-        a network on images, a start outside the video, features that are not finite
+        a network on images, a start outside the video (or any, where the network's frames are spread over all of it),
+        frames that the network cannot take, features that are not finite
     """
     require_clips(net)
     spec = net.input_spec
-    if start is None:
-        start = sampling.last_start(len(reader), spec.frames, spec.frame_stride) // 2
-    return _merge(net, reader, [start], name, backbone, ctx)
+    if _spread(spec):
+        if start is not None:
+            raise UserError(f'{net.name} takes frames spread over the whole video; leave out the start of a clip')
+        clip = sampling.segment_indices(len(reader), spec.frames)
+    elif start is None:
+        (clip,) = sampling.regular_clips(len(reader), spec.frames, spec.frame_stride, 1)
+    else:
+        clip = sampling.clip_indices(len(reader), spec.frames, spec.frame_stride, start)
+    return _merge(net, reader, [clip], name, backbone, ctx)
 
 
 def video_activations(
@@ -153,9 +161,17 @@ def video_activations(
     """As `clip_activations`, for clips one behind the other over the whole video, the last one ending with it: their
     maps in the order of time. Where the last clip overlaps the one before, only its later maps count."""
     require_clips(net)
-    spec = net.input_spec
-    starts = clip_starts(len(reader), spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
-    return _merge(net, reader, starts, name, backbone, ctx)
+    spec, total = net.input_spec, len(reader)
+    if _spread(spec):
+        return clip_activations(net, reader, None, name, backbone, ctx)
+    starts = clip_starts(total, spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
+    clips = [sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts]
+    return _merge(net, reader, clips, name, backbone, ctx)
+
+
+def _spread(spec) -> bool:
+    """Whether a clip is spread over the whole video."""
+    return getattr(spec, 'sampling', 'clip') == 'spread'
 
 
 class _Part(NamedTuple):
@@ -166,7 +182,7 @@ class _Part(NamedTuple):
     maps: np.ndarray
 
 
-def _merge(net, reader, starts: List[int], name, backbone: bool, ctx) -> Activations:
+def _merge(net, reader, indices: List[np.ndarray], name, backbone: bool, ctx) -> Activations:
     spec, ctx = net.input_spec, ctx or mx.cpu()
     width, height = reader.size
     placement = Placement(
@@ -177,10 +193,11 @@ def _merge(net, reader, starts: List[int], name, backbone: bool, ctx) -> Activat
     )
     net.hybridize(static_alloc=True, static_shape=True)
     merged, frames, clips, sums, before = {}, [], [], 0.0, 0
-    for start in starts:
-        clip = sampling.clip_indices(len(reader), spec.frames, spec.frame_stride, start)
+    for clip in indices:
         seen = transforms.resize_short(reader.get_batch(clip), spec.short_side)
         x = transforms.to_input(transforms.to_view(seen, spec)[None], spec, ctx)
+        # first, as it refuses what the network cannot take
+        sums = sums + mx.nd.softmax(net.branches(x)[0].astype('float32')).asnumpy()[0].astype(np.float64)
         subclips, parts = _parts(net, x, clip, placement, backbone)
         own = clip[[placement.frame(t) for t in range(subclips)]]
         frames.append(own[_later(frames, own)])
@@ -192,7 +209,6 @@ def _merge(net, reader, starts: List[int], name, backbone: bool, ctx) -> Activat
             )
         before += subclips
         clips.append((int(clip[0]), int(clip[-1])))
-        sums = sums + mx.nd.softmax(net.branches(x)[0].astype('float32')).asnumpy()[0].astype(np.float64)
     if not all(np.isfinite(p.maps).all() for parts in merged.values() for p in parts) or not np.isfinite(sums).all():
         raise UserError(f'{net.name}: its features are not finite; are these the parameters of a run that diverged?')
     limits = {}
@@ -215,7 +231,7 @@ def _merge(net, reader, starts: List[int], name, backbone: bool, ctx) -> Activat
             )
             for part, parts in merged.items()
         ],
-        [(names[i], float(sums[i] / len(starts))) for i in order],
+        [(names[i], float(sums[i] / len(indices))) for i in order],
     )
 
 

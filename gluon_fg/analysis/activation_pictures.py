@@ -128,12 +128,12 @@ def film(path: os.PathLike, found: Sequence[Activations], reader: VideoReader, a
     plots = [(GAP, lower + 46 * i + 17, width - GAP, lower + 46 * i + 43) for i in range(len(parts))]
     texts = [(corners[0][0], corners[0][1] - 22, shorten(os.path.basename(reader.path), cell, 13), 13, PAPER, True)]
     for (x, y), (colour, one, part), area in zip(corners[1:], parts, plots):
-        lines = [(y - 22, f'{one.name}: {part.part}', 13, colour), (y + h + 2, _says(one, 1), 12, (205, 205, 205))]
+        lines = [(y - 22, f'{part.part}: {one.name}', 13, colour), (y + h + 2, _says(one, 1), 12, (205, 205, 205))]
         texts += [(x, top, shorten(line, cell, size), size, ink, False) for top, line, size, ink in lines]
         scale = _scale_lying(part.limits, cell)
         canvas[y + h + 18 : y + h + 18 + scale.shape[0], x : x + cell] = scale
         means = part.maps.reshape(len(part.maps), -1).mean(axis=1)
-        caption = f'{one.name}: {part.part}, mean att {means.min():.4f} to {means.max():.4f}'
+        caption = f'{part.part}: {one.name}, mean att {means.min():.4f} to {means.max():.4f}'
         texts.append((GAP, area[1] - 17, shorten(caption, width - 2 * GAP, 12), 12, colour, False))
         plot(canvas, area, part.frames, means, len(reader), colour)
     canvas = write(canvas, texts)

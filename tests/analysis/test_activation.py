@@ -142,6 +142,20 @@ def test_the_middle_clip_is_the_default():
     assert list(clip_activations(Lamp(), video(5)).frames) == [0, 2, 4, 4]
 
 
+def test_frames_spread_over_the_whole_video():
+    """What U2S's networks take: one clip, whose frames are the middles of equal parts."""
+    lamp, reader = Lamp(), video(40)
+    size = {
+        name: getattr(lamp.input_spec, name)
+        for name in ('frames', 'short_side', 'mean', 'std', 'channels', 'layout', 'ndim')
+    }
+    lamp.input_spec = SimpleNamespace(**size, sampling='spread')
+    for found in (clip_activations(lamp, reader), video_activations(lamp, reader)):
+        assert list(found.frames) == [2, 12, 22, 32] and found.clips == [(2, 37)]
+    with pytest.raises(UserError, match='lamp takes frames spread over the whole video'):
+        clip_activations(lamp, reader, start=0)
+
+
 def test_both_directions_are_maps_of_the_same_subclips():
     found = clip_activations(Directed(), video(8), backbone=True)
     assert [part.part for part in found.parts] == ['F5', 'F_CIDC forward', 'F_CIDC backward']
