@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 from omegaconf import OmegaConf
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..evaluation.metrics import correct, summarize, within_group_predictions
 from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
@@ -42,6 +43,10 @@ class StudyConfig:
     select: str = 'within_group'
     search_epochs: Optional[int] = None  # length of the runs that search the learning rate; None: `epochs`
     equal_time: List[str] = dataclasses.field(default_factory=list)
+    focus: List[str] = dataclasses.field(default_factory=list)  # groups that are reported apart as well
+    pairs: List[List[str]] = dataclasses.field(
+        default_factory=list
+    )  # methods to compare with each other, not `reference`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +75,9 @@ def load_study(path: str) -> StudyConfig:
         raise UserError(f'{path}: {sorted(missing)[0]} is missing')
     study = StudyConfig(**raw)
     study.config = str((path.parent / study.config).resolve())
-    for name in [study.reference, *study.equal_time]:
+    if any(len(pair) != 2 for pair in study.pairs):
+        raise UserError(f'{path}: pairs must name two methods each, got {study.pairs}')
+    for name in [study.reference, *study.equal_time, *itertools.chain(*study.pairs)]:
         if name not in study.methods:
             raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(study.methods)}')
     return study
@@ -208,14 +215,29 @@ class Study:
                     within_group_predictions(s.branch(), s.labels, s.groups).tolist() for s in scores
                 ],
             }
-        labels = self._scores(next(iter(columns.values()))[0]).labels
-        reference = _correct(rows[study.reference], labels)
+        scores = self._scores(next(iter(columns.values()))[0])
+        labels, groups = scores.labels, np.asarray(scores.groups)
+        for group in study.focus:
+            if group not in groups:
+                raise unknown('group in focus', group, dict.fromkeys(scores.groups))
+        focus = np.isin(groups[labels], study.focus)
+        hits = {name: _correct(row, labels) for name, row in rows.items()}
+
+        def differences(name, other):
+            found = {'all': interval_over_videos_and_seeds(hits[name], hits[other])}
+            if study.focus:
+                found['focus'] = interval_over_videos_and_seeds(hits[name][:, focus], hits[other][:, focus])
+            return found
+
         for name, row in rows.items():
-            row['difference'] = interval_over_videos_and_seeds(_correct(row, labels), reference)
+            if study.focus:
+                row['focus'] = hits[name][:, focus].mean(1).tolist()
+            against = differences(name, study.reference)
+            row['difference'], row['difference_focus'] = against['all'], against.get('focus')
             if name in study.equal_time:
-                same_time = _correct(rows[_equal_time(study.reference, name)], labels)
-                row['difference_equal_time'] = interval_over_videos_and_seeds(_correct(row, labels), same_time)
+                row['difference_equal_time'] = differences(name, _equal_time(study.reference, name))['all']
         return {
+            'pairs': [{'methods': list(pair), **differences(*pair)} for pair in study.pairs],
             'study': dataclasses.asdict(dataclasses.replace(study, config=os.path.basename(study.config))),
             'metric': 'accuracy within the true group, test videos, last epoch',
             'search': {m: {f'{lr:g}': score for lr, score in found.items()} for m, found in search.items()},
@@ -266,26 +288,44 @@ def interval_over_videos_and_seeds(a: np.ndarray, b: np.ndarray, draws: int = 10
 
 
 def markdown_table(results: dict) -> str:
-    """The study as a Markdown table: mean and spread (sample standard deviation) over seeds, in percent."""
-    reference = results['study']['reference']
+    """The study as Markdown, in percent: mean and spread (sample standard deviation) over seeds, then the pairs."""
+    study = results['study']
+    reference, focus = study['reference'], ' and '.join(study.get('focus', []))
     groups = list(next(iter(results['rows'].values()))['within_group_by_group'])
-    lines = [
-        f'| | epochs | CPU s | lr | {" | ".join(groups)} | within group | minus {reference}, equal epochs '
-        f'| minus {reference}, equal time |',
-        '|---|' + '---|' * (len(groups) + 6),
-    ]
+    head = ['', 'epochs', 'CPU s', 'lr', *groups, 'within group', f'minus {reference}, equal epochs']
+    head += [f'minus {reference}, equal time'] if study['equal_time'] else []
+    head += [focus, f'{focus}: minus {reference}'] if focus else []
+    lines = [head, ['---'] * len(head)]
     for name, row in results['rows'].items():
-        cells = [f'{100 * np.mean(row["within_group_by_group"][g]):.1f}' for g in groups]
-        gains = [_interval(row.get(key)) for key in ('difference', 'difference_equal_time')]
-        if name not in results['study']['methods'] or name == reference:
-            gains[0] = ''  # the reference with more epochs is not at equal epochs
-        spread = np.std(row['within_group'], ddof=1) if len(row['within_group']) > 1 else float('nan')
-        lines.append(
-            f'| {name} | {row["epochs"]} | {np.mean(row["cpu_seconds"]):.0f} | {row["lr"]:g} | '
-            + ' | '.join(cells)
-            + f' | {100 * np.mean(row["within_group"]):.1f} ± {100 * spread:.1f} | {gains[0]} | {gains[1]} |'
-        )
-    return '\n'.join(lines) + '\n'
+        # The reference with more epochs is not at equal epochs.
+        compared = name in study['methods'] and name != reference
+        cells = [name, row['epochs'], f'{np.mean(row["cpu_seconds"]):.0f}', f'{row["lr"]:g}']
+        cells += [f'{100 * np.mean(row["within_group_by_group"][g]):.1f}' for g in groups]
+        cells += [_spread(row['within_group']), _interval(row['difference']) if compared else '']
+        cells += [_interval(row.get('difference_equal_time'))] if study['equal_time'] else []
+        cells += [_spread(row['focus']), _interval(row['difference_focus']) if compared else ''] if focus else []
+        lines.append(cells)
+    if results.get('pairs'):
+        head = ['', 'within group'] + ([focus] if focus else [])
+        lines += [None, head, ['---'] * len(head)]
+        for pair in results['pairs']:
+            parts = [pair['all']] + ([pair['focus']] if focus else [])
+            lines.append([f'{pair["methods"][0]} minus {pair["methods"][1]}', *map(_interval, parts)])
+    return ''.join(_line(cells) for cells in lines)
+
+
+def _line(cells: Optional[list]) -> str:
+    """A table's row, its rule, or the empty line between two tables."""
+    if cells is None:
+        return '\n'
+    if set(cells) == {'---'}:
+        return f'|{"---|" * len(cells)}\n'
+    return f'| {" | ".join(map(str, cells))} |\n'.replace('|  | ', '| | ', 1 if cells[0] == '' else 0)
+
+
+def _spread(values: List[float]) -> str:
+    spread = np.std(values, ddof=1) if len(values) > 1 else float('nan')
+    return f'{100 * np.mean(values):.1f} ± {100 * spread:.1f}'
 
 
 def _interval(d: Optional[dict]) -> str:

@@ -36,6 +36,8 @@ def write(tmp_path):
         (('epochs: 1\nseeds', 'epoch: 1\nseeds'), 'unknown key epoch'),
         (('reference: GB', 'reference: GD'), "'GD' is no method; choose from GB"),
         (('lr: [0.01]\n', ''), 'lr is missing'),
+        (('reference: GB', 'pairs: [[GB]]\nreference: GB'), 'pairs must name two methods each'),
+        (('reference: GB', 'pairs: [[GB, GD]]\nreference: GB'), "'GD' is no method"),
     ],
 )
 def test_a_wrong_study_is_named_on_one_line(change, message, write):
@@ -84,7 +86,8 @@ def test_the_rate_is_searched_in_runs_of_the_given_length_and_used_for_all_seeds
 def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, tmp_path):
     common = {'data.root': str(tiny_synthfg), 'train.batch_size': 16}
     lines = []
-    results = study.Study(study.load_study(write(TEXT)), tmp_path / 'runs', 2, common, lines.append).run()
+    text = TEXT + "focus: [square, house]\npairs: [[GB + DF, 'GB']]\n"
+    results = study.Study(study.load_study(write(text)), tmp_path / 'runs', 2, common, lines.append).run()
     assert list(results['rows']) == ['GB', 'GB + DF', 'GB, time of GB + DF']
     labels = np.array(results['labels'])
     for row in results['rows'].values():
@@ -96,9 +99,18 @@ def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, t
     assert method['difference_equal_time']['mean'] == pytest.approx(
         method['within_group'][0] - same_time['within_group'][0]
     )
+    for row in results['rows'].values():
+        assert row['focus'][0] == pytest.approx(
+            np.mean([row['within_group_by_group'][g][0] for g in ('square', 'house')])
+        )
+    (pair,) = results['pairs']
+    assert pair['methods'] == ['GB + DF', 'GB'] and pair['all'] == method['difference']
+    assert pair['focus']['mean'] == pytest.approx(method['focus'][0] - results['rows']['GB']['focus'][0])
     study.save_results(results, tmp_path / 'out.json')
     assert json.loads((tmp_path / 'out.json').read_text()) == json.loads(json.dumps(results))
-    assert (tmp_path / 'out.md').read_text().count('\n') == 5
+    table, pairs = (part.splitlines() for part in (tmp_path / 'out.md').read_text().split('\n\n'))
+    assert len(table) == 5 and len(pairs) == 3
+    assert all(line.count('|') == table[0].count('|') for line in table) and pairs[2].startswith('| GB + DF minus GB |')
     count = len(lines)
-    again = study.Study(study.load_study(write(TEXT)), tmp_path / 'runs', 2, common, lines.append).run()
+    again = study.Study(study.load_study(write(text)), tmp_path / 'runs', 2, common, lines.append).run()
     assert again == results and len(lines) == count + 1  # nothing ran again: only the chosen rates are said
