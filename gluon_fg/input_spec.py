@@ -22,6 +22,9 @@ class InputSpec:
     ----------
     frames, frame_stride
         frames in a clip, and decoded frames from one taken frame to the next (1 takes each); 1 and 1 for 2-D networks
+    sampling
+        'clip': frames `frame_stride` apart; 'spread', for clips alone: the video is cut into `frames` equal parts, and
+        each gives the frame at one and the same position in it (U2S sec. IV-B), whatever `frame_stride`
     segments
         equal parts of the video that give one frame each (TSN); 1 for 3-D networks
     crop_size, short_side
@@ -34,7 +37,8 @@ class InputSpec:
     Raises
     ------
     UserError
-        a count below 1, a crop larger than the short side, an unknown layout, or another number of means than of stds
+        a count below 1, a crop larger than the short side, an unknown layout or sampling, sampling 'spread' of images,
+        or another number of means than of stds
     """
 
     frames: int = 16
@@ -45,6 +49,7 @@ class InputSpec:
     mean: Tuple[float, ...] = IMAGENET_MEAN
     std: Tuple[float, ...] = IMAGENET_STD
     layout: str = 'NCTHW'
+    sampling: str = 'clip'
 
     def __post_init__(self):
         for field in ('frames', 'frame_stride', 'segments', 'crop_size', 'short_side'):
@@ -54,6 +59,10 @@ class InputSpec:
             raise UserError(f'crop_size {self.crop_size} is larger than short_side {self.short_side}')
         if self.layout not in ('NCTHW', 'NCHW'):
             raise UserError(f'unknown layout {self.layout!r}; choose NCTHW (clips) or NCHW (images)')
+        if self.sampling not in ('clip', 'spread'):
+            raise UserError(f'unknown sampling {self.sampling!r}; choose clip or spread')
+        if self.sampling == 'spread' and self.layout == 'NCHW':
+            raise UserError('sampling spread is for clips (layout NCTHW); images are spread by their segments')
         if not self.mean or len(self.mean) != len(self.std):
             raise UserError(f'mean {self.mean} and std {self.std} need one value for each channel')
 

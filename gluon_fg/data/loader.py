@@ -90,7 +90,8 @@ class TrainLoader:
     dataset
         a `VideoDataset` with a label for every record
     spec
-        the network's `InputSpec`. Layout 'NCTHW': one random clip; 'NCHW': a random frame of each segment
+        the network's `InputSpec`. Layout 'NCTHW': one random clip (of frames as `sampling` says); 'NCHW': a random
+        frame of each segment
     transform
         a `TrainTransform`
     batch_size
@@ -183,7 +184,9 @@ class TrainLoader:
         """A random view of a record's video, uint8, and its label after the mirror."""
         label = self.dataset.records[index].label
         with self.dataset.open(index) as reader:
-            if self.spec.ndim == 3:
+            if self.spec.sampling == 'spread':
+                indices = sampling.random_spread(len(reader), self.spec.frames, rng)
+            elif self.spec.ndim == 3:
                 indices = sampling.random_clip(len(reader), self.spec.frames, self.spec.frame_stride, rng)
             else:
                 indices = sampling.segment_indices(len(reader), self.spec.segments, rng)

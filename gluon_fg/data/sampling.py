@@ -52,6 +52,24 @@ def segment_indices(total: int, segments: int, rng: Optional[np.random.Generator
     return np.minimum(((part + rng.random(segments)) * total / segments).astype(np.int64), total - 1)
 
 
+def spread_clips(total: int, frames: int, clips: int) -> np.ndarray:
+    """`clips` clips for testing, each spread over the whole video (U2S sec. IV-B): (clips, frames) int64.
+
+    Frame s of a clip lies in part s of `frames` equal ones, at the same position in each: the middle for one clip; of
+    several, clip c has floor((s + p) * total / frames) with p = (c + 1/2) / clips. From one frame to the next it is as
+    far everywhere, but for rounding. A video shorter than `frames` gives some frames more than once, in order.
+    """
+    _positive(total=total, frames=frames, clips=clips)
+    place = 2 * clips * np.arange(frames)[None] + 2 * np.arange(clips)[:, None] + 1  # in parts of 1 / (2 * clips)
+    return place * total // (2 * clips * frames)
+
+
+def random_spread(total: int, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """As a clip of `spread_clips`, its position in the parts drawn uniformly, once for all: (frames,) int64."""
+    _positive(total=total, frames=frames)
+    return np.minimum(((np.arange(frames) + rng.random()) * total / frames).astype(np.int64), total - 1)
+
+
 def clip_indices(total: int, frames: int, stride: int, start: int, short: str = 'repeat_last') -> np.ndarray:
     """The `frames` frames start, start + stride, ... of a video of `total` frames: (frames,) int64."""
     _positive(total=total, frames=frames, stride=stride)

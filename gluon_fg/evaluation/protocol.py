@@ -33,9 +33,9 @@ class Protocol:
     name, description
         what it is called, and what it is for, with the paper's section
     clips
-        for networks on clips: clips spread evenly over the video (one: the centre one). For networks on images: 1 is
-        one view of the network's own `segments` frames, merged by the network; more are so many regularly sampled
-        frames, each a view of its own
+        for networks on clips: clips spread evenly over the video (one: the centre one), or, by `InputSpec.sampling`,
+        each over the whole video, at as many positions. For networks on images: 1 is one view of the network's own
+        `segments` frames, merged by the network; more are so many regularly sampled frames, each a view of its own
     crops
         after resizing to `short_side`: 'center' and 'five' (corners and centre) are squares of `crop_size`; 'three' are
         squares of `short_side` along the longer side; 'whole' is the whole frame (fully convolutional)
@@ -109,6 +109,8 @@ class Protocol:
 
     def _indices(self, total: int, spec: InputSpec) -> np.ndarray:
         """(clips, frames of a view) indices of decoded frames."""
+        if spec.sampling == 'spread':
+            return sampling.spread_clips(total, spec.frames, self.clips)
         if spec.ndim == 3:
             return sampling.regular_clips(total, spec.frames, spec.frame_stride, self.clips)
         if self.clips == 1:

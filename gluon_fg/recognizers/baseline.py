@@ -25,10 +25,12 @@ from .tasks import (
     CUSTOM_QUO_VADIS,
     CUSTOM_QUO_VADIS_FLOW,
     CUSTOM_SLOW,
+    CUSTOM_SPREAD,
     HMDB51_2D,
     HMDB51_3D,
     HMDB51_LONG,
     HMDB51_SPARSE,
+    HMDB51_SPREAD,
     KINETICS400_2D,
     KINETICS400_3D,
     KINETICS400_LARGE,
@@ -43,6 +45,7 @@ from .tasks import (
     STHSTHV2_3D,
     STHSTHV2_LONG,
     STHSTHV2_SPARSE,
+    STHSTHV2_SPREAD,
     SYNTHFG_2D,
     SYNTHFG_3D,
     TINY_CUSTOM_2D,
@@ -50,6 +53,7 @@ from .tasks import (
     UCF101_3D,
     UCF101_LONG,
     UCF101_SPARSE,
+    UCF101_SPREAD,
 )
 
 TINY_HEAD_STD = 0.29
@@ -159,6 +163,15 @@ register('i3d_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='i3d_tiny', dropout=
 register('i3d_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 register('r2d_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='r2d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 register('r2d_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='r2d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+
+register('topheavy_resnet50_sthsthv2', Baseline, STHSTHV2_SPREAD, backbone='topheavy_resnet50')
+register('topheavy_resnet50_ucf101', Baseline, UCF101_SPREAD, backbone='topheavy_resnet50')
+register('topheavy_resnet50_hmdb51', Baseline, HMDB51_SPREAD, backbone='topheavy_resnet50')
+register('topheavy_resnet50_custom', Baseline, CUSTOM_SPREAD, backbone='topheavy_resnet50')
+register('topheavy_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='topheavy_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register(
+    'topheavy_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='topheavy_tiny', dropout=0.0, head_std=TINY_HEAD_STD
+)
 
 register('i3d_inceptionv1_kinetics400', Baseline, KINETICS400_LONG, 'i3d_inceptionv1', 'i3d_inceptionv1_kinetics400')
 register('i3d_inceptionv3_kinetics400', Baseline, KINETICS400_LARGE, 'i3d_inceptionv3', 'i3d_inceptionv3_kinetics400')

@@ -42,6 +42,8 @@ _LARGE_CLIPS = _LONG_CLIPS.replace(short_side=340, crop_size=299)
 # Quo Vadis sec. 3: 64 frames of 25 a second; values from -1 to 1, of flow too (20 pixels and more being 1).
 _QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 3)
 _QUO_VADIS_FLOW = _QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2)
+# U2S sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
+_SPREAD_CLIPS = InputSpec(frames=18, frame_stride=1, short_side=240, crop_size=224, sampling='spread')
 # SynthFG: 54 pixels high, 8 frames.
 _TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
 _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
@@ -76,6 +78,10 @@ STHSTHV2_SPARSE = Task('sthsthv2', 174, '30view', _SPARSE_CLIPS.replace(frame_st
 UCF101_SPARSE = Task('ucf101', 101, '30view', _SPARSE_CLIPS)
 HMDB51_SPARSE = Task('hmdb51', 51, '30view', _SPARSE_CLIPS)
 CUSTOM_SPARSE = Task(None, None, '30view', _SPARSE_CLIPS)
+STHSTHV2_SPREAD = Task('sthsthv2', 174, '10crop', _SPREAD_CLIPS)
+UCF101_SPREAD = Task('ucf101', 101, '10crop', _SPREAD_CLIPS)
+HMDB51_SPREAD = Task('hmdb51', 51, '10crop', _SPREAD_CLIPS)
+CUSTOM_SPREAD = Task(None, None, '10crop', _SPREAD_CLIPS)
 UCF101_3D = Task('ucf101', 101, '30view', _CLIPS)
 HMDB51_3D = Task('hmdb51', 51, '30view', _CLIPS)
 HMDB51_2D = Task('hmdb51', 51, '10crop', _FRAMES)

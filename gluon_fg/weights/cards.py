@@ -120,11 +120,15 @@ def _setting(info: Mapping[str, Any]) -> Tuple[str, str, str]:
 
 
 def _input(spec: Mapping[str, Any]) -> str:
-    """'16 x 4, 224' for clips; '3 segments, 224' for images."""
+    """'16 x 4, 224' for clips; '18 of all, 224' for ones spread over the video; '3 segments, 224' for images."""
     if not spec:
         return ''
-    images = spec.get('layout') == 'NCHW'
-    frames = f'{spec.get("segments", 1)} segments' if images else f'{spec.get("frames")} x {spec.get("frame_stride")}'
+    if spec.get('layout') == 'NCHW':
+        frames = f'{spec.get("segments", 1)} segments'
+    else:
+        frames = f'{spec.get("frames")} ' + (
+            'of all' if spec.get('sampling') == 'spread' else f'x {spec.get("frame_stride")}'
+        )
     return f'{frames}, {spec.get("crop_size")}'
 
 

@@ -172,7 +172,7 @@ def _input(value):
             if not numbers or len(given) not in (2, 3):
                 raise _At(key, 'must be three numbers (two for flow)')
             given = tuple(given)
-        elif key != 'layout':
+        elif key not in ('layout', 'sampling'):
             _nested(key, _count, given)
         spec[key] = given
     try:

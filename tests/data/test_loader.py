@@ -214,3 +214,19 @@ def test_synthfg_trains_end_to_end(tiny_synthfg):
         for batch in loader.batches(0):
             assert to_input(batch.clips, spec).shape == (16, 3, 8, 48, 48)
     assert len(loader) == 3 and loader.failed == {}
+
+
+def test_spread_clips_cover_the_whole_video_in_equal_steps():
+    """U2S sec. IV-B: one position for all parts, drawn anew in each epoch; one window for all frames."""
+    spec = SPEC.replace(frames=3, sampling='spread')
+    loader = make(Films(8), spec=spec, flip=0)
+    firsts = set()
+    for epoch in range(12):
+        for batch in loader.batches(epoch):
+            assert batch.clips.shape == (4, 3, 3, 6, 6)
+            for index, clip in zip(batch.indices, batch.clips):
+                times, total = clip[1, :, 0, 0].astype(int), 5 + index
+                assert np.abs(np.diff(times) - total / 3).max() < 1 and times[0] < total / 3 < times[2] < total
+                assert (clip[2] == clip[2, 0]).all()
+                firsts.add((int(index), int(times[0])))
+    assert {first for index, first in firsts if index == 7} == {0, 1, 2, 3}

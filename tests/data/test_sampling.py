@@ -43,6 +43,42 @@ def test_random_segments_reach_every_frame():
 
 
 @quick
+@given(counts, small, st.integers(1, 9), seeds)
+def test_a_spread_clip_has_the_same_place_in_every_part(total, frames, clips, seed):
+    rows = [
+        *sampling.spread_clips(total, frames, clips),
+        sampling.random_spread(total, frames, np.random.default_rng(seed)),
+    ]
+    for row in rows:
+        assert row.shape == (frames,) and row.dtype == np.int64 and row.min() >= 0 and row.max() < total
+        begin = np.arange(frames) * total / frames
+        assert (row + 1 > begin - 1e-9).all() and (row < begin + total / frames + 1e-9).all()
+        # the movement from frame to frame is the video's own: equal steps, but for rounding
+        assert np.abs(np.diff(row) - total / frames).max(initial=0) < 1
+        if total % frames == 0:
+            assert len(set((row % (total // frames)).tolist())) == 1
+    np.testing.assert_array_equal(rows[clips // 2] if clips % 2 else sampling.spread_clips(total, frames, 1)[0],
+                                  sampling.segment_indices(total, frames))  # fmt: skip
+
+
+def test_spread_clips_by_hand():
+    # 36 frames, 18 parts of two: the middle is the second; of two clips one has the first, one the second
+    np.testing.assert_array_equal(sampling.spread_clips(36, 18, 1), [np.arange(1, 36, 2)])
+    np.testing.assert_array_equal(sampling.spread_clips(36, 18, 2), [np.arange(0, 36, 2), np.arange(1, 36, 2)])
+    np.testing.assert_array_equal(sampling.spread_clips(10, 4, 1), [[1, 3, 6, 8]])
+    np.testing.assert_array_equal(sampling.spread_clips(3, 6, 1), [[0, 0, 1, 1, 2, 2]])  # shorter than a clip
+    np.testing.assert_array_equal(sampling.spread_clips(1, 18, 10), np.zeros((10, 18)))
+
+
+def test_random_spreads_reach_every_frame_alike():
+    rng = np.random.default_rng(0)
+    clips = np.array([sampling.random_spread(12, 3, rng) for _ in range(400)])
+    assert (np.diff(clips, axis=1) == 4).all()
+    assert np.bincount(clips[:, 0], minlength=4).min() > 70  # 100 expected
+    np.testing.assert_array_equal(sampling.random_spread(2, 4, rng), [0, 0, 1, 1])
+
+
+@quick
 @given(counts, small, st.integers(1, 8), seeds, st.sampled_from(sampling.SHORT_RULES))
 def test_random_clips_stay_inside_and_keep_the_stride(total, frames, stride, seed, short):
     clip = sampling.random_clip(total, frames, stride, np.random.default_rng(seed), short)
@@ -100,6 +136,8 @@ def test_the_centre_clip_by_hand():
         lambda: sampling.clip_indices(5, 2, 1, 5),
         lambda: sampling.clip_indices(5, 2, 1, -1),
         lambda: sampling.regular_clips(5, 2, 1, 0),
+        lambda: sampling.spread_clips(5, 2, 0),
+        lambda: sampling.random_spread(0, 2, np.random.default_rng(0)),
     ],
 )
 def test_impossible_requests_are_refused(call):

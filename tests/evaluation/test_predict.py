@@ -133,3 +133,17 @@ def test_options_from_the_command_line():
     for text in ('nclass', '=3', 'a b=1', 'x=[1', 'params=x'):
         with pytest.raises(UserError, match='option'):
             parse_options([text])
+
+
+def test_a_network_on_spread_clips_predicts_as_it_is_evaluated(files):
+    """U2S sec. IV-B: frames from the whole video, ten crops of them."""
+    net = get_model('topheavy_tiny_custom', nclass=5)
+    net.input_spec, net.protocol = net.input_spec.replace(sampling='spread'), '10crop'
+    dataset = VideoDataset([VideoRecord(path, 0) for path in files], LabelSet(tuple(f'class {i}' for i in range(5))))
+    scores = score_dataset(net, dataset, get_protocol('5x1'), progress=False).branch()
+    for answer, p in zip(predict(files, net, protocol='5x1')[::2], scores):
+        assert [label for label, _ in answer] == [f'class {i}' for i in np.argsort(-p)]
+        np.testing.assert_allclose([v for _, v in answer], np.sort(p)[::-1], rtol=1e-4)
+    spread = predict(files[2], net)
+    net.input_spec = net.input_spec.replace(sampling='clip')
+    assert spread != predict(files[2], net), '8 of its 11 frames: other ones than those in a row'

@@ -12,6 +12,7 @@ from gluon_fg.input_spec import InputSpec
 FREE = LabelSet(('open', 'close'))
 DIRECTED = LabelSet(('turn left', 'wave'))  # no 'turn right': may not be mirrored
 CLIPS = InputSpec(frames=4, frame_stride=2, crop_size=20, short_side=24)
+SPREAD = InputSpec(frames=5, crop_size=20, short_side=24, sampling='spread')
 IMAGES = InputSpec(frames=1, frame_stride=1, segments=3, crop_size=20, short_side=24, layout='NCHW')
 
 
@@ -87,6 +88,23 @@ def test_one_clip_protocols_show_a_2d_network_its_own_segments():
         assert views[0].shape[0] == 3 == get_protocol(name).num_segments(IMAGES)
         assert views[0][:, 0, 0, 0].tolist() == [5, 15, 25]
     assert get_protocol('dfb_2d').num_segments(IMAGES) == 1
+
+
+def test_a_spread_clip_is_seen_whole_and_in_ten_crops():
+    """U2S sec. IV-B; a label that forbids mirror images leaves five."""
+    views, flipped = get_protocol('10crop').views(reader(30), SPREAD, FREE)
+    assert len(views) == 10 and flipped.tolist() == [False, True] * 5
+    assert all(view.shape == (3, 5, 20, 20) and view[0, :, 0, 0].tolist() == [3, 9, 15, 21, 27] for view in views)
+    assert {origin(view, SPREAD)[1:3] for view in views} == {(0, 0), (0, 16), (4, 0), (4, 16), (2, 8)}
+    views, flipped = get_protocol('10crop').views(reader(30), SPREAD, DIRECTED)
+    assert len(views) == 5 and not flipped.any()
+
+
+def test_several_spread_clips_take_other_positions_in_the_parts():
+    views, _ = get_protocol('3x1').views(reader(30), SPREAD, None)
+    assert [view[0, :, 0, 0].tolist() for view in views] == [list(range(first, 30, 6)) for first in (1, 3, 5)]
+    (view,), _ = get_protocol('train_time').views(reader(3), SPREAD, None)
+    assert view[0, :, 0, 0].tolist() == [0, 0, 1, 2, 2]
 
 
 def test_every_frame_is_decoded_once():
