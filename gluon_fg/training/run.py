@@ -7,7 +7,7 @@ import platform
 import signal
 import sys
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -109,10 +109,7 @@ def claim_run_dir(config: Config, run_dir: Path, world, classes: Sequence[str] =
     if world.rank == 0:
         saved = run_dir / 'config.yaml'
         if saved.is_file():
-            theirs = load_config(str(saved))
-            if config.model.nclass is None:  # left to the dataset, which gave theirs
-                theirs.model.nclass = None
-            changed = differences(theirs, config, ignore=_FREE_KEYS)
+            changed = changed_settings(config, run_dir)
             if changed:
                 problem = f'{run_dir} holds a run with another config ({"; ".join(changed[:3])}); choose another --out'
         elif run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
@@ -124,6 +121,17 @@ def claim_run_dir(config: Config, run_dir: Path, world, classes: Sequence[str] =
     problem = world.gather_objects(problem)[0]
     if problem:
         raise UserError(problem)
+
+
+def changed_settings(config: Config, run_dir: Path) -> List[str]:
+    """Settings that differ between `config` and those of the run in a folder, as 'key: theirs -> ours' lines.
+
+    Those that cannot change its result, such as where the data lie, are left out.
+    """
+    theirs = load_config(str(run_dir / 'config.yaml'))
+    if config.model.nclass is None:  # left to the dataset, which gave theirs
+        theirs.model.nclass = None
+    return differences(theirs, config, ignore=_FREE_KEYS)
 
 
 def describe(run, train_set: VideoDataset, start: str) -> str:

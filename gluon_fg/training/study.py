@@ -24,7 +24,8 @@ from ..evaluation.metrics import correct, summarize, within_group_predictions
 from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
 from ..files import atomic_write
-from .run import load_run, split_of
+from .config import load_config
+from .run import changed_settings, load_run, split_of
 
 TRAIN = Path(__file__).resolve().parents[2] / 'scripts' / 'train.py'
 
@@ -150,17 +151,29 @@ class Study:
         )
 
     def _all(self, jobs: List[Job]) -> None:
-        waiting = [job for job in jobs if not (self.root / job.name / 'summary.json').is_file()]
+        waiting = [job for job in jobs if not self._is_done(job)]
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
             for future in concurrent.futures.as_completed([pool.submit(self._start, job) for job in waiting]):
                 future.result()
 
+    def _is_done(self, job: Job) -> bool:
+        """Whether its run is there and finished; a run of its name with other settings is an error."""
+        run = self.root / job.name
+        if not (run / 'summary.json').is_file():
+            return False
+        changed = changed_settings(load_config(self.study.config, self._settings(job)), run)
+        if changed:
+            raise UserError(f'{run} holds a run with other settings ({"; ".join(changed[:3])}); choose another --out')
+        return True
+
+    def _settings(self, job: Job) -> List[str]:
+        return [
+            f'{k}={json.dumps(v) if isinstance(v, bool) else v}' for k, v in {**self.common, **job.overrides}.items()
+        ]
+
     def _start(self, job: Job) -> None:
         began, log = time.time(), self.root / f'{job.name}.log'
         log.parent.mkdir(parents=True, exist_ok=True)
-        settings = [
-            f'{k}={json.dumps(v) if isinstance(v, bool) else v}' for k, v in {**self.common, **job.overrides}.items()
-        ]
         command = [
             sys.executable,
             str(TRAIN),
@@ -169,7 +182,7 @@ class Study:
             '--out',
             str(self.root / job.name),
             '--set',
-            *settings,
+            *self._settings(job),
         ]
         with open(log, 'a') as stream:
             code = subprocess.call(

@@ -75,6 +75,7 @@ def test_the_rate_is_searched_in_runs_of_the_given_length_and_used_for_all_seeds
         (self.root / job.name / 'summary.json').write_text(json.dumps(summary))
 
     monkeypatch.setattr(study.Study, '_start', run)
+    monkeypatch.setattr(study.Study, '_is_done', lambda self, job: (self.root / job.name).exists())
     monkeypatch.setattr(study.Study, '_results', lambda self, columns, chosen, search: (columns, chosen, search))
     columns, chosen, search = study.Study(study.load_study(write(text)), tmp_path, say=lambda line: None).run()
     assert chosen == {'GB': 0.2, 'GB + DF': 0.1} and search['GB'] == {0.1: 0.5, 0.2: 0.9}
@@ -114,3 +115,6 @@ def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, t
     count = len(lines)
     again = study.Study(study.load_study(write(text)), tmp_path / 'runs', 2, common, lines.append).run()
     assert again == results and len(lines) == count + 1  # nothing ran again: only the chosen rates are said
+    with pytest.raises(UserError, match='with other settings .*model.options: .*local_branch.*; choose another --out'):
+        other = text.replace('local_branch: false', 'filters_per_class: 3')
+        study.Study(study.load_study(write(other)), tmp_path / 'runs', 2, common, lines.append).run()
