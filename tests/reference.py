@@ -208,6 +208,81 @@ class TinyCIDC(TinyDFB):
         return cross_entropy(self(x)[0], label).sum()
 
 
+class TinyU2S(TinyDFB):
+    """The tiny networks with U2S heads (sec. III) from a dict of parameters; images are clips of one frame.
+
+    Returns (fused probabilities, z_U, [z_M,] z_C). `frozen`: the universal network uses its running statistics.
+    """
+
+    def __init__(
+        self, params, select='csm', mask='gate', strength=0.5, segments=1, statistics='batch', frozen=False, parts=None
+    ):
+        super().__init__(params, None, statistics, segments=segments)
+        self.select, self.mask, self.strength, self.frozen, self.parts = select, mask, strength, frozen, parts
+
+    def norm(self, x, name):
+        before = self.statistics
+        if self.frozen and name.startswith('branches.backbone.'):
+            self.statistics = 'running'
+        y = super().norm(x, name)
+        self.statistics = before
+        return y
+
+    def video(self, z):
+        return z.reshape(-1, self.segments, z.shape[1]).mean(1)
+
+    def dense(self, x, name):
+        return x @ self.params[f'branches.{name}.weight'].T + self.params[f'branches.{name}.bias']
+
+    def of_masks(self, x, category):
+        """All M masks, then the average of those chosen for each clip or frame; and z_M."""
+        w, b, csm = (self.params[f'branches.masks.{n}'] for n in ('weight', 'bias', 'csm'))
+        masks = np.einsum('mc,ncthw->nmthw', w.reshape(len(w), -1), x) + b.reshape(1, -1, 1, 1, 1)
+        chosen = []
+        for i, of_clip in enumerate(masks):
+            own = category[i // self.segments]
+            share = np.eye(len(w))[own] if self.select == 'predicted' else csm[:, own] / csm[:, own].sum()
+            chosen.append(np.einsum('m,mthw->thw', share, of_clip))
+        return np.stack(chosen)[:, None], self.video(masks.mean((2, 3, 4)))
+
+    def w_regular(self):
+        w, csm = self.params['branches.masks.weight'], self.params['branches.masks.csm']
+        w, pairs = w.reshape(len(w), -1), csm - np.eye(len(csm))
+        lengths = np.sqrt((w**2).sum(1))
+        cosine = w @ w.T / lengths[:, None] / lengths[None]
+        return (pairs * cosine).sum() / pairs.sum() if pairs.any() else 0.0
+
+    def __call__(self, x, label=None):
+        x = x.astype('float64')
+        stages = self.stages(x[:, :, None] if x.ndim == 4 else x)
+        x_u, x_c = stages[5], stages[3]
+        for stage, stride in ((4, 1), (5, 2)):
+            x_c = self.block(x_c, f'branches.specific.res{stage}.0', stride)
+        z_u, z_m = self.video(self.dense(x_u.mean((2, 3, 4)), 'classifier')), None
+        if 'branches.masks.weight' in self.params:
+            mask, z_m = self.of_masks(x_u, label if self.select == 'oracle' else z_u.argmax(1))
+            gate = 1 / (1 + np.exp(-mask))
+            x_c = x_c * gate if self.mask == 'gate' else x_c + x_c * gate
+        z_c = self.video(self.dense(x_c.mean((2, 3, 4)), 'specific_classifier'))
+        logits = {'universal': z_u, 'bridge': z_m, 'specific': z_c}
+        logits = {name: z for name, z in logits.items() if z is not None}
+        fused = [softmax(z) for name, z in logits.items() if self.parts is None or name in self.parts]
+        return (sum(fused) / len(fused), *logits.values())
+
+    def loss(self, x, label):
+        """Eq. 3, summed over the batch; without L_U where the universal network is frozen."""
+        logits = self(x, label)[2 if self.frozen else 1 :]
+        total = sum(cross_entropy(z, label).sum() for z in logits)
+        if 'branches.masks.weight' in self.params:
+            total += self.strength * len(label) * self.w_regular()
+        return total
+
+
+def softmax(z):
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
 def average_pool(x):
     """2x2 in space; what hangs over the edge is averaged over what is there."""
     h, w = x.shape[-2:]

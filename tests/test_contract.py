@@ -122,8 +122,12 @@ def test_a_few_steps_fit_a_few_clips(net):
 def test_the_loss_is_the_sum_of_what_it_names_or_the_predictions_alone(net):
     z, label = net.branches(views(net)), mx.nd.array([3, 2], dtype='int32')
     named = net.named_losses(z, label)
-    assert tuple(named) == net.branch_names
-    trained = [named['fused']] if 'fused' in named else named.values()
+    assert tuple(named)[: len(net.branch_names)] == net.branch_names
+    if 'universal' in named:  # U2S eq. 3: what the prediction is made of, and a term beside
+        trained = [named[name] for name in net.branch_names[1:]] + [0.5 * named['regular']]
+    else:
+        assert tuple(named) == net.branch_names
+        trained = [named['fused']] if 'fused' in named else named.values()
     np.testing.assert_allclose(sum(v.asnumpy() for v in trained), net.loss(z, label).asnumpy(), rtol=1e-5)
     logits = z[0].asnumpy().astype('float64')
     expected = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1) - logits[[0, 1], [3, 2]]

@@ -1,6 +1,8 @@
-"""Average consensus of TSN (DFB sec. 4.2)."""
+"""Average consensus of TSN (DFB sec. 4.2) over frames, and of U2S over its predictions."""
 
 from __future__ import annotations
+
+import functools
 
 
 def average_consensus(F, z, segments: int, classes: int):
@@ -8,3 +10,15 @@ def average_consensus(F, z, segments: int, classes: int):
     if segments == 1:
         return z
     return F.mean(F.reshape(z, shape=(-1, segments, classes)), axis=1)
+
+
+def average_scores(F, *logits):
+    """Logits (N, M) whose softmax is the mean of the softmaxes of the given ones (U2S sec. IV-B): its logarithm.
+
+    A single one is returned as a copy, as a graph's outputs must differ. Finite wherever the given ones are.
+    """
+    if len(logits) == 1:
+        return F.identity(logits[0])
+    logs = [F.log_softmax(z, axis=1) for z in logits]
+    top = functools.reduce(F.broadcast_maximum, logs)
+    return top + F.log(sum(F.exp(z - top) for z in logs) / len(logs))

@@ -7,7 +7,8 @@ from .baseline import Baseline
 from .cidc import CIDCNetwork
 from .dfb import DFB
 from .temporal_heads import LSTMHead, SelfAttentionHead
+from .u2s import U2S
 
 add_to_gluoncv()
 
-__all__ = ['Baseline', 'Branches', 'CIDCNetwork', 'DFB', 'LSTMHead', 'Recognizer', 'SelfAttentionHead']
+__all__ = ['Baseline', 'Branches', 'CIDCNetwork', 'DFB', 'LSTMHead', 'Recognizer', 'SelfAttentionHead', 'U2S']

@@ -130,6 +130,10 @@ class Recognizer(HybridBlock):
     """
 
     global_branch = 'avg'  # the one that backbone and classifier are all of
+    stages: Tuple[str, ...] = ()  # values of `stage`, for networks that are trained part by part
+    stage: Optional[str] = None
+    takes_labels = False  # True: to be called with the true labels behind x, as an upper bound
+    csm: Optional[mx.gluon.Parameter] = None  # similarities of categories that training is to find out first
 
     def __init__(self, branches: Branches, branch_names: Sequence[str], nclass: int, **kwargs):
         super().__init__(**kwargs)
@@ -197,11 +201,11 @@ class Recognizer(HybridBlock):
         `branches(x)` goes on returning every branch. Raises UserError for no name or an unknown one. A training loop
         of one's own should start with None.
         """
-        return self.branches._trained or self._parts
+        return self.branches._trained or self._default_branches
 
     @trained_branches.setter
     def trained_branches(self, names: Optional[Iterable[str]]) -> None:
-        names = self._parts if names is None else (names,) if isinstance(names, str) else tuple(names)
+        names = self._default_branches if names is None else (names,) if isinstance(names, str) else tuple(names)
         for name in names:
             if name not in self._parts:
                 raise unknown(f'branch of {self.name}', name, self._parts)
@@ -215,6 +219,11 @@ class Recognizer(HybridBlock):
     @property
     def _parts(self) -> Tuple[str, ...]:
         return self.branch_names[1:] or self.branch_names
+
+    @property
+    def _default_branches(self) -> Tuple[str, ...]:
+        """Those that the fused prediction is made of where none is set aside."""
+        return self._parts
 
     def global_parameters(self) -> Dict[str, mx.gluon.Parameter]:
         """Structural name -> parameter of all that the global branch is made of."""
@@ -289,19 +298,23 @@ class Recognizer(HybridBlock):
         The graph holds the branches that count now, and their parameters alone.
         """
         mx.nd.waitall()
-        with _unused_parameters_allowed():
+        with unused_parameters_allowed():
             return super().export(path, epoch, remove_amp_cast)
 
     def _build_cache(self, *args):
-        with _unused_parameters_allowed():
+        with unused_parameters_allowed():
             super()._build_cache(*args)
+
+    def kept_parameters(self) -> Dict[str, mx.gluon.Parameter]:
+        """Structural name -> parameter of what this `stage` of training leaves as it is, and so needs trained."""
+        return {}
 
     def backbone_loaded(self) -> None:
         """Fill branches that start as a copy of the backbone; called when it has its weights, before any pass."""
 
 
 @contextlib.contextmanager
-def _unused_parameters_allowed():
+def unused_parameters_allowed():
     """Keep MXNet from listing, in one long warning, the parameters of branches that do not count."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', r'Parameter .* is not (used by any computation|found in the graph)')
