@@ -60,6 +60,8 @@ def test_every_command_runs_and_leaves_what_it_says(outputs):
         'runs/dfb/curves.png',
         'confusion.png',
         'pictures/peaks.json',
+        'maps.png',
+        'gains.png',
         'my_zoo/index.yaml',
     ):
         assert (home / path).is_file()
@@ -80,11 +82,26 @@ def test_the_printed_prediction_is_the_one_shown(outputs):
 
 
 def test_the_numbers_in_the_tables_are_those_of_the_files():
-    table = (REPO / 'model_zoo/studies/dfb_synthfg.md').read_text().strip()
-    assert table in README and table in (REPO / 'model_zoo/dfb.md').read_text()
+    for study, card in (
+        ('dfb_synthfg', 'dfb'),
+        ('cidc_direction_synthfg', 'cidc'),
+        ('cidc_i3d_synthfg', 'cidc'),
+        ('cidc_network_synthfg', 'cidc'),
+    ):
+        table = (REPO / f'model_zoo/studies/{study}.md').read_text().strip()
+        assert table in (REPO / f'model_zoo/{card}.md').read_text(), study
+        if study in ('dfb_synthfg', 'cidc_direction_synthfg'):
+            assert table in README, study
 
 
 def test_links_lead_somewhere():
-    for page in ('README.md', 'CONTRIBUTING.md', 'docs/pytorch.md', 'model_zoo/dfb.md', 'model_zoo/README.md'):
+    for page in (
+        'README.md',
+        'CONTRIBUTING.md',
+        'docs/pytorch.md',
+        'model_zoo/dfb.md',
+        'model_zoo/cidc.md',
+        'model_zoo/README.md',
+    ):
         for link in re.findall(r'\]\(([^)#]+)\)', (REPO / page).read_text()):
             assert link.startswith('https://') or ((REPO / page).parent / link).exists(), f'{page}: {link}'
