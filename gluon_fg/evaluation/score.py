@@ -183,11 +183,11 @@ def score_dataset(
     ids = video_ids(dataset)
     mine = range(rank, len(ids), size)
     sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
-    done = []
+    truth, done = [dataset.records[i].label for i in mine], []
     with tqdm(
         total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
     ) as bar:
-        for position, result in merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused):
+        for position, result in merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused, truth):
             if isinstance(result, VideoError):
                 logger.warning('not scored: %s', result)
                 done.append((mine[position], None, result.reason))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -34,6 +34,7 @@ def merge_views(
     batch_size: int = 8,
     workers: int = 2,
     fused: bool = False,
+    truth: Optional[Sequence[int]] = None,
 ) -> Iterator[Merged]:
     """Probabilities of every branch for each video, averaged over its views.
 
@@ -57,7 +58,10 @@ def merge_views(
     workers
         threads that decode and cut views ahead; 0 does it between the forward passes
     fused
-        run on a copy of the network in MXNet's fused oneDNN graph (CPU; `deploy.fused`), else on the network itself
+        run on a copy of the network in MXNet's fused oneDNN graph (CPU; `deploy.fused`), else on the network itself.
+        Not for a network that takes labels
+    truth
+        the true class of each source, for a network that takes labels (`net.takes_labels`); no other sees it
 
     Yields
     ------
@@ -66,7 +70,7 @@ def merge_views(
     Raises
     ------
     UserError
-        a batch size below 1; the network returned something that is no finite number
+        a batch size below 1; the network returned something that is no finite number, or takes labels and has none
     """
     if batch_size < 1:
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
@@ -90,12 +94,14 @@ def merge_views(
                 yield _Video(position, name, len(outcome[0])), *outcome
 
     with _segments(net, protocol):
-        forward = fuse(net, ctx) if fused else net.branches
+        forward = fuse(net, ctx) if fused and not net.takes_labels else net.branches
         stack = np.stack if spec.ndim == 3 else np.concatenate
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
         with contextlib.closing(cuts):
             for batch in _batches(readable(cuts), batch_size):
-                yield from _run(forward, to_input(stack([view for *_, view in batch]), spec, ctx), batch, labels)
+                x = to_input(stack([view for *_, view in batch]), spec, ctx)
+                true = _true_classes(batch, truth, labels, ctx) if net.takes_labels else ()
+                yield from _run(forward, (x, *true), batch, labels)
         yield from failed
 
 
@@ -127,9 +133,18 @@ class _Video:
         return self.missing == 0
 
 
-def _run(forward, x, batch, labels) -> Iterator[Merged]:
+def _true_classes(batch, truth, labels, ctx) -> tuple:
+    """The classes of the views in a batch, mirrored where they are; nothing where they are not known."""
+    known = [-1 if truth is None else int(truth[video.position]) for video, *_ in batch]
+    if min(known) < 0:
+        return ()
+    seen = [int(labels.flip_map[label]) if flip else label for label, (_, flip, _) in zip(known, batch)]
+    return (mx.nd.array(seen, ctx=ctx),)
+
+
+def _run(forward, inputs, batch, labels) -> Iterator[Merged]:
     """One forward pass; yields the videos that it completes."""
-    outputs = forward(x)
+    outputs = forward(*inputs)
     # (views, branches, M); logits of reduced precision are widened before the softmax
     probabilities = np.stack([mx.nd.softmax(z.astype('float32')).asnumpy() for z in outputs], axis=1).astype(np.float64)
     for (video, flip, _), p in zip(batch, probabilities):

@@ -271,7 +271,12 @@ class U2S(Recognizer):
             predictions,
         )
         super().__init__(branches, ('fused', *parts), nclass, **kwargs)
-        self._regularization, self._copy, self._stage, self._kept = regularization, specific_init == 'copy', 'joint', {}
+        self._regularization, self._copy, self._stage, self._before = (
+            regularization,
+            specific_init == 'copy',
+            'joint',
+            ([], []),
+        )
         # Not children: their layers are already.
         object.__setattr__(self, '_universal', _Maps(branches, whole=False))
         object.__setattr__(self, '_maps', _Maps(branches, whole=True) if bridge == 'masks' else None)
@@ -355,20 +360,18 @@ class U2S(Recognizer):
             raise unknown(f'training stage of {self.name}', stage, STAGES)
         if stage == self._stage:
             return
-        layers = batch_norms(self.branches.backbone)
+        params, layers = self.global_parameters().values(), batch_norms(self.branches.backbone)
         if stage == 'specific':
-            self._kept = {
-                'gradients': [(p, p.grad_req) for p in self.global_parameters().values()],
-                'statistics': [(layer, layer._kwargs['use_global_stats']) for layer in layers],
-            }
+            self._before = [p.grad_req for p in params], [layer._kwargs['use_global_stats'] for layer in layers]
             freeze_batch_norm(self.branches.backbone)
-            for p, _ in self._kept['gradients']:
+            for p in params:
                 p.grad_req = 'null'
         else:
-            for p, request in self._kept['gradients']:
+            requests, frozen = self._before
+            for p, request in zip(params, requests):
                 p.grad_req = request
-            for layer, frozen in self._kept['statistics']:
-                layer._kwargs['use_global_stats'] = frozen
+            for layer, was in zip(layers, frozen):
+                layer._kwargs['use_global_stats'] = was
         self._stage = stage
         clear_cached_graphs(self)
 

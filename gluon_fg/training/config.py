@@ -1,13 +1,16 @@
 """A training run's configuration: YAML -> typed dataclasses, every value checked, unknown keys refused.
 
-Order of precedence: defaults below < the file named by `base:` < the YAML file < `--set key=value`.
+Order of precedence: defaults below < the file named by `base:` < the YAML file < `--set key=value`. A stage (`stages`)
+has these values, and its own before them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -73,6 +76,9 @@ class TrainConfig:
     wd: float = 0.0001
     clip: float = 0.0  # largest global L2 norm of the mean gradient; 0: no clipping
     batch_norm: str = 'train'  # train | partial (first layer trains) | frozen
+    stage: Optional[str] = None  # U2S: specific (the universal network is kept) | joint; None: everything is trained
+    csm_target: float = 0.85  # U2S: a prediction may be confused with the n classes whose top-n accuracy reaches this
+    csm_n: Optional[float] = None  # U2S: n itself, in place of csm_target
     precision: str = 'float32'  # float32 | float16 (GPU) | bfloat16 (CPU)
     device: str = 'auto'  # auto | cpu | gpu
     seed: int = 0
@@ -99,6 +105,9 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     test: TestConfig = field(default_factory=TestConfig)
+    # Several runs, one after another, each from the last weights of the one before: name -> the values of the sections
+    # above that are its own, e.g. {universal: {model: {name: tsn_tiny_synthfg}}, joint: {train: {lr: 0.001}}}
+    stages: Dict[str, Any] = field(default_factory=dict)
 
 
 # key -> (what is allowed, test)
@@ -126,6 +135,8 @@ _RULES = {
     'train.momentum': ('0 or more, below 1', lambda v: 0 <= v < 1),
     'train.wd': ('0 or more', lambda v: 0 <= v < math.inf),
     'train.clip': ('0 (off) or more', lambda v: 0 <= v < math.inf),
+    'train.csm_target': ('above 0, at most 1', lambda v: 0 < v <= 1),
+    'train.csm_n': ('1 or more', lambda v: v is None or 1 <= v < math.inf),
     'train.seed': ('0 or more', lambda v: 0 <= v < 2**31),
     'train.checkpoint_steps': ('0 (each epoch) or more', lambda v: v >= 0),
     'train.keep_checkpoints': ('1 or more', lambda v: v >= 1),
@@ -225,7 +236,37 @@ def load_config(path: Optional[str] = None, overrides: List[str] = ()) -> Config
         config = _merge(config, layer, f'--set {text}')
     config = OmegaConf.to_object(config)
     check(config, path or 'config')
+    stage_configs(config, path or 'config')
     return config
+
+
+def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
+    """The config of every stage by its name, in order; none for a config without stages.
+
+    The first starts as `config.model` says, the others from the weights before them: they load no published ones and no
+    `model.params`. A stage that names another model begins without options, as they belong to a model.
+
+    Raises
+    ------
+    UserError
+        a stage that cannot be a folder's name, holds no sections, or has an unknown key or a wrong value
+    """
+    parts: Dict[str, Config] = {}
+    for name, changes in config.stages.items():
+        where = f'{source}: stages.{name}'
+        if not re.fullmatch(r'\w[\w-]*', str(name)):
+            raise UserError(f'{where}: a stage is a folder of the run; give it a name of letters, digits, - and _')
+        if not isinstance(changes, dict) or 'stages' in changes:
+            raise UserError(f'{where} is {changes!r}; it must hold sections, for example {{train: {{lr: 0.001}}}}')
+        part = OmegaConf.structured(dataclasses.replace(config, stages={}))
+        if parts:
+            part.model.pretrained, part.model.pretrained_base, part.model.params = False, False, None
+        own = changes.get('model') or {}
+        if isinstance(own, dict) and own.get('name', config.model.name) != config.model.name:
+            part.model.options = {}
+        parts[name] = OmegaConf.to_object(_merge(part, OmegaConf.create(changes), where))
+        check(parts[name], where)
+    return parts
 
 
 def check(config: Config, source: str = 'config') -> None:
@@ -276,8 +317,7 @@ def differences(ours: Config, theirs: Config, ignore: List[str] = ()) -> List[st
     lines = []
     for key in _valid_keys():
         if key not in ignore:
-            section, name = key.split('.')
-            a, b = getattr(getattr(ours, section), name), getattr(getattr(theirs, section), name)
+            a, b = (functools.reduce(getattr, key.split('.'), config) for config in (ours, theirs))
             if a != b:
                 lines.append(f'{key}: {a} -> {b}')
     return lines

@@ -1,15 +1,16 @@
 """The training loop: one plain pass over epochs and updates, the same alone and on every rank of a Horovod job.
 
-It knows recognizers only through their contract (`branches`, `branch_names`, `loss`, `named_losses`, `input_spec`);
-what one method needs beyond that lives in its recognizer.
+It knows recognizers only through their contract (`branches`, `branch_names`, `loss`, `named_losses`, `input_spec`,
+`stage`, `csm`); what one method needs beyond that lives in its recognizer.
 """
 
 from __future__ import annotations
 
 import json
 import time
+import warnings
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, Set, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -17,15 +18,16 @@ from tqdm import tqdm
 
 from ..data.loader import TrainLoader
 from ..data.transforms import TrainTransform
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..evaluation.metrics import summarize
 from ..evaluation.protocol import get_protocol
-from ..evaluation.score import check_classes, score_dataset
+from ..evaluation.score import Scores, check_classes, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import freeze_batch_norm
 from ..weights.warm_start import warm_start
 from . import checkpoint, distributed, precision
 from .config import Config, to_yaml
+from .csm import build_csm, confusing_count
 from .log import RunLog, plot_curves, read_metrics
 from .run import Interrupted, StopFlag, build_network, choose_context, claim_run_dir, describe, environment, split_of
 from .schedule import make_schedule
@@ -38,6 +40,7 @@ def train(
     world: Optional[distributed.World] = None,
     say: Callable[[str], None] = print,
     progress: bool = True,
+    start: Optional[Path] = None,
 ) -> dict:
     """Train as `config` says, into `run_dir`; called again after an interruption, it goes on from the last checkpoint.
 
@@ -47,11 +50,14 @@ def train(
         a checked config
     run_dir
         the run's folder: config.yaml, classes.txt, metrics.jsonl, tensorboard/, checkpoint-<update>/, best.params,
-        final.params, curves.png, summary.json
+        final.params, curves.png, summary.json, and csm.npz where the network has a CSM. With `config.stages`: see
+        `training.stages`
     world
         the job this process belongs to; None joins the one it was launched in
     say, progress
         receives lines for the user (rank 0 only); whether to draw progress bars
+    start
+        parameters to start from, in place of `config.model.params`
 
     Returns
     -------
@@ -72,8 +78,12 @@ def train(
         claim_run_dir(config, run_dir, world)
         say(f'{run_dir} is already finished; choose another --out to train again')
         return json.loads((run_dir / 'summary.json').read_text())
+    if config.stages:
+        from .stages import train_stages  # which comes back here for each of them
+
+        return train_stages(config, run_dir, world, say, progress)
     try:
-        return _Training(config, run_dir, world, say, progress and world.rank == 0).run()
+        return _Training(config, run_dir, world, say, progress and world.rank == 0, start).run()
     except mx.MXNetError as error:
         if world.size > 1 and any(word in str(error) for word in ('Horovod', 'horovod', 'gloo', 'by peer')):
             raise UserError(
@@ -86,22 +96,30 @@ def train(
 class _Training:
     """One run, from its parts put together (`__init__`) to its last file (`_finish`)."""
 
-    def __init__(self, config: Config, run_dir: Path, world, say, progress: bool):
+    def __init__(self, config: Config, run_dir: Path, world, say, progress: bool, params: Optional[Path] = None):
         train = config.train
         self.config, self.run_dir, self.world, self.say, self.progress = config, run_dir, world, say, progress
         self.protocol = get_protocol(config.test.val_protocol)
         self.ctx = choose_context(train.device, world.local_rank)
         precision.enable(train.precision, self.ctx)  # before the network exists
-        train_set, self.val_set = (split_of(config, s) for s in (config.data.train_split, config.data.val_split))
+        self.train_set, self.val_set = train_set, _ = [
+            split_of(config, s) for s in (config.data.train_split, config.data.val_split)
+        ]
         mx.random.seed(train.seed, ctx=self.ctx)
         np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
         self.net = net = build_network(config, self.ctx, train_set.labels)
-        start = net.weights_source
-        if config.model.params:
-            report = warm_start(net, config.model.params)
-            start = f'{config.model.params}: {report}'
+        start, params, untrained = net.weights_source, params or config.model.params, set()
+        if params:
+            report = warm_start(net, params)
+            start, untrained = f'{params}: {report}', {*report.new, *report.resized, *report.reclassed}
             if report.new:
                 net.backbone_loaded()  # new branches may start as copies of the backbone
+        elif not config.model.pretrained:
+            untrained = set(net._collect_params_with_prefix())
+        _set_stage(net, train.stage, untrained)
+        set_aside = config.model.pretrained and net.trained_branches == (net.global_branch,)
+        self.csm_missing = net.csm is not None and (set_aside or 'branches.masks.csm' in untrained)
+        self.can_make_csm = self.csm_missing and untrained.isdisjoint(net.global_parameters())
         for dataset in (train_set, self.val_set):
             check_classes(net, dataset.labels, dataset.name)
             dataset.probe()  # a wrong root is said now, not video by video
@@ -158,7 +176,7 @@ class _Training:
                 json.dump(environment(self.world), stream, indent=1)
         metrics, epochs, every = {}, self.config.train.epochs, self.config.test.val_epochs
         with StopFlag() as stop:
-            self._bring_branches_in()
+            self._bring_branches_in(stop)
             for epoch in range(self.done // self.updates_per_epoch, epochs):
                 self._train_epoch(epoch, stop)
                 if epoch + 1 == epochs or (every and (epoch + 1) % every == 0):
@@ -166,17 +184,55 @@ class _Training:
                 self._save()
         return self._finish(metrics)
 
-    def _bring_branches_in(self) -> None:
+    def _bring_branches_in(self, stop: StopFlag) -> None:
         """Let all branches count, from the first update on.
 
         A run that starts with untrained branches set aside is validated so before: that is its baseline's accuracy,
-        and no candidate for best.params, which could not say that some branches are untrained.
+        and no candidate for best.params, which could not say that some branches are untrained. By that baseline the
+        CSM is made, for a network with one.
         """
         trained, self.net.trained_branches = self.net.trained_branches, None
-        if self.done == 0 and trained != self.net.trained_branches:
+        if self.done:
+            return
+        if self.can_make_csm or trained != self.net.trained_branches:
             self.net.trained_branches = trained
-            self._measure(0, f'before training, by {", ".join(trained)} alone')
+            _, scores = self._measure(0, f'before training, by {", ".join(trained)} alone')
             self.net.trained_branches = None
+            if self.can_make_csm:
+                self._build_csm(scores, stop)
+        elif self.csm_missing:
+            self.say(
+                f'warning: {self.net.name} starts without a trained {self.net.global_branch} network, so that no CSM '
+                'can be made: each class uses its own mask alone; set model.params, or train in stages'
+            )
+
+    def _build_csm(self, scores, stop: StopFlag) -> None:
+        """Make the CSM by the validation scores and the training set; it is saved with the weights from now on."""
+        config, train = self.config, self.config.train
+        n = train.csm_n or confusing_count(self.net, scores, train.csm_target)
+        batch_size, workers = config.test.batch_size, config.data.workers
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always', UserWarning)
+            found = build_csm(
+                self.net, self.train_set, self.world, n, self.ctx, batch_size, workers, stop=lambda: stop.set
+            )
+        if found is None:
+            raise Interrupted(f'stopped; start the same command again to resume {self.run_dir}')
+        self.say(str(found))
+        for warning in caught:
+            self.say(f'warning: {warning.message}')
+        if self.log:
+            found.save(self.run_dir / 'csm.npz')
+            self.log.write(
+                'csm',
+                0,
+                n=n,
+                target=None if train.csm_n else train.csm_target,
+                alpha=found.alpha,
+                average=found.average,
+                videos=found.videos,
+                pairs=[[*pair.names, pair.similarity] for pair in found.pairs],
+            )
 
     def _train_epoch(self, epoch: int, stop: StopFlag) -> None:
         train, first = self.config.train, self.done - epoch * self.updates_per_epoch
@@ -261,14 +317,14 @@ class _Training:
         return stopping, values, extra if norm is None else {**extra, 'grad_norm': norm}
 
     def _validate(self, epoch: int) -> dict:
-        metrics = self._measure(epoch + 1, f'epoch {epoch + 1}/{self.config.train.epochs}')
+        metrics, _ = self._measure(epoch + 1, f'epoch {epoch + 1}/{self.config.train.epochs}')
         if self.world.rank == 0 and (self.state['best'] is None or metrics['top1'] > self.state['best']['top1']):
             self.state['best'] = {'top1': metrics['top1'], 'epoch': epoch + 1}
             self._save_parameters('best.params')
         return metrics
 
-    def _measure(self, epoch: int, when: str) -> dict:
-        """Accuracy on the validation split after so many epochs, logged and said."""
+    def _measure(self, epoch: int, when: str) -> Tuple[dict, Scores]:
+        """Accuracy on the validation split after so many epochs, logged and said; and the scores it is from."""
         config, world = self.config, self.world
         scores = score_dataset(
             self.net,
@@ -289,7 +345,7 @@ class _Training:
                 f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics
             ]
             self.say(f'{when}: validation {", ".join(shown)}')
-        return metrics
+        return metrics, scores
 
     def _save(self) -> None:
         if self.world.rank == 0:
@@ -329,3 +385,20 @@ class _Training:
             f'(epoch {best["epoch"]}); see {self.run_dir / "curves.png"}'
         )
         return summary
+
+
+def _set_stage(net, stage: Optional[str], untrained: Set[str]) -> None:
+    """Let a network train the part that a stage is for, if what it keeps has been trained before."""
+    if stage is None:
+        return
+    if not net.stages:
+        raise UserError(f'train.stage {stage}: {net.name} is trained as a whole; leave it out')
+    if stage not in net.stages:
+        raise unknown('train.stage', stage, net.stages)
+    net.stage = stage
+    missing = sorted(untrained.intersection(net.kept_parameters()))
+    if missing:
+        raise UserError(
+            f'train.stage {stage} keeps the {net.global_branch} network as it is, but no trained weights of it are '
+            f'loaded, for example {missing[0]}; set model.params to those of its own run, or train it in a stage before'
+        )

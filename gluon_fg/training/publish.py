@@ -302,6 +302,6 @@ def _public_log(run_dir: Path) -> str:
     records = [{'event': 'environment', 'step': 0, **{key: found[key] for key in _ENVIRONMENT if key in found}}]
     for record in read_metrics(run_dir / 'metrics.jsonl'):
         if record['event'] in ('epoch', 'val'):
-            words = {key: record[key] for key in ('event', 'protocol') if key in record}
+            words = {key: record[key] for key in ('event', 'stage', 'protocol') if key in record}
             records.append({**words, **{k: v for k, v in record.items() if isinstance(v, (int, float))}})
     return ''.join(json.dumps(record) + '\n' for record in records)

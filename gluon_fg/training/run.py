@@ -50,15 +50,27 @@ def split_of(config: Config, split: str) -> VideoDataset:
     return build_dataset(data.dataset, split, root=data.root, cache=data.cache, sizes=data.sizes)
 
 
+def know_classes(config: Config, labels: Optional[LabelSet]) -> bool:
+    """Fill in the number of classes where the entry has none and the config leaves it to the dataset.
+
+    Returns
+    -------
+    Whether the entry is for one's own classes.
+    """
+    own = registry.model_entry(config.model.name).task.nclass is None
+    if own and config.model.nclass is None and labels is not None:
+        config.model.nclass = len(labels.classes)
+    return own
+
+
 def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = None):
     """The recognizer of a config with its input description, before any warm start.
 
     An entry for one's own classes takes their number and names from `labels`, where the config gives no number.
     """
-    model, own_classes = config.model, registry.model_entry(config.model.name).task.nclass is None
+    model = config.model
+    own_classes = know_classes(config, labels)
     options = {'nclass': model.nclass, 'pretrained_base': model.pretrained_base, **model.options}
-    if own_classes and model.nclass is None and labels is not None:
-        options['nclass'] = model.nclass = len(labels.classes)
     options = {name: value for name, value in options.items() if value is not None}
     net = registry.get_model(model.name, pretrained=model.pretrained, ctx=ctx, **options)
     fields = ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size')

@@ -23,7 +23,7 @@ def forward_backward(net, batch, scaler: Scaler, ctx: mx.Context) -> Dict[str, f
     x = to_input(batch.clips, net.input_spec, ctx)
     label = mx.nd.array(batch.labels, ctx=ctx)
     with autograd.record():
-        outputs = net.branches(x)
+        outputs = net.branches(x, label) if net.takes_labels else net.branches(x)
         loss = net.loss(outputs, label)
         scaler.backward([loss])
     values = {'loss': loss}

@@ -199,6 +199,8 @@ def test_all_variants_train_a_step_in_each_stage(name, options):
         mx.nd.waitall()
         assert np.isfinite(loss.asnumpy()).all()
         for part, value in parameters(net).items():
+            if part.endswith('phi.bias'):  # moves all positions alike, which their softmax does not see
+                continue
             same = np.array_equal(value, before[part])
             assert same == (part in kept or part.endswith('.csm')), (stage, part)
     assert set(kept) == set() and net.stage == 'joint'

@@ -81,7 +81,7 @@ def test_every_setting_is_read_somewhere():
     )
     code += ''.join(open(f).read() for f in glob.glob('scripts/*.py'))
     for key in C._valid_keys():
-        leaf = key.split('.')[1]
+        leaf = key.split('.')[-1]
         assert re.search(rf"\.{leaf}\b|'{leaf}'", code), f'{key} is never read'
 
 

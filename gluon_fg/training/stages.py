@@ -1,0 +1,60 @@
+"""Training in stages as one command: runs in sub-folders, one after another, each from the weights of the one before.
+
+A run of stages is a folder with config.yaml and classes.txt, a run like any other for each stage, and, once the last
+is done, that one's best.params, final.params and summary.json. Started again it skips what is finished and resumes the
+stage that is not.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Callable
+
+from ..files import atomic_path, atomic_write
+from .config import Config, stage_configs
+from .log import read_metrics
+from .run import claim_run_dir, know_classes, split_of
+
+_ADDED_UP = ('updates', 'seconds', 'cpu_seconds')
+
+
+def train_stages(config: Config, run_dir: Path, world, say: Callable[[str], None], progress: bool) -> dict:
+    """Every stage that `config` has, into sub-folders of `run_dir` by their names; see `loop.train`.
+
+    Returns
+    -------
+    The last stage's summary, its updates and seconds those of all stages together, with every stage's own under
+    `stages`; empty on ranks other than 0.
+    """
+    from .loop import train  # which calls this for a config with stages
+
+    labels = split_of(config, config.data.train_split).labels
+    know_classes(config, labels)
+    claim_run_dir(config, run_dir, world, labels.classes)
+    start, summaries = None, {}
+    for name, part in stage_configs(config).items():
+        folder = run_dir / name
+        say(f'stage {name} of {", ".join(config.stages)}')
+        summaries[name] = train(part, folder, world, say, progress, start)
+        world.barrier()  # its last files are written
+        start = folder / 'final.params'
+    return _gathered(run_dir, summaries) if world.rank == 0 else {}
+
+
+def _gathered(run_dir: Path, summaries: dict) -> dict:
+    """Make the folder of all stages a finished run."""
+    last = run_dir / list(summaries)[-1]
+    for name in ('best.params', 'final.params', 'environment.json'):
+        with atomic_path(run_dir / name) as temporary:
+            shutil.copyfile(last / name, temporary)
+    with atomic_write(run_dir / 'metrics.jsonl') as stream:
+        for name in summaries:
+            records = read_metrics(run_dir / name / 'metrics.jsonl')
+            stream.writelines(json.dumps({**record, 'stage': name}) + '\n' for record in records)
+    added = {key: sum(summary[key] for summary in summaries.values()) for key in _ADDED_UP}
+    summary = {**summaries[last.name], **added, 'stages': summaries}
+    with atomic_write(run_dir / 'summary.json') as stream:
+        json.dump(summary, stream, indent=1)
+    return summary

@@ -1,0 +1,292 @@
+"""U2S in three stages: one command, killed and resumed in each of them; its CSM; what cannot be trained so."""
+
+import json
+import signal
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+from test_jobs import HOROVODRUN, REPO, finish, needs_horovod, start, wait_for_update
+
+from gluon_fg import get_model
+from gluon_fg.data.datasets import build_dataset
+from gluon_fg.errors import UserError
+from gluon_fg.training import config as C
+from gluon_fg.training import csm as csm_module
+from gluon_fg.training import loop
+from gluon_fg.training.csm import build_csm
+from gluon_fg.training.distributed import World
+from gluon_fg.training.log import read_metrics
+from gluon_fg.training.run import load_run
+
+NAMES = ('universal', 'specific', 'joint')
+STAGES = (
+    'stages={universal: {model: {name: topheavy_tiny_synthfg}}, specific: {train: {stage: specific}}, '
+    'joint: {train: {stage: joint, lr: 0.001}}}'
+)
+SMALL = (
+    'data.augment=random_crop',
+    'data.workers=1',
+    'data.sizes={train: 48, val: 24, test: 24}',
+    'data.cache=memory',
+    'train.epochs=1',
+    'train.lr_epochs=[]',
+    'train.batch_size=8',
+    'train.lr=0.01',
+    'train.log_steps=1',
+    'train.csm_n=4',
+)
+
+
+@pytest.fixture(scope='module')
+def settings(tiny_synthfg):
+    def make(*overrides, model='topheavy_tiny_synthfg_u2s'):
+        return [f'model.name={model}', f'data.root={tiny_synthfg}', *SMALL, *overrides]
+
+    return make
+
+
+def run(settings, path):
+    said = []
+    summary = loop.train(C.load_config(None, settings), path, say=said.append, progress=False)
+    return summary, '\n'.join(said)
+
+
+@pytest.fixture(scope='module')
+def finished(settings, tmp_path_factory):
+    """A whole run of three stages: its folder, its summary, what it said."""
+    folder = tmp_path_factory.mktemp('stages') / 'run'
+    return (folder, *run(settings(STAGES), folder))
+
+
+def parameters(path):
+    return {name: value.asnumpy() for name, value in mx.nd.load(str(path)).items()}
+
+
+def test_a_run_of_stages_is_a_run(finished):
+    folder, summary, said = finished
+    assert list(summary['stages']) == list(NAMES)
+    assert summary['updates'] == 18 and summary['epochs'] == 1
+    assert summary['seconds'] == pytest.approx(sum(s['seconds'] for s in summary['stages'].values()))
+    assert json.loads((folder / 'summary.json').read_text()) == summary
+    final = parameters(folder / 'final.params')
+    assert all(np.array_equal(v, final[n]) for n, v in parameters(folder / 'joint/final.params').items())
+    stages = [record['stage'] for record in read_metrics(folder / 'metrics.jsonl')]
+    assert sorted(set(stages), key=stages.index) == list(NAMES)
+    net, config = load_run(folder, folder / 'final.params')
+    assert net.name == 'topheavy_tiny_synthfg_u2s' and list(config.stages) == list(NAMES)
+    np.testing.assert_array_equal(net.csm.data().asnumpy(), np.load(folder / 'specific/csm.npz')['csm'])
+    with pytest.raises(UserError, match='another config .*stages'):
+        run([*given_to(folder), 'stages.joint.train.epochs=2'], folder)
+
+
+def given_to(folder):
+    """The settings that a run was started with, from its config."""
+    return [f'{k}={v}' for k, v in _flat(C.load_config(str(folder / 'config.yaml')))]
+
+
+def _flat(config):
+    default = C.Config()
+    for key in C._valid_keys():
+        value, usual = config, default
+        for part in key.split('.'):
+            value, usual = getattr(value, part), getattr(usual, part)
+        if value != usual:
+            yield key, json.dumps(value)
+
+
+def test_each_stage_starts_from_the_one_before_and_trains_its_part(finished):
+    folder, _, said = finished
+    universal, specific, joint = (parameters(folder / name / 'final.params') for name in NAMES)
+    assert all(np.array_equal(value, specific[name]) for name, value in universal.items())  # statistics too
+    changed = [name for name, value in specific.items() if not np.array_equal(value, joint[name])]
+    assert set(specific) - set(changed) == {'branches.masks.csm'}
+    assert 'stage joint of universal, specific, joint' in said
+    assert 'before training, by universal alone: validation' in said
+
+
+def test_the_csm_is_shown_in_the_log(finished):
+    folder, _, said = finished
+    (record,) = [r for r in read_metrics(folder / 'specific/metrics.jsonl') if r['event'] == 'csm']
+    kept = np.load(folder / 'specific/csm.npz')
+    csm = kept['csm']
+    assert record['n'] == 4 and record['average'] == csm.sum() / 24 and record['videos'] == 48
+    assert 2 * len(record['pairs']) == csm.sum() - 24
+    names = (folder / 'classes.txt').read_text().splitlines()
+    first, second, likeness = record['pairs'][0]
+    i, j = names.index(first), names.index(second)
+    assert csm[i, j] == 1 and likeness == kept['similarity'][i, j] == np.max(kept['similarity'] - np.eye(24))
+    np.testing.assert_array_equal(csm, (kept['similarity'] >= record['alpha']).astype('float32'))
+    assert f'n 4, alpha {record["alpha"]:.4g}' in said and f'{first} / {second} {likeness:.3f}' in said
+
+
+def test_the_csm_of_two_ranks_is_that_of_one(finished, tiny_synthfg, monkeypatch):
+    """Rank 1 alone first, its messages kept; then rank 0, which gets them."""
+    folder, *_ = finished
+    dataset = build_dataset('synthfg', 'train', root=tiny_synthfg, sizes={'train': 48, 'val': 24, 'test': 24})
+    net = load_run(folder, folder / 'final.params')[0]
+    sent = []
+
+    class Rank(World):
+        size = 2
+
+        def __init__(self, rank):
+            self.rank, self.call = rank, 0
+
+        def gather_objects(self, value):
+            if self.rank:
+                sent.append(value)
+                return [value, value]
+            self.call += 1
+            return [value, sent[self.call - 1]]
+
+    alone = build_csm(net, dataset, World(), 4, batch_size=16)
+    build_csm(net, dataset, Rank(1), 4, batch_size=5)
+    both = build_csm(net, dataset, Rank(0), 4, batch_size=7)
+    for first, second in zip(alone, both):
+        np.testing.assert_array_equal(first, second)
+    assert alone.videos == 48 and len(alone.pairs) > 0
+    before = net.csm.data().asnumpy()
+    assert build_csm(net, dataset, World(), 20, stop=lambda: True) is None
+    np.testing.assert_array_equal(net.csm.data().asnumpy(), before)
+    frames = get_model('tsn_tiny_synthfg_u2s', num_segments=2)
+    found = build_csm(frames, dataset, World(), 4)
+    assert found.videos == 48 and frames.csm.data().asnumpy().sum() > 24
+    assert (found.sparsity >= 0).all() and (found.sparsity <= 1).all()
+
+
+@needs_horovod
+def test_two_ranks_make_the_same_csm_and_train(settings, finished, tmp_path):
+    folder, *_ = finished
+    common = settings(f'model.params={folder}/universal/final.params', 'train.stage=specific', 'train.batch_size=4')
+    finish(
+        [
+            HOROVODRUN,
+            '-np',
+            '2',
+            sys.executable,
+            str(REPO / 'scripts/train.py'),
+            '--out',
+            str(tmp_path / 'two'),
+            '--set',
+            *common,
+        ]
+    )
+    one, two = (np.load(path / 'csm.npz') for path in (folder / 'specific', tmp_path / 'two'))
+    for name in one.files:
+        np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_killed_and_interrupted_in_each_stage_it_ends_as_if_never(settings, tmp_path):
+    """Mid-epoch, past a checkpoint; dropout and momentum are to come back as they were."""
+    common = settings(STAGES, 'train.epochs=2', 'train.checkpoint_steps=4', 'model.options={dropout: 0.5}')
+
+    def command(out):
+        return [sys.executable, str(REPO / 'scripts/train.py'), '--out', str(out), '--set', *common]
+
+    finish(command(tmp_path / 'whole'))
+    out = tmp_path / 'broken'
+    for name, step, number in (('universal', 5, signal.SIGKILL), ('specific', 6, signal.SIGINT), ('joint', 5, 9)):
+        process = start(command(out))
+        wait_for_update(process, out / name, step)
+        process.send_signal(number)
+        text = process.communicate()[0]
+        assert 'Traceback' not in text and not (out / name / 'summary.json').exists(), text[-2000:]
+        assert process.returncode == (130 if number == signal.SIGINT else -9)
+    text = finish(command(out))
+    assert 'resumes from' in text and text.count('already finished') == 2
+    for name in NAMES:
+        whole, broken = (parameters(path / name / 'final.params') for path in (tmp_path / 'whole', out))
+        assert whole.keys() == broken.keys()
+        assert all(np.array_equal(whole[n], broken[n]) for n in whole), name
+    assert 'already finished' in finish(command(out))
+
+
+def test_n_comes_from_the_validation_videos(settings, finished, tmp_path, monkeypatch):
+    folder, *_ = finished
+    seen = []
+    monkeypatch.setattr(csm_module.TrueRanks, 'smallest', lambda self, target: seen.append((target, self.state)) or 3)
+    start_from = f'model.params={folder}/universal/final.params'
+    _, said = run(settings(start_from, 'train.csm_n=null', 'train.csm_target=0.9'), tmp_path / 'run')
+    ((target, clips),) = seen
+    assert target == 0.9 and clips.sum() == 24
+    record = next(r for r in read_metrics(tmp_path / 'run/metrics.jsonl') if r['event'] == 'csm')
+    assert record['n'] == 3 and record['target'] == 0.9
+    top1 = next(r for r in read_metrics(tmp_path / 'run/metrics.jsonl') if r['event'] == 'val')['top1']
+    assert clips[0] / 24 == pytest.approx(top1)
+
+
+@pytest.mark.parametrize('n, message', [(1, 'leaves no pair'), (24, 'makes all 276 pairs')])
+def test_an_alpha_of_no_use_is_warned_of(n, message, settings, finished, tmp_path):
+    folder, *_ = finished
+    _, said = run(settings(f'model.params={folder}/universal/final.params', f'train.csm_n={n}'), tmp_path / 'run')
+    assert any(line.startswith('warning: alpha') and message in line for line in said.splitlines())
+
+
+@pytest.mark.parametrize('select', ['oracle', 'soft'])
+def test_variants_train_and_are_validated(select, settings, finished, tmp_path):
+    folder, *_ = finished
+    start_from = f'model.params={folder}/universal/final.params'
+    summary, _ = run(settings(start_from, f'model.options={{select: {select}}}'), tmp_path / 'run')
+    assert 0 <= summary['top1'] <= 1
+    csm = parameters(tmp_path / 'run/final.params')['branches.masks.csm']
+    assert bool(np.isin(csm, (0, 1)).all()) == (select == 'oracle')
+
+
+def test_without_a_trained_universal_network(settings, tmp_path):
+    with pytest.raises(UserError, match='no trained weights of it are loaded, for example branches.backbone') as caught:
+        run(settings('train.stage=specific'), tmp_path / 'specific')
+    assert '\n' not in str(caught.value)
+    _, said = run(settings(), tmp_path / 'all')
+    assert 'warning: topheavy_tiny_synthfg_u2s starts without a trained universal network' in said
+    csm = parameters(tmp_path / 'all/final.params')['branches.masks.csm']
+    np.testing.assert_array_equal(csm, np.eye(24))
+
+
+@pytest.mark.parametrize(
+    'overrides, message',
+    [
+        (('train.stage=specfic',), "unknown train.stage 'specfic'; did you mean 'specific'"),
+        (('train.stage=joint', 'model.name=topheavy_tiny_synthfg'), 'is trained as a whole'),
+        (('train.csm_n=0.5',), 'train.csm_n is 0.5; it must be 1 or more'),
+        (('train.csm_target=85',), 'train.csm_target is 85.0; it must be above 0, at most 1'),
+        (('stages={a: {train: {learning_rate: 1}}}',), r'stages\.a: unknown key train.learning_rate; did you mean'),
+        (('stages={a: {train: {epochs: 0}}}',), r'stages\.a: train.epochs is 0'),
+        (('stages={a: 3}',), r'stages\.a is 3; it must hold sections'),
+        (('stages={../a: {}}',), 'a stage is a folder of the run'),
+        (('stages={a: {model: {name: tsn_tiny_synthfg}}, b: {}}',), 'do not exist|shape|no parameters'),
+    ],
+)
+def test_what_cannot_be_is_refused_on_one_line(overrides, message, settings, tmp_path):
+    with pytest.raises(UserError, match=message) as caught:
+        run(settings(*overrides), tmp_path / 'run')
+    assert '\n' not in str(caught.value)
+
+
+def test_n_beyond_the_classes_is_refused(settings, finished, tmp_path):
+    folder, *_ = finished
+    with pytest.raises(UserError, match='must be from 1 to 24, got 25'):
+        run(settings(f'model.params={folder}/universal/final.params', 'train.csm_n=25'), tmp_path / 'run')
+
+
+def test_a_stage_takes_the_configs_values_and_its_own():
+    config = C.load_config(
+        None,
+        [
+            'model.name=topheavy_tiny_synthfg_u2s',
+            'model.params=start.params',
+            'model.options={select: soft}',
+            'train.lr=0.5',
+            STAGES,
+            'stages.specific.train.epochs=3',
+            'train.lr_epochs=[]',
+        ],
+    )
+    first, second, third = C.stage_configs(config).values()
+    assert first.model.name == 'topheavy_tiny_synthfg' and first.model.options == {}
+    assert first.model.params == 'start.params' and second.model.params is None
+    assert second.model.options == third.model.options == {'select': 'soft'}
+    assert (first.train.lr, second.train.lr, third.train.lr) == (0.5, 0.5, 0.001)
+    assert (first.train.epochs, second.train.epochs) == (100, 3) and not third.stages
+    assert C.stage_configs(C.Config()) == {}
