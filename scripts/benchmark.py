@@ -122,6 +122,16 @@ def cidc_inference(fused, name, *shape):
     return ('CIDC', cidc), ('backbone', baseline), flops
 
 
+def u2s_inference(fused, name, *shape):
+    """Inference of a U2S network and of its universal one alone, beside the ratio of their multiply-adds."""
+    nets, x = [build(name + '_u2s'), build(name)], clips(*shape)
+    u2s, one_pass = (forward(fuse(net) if fused else net.branches, x) for net in nets)
+    flops = {'ours': operator.truediv(*(count(net, shape).macs for net in nets)), 'paper': PAPER_U2S_FLOPS}
+    return ('U2S', u2s), ('one-pass', one_pass), flops
+
+
+# U2S's table III, of a whole view on top-heavy ResNet-50. Tiny networks have another ratio.
+PAPER_U2S_FLOPS = 120.43 / 60.77
 # CIDC's table 1, GFLOPs of I3D ResNet-50 on 32x224x224 with and without it. Tiny networks have another ratio.
 PAPER_CIDC_FLOPS = 92 / 65
 
@@ -129,6 +139,8 @@ TINY = ('i3d_tiny_synthfg', 8, 3, 8, 48, 48)
 I3D_NAME = 'i3d_resnet50_v1_kinetics400'
 I3D = (I3D_NAME, 1, 3, 16, 112, 112)
 I3D_LONG = (I3D_NAME, 1, 3, 32, 112, 112)
+TOPHEAVY_TINY = ('topheavy_tiny_synthfg', 8, 3, 8, 48, 48)
+TOPHEAVY = ('topheavy_resnet50_sthsthv2', 1, 3, 18, 224, 224)
 
 # title, in the quick run too?, function that makes both variants
 ROWS = (
@@ -153,6 +165,18 @@ ROWS = (
         'inference, I3D-R50, 32x112x112, fused: CIDC over backbone',
         False,
         functools.partial(cidc_inference, True, *I3D_LONG),
+    ),
+    ('inference, tiny, plain: U2S over one-pass', True, functools.partial(u2s_inference, False, *TOPHEAVY_TINY)),
+    ('inference, tiny, fused: U2S over one-pass', True, functools.partial(u2s_inference, True, *TOPHEAVY_TINY)),
+    (
+        'inference, top-heavy R50, plain: U2S over one-pass',
+        False,
+        functools.partial(u2s_inference, False, *TOPHEAVY),
+    ),
+    (
+        'inference, top-heavy R50, fused: U2S over one-pass',
+        False,
+        functools.partial(u2s_inference, True, *TOPHEAVY),
     ),
 )
 

@@ -54,16 +54,21 @@ def test_one_row_is_timed(script_output, tmp_path):
     assert record['rounds'] == 1 and record['ratio'] == pytest.approx(record['DFB'] / record['baseline'])
 
 
-def test_latency_of_cidc_beside_its_flops(script_output, tmp_path):
+@pytest.mark.parametrize(
+    'row, names, paper',
+    [
+        ('fused: CIDC over', ('i3d_tiny_synthfg_cidc', 'i3d_tiny_synthfg'), 92 / 65),
+        ('tiny, fused: U2S over', ('topheavy_tiny_synthfg_u2s', 'topheavy_tiny_synthfg'), 120.43 / 60.77),
+    ],
+)
+def test_latency_of_a_method_beside_its_flops(row, names, paper, script_output, tmp_path):
     out = tmp_path / 'rows.json'
-    code, said, err = script_output(
-        'benchmark.py', ['--quick', '--only', 'fused: CIDC over', '--rounds', 1, '--out', out]
-    )
+    code, said, err = script_output('benchmark.py', ['--quick', '--only', row, '--rounds', 1, '--out', out])
     assert code == 0, err
     (record,) = json.loads(out.read_text())
-    cidc, backbone = (count(registry.build(name)).macs for name in ('i3d_tiny_synthfg_cidc', 'i3d_tiny_synthfg'))
-    assert record['flops_ratio'] == {'ours': pytest.approx(cidc / backbone), 'paper': 92 / 65}
-    assert f'ratio {record["ratio"]:.2f}   FLOPs ratio ours {cidc / backbone:.2f}, paper 1.42' in said
+    whole, alone = (count(registry.build(name)).macs for name in names)
+    assert record['flops_ratio'] == {'ours': pytest.approx(whole / alone), 'paper': paper}
+    assert f'ratio {record["ratio"]:.2f}   FLOPs ratio ours {whole / alone:.2f}, paper {paper:.2f}' in said
 
 
 @pytest.mark.parametrize(
