@@ -187,6 +187,11 @@ class TrueRanks:
         return int(reached.argmax()) + 1
 
 
+def distance(sparsity: np.ndarray) -> np.ndarray:
+    """(M, M) mean absolute difference of two categories' Xi (M, C); NaN for categories without clips."""
+    return np.stack([np.abs(sparsity - row).mean(axis=1) for row in sparsity])
+
+
 def similarity(sparsity: np.ndarray, names: Optional[Sequence[str]] = None) -> np.ndarray:
     """S (M, M), how similarly two categories' clips fire the channels (eq. 2), symmetric with a diagonal of 1.
 
@@ -200,7 +205,8 @@ def similarity(sparsity: np.ndarray, names: Optional[Sequence[str]] = None) -> n
     names
         the categories', for the warning
     """
-    known = ~np.isnan(sparsity).any(axis=1)
+    apart = distance(sparsity)
+    known = ~np.isnan(np.diag(apart))
     if not known.all():
         missing = [_name(i, names) for i in np.flatnonzero(~known)]
         shown = ', '.join(missing[:5]) + (', ...' if len(missing) > 5 else '')
@@ -208,11 +214,10 @@ def similarity(sparsity: np.ndarray, names: Optional[Sequence[str]] = None) -> n
             f'{len(missing)} of {len(known)} classes have no training samples and get no confusing classes: {shown}',
             stacklevel=2,
         )
-    xi = sparsity[known]
-    distance = np.stack([np.abs(xi - row).mean(axis=1) for row in xi])
-    widest = distance.max()
+    apart = apart[np.ix_(known, known)]
+    widest = apart.max()
     s = np.eye(len(known))
-    s[np.ix_(known, known)] = 1 - distance / widest if widest > 0 else 1.0
+    s[np.ix_(known, known)] = 1 - apart / widest if widest > 0 else 1.0
     return s
 
 
