@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """Say what happens in videos: `python scripts/predict.py clip.mp4 folder/ --model i3d_tiny_synthfg_dfb --topk 3`.
 
-VIDEO is a file, or a folder whose videos are all taken (also deeper ones). Without --params the published weights are
-used. A video that cannot be decoded is named on stderr and does not stop the others; the exit code is then 2.
+VIDEO is a file, or a folder whose videos are all taken (also deeper ones); for a network on single images, its images.
+Without --params the published weights are used. A video that cannot be decoded is named on stderr and does not stop the
+others; the exit code is then 2.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import sys
 from gluon_fg import errors
 
 
-def videos(paths):
-    """The files named, and those in the folders named, in natural order."""
+def videos(paths, spec):
+    """The files named, and those in the folders named, in natural order; `spec` says whether they are images."""
     from gluon_fg.data.datasets import VIDEO_SUFFIXES
-    from gluon_fg.data.video import natural
+    from gluon_fg.data.video import IMAGE_SUFFIXES, natural
 
-    files = []
+    images = spec.ndim == 2 and spec.segments == 1
+    suffixes, what, files = IMAGE_SUFFIXES if images else VIDEO_SUFFIXES, 'image' if images else 'video', []
     for path in paths:
         if not os.path.isdir(path):
             files.append(path)
@@ -30,19 +32,19 @@ def videos(paths):
                 os.path.join(folder, name)
                 for folder, _, names in os.walk(path)
                 for name in names
-                if name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')
+                if name.lower().endswith(suffixes) and not name.startswith('.')
             ),
             key=natural,
         )
         if not inside:
-            raise errors.UserError(f'{path}: no video in this folder (looked for {", ".join(VIDEO_SUFFIXES)})')
+            raise errors.UserError(f'{path}: no {what} in this folder (looked for {", ".join(suffixes)})')
         files += inside
     return files
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('video', nargs='+', metavar='VIDEO', help='video file, or folder of videos')
+    parser.add_argument('video', nargs='+', metavar='VIDEO', help='video or image file, or folder of them')
     parser.add_argument('--model', help='name of a model (see gluon_fg.list_models())')
     parser.add_argument('--run', help='instead of --model: folder of a training run')
     parser.add_argument(
@@ -71,7 +73,6 @@ def main():
         raise errors.UserError(f'--topk must be at least 1, got {args.topk}')
     if (args.run is None) == (args.model is None):
         raise errors.UserError('give either --model NAME or --run FOLDER')
-    paths = videos(args.video)
     ctx = choose_context(args.device, 0)
     if args.run:
         net, config = load_run(args.run, args.params, ctx)
@@ -83,6 +84,7 @@ def main():
         name_classes(net, args.classes)
     if args.topk > net.nclass:
         print(f'note: {net.name} has {net.nclass} classes; all of them are listed', file=sys.stderr)
+    paths = videos(args.video, net.input_spec)
     answers = predict_videos(paths, net, None, args.topk, protocol, ctx, args.batch_size, args.workers)
     if args.json:
         print(

@@ -1,4 +1,4 @@
-"""Lists of videos with labels, read from a folder per class, a CSV file, or GluonCV's list format."""
+"""Lists of videos or images with labels: a folder per class, a CSV file, GluonCV's list format, or a known dataset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, U
 import numpy as np
 
 from ..errors import UserError, VideoError, unknown
-from . import video
+from . import stanford, video
 from .labels import LabelSet, label_set
 from .lists import label_of, labels_of, read_rows
 
@@ -21,12 +21,14 @@ logger = logging.getLogger(__name__)
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp')
 SPLITS = ('train', 'val', 'test')
 KNOWN = ('kinetics400', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51')  # classes and their order: GluonCV's, but for V1
-DATASETS = ('synthfg', 'synthfg_order', 'folder', 'csv', *KNOWN)
+RENDERED = ('synthfg', 'synthfg_order', 'synthfg_images')
+IMAGES = {'stanfordcars': stanford.cars, 'stanforddogs': stanford.dogs}
+DATASETS = (*RENDERED, 'folder', 'image_folder', 'csv', *KNOWN, *IMAGES)
 CACHES = ('none', 'memory')
 
 
 class VideoRecord(NamedTuple):
-    """One listed video: its path (relative to the dataset's root, or absolute) and label, -1 where unknown."""
+    """One listed video or image: its path (relative to the dataset's root, or absolute) and label, -1 where unknown."""
 
     path: str
     label: int = -1
@@ -165,11 +167,13 @@ def from_folder(
     classes: Optional[Sequence[str]] = None,
     name: Optional[str] = None,
     cache: str = 'none',
+    suffixes: Tuple[str, ...] = VIDEO_SUFFIXES,
 ) -> VideoDataset:
     """One folder per class, the class named like the folder; videos may lie deeper in it.
 
-    Classes are in alphabetical order unless `classes` gives them. Files that do not end like a video, and hidden ones,
-    are left out. Folders of frames are not looked for: list them in a CSV file.
+    Classes are in alphabetical order unless `classes` gives them. Files that do not end like a video (or with one of
+    `suffixes`: `video.IMAGE_SUFFIXES` for images), and hidden ones, are left out. Folders of frames are not looked for:
+    list them in a CSV file.
 
     Raises
     ------
@@ -189,10 +193,11 @@ def from_folder(
         for directory, below, files in os.walk(root / folder):
             below[:] = sorted(entry for entry in below if not entry.startswith('.'))
             for file in sorted(files, key=video.natural):
-                if file.lower().endswith(VIDEO_SUFFIXES) and not file.startswith('.'):
+                if file.lower().endswith(suffixes) and not file.startswith('.'):
                     records.append(VideoRecord(os.path.relpath(os.path.join(directory, file), root), label))
     if not records:
-        raise UserError(f'{root}: no video in its class folders (looked for {", ".join(VIDEO_SUFFIXES)})')
+        what = 'video' if suffixes == VIDEO_SUFFIXES else 'image'
+        raise UserError(f'{root}: no {what} in its class folders (looked for {", ".join(suffixes)})')
     return VideoDataset(records, LabelSet(tuple(classes)), root, name or str(root), cache)
 
 
@@ -265,13 +270,17 @@ def build_dataset(
 
     - 'synthfg': the built-in one, rendered under `root` on first use
     - 'synthfg_order': the 16 of its classes whose groups differ in the order of events, from the same files
+    - 'synthfg_images': images of the 8 others, rendered under a root of their own
     - 'folder': root/<split>/<class>/<video>. Where root has no folder for any split, root/<class>/<video>, all of it
       whatever the split (a warning says so)
+    - 'image_folder': the same with images, root/<split>/<class>/<image>
     - 'csv': root/<split>.csv, else root/<split>.txt; or `split` is itself the path of a list. See `from_csv`
     - 'kinetics400', 'sthsthv2', 'ucf101', 'hmdb51': the same lists, with the dataset's own classes in GluonCV's order;
       'sthsthv1', whose videos are folders of frames: GluonCV has no list of its classes, they are those of the lists
 
-    Classes of every split of 'folder' and 'csv' are those of the training split, where there is one, so that the same
+    - 'stanfordcars', 'stanforddogs': images, as their archives unpack (`gluon_fg.data.stanford`)
+
+    Classes of every split of folders and of 'csv' are those of the training split, where there is one, so that the same
     label means the same class.
 
     Parameters
@@ -279,9 +288,9 @@ def build_dataset(
     split
         'train', 'val' or 'test'
     root
-        folder of the dataset; None is MXNet's dataset folder for 'synthfg'
+        folder of the dataset; None is MXNet's dataset folder for those rendered here
     sizes
-        'synthfg' and its subset only: clips to render for each split, {'train': 2400, ...}; None accepts what is there
+        those rendered here only: clips (images) for each split, {'train': 2400, ...}; None accepts what is there
 
     Raises
     ------
@@ -290,17 +299,19 @@ def build_dataset(
     """
     if name not in DATASETS:
         raise unknown('dataset', name, DATASETS)
-    if name in ('synthfg', 'synthfg_order'):
+    if name in RENDERED:
         return _synthfg(name, split, root, cache, sizes or {})
     if sizes:
         raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
+    if name in IMAGES:
+        listed, labels = IMAGES[name](_folder(_needed(name, root)), split)
+        return VideoDataset([VideoRecord(*one) for one in listed], labels, root, f'{name} {split}', cache)
     classes = label_set(name)  # None for a folder or list of one's own
-    if name != 'folder' and os.path.isfile(split):
+    folders = {'folder': VIDEO_SUFFIXES, 'image_folder': video.IMAGE_SUFFIXES}
+    if name not in folders and os.path.isfile(split):
         return from_csv(split, root, classes, f'{name} {split}', cache)
-    if root is None:
-        raise UserError(f'dataset {name!r} needs a root folder; set data.root')
-    root = _folder(root)
-    if name != 'folder':
+    root = _folder(_needed(name, root))
+    if name not in folders:
         path, train = _list_file(root, split), _list_file(root, 'train')
         if path is None:
             raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
@@ -310,11 +321,17 @@ def build_dataset(
     splits = [entry for entry in SPLITS if (root / entry).is_dir()]
     if split in splits:
         classes = _class_folders(root / 'train') if 'train' in splits else None
-        return from_folder(root / split, classes, f'folder {split}', cache)
+        return from_folder(root / split, classes, f'{name} {split}', cache, folders[name])
     if splits or split not in SPLITS:
         raise unknown(f'split of {root}:', split, splits or SPLITS)
     logger.warning('%s: no folder for a split (train, val, test); %s is all of it', root, split)
-    return from_folder(root, None, f'folder {split}', cache)
+    return from_folder(root, None, f'{name} {split}', cache, folders[name])
+
+
+def _needed(name: str, root: Optional[Union[str, os.PathLike]]) -> Union[str, os.PathLike]:
+    if root is None:
+        raise UserError(f'dataset {name!r} needs a root folder; set data.root')
+    return root
 
 
 def _list_file(root: Path, split: str) -> Optional[Path]:
@@ -330,9 +347,10 @@ def _synthfg(
     for entry in (split, *sizes):
         if entry not in SPLITS:
             raise unknown('split', entry, SPLITS)
-    folder = Path(synthfg.ensure(root, **sizes))
-    whole = from_csv(folder / f'{split}.csv', folder, synthfg.label_set(), f'{name} {split}', cache)
-    if name == 'synthfg':
+    files = 'synthfg' if name == 'synthfg_order' else name
+    folder = Path(synthfg.ensure(root, dataset=files, **sizes))
+    whole = from_csv(folder / f'{split}.csv', folder, label_set(files), f'{name} {split}', cache)
+    if name == files:
         return whole
     kept = [
         VideoRecord(r.path, synthfg.ORDER_LABELS[r.label]) for r in whole.records if r.label in synthfg.ORDER_LABELS

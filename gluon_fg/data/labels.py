@@ -155,17 +155,14 @@ def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
 def label_set(dataset: str) -> Optional[LabelSet]:
     """The labels of a dataset known by name, or None for any other name.
 
-    'synthfg' is our own; 'kinetics400', 'kinetics700', 'sthsthv2', 'ucf101' and 'hmdb51' are read from GluonCV, in its
-    order (that of its published weights).
+    'synthfg', its subset 'synthfg_order' and 'synthfg_images' are our own; 'kinetics400', 'kinetics700', 'sthsthv2',
+    'ucf101' and 'hmdb51' are read from GluonCV, in its order (that of its published weights).
     """
-    if dataset == 'synthfg':
+    if dataset in ('synthfg', 'synthfg_order', 'synthfg_images'):
         from . import synthfg
 
-        return synthfg.label_set()
-    if dataset == 'synthfg_order':
-        from . import synthfg
-
-        return synthfg.order_label_set()
+        ours = {'synthfg_order': synthfg.order_label_set, 'synthfg_images': synthfg.image_label_set}
+        return ours.get(dataset, synthfg.label_set)()
     attributes = {
         'kinetics400': 'Kinetics400Attr',
         'kinetics700': 'Kinetics700Attr',

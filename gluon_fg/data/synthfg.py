@@ -11,12 +11,16 @@ On disk, under a root of its own:
     <split>.csv             path,label,class,group; for the splits train, val and test
     <split>/00000.mp4 ...   8 frames of 54x54, MPEG-4 part 2
     <split>/truth.json      where the detail shows, in pixels: {path: [[part, frame, y0, x0, y1, x1], ...]}
+
+'synthfg_images' is a set of images of the same kind, <split>/00000.png: single frames of such clips, of the 8 classes
+in 2 groups that a still tells apart (kind 'detail').
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import json
 import logging
 import os
@@ -27,7 +31,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 import cv2
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, unknown
 from ..files import atomic_write
 from . import _synthfg_render as drawing
 from ._synthfg_render import FRAMES, SIZE, Box
@@ -53,6 +57,41 @@ KIND = {look.shape: look.kind for look in drawing.LOOKS}  # of each group: 'deta
 FLIP_MAP = tuple(range(len(CLASSES)))  # a mirrored clip is a clip of the same class: see `_synthfg_render`
 # Label -> label of the subset 'synthfg_order', the groups whose classes differ in the order of events (at least, too).
 ORDER_LABELS = {label: i for i, label in enumerate(n for n, g in enumerate(GROUPS) if KIND[g] != 'detail')}
+# Labels of the classes of 'synthfg_images', in its order.
+DETAIL_LABELS = tuple(n for n, g in enumerate(GROUPS) if KIND[g] == 'detail')
+IMAGE_SIZES = {'train': 960, 'val': 160, 'test': 320}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """A set that is rendered: its name, the labels of SynthFG that it has, its files, its sizes unless told."""
+
+    dataset: str
+    title: str
+    labels: Tuple[int, ...]
+    suffix: str
+    sizes: Dict[str, int]
+
+    @property
+    def unit(self) -> str:
+        return 'image' if self.suffix == '.png' else 'clip'
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        return tuple(CLASSES[label] for label in self.labels)
+
+    @property
+    def groups(self) -> Tuple[str, ...]:
+        return tuple(GROUPS[label] for label in self.labels)
+
+
+_FORMS = {
+    form.dataset: form
+    for form in (
+        _Form('synthfg', 'SynthFG', tuple(range(len(CLASSES))), '.mp4', SIZES),
+        _Form('synthfg_images', 'SynthFG images', DETAIL_LABELS, '.png', IMAGE_SIZES),
+    )
+}
 
 Seed = Union[int, Sequence[int]]
 
@@ -60,6 +99,12 @@ Seed = Union[int, Sequence[int]]
 def label_set() -> LabelSet:
     """Classes, groups and mirror partners."""
     return LabelSet(CLASSES, groups=GROUPS, flip_map=np.array(FLIP_MAP))
+
+
+def image_label_set() -> LabelSet:
+    """Those of 'synthfg_images'."""
+    form = _FORMS['synthfg_images']
+    return LabelSet(form.classes, groups=form.groups, flip_map=np.arange(len(form.classes)))
 
 
 def order_label_set() -> LabelSet:
@@ -98,6 +143,28 @@ def render_clip(
     return (clip, boxes) if return_truth else clip
 
 
+def render_image(label: int, seed: Seed, return_truth: bool = False) -> Union[np.ndarray, Tuple[np.ndarray, List[Box]]]:
+    """An image of 'synthfg_images': of a clip, the frame in the middle of those that show the detail.
+
+    Parameters
+    ----------
+    label
+        0..7, position in `DETAIL_LABELS`
+    seed, return_truth
+        as of `render_clip`
+
+    Returns
+    -------
+    uint8 (54, 54, 3) RGB, or (image, boxes)
+    """
+    if not 0 <= label < len(DETAIL_LABELS):
+        raise UserError(f'label {label} is out of range; SynthFG images have the labels 0..{len(DETAIL_LABELS) - 1}')
+    clip, boxes = render_clip(DETAIL_LABELS[label], seed, return_truth=True)
+    shown = sorted({box.t for box in boxes})
+    t = shown[len(shown) // 2]
+    return (clip[t], [box._replace(t=0) for box in boxes if box.t == t]) if return_truth else clip[t]
+
+
 def clip_seed(split: str, seed: int, index: int) -> Tuple[int, int, int]:
     """Seed of clip `index` of a split: other splits, set seeds and indices have independent random streams."""
     return _SPLIT_ID[split], seed, index
@@ -109,18 +176,19 @@ def _checked_label(label: int) -> int:
     return int(label)
 
 
-def default_root() -> Path:
+def default_root(dataset: str = 'synthfg') -> Path:
     """Where MXNet keeps datasets: $MXNET_HOME/datasets/synthfg, by default ~/.mxnet/datasets/synthfg."""
-    return Path(os.environ.get('MXNET_HOME') or Path.home() / '.mxnet').expanduser() / 'datasets' / 'synthfg'
+    return Path(os.environ.get('MXNET_HOME') or Path.home() / '.mxnet').expanduser() / 'datasets' / dataset
 
 
 def generate(
     root: Optional[Union[str, os.PathLike]] = None,
-    train: int = SIZES['train'],
-    val: int = SIZES['val'],
-    test: int = SIZES['test'],
+    train: Optional[int] = None,
+    val: Optional[int] = None,
+    test: Optional[int] = None,
     seed: int = 0,
     progress: bool = True,
+    dataset: str = 'synthfg',
 ) -> Path:
     """Render the dataset under `root`, unless it is there already.
 
@@ -130,13 +198,16 @@ def generate(
     Parameters
     ----------
     root
-        a folder for this dataset alone (default: `default_root()`)
+        a folder for this dataset alone (default: `default_root(dataset)`)
     train, val, test
-        clips of each split, multiples of 24: every class has the same number
+        clips of each split, multiples of 24, or images, multiples of 8: every class has the same number (default:
+        `SIZES` or `IMAGE_SIZES`)
     seed
         of the whole set, 0..2**32-1
     progress
         show a bar
+    dataset
+        'synthfg' or 'synthfg_images'
 
     Returns
     -------
@@ -147,20 +218,22 @@ def generate(
     UserError
         a number that does not fit, or a root that holds something else or a SynthFG of other sizes, seed or version
     """
-    root = Path(default_root() if root is None else root).expanduser()
-    sizes = {'train': train, 'val': val, 'test': test}
-    wanted = _meta(sizes, seed)
-    _check_folder(root)
-    if _is_there(root, sizes, seed):  # without the lock: the folder may be read-only
+    form = _form(dataset)
+    root = Path(default_root(dataset) if root is None else root).expanduser()
+    asked = {'train': train, 'val': val, 'test': test}
+    sizes = {split: form.sizes[split] if n is None else n for split, n in asked.items()}
+    wanted = _meta(form, sizes, seed)
+    _check_folder(form, root)
+    if _is_there(form, root, sizes, seed):  # without the lock: the folder may be read-only
         return root
     with _locked(root):
-        if _is_there(root, sizes, seed):  # another process made it meanwhile
+        if _is_there(form, root, sizes, seed):  # another process made it meanwhile
             return root
         for split in sizes:
-            _make_split(root, split, wanted, progress)
+            _make_split(form, root, split, wanted, progress)
         with atomic_write(root / 'meta.json') as stream:
             json.dump(wanted, stream, indent=1)
-    logger.info('SynthFG is in %s: %s', root, _summary(wanted))
+    logger.info('%s is in %s: %s', form.title, root, _summary(wanted))
     return root
 
 
@@ -171,20 +244,21 @@ def ensure(
     test: Optional[int] = None,
     seed: Optional[int] = None,
     progress: bool = False,
+    dataset: str = 'synthfg',
 ) -> Path:
-    """The root of a complete SynthFG: the one that is there, or a new one.
+    """The root of a complete set: the one that is there, or a new one.
 
     A size or seed of None accepts what is there, and stands for the default where nothing is. Errors as in `generate`.
     """
-    root = Path(default_root() if root is None else root).expanduser()
+    form = _form(dataset)
+    root = Path(default_root(dataset) if root is None else root).expanduser()
     asked = {'train': train, 'val': val, 'test': test}
-    if _is_there(root, {split: n for split, n in asked.items() if n is not None}, seed):
+    if _is_there(form, root, {split: n for split, n in asked.items() if n is not None}, seed):
         return root
-    sizes = {split: SIZES[split] if n is None else n for split, n in asked.items()}
-    return generate(root, seed=seed or 0, progress=progress, **sizes)
+    return generate(root, seed=seed or 0, progress=progress, dataset=dataset, **asked)
 
 
-def read_meta(root: Union[str, os.PathLike]) -> Optional[Dict]:
+def read_meta(root: Union[str, os.PathLike], dataset: str = 'synthfg') -> Optional[Dict]:
     """Content of a complete set's meta.json; None where there is none."""
     path = Path(root) / 'meta.json'
     try:
@@ -195,8 +269,8 @@ def read_meta(root: Union[str, os.PathLike]) -> Optional[Dict]:
         raise UserError(f'{path}: {error.strerror or error}') from None
     except ValueError:
         meta = None
-    if not isinstance(meta, dict) or meta.get('dataset') != 'synthfg':
-        raise UserError(f'{path} is not of a SynthFG dataset; choose another root')
+    if not isinstance(meta, dict) or meta.get('dataset') != dataset:
+        raise UserError(f'{path} is not of a {_form(dataset).title} dataset; choose another root')
     return meta
 
 
@@ -206,26 +280,33 @@ def read_truth(root: Union[str, os.PathLike], split: str) -> Dict[str, List[Box]
     return {path: [Box(*box) for box in boxes] for path, boxes in content.items()}
 
 
-def _meta(sizes: Dict[str, int], seed: int) -> Dict:
+def _form(dataset: str) -> _Form:
+    if dataset not in _FORMS:
+        raise unknown('rendered dataset', dataset, _FORMS)
+    return _FORMS[dataset]
+
+
+def _meta(form: _Form, sizes: Dict[str, int], seed: int) -> Dict:
+    count, title = len(form.labels), form.title
     for split, n in sizes.items():
-        if not isinstance(n, int) or n < 1 or n % len(CLASSES):
+        if not isinstance(n, int) or n < 1 or n % count:
             raise UserError(
-                f'SynthFG: {split} must be a positive multiple of {len(CLASSES)} (each class equally often), got {n!r}'
+                f'{title}: {split} must be a positive multiple of {count} (each class equally often), got {n!r}'
             )
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise UserError(f'SynthFG: seed must be an integer in 0..{2**32 - 1}, got {seed!r}')
+        raise UserError(f'{title}: seed must be an integer in 0..{2**32 - 1}, got {seed!r}')
+    still = {'frames': 1} if form.unit == 'image' else {'frames': FRAMES, 'fps': FPS}
     return {
-        'dataset': 'synthfg',
+        'dataset': form.dataset,
         'version': VERSION,
         'seed': seed,
         'sizes': sizes,
-        'frames': FRAMES,
         'height': SIZE,
         'width': SIZE,
-        'fps': FPS,
-        'classes': list(CLASSES),
-        'groups': list(GROUPS),
-        'kinds': KIND,
+        **still,
+        'classes': list(form.classes),
+        'groups': list(form.groups),
+        'kinds': {group: KIND[group] for group in form.groups},
     }
 
 
@@ -233,42 +314,42 @@ def _summary(meta: Dict) -> str:
     return ', '.join([*(f'{split} {n}' for split, n in meta['sizes'].items()), f'seed {meta["seed"]}'])
 
 
-def _is_there(root: Path, sizes: Dict[str, int], seed: Optional[int]) -> bool:
-    """Whether `root` holds a whole SynthFG; an error where it is another than the one asked for."""
-    found = read_meta(root)
+def _is_there(form: _Form, root: Path, sizes: Dict[str, int], seed: Optional[int]) -> bool:
+    """Whether `root` holds a whole set; an error where it is another than the one asked for."""
+    found = read_meta(root, form.dataset)
     if found is None:
         return False
     if found.get('version') != VERSION:
-        held = f'holds SynthFG version {found.get("version")}, this is version {VERSION}'
+        held = f'holds {form.title} version {found.get("version")}, this is version {VERSION}'
         raise UserError(f'{root} {held}; choose another root or remove it')
     differs = [f'{split} {n}' for split, n in sizes.items() if n != found['sizes'][split]]
     if seed is not None and seed != found['seed']:
         differs.append(f'seed {seed}')
     if differs:
-        held = f'holds a SynthFG of {_summary(found)}, not of {", ".join(differs)}'
+        held = f'holds a {form.title} of {_summary(found)}, not of {", ".join(differs)}'
         raise UserError(f'{root} {held}; choose another root or remove it')
     for split, n in found['sizes'].items():
-        there = _count_clips(root / split) if (root / split).is_dir() else 0
+        there = _count_files(root / split, form.suffix) if (root / split).is_dir() else 0
         if there != n or not (root / f'{split}.csv').is_file():
-            lost = f'split {split} has {there} of its {n} clips' if there != n else f'{split}.csv is missing'
+            lost = f'split {split} has {there} of its {n} {form.unit}s' if there != n else f'{split}.csv is missing'
             raise UserError(f'{root}: {lost}; remove {root / "meta.json"} to have it made again')
     return True
 
 
-def _count_clips(folder: Path) -> int:
-    return sum(name.endswith('.mp4') for name in os.listdir(folder))
+def _count_files(folder: Path, suffix: str) -> int:
+    return sum(name.endswith(suffix) for name in os.listdir(folder))
 
 
-def _check_folder(root: Path) -> None:
+def _check_folder(form: _Form, root: Path) -> None:
     """Refuse a folder with anything in it that is not ours."""
     if root.exists() and not root.is_dir():
-        raise UserError(f'{root} is a file; SynthFG needs a folder of its own')
+        raise UserError(f'{root} is a file; {form.title} needs a folder of its own')
     ours = {'.lock', 'meta.json', *SIZES, *(f'{split}.csv' for split in SIZES)}
     temporary = tuple(f'.{name}.' for name in ours)  # .train.partial, and half-written files of `atomic_write`
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         foreign = path.name not in ours and not path.name.startswith(temporary)
         if foreign or (path.name in SIZES and not (path / 'split.json').is_file()):
-            raise UserError(f'{root} holds something else ({path.name}); SynthFG needs a folder of its own')
+            raise UserError(f'{root} holds something else ({path.name}); {form.title} needs a folder of its own')
 
 
 @contextlib.contextmanager
@@ -293,46 +374,56 @@ def _locked(root: Path) -> Iterator[None]:
             portalocker.unlock(stream)
 
 
-def _make_split(root: Path, split: str, meta: Dict, progress: bool) -> None:
+def _make_split(form: _Form, root: Path, split: str, meta: Dict, progress: bool) -> None:
     settings = {'version': meta['version'], 'seed': meta['seed'], 'clips': meta['sizes'][split]}
+    if form.dataset != 'synthfg':  # whose settings never named it
+        settings['dataset'] = form.dataset
     folder, partial = root / split, root / f'.{split}.partial'
-    if not _is_split(folder, settings):
+    if not _is_split(form, folder, settings):
         for old in (folder, partial):
             if old.exists():  # ours, of an interrupted generation
                 shutil.rmtree(old)
         partial.mkdir()
-        _render_split(partial, split, settings, progress)
+        _render_split(form, partial, split, settings, progress)
         os.replace(partial, folder)
     with atomic_write(root / f'{split}.csv') as stream:
         rows = csv.writer(stream, lineterminator='\n')
         rows.writerow(('path', 'label', 'class', 'group'))
         for index in range(settings['clips']):
-            label = index % len(CLASSES)
-            rows.writerow((_path(split, index), label, CLASSES[label], GROUPS[label]))
+            label = index % len(form.labels)
+            rows.writerow((_path(form, split, index), label, form.classes[label], form.groups[label]))
 
 
-def _is_split(folder: Path, settings: Dict) -> bool:
+def _is_split(form: _Form, folder: Path, settings: Dict) -> bool:
     try:
         same = json.loads((folder / 'split.json').read_text()) == settings
     except (FileNotFoundError, ValueError):
         return False
-    return same and _count_clips(folder) == settings['clips']
+    return same and _count_files(folder, form.suffix) == settings['clips']
 
 
-def _path(split: str, index: int) -> str:
-    return f'{split}/{index:05d}.mp4'
+def _path(form: _Form, split: str, index: int) -> str:
+    return f'{split}/{index:05d}{form.suffix}'
 
 
-def _render_split(folder: Path, split: str, settings: Dict, progress: bool) -> None:
+def _render_split(form: _Form, folder: Path, split: str, settings: Dict, progress: bool) -> None:
     from tqdm import tqdm
 
     truth = {}
-    for index in tqdm(range(settings['clips']), f'SynthFG {split}', disable=not progress, unit='clip'):
-        label, seed = index % len(CLASSES), clip_seed(split, settings['seed'], index)
-        clip, truth[_path(split, index)] = render_clip(label, seed, return_truth=True)
-        write_video(folder / os.path.basename(_path(split, index)), clip)
+    render, write = (render_image, write_image) if form.unit == 'image' else (render_clip, write_video)
+    for index in tqdm(range(settings['clips']), f'{form.title} {split}', disable=not progress, unit=form.unit):
+        label, seed = index % len(form.labels), clip_seed(split, settings['seed'], index)
+        path = _path(form, split, index)
+        picture, truth[path] = render(label, seed, return_truth=True)
+        write(folder / os.path.basename(path), picture)
     (folder / 'truth.json').write_text(json.dumps(truth, separators=(',', ':')))
     (folder / 'split.json').write_text(json.dumps(settings))
+
+
+def write_image(path: Union[str, os.PathLike], image: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) RGB as PNG."""
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise UserError(f'{path}: cannot be written; is the folder writable, or the disk full?')
 
 
 def write_video(path: Union[str, os.PathLike], clip: np.ndarray) -> None:

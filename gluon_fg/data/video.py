@@ -1,5 +1,7 @@
 """One reader for every video: decord where it is exact, PyAV for the rest, a folder of images, or frames in memory.
 
+An image is a video of one frame.
+
 Frame i is the i-th frame that decoding the whole file from its start would show. Both back ends give the same pixels
 for it. Decord does not by itself: it seeks by counting packets, so it returns other frames than those asked for where
 key frames do not cut the stream cleanly (open groups of pictures: common in MPEG-4 AVI, MPEG-2, HEVC), where an edit
@@ -225,6 +227,20 @@ class DecordReader(VideoReader):
         return self._fallback._decode(numbers)
 
 
+def read_image(path: str) -> np.ndarray:
+    """An image file, turned upright: uint8 (H, W, 3), RGB.
+
+    Raises
+    ------
+    VideoError
+        missing, or not an image that can be decoded
+    """
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise VideoError(path, 'is not an image that can be read' if os.path.exists(path) else 'no such file')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
 class FrameFolderReader(VideoReader):
     """A folder of images, one a frame, in the order of the numbers in their names (Something-Something-V1's 00001.jpg).
 
@@ -242,21 +258,17 @@ class FrameFolderReader(VideoReader):
             raise VideoError(path, f'this folder holds no image ({", ".join(IMAGE_SUFFIXES)})')
         names.sort(key=natural)
         self._names = [os.path.join(path, name) for name in names]
-        height, width = self._image(self._names[0], None).shape[:2]
+        height, width = read_image(self._names[0]).shape[:2]
         super().__init__(path, len(names), fps, (width, height))
 
-    @staticmethod
-    def _image(path: str, shape: Optional[Tuple[int, ...]]) -> np.ndarray:
-        image = cv2.imread(path, cv2.IMREAD_COLOR)
-        if image is None:
-            raise VideoError(path, 'is not an image that can be read' if os.path.exists(path) else 'no such file')
-        if shape is not None and image.shape != shape:
-            raise VideoError(path, f'is {image.shape[1]}x{image.shape[0]}, the first frame {shape[1]}x{shape[0]}')
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
     def _decode(self, numbers: List[int]) -> np.ndarray:
-        shape = (self.size[1], self.size[0], 3)
-        return np.stack([self._image(self._names[number], shape) for number in numbers])
+        return np.stack([self._image(self._names[number]) for number in numbers])
+
+    def _image(self, path: str) -> np.ndarray:
+        image, (width, height) = read_image(path), self.size
+        if image.shape[:2] != (height, width):
+            raise VideoError(path, f'is {image.shape[1]}x{image.shape[0]}, the first frame {width}x{height}')
+        return image
 
 
 class ArrayReader(VideoReader):
@@ -290,14 +302,14 @@ def _decord():
 
 
 def open_video(path: str, backend: str = 'auto') -> VideoReader:
-    """A reader for a video file, or for a folder of images.
+    """A reader for a video file, a folder of images, or an image.
 
     Parameters
     ----------
     path
-        a file, or a folder of frames
+        a file, or a folder of frames; one that ends like an image (`IMAGE_SUFFIXES`) is a video of one frame
     backend
-        'auto' (decord where it is exact, PyAV elsewhere), 'decord' or 'pyav'; a folder needs neither
+        'auto' (decord where it is exact, PyAV elsewhere), 'decord' or 'pyav'; images need neither
 
     Raises
     ------
@@ -309,6 +321,8 @@ def open_video(path: str, backend: str = 'auto') -> VideoReader:
         raise unknown('video backend', backend, BACKENDS)
     if os.path.isdir(path):
         return FrameFolderReader(path)
+    if path.lower().endswith(IMAGE_SUFFIXES):
+        return ArrayReader(path, read_image(path)[None])
     info = scan(path)
     if backend == 'pyav':
         return PyAVReader(path, info)

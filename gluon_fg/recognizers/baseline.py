@@ -20,6 +20,7 @@ from .base import Branches, Recognizer
 from .tasks import (
     CUSTOM_2D,
     CUSTOM_3D,
+    CUSTOM_IMAGES,
     CUSTOM_LARGE,
     CUSTOM_LONG,
     CUSTOM_QUO_VADIS,
@@ -39,6 +40,8 @@ from .tasks import (
     KINETICS400_QUO_VADIS_FLOW,
     KINETICS400_SLOW,
     KINETICS700_SLOW,
+    STANFORDCARS,
+    STANFORDDOGS,
     STHSTHV1_2D,
     STHSTHV1_3D,
     STHSTHV2_2D,
@@ -48,8 +51,10 @@ from .tasks import (
     STHSTHV2_SPREAD,
     SYNTHFG_2D,
     SYNTHFG_3D,
+    SYNTHFG_IMAGES,
     TINY_CUSTOM_2D,
     TINY_CUSTOM_3D,
+    TINY_CUSTOM_IMAGES,
     UCF101_3D,
     UCF101_LONG,
     UCF101_SPARSE,
@@ -172,6 +177,12 @@ register('topheavy_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='topheavy_tiny'
 register(
     'topheavy_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='topheavy_tiny', dropout=0.0, head_std=TINY_HEAD_STD
 )
+
+register('resnet50_v1b_stanfordcars', Baseline, STANFORDCARS, backbone='resnet50_v1b')
+register('resnet50_v1b_stanforddogs', Baseline, STANFORDDOGS, backbone='resnet50_v1b')
+register('resnet50_v1b_custom_images', Baseline, CUSTOM_IMAGES, backbone='resnet50_v1b')
+register('tiny_synthfg_images', Baseline, SYNTHFG_IMAGES, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('tiny_custom_images', Baseline, TINY_CUSTOM_IMAGES, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 
 register('i3d_inceptionv1_kinetics400', Baseline, KINETICS400_LONG, 'i3d_inceptionv1', 'i3d_inceptionv1_kinetics400')
 register('i3d_inceptionv3_kinetics400', Baseline, KINETICS400_LARGE, 'i3d_inceptionv3', 'i3d_inceptionv3_kinetics400')

@@ -44,6 +44,8 @@ _QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 
 _QUO_VADIS_FLOW = _QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2)
 # U2S sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
 _SPREAD_CLIPS = InputSpec(frames=18, frame_stride=1, short_side=240, crop_size=224, sampling='spread')
+# Images, U2S sec. IV-E, which has no sizes of their own for them.
+_IMAGES = InputSpec(frames=1, frame_stride=1, short_side=240, crop_size=224, layout='NCHW')
 # SynthFG: 54 pixels high, 8 frames.
 _TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
 _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
@@ -89,5 +91,10 @@ CUSTOM_3D = Task(None, None, 'dfb_3d', _CLIPS)
 CUSTOM_2D = Task(None, None, 'dfb_2d', _FRAMES)
 SYNTHFG_3D = Task('synthfg', 24, 'train_time', _TINY_CLIPS)
 SYNTHFG_2D = Task('synthfg', 24, 'train_time', _TINY_FRAMES)
+STANFORDCARS = Task('stanfordcars', 196, '10crop', _IMAGES)
+STANFORDDOGS = Task('stanforddogs', 120, '10crop', _IMAGES)
+CUSTOM_IMAGES = Task(None, None, '10crop', _IMAGES)
+SYNTHFG_IMAGES = Task('synthfg_images', 8, 'train_time', _TINY_FRAMES.replace(segments=1))
+TINY_CUSTOM_IMAGES = Task(None, None, 'train_time', _TINY_FRAMES.replace(segments=1))
 TINY_CUSTOM_3D = Task(None, None, 'train_time', _TINY_CLIPS)
 TINY_CUSTOM_2D = Task(None, None, 'train_time', _TINY_FRAMES)
