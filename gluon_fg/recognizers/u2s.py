@@ -35,15 +35,20 @@ from .base import Branches, Recognizer, unused_parameters_allowed
 from .baseline import TINY_HEAD_STD
 from .tasks import (
     CUSTOM_2D,
+    CUSTOM_IMAGES,
     CUSTOM_SPREAD,
     HMDB51_SPREAD,
     KINETICS400_2D,
+    STANFORDCARS,
+    STANFORDDOGS,
     STHSTHV2_2D,
     STHSTHV2_SPREAD,
     SYNTHFG_2D,
     SYNTHFG_3D,
+    SYNTHFG_IMAGES,
     TINY_CUSTOM_2D,
     TINY_CUSTOM_3D,
+    TINY_CUSTOM_IMAGES,
     UCF101_SPREAD,
 )
 from .tsm import CUSTOM_8F, CUSTOM_16F, STHSTHV2_8F, STHSTHV2_16F
@@ -423,5 +428,11 @@ register('tsm8f_resnet50_v1b_sthsthv2_u2s', U2S, STHSTHV2_8F, 'tsm_resnet50_v1b'
 register('tsm16f_resnet50_v1b_sthsthv2_u2s', U2S, STHSTHV2_16F, 'tsm_resnet50_v1b')
 register('tsm8f_resnet50_v1b_custom_u2s', U2S, CUSTOM_8F, 'tsm_resnet50_v1b')
 register('tsm16f_resnet50_v1b_custom_u2s', U2S, CUSTOM_16F, 'tsm_resnet50_v1b')
+
+register('resnet50_v1b_stanfordcars_u2s', U2S, STANFORDCARS, 'resnet50_v1b')
+register('resnet50_v1b_stanforddogs_u2s', U2S, STANFORDDOGS, 'resnet50_v1b')
+register('resnet50_v1b_custom_images_u2s', U2S, CUSTOM_IMAGES, 'resnet50_v1b')
+register('tiny_synthfg_images_u2s', U2S, SYNTHFG_IMAGES, 'tiny', **_TINY)
+register('tiny_custom_images_u2s', U2S, TINY_CUSTOM_IMAGES, 'tiny', **_TINY)
 
 alias('tsn_resnet_u2s', 'tsn_resnet50_v1b_sthsthv2_u2s')

@@ -185,7 +185,7 @@ def test_killed_and_interrupted_in_each_stage_it_ends_as_if_never(settings, tmp_
     def command(out):
         return [sys.executable, str(REPO / 'scripts/train.py'), '--out', str(out), '--set', *common]
 
-    finish(command(tmp_path / 'whole'))
+    undisturbed = start(command(tmp_path / 'whole'))
     out = tmp_path / 'broken'
     for name, step, number in (('universal', 5, signal.SIGKILL), ('specific', 6, signal.SIGINT), ('joint', 5, 9)):
         process = start(command(out))
@@ -195,6 +195,7 @@ def test_killed_and_interrupted_in_each_stage_it_ends_as_if_never(settings, tmp_
         assert 'Traceback' not in text and not (out / name / 'summary.json').exists(), text[-2000:]
         assert process.returncode == (130 if number == signal.SIGINT else -9)
     text = finish(command(out))
+    assert undisturbed.wait(240) == 0, undisturbed.communicate()[0][-3000:]
     assert 'resumes from' in text and text.count('already finished') == 2
     for name in NAMES:
         whole, broken = (parameters(path / name / 'final.params') for path in (tmp_path / 'whole', out))
