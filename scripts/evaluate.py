@@ -34,7 +34,7 @@ def parse():
     parser.add_argument(
         '--options', nargs='+', default=[], metavar='KEY=VALUE', help='options of --model, e.g. nclass=8'
     )
-    parser.add_argument('--dataset', help='synthfg, folder or csv (default: of --run, or synthfg)')
+    parser.add_argument('--dataset', help='synthfg, folder, csv, ... (default: of --run, or synthfg)')
     parser.add_argument('--root', help="the dataset's folder (default: of --run, or the dataset's own)")
     parser.add_argument('--split', default='test', help='train, val or test; with --dataset csv also a path of a list')
     parser.add_argument(
