@@ -28,7 +28,7 @@ BASELINES = {
 
 NCLASS = {
     'kinetics400': 400, 'kinetics700': 700, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51,
-    'synthfg': 24, None: None,
+    'synthfg': 24, 'stanfordcars': 196, 'stanforddogs': 120, 'synthfg_images': 8, None: None,
 }  # fmt: skip
 
 
@@ -65,14 +65,19 @@ def test_every_entry_builds_and_knows_its_setting():
         assert all(0 not in p.shape for p in net.collect_params().values()), name  # nothing waits for a first pass
         assert get_protocol(net.protocol).num_segments(net.input_spec) <= net.num_segments
         assert net.dataset == info['dataset'] and net.nclass == (info['nclass'] or 6)
-        assert net.input_spec.ndim == (3 if name.startswith(('i3d', 'r2d', 'slowonly')) else 2)
+        assert net.input_spec.ndim == (3 if name.startswith(('i3d', 'r2d', 'slowonly', 'topheavy')) else 2)
         assert net.input_spec.channels == net.branches.backbone.in_channels
         assert info['nclass'] == NCLASS[info['dataset']]
         assert net.name == info['name'] and net.name.endswith('_dfb') == ('dfb' in name) == (info['method'] == 'DFB')
+        assert net.name.endswith('_u2s') == ('u2s' in name) == (info['method'] == 'U2S')
 
 
 def test_listing_takes_wildcards():
-    assert gluon_fg.list_models('tsn_tiny_synthfg*') == ['tsn_tiny_synthfg', 'tsn_tiny_synthfg_dfb']
+    assert gluon_fg.list_models('tsn_tiny_synthfg*') == [
+        'tsn_tiny_synthfg',
+        'tsn_tiny_synthfg_dfb',
+        'tsn_tiny_synthfg_u2s',
+    ]
     assert gluon_fg.list_models('*resnet50_dfb') == ['i3d_resnet50_dfb']
     assert gluon_fg.list_models('nothing*') == []
 
