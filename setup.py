@@ -10,6 +10,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / 'gluon_fg' / '__init__.py').read_text(), re.M).group(1)
 README = ROOT / 'README.md'
+TSNE = ['scikit-learn>=1.2,<2']  # for scripts/plot_tsne.py alone, and its tests
 
 
 class BuildWithZoo(build_py):
@@ -70,7 +71,8 @@ setup(
         'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
         'convert': ['torch>=2.0'],  # scripts/convert.py: see CONTRIBUTING.md, "PyTorch"
-        'dev': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff'],
+        'tsne': TSNE,
+        'dev': [*TSNE, 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff'],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

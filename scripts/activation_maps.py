@@ -42,12 +42,7 @@ def main():
         raise errors.UserError('a film shows the whole video; leave out --start and --columns, or choose --out *.png')
     if args.columns is not None and args.columns < 1:
         raise errors.UserError(f'--columns must be at least 1, got {args.columns}')
-    params = args.params or ['-'] * len(args.models)
-    if len(params) != len(args.models):
-        raise errors.UserError(
-            f'{len(params)} files of parameters for {len(args.models)} models; give one for each, - for the default'
-        )
-    if os.path.realpath(args.out) in [os.path.realpath(path) for path in (args.video, *params)]:
+    if os.path.realpath(args.out) in [os.path.realpath(path) for path in (args.video, *(args.params or ()))]:
         raise errors.UserError(f'{args.out} is one of the given files; choose another --out')
     if os.path.exists(args.out) and not args.force:
         raise errors.UserError(f'{args.out} is there already; use --force to replace it, or another --out')
@@ -56,18 +51,15 @@ def main():
     from gluon_fg.analysis.activation_pictures import film, picture
     from gluon_fg.analysis.drawing import save_png
     from gluon_fg.data.video import open_video
-    from gluon_fg.evaluation.load import load_network
-    from gluon_fg.training.run import load_run
+    from gluon_fg.training.named import load_named
 
+    networks = load_named(args.models, args.params)
     with open_video(args.video) as reader:
         if args.start is not None and not 0 <= args.start < len(reader):
             raise errors.UserError(f'--start {args.start}: {args.video} has the frames 0 to {len(reader) - 1}')
         found = []
-        for name, file in zip(args.models, params):
-            file = None if file == '-' else file
-            net = load_run(name, file)[0] if os.path.isdir(name) else load_network(name, file)
+        for label, net, _ in networks:
             require_clips(net)
-            label = os.path.basename(os.path.normpath(name)) if os.path.isdir(name) else name
             if suffix == '.png':
                 one = clip_activations(net, reader, args.start, label, args.backbone)
             else:

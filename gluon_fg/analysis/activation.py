@@ -17,7 +17,7 @@ Ours, where the paper is silent:
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -29,6 +29,8 @@ from ..errors import UserError
 from ..evaluation.score import class_names
 from .placement import Placement
 from .scan import clip_starts
+
+ATT = 'att(F) = sigmoid(mean of F over its channels), each F on a colour scale of its own.'
 
 
 class ActivationMap(NamedTuple):
@@ -48,6 +50,8 @@ class ActivationMap(NamedTuple):
         lowest and highest att of the whole volume, both directions: one colour scale for all of it
     placement
         where the maps lie in the frame
+    quantity
+        what its values are called
     """
 
     part: str
@@ -56,6 +60,7 @@ class ActivationMap(NamedTuple):
     maps: np.ndarray
     limits: Tuple[float, float]
     placement: Placement
+    quantity: str = 'att'
 
     def at_subclip(self, subclip: int) -> int:
         """Number of the map nearest to a sub-clip; of two the earlier one."""
@@ -85,6 +90,8 @@ class Activations(NamedTuple):
         its maps
     predictions
         (label, probability) of its likeliest classes, averaged over the clips
+    about
+        what the maps are, for the headline
     """
 
     name: str
@@ -92,6 +99,7 @@ class Activations(NamedTuple):
     clips: List[Tuple[int, int]]
     parts: List[ActivationMap]
     predictions: List[Tuple[str, float]]
+    about: str = ATT
 
 
 def att(features) -> np.ndarray:
@@ -143,16 +151,7 @@ def clip_activations(
         frames that the network cannot take, features that are not finite
     """
     require_clips(net)
-    spec = net.input_spec
-    if _spread(spec):
-        if start is not None:
-            raise UserError(f'{net.name} takes frames spread over the whole video; leave out the start of a clip')
-        clip = sampling.segment_indices(len(reader), spec.frames)
-    elif start is None:
-        (clip,) = sampling.regular_clips(len(reader), spec.frames, spec.frame_stride, 1)
-    else:
-        clip = sampling.clip_indices(len(reader), spec.frames, spec.frame_stride, start)
-    return _merge(net, reader, [clip], name, backbone, ctx)
+    return merge(net, reader, [one_clip(net, reader, start)], _activation_parts(net, backbone), name, ctx)
 
 
 def video_activations(
@@ -161,28 +160,75 @@ def video_activations(
     """As `clip_activations`, for clips one behind the other over the whole video, the last one ending with it: their
     maps in the order of time. Where the last clip overlaps the one before, only its later maps count."""
     require_clips(net)
+    return merge(net, reader, all_clips(net, reader), _activation_parts(net, backbone), name, ctx)
+
+
+def one_clip(net, reader: VideoReader, start: Optional[int] = None) -> np.ndarray:
+    """(frames,) numbers of the clip that starts at a frame; None: of the middle one, or, where the network's frames are
+    spread over the video (`InputSpec.sampling`, images' segments), of those."""
     spec, total = net.input_spec, len(reader)
     if _spread(spec):
-        return clip_activations(net, reader, None, name, backbone, ctx)
+        if start is not None:
+            raise UserError(f'{net.name} takes frames spread over the whole video; leave out the start of a clip')
+        return sampling.segment_indices(total, spec.frames if spec.ndim == 3 else spec.segments)
+    if start is None:
+        return sampling.regular_clips(total, spec.frames, spec.frame_stride, 1)[0]
+    return sampling.clip_indices(total, spec.frames, spec.frame_stride, start)
+
+
+def all_clips(net, reader: VideoReader) -> List[np.ndarray]:
+    """Clips one behind the other over the whole video, the last one ending with it; one where it is spread."""
+    spec, total = net.input_spec, len(reader)
+    if _spread(spec):
+        return [one_clip(net, reader)]
     starts = clip_starts(total, spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
-    clips = [sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts]
-    return _merge(net, reader, clips, name, backbone, ctx)
+    return [sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts]
 
 
 def _spread(spec) -> bool:
-    """Whether a clip is spread over the whole video."""
-    return getattr(spec, 'sampling', 'clip') == 'spread'
+    """Whether a view is spread over the whole video."""
+    return spec.ndim == 2 or getattr(spec, 'sampling', 'clip') == 'spread'
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
+    """Maps of one clip, as `ActivationMap`; those of one `volume` share a colour scale."""
+
     volume: str
     part: str
     places: np.ndarray
     frames: np.ndarray
     maps: np.ndarray
+    quantity: str = 'att'
 
 
-def _merge(net, reader, indices: List[np.ndarray], name, backbone: bool, ctx) -> Activations:
+# (input, the network's outputs for it, function from places to the video's frames) -> number of sub-clips, their maps
+PartsOf = Callable[[mx.nd.NDArray, tuple, Callable], Tuple[int, List[Part]]]
+
+
+def merge(
+    net,
+    reader: VideoReader,
+    indices: List[np.ndarray],
+    parts_of: PartsOf,
+    name: Optional[str] = None,
+    ctx: Optional[mx.Context] = None,
+) -> Activations:
+    """Maps of clips, whole frames scaled to `input_spec.short_side`, in the order of time. Hybridizes the network.
+
+    Parameters
+    ----------
+    net, reader, name, ctx
+        as for `clip_activations`
+    indices
+        the video's frames in each clip, increasing from clip to clip
+    parts_of
+        finds the maps of a clip
+
+    Raises
+    ------
+    UserError
+        frames that the network cannot take, features that are not finite
+    """
     spec, ctx = net.input_spec, ctx or mx.cpu()
     width, height = reader.size
     placement = Placement(
@@ -195,11 +241,17 @@ def _merge(net, reader, indices: List[np.ndarray], name, backbone: bool, ctx) ->
     merged, frames, clips, sums, before = {}, [], [], 0.0, 0
     for clip in indices:
         seen = transforms.resize_short(reader.get_batch(clip), spec.short_side)
-        x = transforms.to_input(transforms.to_view(seen, spec)[None], spec, ctx)
-        # first, as it refuses what the network cannot take
-        sums = sums + mx.nd.softmax(net.branches(x)[0].astype('float32')).asnumpy()[0].astype(np.float64)
-        subclips, parts = _parts(net, x, clip, placement, backbone)
-        own = clip[[placement.frame(t) for t in range(subclips)]]
+        view = transforms.to_view(seen, spec)
+        x = transforms.to_input(view[None] if spec.ndim == 3 else view, spec, ctx)
+        outputs = net.branches(x)  # first, as it refuses what the network cannot take
+        sums = sums + mx.nd.softmax(outputs[0].astype('float32')).asnumpy()[0].astype(np.float64)
+
+        def frame_of(where, clip=clip):
+            # a map of an image lies on that image
+            return clip[[placement.frame(p) if spec.ndim == 3 else int(p) for p in where]]
+
+        subclips, parts = parts_of(x, outputs, frame_of)
+        own = frame_of(range(subclips))
         frames.append(own[_later(frames, own)])
         for part in parts:
             known = merged.setdefault(part.part, [])
@@ -228,6 +280,7 @@ def _merge(net, reader, indices: List[np.ndarray], name, backbone: bool, ctx) ->
                 *(np.concatenate([getattr(p, field) for p in parts]) for field in ('places', 'frames', 'maps')),
                 limits[parts[0].volume],
                 placement,
+                parts[0].quantity,
             )
             for part, parts in merged.items()
         ],
@@ -235,23 +288,27 @@ def _merge(net, reader, indices: List[np.ndarray], name, backbone: bool, ctx) ->
     )
 
 
-def _parts(net, x, clip: np.ndarray, placement: Placement, backbone: bool) -> Tuple[int, List[_Part]]:
-    """Number of sub-clips of a clip, and the maps of its volumes by direction."""
-    if hasattr(net, 'feature_maps'):
-        f5, directed = (att(f)[0] for f in net.feature_maps(x))
-        directions = net.directions
-        volumes = ([('F5', 'F5', f5, None)] if backbone else []) + [
-            ('F_CIDC', f'F_CIDC {name}' if directions[1:] else 'F_CIDC', part, name)
-            for name, part in zip(directions, np.split(directed, len(directions)))
-        ]
-    else:
-        f5 = att(net.branches.backbone(x)[3])[0]
-        volumes = [('F5', 'F5', f5, None)]
-    parts = []
-    for volume, part, maps, direction in volumes:
-        where = places(len(maps), len(f5), direction)
-        parts.append(_Part(volume, part, where, clip[[placement.frame(p) for p in where]], maps))
-    return len(f5), parts
+def _activation_parts(net, backbone: bool) -> PartsOf:
+    """The volumes of a network by direction."""
+
+    def parts_of(x, outputs, frame_of):
+        if hasattr(net, 'directions'):
+            f5, directed = (att(f)[0] for f in net.feature_maps(x))
+            directions = net.directions
+            volumes = ([('F5', 'F5', f5, None)] if backbone else []) + [
+                ('F_CIDC', f'F_CIDC {name}' if directions[1:] else 'F_CIDC', part, name)
+                for name, part in zip(directions, np.split(directed, len(directions)))
+            ]
+        else:
+            f5 = att(net.branches.backbone(x)[3])[0]
+            volumes = [('F5', 'F5', f5, None)]
+        parts = []
+        for volume, part, maps, direction in volumes:
+            where = places(len(maps), len(f5), direction)
+            parts.append(Part(volume, part, where, frame_of(where), maps))
+        return len(f5), parts
+
+    return parts_of
 
 
 def places(outputs: int, subclips: int, direction: Optional[str] = None) -> np.ndarray:

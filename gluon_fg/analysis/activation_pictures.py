@@ -1,4 +1,4 @@
-"""Activation maps of several networks on one video, side by side: picture of a clip, or film (CIDC figs. 1, 4).
+"""Activation maps or masks on one video, side by side: picture of a clip, or film (CIDC figs. 1, 4; U2S figs. 5, 6).
 
 Maps lie over frames without colour, so that every hue is the map's.
 """
@@ -75,16 +75,16 @@ def picture(found: Sequence[Activations], reader: VideoReader, columns: int = 8,
             panels = [tint(_grey(frame), part.heat(i), part.limits) for frame, i in zip(frames, shown)]
             if len(part.maps) != len(one.frames):
                 panels = [captioned(panel, f'output {i + 1} of {len(part.maps)}') for panel, i in zip(panels, shown)]
-            panels.append(_scale(part.limits, frames[0].shape[0], PAPER, INK))
+            panels.append(_scale(part.limits, frames[0].shape[0], PAPER, INK, part.quantity))
             title = f'{one.name}: {part.part}'
-            if place == 0:
+            if place == 0 and one.predictions:
                 title += f'; this clip: {_says(one)}'
             rows.append(titled(beside(panels), title, COLOURS[number % len(COLOURS)]))
     left_out = any(len(one.frames) > columns for one in found)
     clips = ' and '.join(f'{a} to {b}' for a, b in dict.fromkeys(clip for one in found for clip in one.clips))
     head = [
         os.path.basename(reader.path),
-        f'att(F) = sigmoid(mean of F over its channels), each F on a colour scale of its own. Clip: frames {clips} of '
+        f'{" ".join(dict.fromkeys(one.about for one in found))} Clip: frames {clips} of '
         f'{len(reader)}{f", {columns} of its sub-clips" if left_out else ""}',
     ]
     return sheet(rows, head)
@@ -133,7 +133,7 @@ def film(path: os.PathLike, found: Sequence[Activations], reader: VideoReader, a
         scale = _scale_lying(part.limits, cell)
         canvas[y + h + 18 : y + h + 18 + scale.shape[0], x : x + cell] = scale
         means = part.maps.reshape(len(part.maps), -1).mean(axis=1)
-        caption = f'{part.part}: {one.name}, mean att {means.min():.4f} to {means.max():.4f}'
+        caption = f'{part.part}: {one.name}, mean {part.quantity} {means.min():.4f} to {means.max():.4f}'
         texts.append((GAP, area[1] - 17, shorten(caption, width - 2 * GAP, 12), 12, colour, False))
         plot(canvas, area, part.frames, means, len(reader), colour)
     canvas = write(canvas, texts)
@@ -191,16 +191,16 @@ def _numbers(limits: Tuple[float, float]) -> Tuple[str, str]:
     return f'{low:.{digits}f}', f'{high:.{digits}f}'
 
 
-def _scale(limits, height: int, paper, ink) -> np.ndarray:
+def _scale(limits, height: int, paper, ink, quantity: str) -> np.ndarray:
     """A standing colour scale with the values at its ends, `height` high."""
     low, high = _numbers(limits)
-    image = np.full((height, 24 + max(text_width(low, 12), text_width(high, 12)), 3), paper, np.uint8)
+    image = np.full((height, 24 + max(text_width(text, 12) for text in (low, high, quantity)), 3), paper, np.uint8)
     image[:, 4:16] = _ramp(height)[::-1]
     return write(
         image,
         [
             (20, 0, high, 12, ink, False),
-            (20, height // 2 - 8, 'att', 12, FAINT, False),
+            (20, height // 2 - 8, quantity, 12, FAINT, False),
             (20, height - 17, low, 12, ink, False),
         ],
     )

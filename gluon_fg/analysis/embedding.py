@@ -1,0 +1,164 @@
+"""Two confusing classes before and after: their videos' pooled features in the plane, by t-SNE (U2S fig. 6 f, g).
+
+t-SNE keeps neighbours together and little else: distances, sizes of clouds and gaps between them mean nothing, and two
+pictures cannot be compared by eye. So each picture states a number that is measured in the features themselves: how
+many videos have the majority of their nearest neighbours in their own class.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import UserError
+from ..files import atomic_path
+from .features import feature_kinds, video_features
+
+NEIGHBOURS = 5
+_LEAST = 8  # videos that a map can be made of
+
+
+class Pooled(NamedTuple):
+    """Features of videos, averaged over all positions, as the classifiers read them.
+
+    Parameters
+    ----------
+    title
+        network and kind of features
+    values, labels
+        (N, C) float64; (N,) int
+    """
+
+    title: str
+    values: np.ndarray
+    labels: np.ndarray
+
+
+class Embedding(NamedTuple):
+    """A map of one `Pooled`: `points` (N, 2); `agreement`, see `neighbour_agreement`."""
+
+    title: str
+    points: np.ndarray
+    labels: np.ndarray
+    agreement: float
+
+
+def pooled_features(
+    net, dataset, labels: Sequence[int], title: Optional[str] = None, ctx=None, workers: int = 2, progress: bool = False
+) -> List[Pooled]:
+    """Every kind of features of a network, for the videos of some classes; see `video_features`."""
+    kinds, title = feature_kinds(net), title or str(net.name)
+    videos = [
+        (video.label, [values.mean(axis=1, dtype=np.float64) for values in video.values])
+        for video in video_features(net, dataset, labels, ctx, workers, progress)
+    ]
+    found = np.array([label for label, _ in videos])
+    return [
+        Pooled(
+            title if kind.name == 'features' else f'{title}: {kind.name}',
+            np.stack([values[place] for _, values in videos]),
+            found,
+        )
+        for place, kind in enumerate(kinds)
+    ]
+
+
+def neighbour_agreement(values: np.ndarray, labels: np.ndarray, neighbours: int = NEIGHBOURS) -> float:
+    """Share of points whose nearest neighbours (Euclidean, itself left out) are mostly of their own class.
+
+    Parameters
+    ----------
+    values, labels
+        (N, C) and (N,)
+    neighbours
+        how many; an odd number, so that two classes cannot tie. Fewer where there are not as many
+
+    Raises
+    ------
+    UserError
+        fewer than two points, or an even number
+    """
+    if len(values) < 2 or neighbours % 2 == 0:
+        raise UserError(f'{len(values)} points and {neighbours} neighbours; give two points and an odd number at least')
+    squares = (values**2).sum(axis=1)
+    apart = squares[:, None] + squares[None] - 2 * values @ values.T
+    np.fill_diagonal(apart, np.inf)
+    count = min(neighbours, len(values) - 1 - (len(values) % 2))
+    nearest = np.argsort(apart, axis=1, kind='stable')[:, :count]
+    return float(((labels[nearest] == labels[:, None]).sum(axis=1) * 2 > count).mean())
+
+
+def tsne(pooled: Pooled, seed: int = 0, perplexity: Optional[float] = None) -> Embedding:
+    """Map features to the plane (van der Maaten and Hinton 2008), from principal components; the same for one seed.
+
+    Parameters
+    ----------
+    seed
+        of the random numbers that scikit-learn uses
+    perplexity
+        neighbours that count; None: 30, less for fewer than 90 videos
+
+    Raises
+    ------
+    UserError
+        scikit-learn is missing; fewer than 8 videos; a perplexity that is not between 1 and the number of videos
+    """
+    count = len(pooled.values)
+    if count < _LEAST:
+        raise UserError(
+            f'{count} videos are too few for a map of them; choose classes or a split with {_LEAST} or more'
+        )
+    perplexity = min(30.0, count / 3) if perplexity is None else perplexity
+    if not 1 <= perplexity < count:
+        raise UserError(f'perplexity must be at least 1 and below the number of videos, {count}, got {perplexity:g}')
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise UserError(
+            "maps by t-SNE need scikit-learn: pip install -c constraints.txt '.[tsne]', in the project's folder"
+        ) from error
+    # the exact gradient, of all pairs, is fast enough for the videos of two classes, and depends on no tree
+    method = 'exact' if count <= 500 else 'barnes_hut'
+    model = TSNE(2, perplexity=perplexity, init='pca', learning_rate='auto', random_state=seed, method=method)
+    points = model.fit_transform(pooled.values)
+    return Embedding(pooled.title, points, pooled.labels, neighbour_agreement(pooled.values, pooled.labels))
+
+
+def plot_embeddings(maps: Sequence[Embedding], path: os.PathLike, names: Sequence[Tuple[int, str]]) -> None:
+    """Draw maps side by side as PNG, a colour and mark for each class.
+
+    Parameters
+    ----------
+    names
+        (label, name) of each class
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot as plt
+
+    looks = (('o', '#d39a00'), ('^', '#6b3fa0'), ('s', '#1b7f5c'), ('D', '#b33a2c'), ('v', '#2a6fbb'))
+    figure, axes = plt.subplots(1, len(maps), figsize=(4.3 * len(maps), 4.9), squeeze=False, layout='constrained')
+    for axis, one in zip(axes[0], maps):
+        for number, (label, name) in enumerate(names):
+            mark, colour = looks[number % len(looks)]
+            x, y = one.points[one.labels == label].T
+            axis.plot(x, y, mark, color=colour, markersize=6, alpha=0.75, markeredgewidth=0, label=name)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.set_title(
+            f'{one.title}\n{NEIGHBOURS} nearest neighbours mostly of its class: {100 * one.agreement:.0f} %', fontsize=9
+        )
+        for side in ('top', 'right', 'left', 'bottom'):
+            axis.spines[side].set_color('#bbb')
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc='outside lower center', ncols=2, fontsize=9, frameon=False
+    )
+    figure.suptitle(
+        't-SNE: neighbours are kept, distances are not; the share is of the features themselves', fontsize=9
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, format='png')
+    plt.close(figure)
