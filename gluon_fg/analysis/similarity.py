@@ -154,6 +154,33 @@ def csm_similarity(net) -> ClassSimilarity:
     return ClassSimilarity(str(net.name), 'its CSM', class_names(net), groups, (one,))
 
 
+def training_similarity(net, path: Union[str, os.PathLike]) -> ClassSimilarity:
+    """The similarities behind a run's CSM: of the universal network's features after the first stage of training.
+
+    Parameters
+    ----------
+    net
+        the run's network
+    path
+        its csm.npz
+
+    Raises
+    ------
+    UserError
+        another file, or one of another number of classes
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            sparsity, videos = arrays['sparsity'], int(arrays['videos'])
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f'{path}: not a csm.npz written by training, or cut short') from error
+    if len(sparsity) != net.nclass:
+        raise UserError(f'{path}: {len(sparsity)} classes; {net.name} has {net.nclass}')
+    one = Similarity('universal after stage 1', None, 1 - csm.distance(sparsity))
+    groups = net.labels.groups if net.labels is not None else None
+    return ClassSimilarity(str(net.name), f'{videos} training videos', class_names(net), groups, (one,))
+
+
 class Point(NamedTuple):
     """A class: eq. 7's `similarity` in [0, 1], `accuracy` (a fraction) over `videos`."""
 

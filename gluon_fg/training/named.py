@@ -52,8 +52,8 @@ def _load(names, params) -> Iterator[Named]:
 
 
 def dataset_of(network: Named, split: str, dataset: Optional[str] = None, root: Optional[str] = None) -> VideoDataset:
-    """A split of the data that a command names: by default of the network's run, or SynthFG."""
+    """A split of the data that a command names, by default the run's, or what the network's entry is for."""
     if network.config and dataset in (None, network.config.data.dataset):
         data = network.config.data
-        return build_dataset(data.dataset, split, root or data.root, sizes=data.sizes)
-    return build_dataset(dataset or 'synthfg', split, root)
+        return build_dataset(data.dataset, split, root or data.root, sizes=None if root else data.sizes)
+    return build_dataset(dataset or network.net.dataset or 'synthfg', split, root)

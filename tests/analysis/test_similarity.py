@@ -215,3 +215,17 @@ def test_pictures_are_written(tmp_path):
         image = cv2.imread(str(tmp_path / name))
         assert min(image.shape[:2]) > 300 and image.std() > 10
     assert sorted(p.name for p in tmp_path.iterdir()) == ['matrix.png', 'relation.png']
+
+
+def test_what_training_counted(tmp_path):
+    net, xi = get_model('topheavy_tiny_synthfg_u2s'), np.random.default_rng(0).random((24, 6))
+    np.savez(tmp_path / 'csm.npz', sparsity=xi, videos=480)
+    found = sim.training_similarity(net, tmp_path / 'csm.npz')
+    np.testing.assert_allclose(found.kinds[0].stretched, csm.similarity(xi))
+    assert found.source == '480 training videos' and found.classes == net.classes
+    np.savez(tmp_path / 'csm.npz', sparsity=xi[:3], videos=480)
+    with pytest.raises(UserError, match='3 classes; topheavy_tiny_synthfg_u2s has 24'):
+        sim.training_similarity(net, tmp_path / 'csm.npz')
+    np.savez(tmp_path / 'csm.npz', other=xi)
+    with pytest.raises(UserError, match='not a csm.npz written by training'):
+        sim.training_similarity(net, tmp_path / 'csm.npz')
