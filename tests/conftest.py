@@ -11,8 +11,12 @@ import gluon_fg  # noqa: E402, F401  isort: skip
 import mxnet as mx  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[1]
+
+settings.register_profile('gluon_fg', deadline=None)  # a busy machine is no failure
+settings.load_profile('gluon_fg')
 
 
 def pytest_runtest_setup(item):
