@@ -64,7 +64,7 @@ def main():
     print(f'{network.title}: {", ".join(f"{c} {100 * p:.1f} %" for c, p in found[0].predictions)}')
     for one in found:
         (part,) = one.parts
-        print(f'  {part.part}: {one.name}, {len(part.maps)} maps, {part.limits[0]:.4f} to {part.limits[1]:.4f}')
+        print(f'  {part.part}: {one.name}, maps: {len(part.maps)}, {part.limits[0]:.4f} to {part.limits[1]:.4f}')
     print(f'wrote {args.out}')
     return 0
 

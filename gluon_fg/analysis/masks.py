@@ -125,7 +125,9 @@ def _masks(net, reader, clips, classes, partners, name, ctx) -> List[Activations
         role = 'predicted' if label == predicted else 'confusing' if label in chosen else 'not confusing'
         role += f' ({100 * shares[label]:.0f} % universal, mean {maps[str(label)].maps.mean():.2f})'
         rows.append((role, names[label], maps[str(label)]))
-    what = f'of {1 + len(chosen)} masks' if len(merged.clips) == 1 else 'of the masks that each clip selects'
+    what = 'of the masks that each clip selects'
+    if len(merged.clips) == 1:
+        what = f'of {1 + len(chosen)} masks' if chosen else 'of the predicted class alone'
     rows.append((GATE, f'what the specific features are multiplied with, made {what}', maps[GATE]))
     about = f'Masks of {merged.name} before the gate, each on a colour scale of its own.'
     return [
