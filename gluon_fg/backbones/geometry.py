@@ -136,7 +136,7 @@ def min_size(blocks: List[Block]) -> Tuple[int, int]:
 
 
 def positions(blocks: List[Block], axis: int, size: int) -> int:
-    """Positions along time (axis 0) or space (1) that blocks leave of an input of this size; 0 where it is too small."""
+    """Positions along time (axis 0) or space (1) that blocks leave of an input of a size; 0 where it is too small."""
     for layer in _layers(blocks, axis):
         size = layer.positions(size)
     return size
