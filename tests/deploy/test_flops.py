@@ -259,6 +259,7 @@ def test_tables_hold_the_numbers():
 def test_as_pytorch_counts():
     """A comparable network in both: PyTorch counts two for each multiply-add."""
     torch = pytest.importorskip('torch', reason='PyTorch is not installed: see CONTRIBUTING.md, "PyTorch"')
+    pytest.importorskip('sympy', reason='PyTorch was installed without what its counter needs')
     counter = pytest.importorskip('torch.utils.flop_counter', reason='this PyTorch counts no operations')
     theirs = torch.nn.Sequential(
         torch.nn.Conv3d(3, 8, (3, 5, 5), (1, 2, 2), (1, 2, 2)),

@@ -36,6 +36,7 @@ class Probe:
         self.classes, self.nclass, self.name = classes, len(classes), 'probe'
         self.labels = LabelSet(classes)
         self.branch_names, self.protocol, self.dataset = ('fused', 'other'), 'train_time', 'none'
+        self.takes_labels = False
         self.input_spec = InputSpec(
             **{
                 'frames': 4 if layout == 'NCTHW' else 1,
