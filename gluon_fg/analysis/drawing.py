@@ -217,6 +217,7 @@ def overlay(image: np.ndarray, volume: ResponseVolume, frame: int) -> np.ndarray
 
 
 def tint(image: np.ndarray, heat: np.ndarray, limits: Tuple[float, float]) -> np.ndarray:
+    """A heat map (any size) over a picture, coloured from the lower to the upper limit."""
     low, high = limits
     share = np.clip((heat - low) / (high - low if high > low else 1), 0, 1).astype(np.float32)
     share = cv2.resize(share, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -255,6 +256,7 @@ def fit(frame: np.ndarray, height: int, widest: int = 420) -> Tuple[np.ndarray, 
 
 
 def framed(image: np.ndarray, colour) -> np.ndarray:
+    """A picture with a border of three pixels around it."""
     return cv2.copyMakeBorder(image, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=colour)
 
 
@@ -376,6 +378,7 @@ def _font(size: int, bold: bool = False):
 
 
 def text_width(text: str, size: int, bold: bool = False) -> int:
+    """Pixels that a text takes."""
     return int(np.ceil(_font(size, bold).getlength(text)))
 
 

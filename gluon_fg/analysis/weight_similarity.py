@@ -126,4 +126,5 @@ def format_weight_similarity(found: Sequence[WeightSimilarity]) -> str:
 
 
 def number(value: Optional[float]) -> str:
+    """Three decimals, or a dash where there is nothing to average."""
     return '-' if value is None else f'{value:.3f}'

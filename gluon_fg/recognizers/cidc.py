@@ -151,7 +151,9 @@ class MultiScale(HybridBlock):
                 with stack.name_scope():
                     for unit in range(units[stage]):
                         last = bool(later) and unit == units[stage] - 1
-                        wanted = out_frames or _each_way(frames[later[0] if last else stage], direction)
+                        wanted = out_frames
+                        if wanted is None:
+                            wanted = _each_way(frames[later[0] if last else stage], direction)
                         stack.add(CIDC(channels[stage], width, wanted, direction, normalize))
                         width = stack[-1].out_frames
                 setattr(self, f'units{stage}', stack)
@@ -348,6 +350,9 @@ class CIDCNetwork(Recognizer):
             raise unknown('direction', direction, DIRECTIONS)
         if fusion not in FUSIONS:
             raise unknown('fusion', fusion, FUSIONS)
+        for name, values in (('scales', scales), ('units', units)):
+            if not isinstance(values, (list, tuple)) or not all(isinstance(value, int) for value in values):
+                raise UserError(f'{name} must be a list of whole numbers, one a scale, got {values!r}')
         scales, units = tuple(scales), tuple(units)
         if scales not in SCALES:
             raise UserError(f'scales must be one of {", ".join(map(str, SCALES))}, got {scales}')

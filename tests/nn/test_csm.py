@@ -236,8 +236,10 @@ def test_one_warning_for_a_csm_without_use(s, alpha, message):
 def test_no_warning_for_a_csm_of_use():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        similarity(np.array([[0.2], [0.4], [0.9]]))
-        binary_csm(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1.0]]), 0.5)
+        s = similarity(np.array([[0.2], [0.4], [0.9]]))
+        csm = binary_csm(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1.0]]), 0.5)
+    np.testing.assert_allclose(s, [[1, 5 / 7, 0], [5 / 7, 1, 2 / 7], [0, 2 / 7, 1]], atol=1e-12)
+    np.testing.assert_array_equal(csm, [[1, 1, 0], [1, 1, 0], [0, 0, 1]])
 
 
 def test_equal_classes_are_all_similar():

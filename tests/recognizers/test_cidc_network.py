@@ -7,28 +7,12 @@ import numpy as np
 import pytest
 import reference
 from mxnet import autograd
+from networks import CLASSES, parameters, randomized
 
 import gluon_fg
 from gluon_fg import registry
 from gluon_fg.errors import UserError
 from gluon_fg.nn import deploy_symbol
-
-CLASSES = 5
-
-
-def randomized(name, **options):
-    net = registry.build(name, nclass=CLASSES, **options)
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for name, p in net._collect_params_with_prefix().items():
-        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-        elif name.endswith('bias'):
-            p.set_data(mx.nd.random.normal(shape=p.shape))
-    return net
-
-
-def parameters(net):
-    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
 
 
 def numpy_network(net, **given):
@@ -161,6 +145,9 @@ def test_it_exports_and_a_backbone_that_reduces_time_between_stages_serves_too()
         ({'fusion': 'concat'}, "unknown fusion 'concat'; choose from channel, sum, time"),
         ({'scales': (2, 5)}, r'scales must be one of \(3, 4, 5\), .* got \(2, 5\)'),
         ({'units': (1, 1)}, r'units must give 1 or more for each of the scales \(3, 4, 5\), got \(1, 1\)'),
+        ({'units': 3}, 'units must be a list of whole numbers, one a scale, got 3'),
+        ({'scales': '345'}, "scales must be a list of whole numbers, one a scale, got '345'"),
+        ({'out_frames': 0}, 'out_frames must be at least 1, got 0'),
         ({'frames': 7}, "direction 'both' gives each direction the same share of the 7 frames"),
         ({'out_frames': 3}, 'out_frames 3 gives 6 frames in all, no multiple of the 8 of stage 4'),
         ({'num_segments': 2}, 'num_segments 2: networks on clips take 1'),

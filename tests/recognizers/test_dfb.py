@@ -5,27 +5,11 @@ import numpy as np
 import pytest
 import reference
 from mxnet import autograd
+from networks import CLASSES, parameters, randomized
 
 from gluon_fg import registry
 from gluon_fg.errors import UserError
 from gluon_fg.recognizers import DFB
-
-CLASSES = 5
-
-
-def randomized(name, **options):
-    net = registry.build(name, nclass=CLASSES, **options)
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for name, p in net._collect_params_with_prefix().items():
-        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-        elif name.endswith('bias'):
-            p.set_data(mx.nd.random.normal(shape=p.shape))
-    return net
-
-
-def parameters(net):
-    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
 
 
 def batch(net, videos, frames, height, width):

@@ -4,9 +4,11 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gluon_fg import errors
+from gluon_fg.registry import get_model
 
 SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
 
@@ -36,3 +38,16 @@ def error_line(script_output):
         return lines[0]
 
     return run
+
+
+@pytest.fixture(scope='session')
+def u2s_params(tmp_path_factory):
+    """name -> file of random weights; the U2S network's CSM holds the groups' classes to be confusing."""
+    folder, files = tmp_path_factory.mktemp('params'), {}
+    for name in ('topheavy_tiny_synthfg', 'topheavy_tiny_synthfg_u2s'):
+        net, files[name] = get_model(name), folder / f'{name}.params'
+        if name.endswith('_u2s'):
+            groups = np.array(net.labels.groups)
+            net.set_csm(groups[:, None] == groups[None])
+        net.save_parameters(str(files[name]))
+    return files

@@ -4,26 +4,12 @@ import re
 
 import cv2
 import numpy as np
-import pytest
 
 from gluon_fg.analysis.similarity import ClassSimilarity
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.registry import get_model
 
 U2S, ONE_PASS = 'topheavy_tiny_synthfg_u2s', 'topheavy_tiny_synthfg'
-
-
-@pytest.fixture(scope='module')
-def params(tmp_path_factory):
-    """name -> file of random weights; the U2S network's CSM holds the groups' classes to be confusing."""
-    folder, files = tmp_path_factory.mktemp('params'), {}
-    for name in (ONE_PASS, U2S):
-        net, files[name] = get_model(name), folder / f'{name}.params'
-        if name == U2S:
-            groups = np.array(net.labels.groups)
-            net.set_csm(groups[:, None] == groups[None])
-        net.save_parameters(str(files[name]))
-    return files
 
 
 def score_file(path, model):
@@ -36,10 +22,11 @@ def score_file(path, model):
     return path
 
 
-def test_from_networks_to_the_picture_of_similarity(run_script, script_output, params, tiny_synthfg, tmp_path):
+def test_from_networks_to_the_picture_of_similarity(run_script, script_output, u2s_params, tiny_synthfg, tmp_path):
     for name in (ONE_PASS, U2S):
         out = tmp_path / f'{name}.npz'
-        arguments = ['--model', name, '--params', params[name], '--root', tiny_synthfg, '--split', 'val', '--out', out]
+        arguments = ['--model', name, '--params', u2s_params[name], '--root', tiny_synthfg, '--split', 'val']
+        arguments += ['--out', out]
         if name == ONE_PASS:
             done = run_script('class_similarity.py', *arguments)
             code, text, err = done.returncode, done.stdout, done.stderr
@@ -65,16 +52,16 @@ def test_from_networks_to_the_picture_of_similarity(run_script, script_output, p
         assert cv2.imread(str(tmp_path / f'{name}.png')).std() > 10
 
 
-def test_the_networks_own_matrix(script_output, params, tmp_path):
-    arguments = ['--model', U2S, '--params', params[U2S], '--csm', '--out', tmp_path / 'csm.npz']
+def test_the_networks_own_matrix(script_output, u2s_params, tmp_path):
+    arguments = ['--model', U2S, '--params', u2s_params[U2S], '--csm', '--out', tmp_path / 'csm.npz']
     code, text, _ = script_output('class_similarity.py', arguments)
     assert code == 0 and 'CSM: most similar classes' in text
     (one,) = ClassSimilarity.load(tmp_path / 'csm.npz').kinds
     assert one.kind == 'CSM' and one.matrix.sum() == 24 * 4
 
 
-def test_weights_of_two_networks(script_output, params, tmp_path):
-    arguments = ['--models', U2S, U2S, '--params', params[U2S], params[U2S], '--titles', 'without', 'with']
+def test_weights_of_two_networks(script_output, u2s_params, tmp_path):
+    arguments = ['--models', U2S, U2S, '--params', u2s_params[U2S], u2s_params[U2S], '--titles', 'without', 'with']
     code, text, err = script_output('plot_weight_similarity.py', [*arguments, '--out', tmp_path / 'w.png'])
     assert code == 0 and err == '', err
     rows = [line.split() for line in text.splitlines() if line.startswith('with')]
@@ -89,10 +76,10 @@ def test_accuracy_over_n(script_output, tmp_path):
     assert cv2.imread(str(tmp_path / 'n.png')).std() > 5
 
 
-def test_bad_input_is_one_line(error_line, params, tmp_path):
+def test_bad_input_is_one_line(error_line, u2s_params, tmp_path):
     there, scores = tmp_path / 'there.png', score_file(tmp_path / 'scores.npz', ONE_PASS)
     there.write_text('mine')
-    u2s = ['--model', U2S, '--params', params[U2S]]
+    u2s = ['--model', U2S, '--params', u2s_params[U2S]]
     for script, arguments, message in (
         ('class_similarity.py', [*u2s, '--out', tmp_path / 'a.png'], 'choose a name that ends so'),
         ('class_similarity.py', [*u2s, '--out', tmp_path / 'there.npz'], 'there.png is there already; use --force'),
@@ -100,7 +87,7 @@ def test_bad_input_is_one_line(error_line, params, tmp_path):
         ('class_similarity.py', [*u2s, '--root', tmp_path, '--out', tmp_path / 'a.npz'], 'SynthFG needs a folder'),
         (
             'class_similarity.py',
-            ['--model', ONE_PASS, '--params', params[ONE_PASS], '--csm', '--out', tmp_path / 'a.npz'],
+            ['--model', ONE_PASS, '--params', u2s_params[ONE_PASS], '--csm', '--out', tmp_path / 'a.npz'],
             'has no category similarity matrix',
         ),
         ('plot_similarity.py', ['--similarity', 'a', '--scores', 'b', 'c', '--out', 'o.png'], '1 files of simil'),
@@ -115,7 +102,7 @@ def test_bad_input_is_one_line(error_line, params, tmp_path):
         ('plot_weight_similarity.py', ['--models', U2S, '--titles', 'a', 'b', '--out', 'o.png'], '2 titles for 1 mod'),
         (
             'plot_weight_similarity.py',
-            ['--models', ONE_PASS, '--params', params[ONE_PASS], '--out', 'o.png'],
+            ['--models', ONE_PASS, '--params', u2s_params[ONE_PASS], '--out', 'o.png'],
             'has no mask network',
         ),
         ('plot_accuracy_over_n.py', [tmp_path / 'no.csv', '--out', 'o.png'], 'no file .*no.csv'),

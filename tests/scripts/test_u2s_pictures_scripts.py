@@ -3,27 +3,12 @@
 import re
 
 import cv2
-import numpy as np
 import pytest
 
 from gluon_fg.data import synthfg
-from gluon_fg.registry import get_model
 
 U2S, ONE_PASS = 'topheavy_tiny_synthfg_u2s', 'topheavy_tiny_synthfg'
 CLASSES = ['square: arm opens', 'square: arm closes']
-
-
-@pytest.fixture(scope='module')
-def params(tmp_path_factory):
-    """name -> file of random weights; the U2S network's CSM holds the groups' classes to be confusing."""
-    folder, files = tmp_path_factory.mktemp('params'), {}
-    for name in (ONE_PASS, U2S):
-        net, files[name] = get_model(name), folder / f'{name}.params'
-        if name == U2S:
-            groups = np.array(net.labels.groups)
-            net.set_csm(groups[:, None] == groups[None])
-        net.save_parameters(str(files[name]))
-    return files
 
 
 @pytest.fixture(scope='module')
@@ -31,8 +16,8 @@ def video(tiny_synthfg):
     return tiny_synthfg / 'test' / '00009.mp4'
 
 
-def test_masks_as_picture_and_film(run_script, script_output, video, params, tmp_path):
-    arguments = [video, '--model', U2S, '--params', params[U2S]]
+def test_masks_as_picture_and_film(run_script, script_output, video, u2s_params, tmp_path):
+    arguments = [video, '--model', U2S, '--params', u2s_params[U2S]]
     picture, film = tmp_path / 'masks.png', tmp_path / 'masks.mp4'
     done = run_script('category_masks.py', *arguments, '--partners', 2, '--out', picture)
     assert done.returncode == 0 and done.stderr == '', done.stderr
@@ -52,12 +37,12 @@ def test_masks_as_picture_and_film(run_script, script_output, video, params, tmp
     assert written.get(cv2.CAP_PROP_FRAME_COUNT) == 8 and written.read()[1].std() > 10
 
 
-def test_maps_of_two_networks_and_of_one(script_output, params, tmp_path):
+def test_maps_of_two_networks_and_of_one(script_output, u2s_params, tmp_path):
     pytest.importorskip('sklearn')
     root = tmp_path / 'data'
     synthfg.generate(root, train=24, val=24, test=120, seed=0, progress=False)
-    both = ['--models', ONE_PASS, U2S, '--params', params[ONE_PASS], params[U2S]]
-    alone = ['--models', U2S, '--params', params[U2S]]
+    both = ['--models', ONE_PASS, U2S, '--params', u2s_params[ONE_PASS], u2s_params[U2S]]
+    alone = ['--models', U2S, '--params', u2s_params[U2S]]
     for arguments, rows in (
         (both, [ONE_PASS, f'{U2S}: U2S']),
         (alone, [f'{U2S}: {kind}' for kind in ('universal', 'specific', 'U2S')]),
@@ -72,11 +57,11 @@ def test_maps_of_two_networks_and_of_one(script_output, params, tmp_path):
         assert cv2.imread(str(out)).std() > 5
 
 
-def test_bad_input_is_one_line(error_line, video, params, tiny_synthfg, tmp_path):
+def test_bad_input_is_one_line(error_line, video, u2s_params, tiny_synthfg, tmp_path):
     there, out = tmp_path / 'there.png', tmp_path / 'o.png'
     there.write_text('mine')
-    masks, one = [video, '--model', U2S, '--params', params[U2S]], [video, '--model', ONE_PASS]
-    two = ['--models', U2S, '--params', params[U2S], '--root', tiny_synthfg, '--split', 'val']
+    masks, one = [video, '--model', U2S, '--params', u2s_params[U2S]], [video, '--model', ONE_PASS]
+    two = ['--models', U2S, '--params', u2s_params[U2S], '--root', tiny_synthfg, '--split', 'val']
     for script, arguments, message in (
         ('category_masks.py', [*masks, '--out', 'm.gif'], 'choose a name that ends in .png'),
         ('category_masks.py', [*masks, '--out', there], 'there.png is there already; use --force'),
@@ -85,7 +70,7 @@ def test_bad_input_is_one_line(error_line, video, params, tiny_synthfg, tmp_path
         ('category_masks.py', [*masks, '--out', out, '--partners', -1], 'partners must be 0 or more, got -1'),
         ('category_masks.py', [*masks, '--out', out, '--classes', 'x', '--partners', 1], 'leave out --partners'),
         ('category_masks.py', [*masks, '--out', out, '--classes', 'disc: plu'], "did you mean 'disc: plus'"),
-        ('category_masks.py', [*one, '--params', params[ONE_PASS], '--out', out], 'has no mask network'),
+        ('category_masks.py', [*one, '--params', u2s_params[ONE_PASS], '--out', out], 'has no mask network'),
         ('category_masks.py', ['none.mp4', *masks[1:], '--out', out], 'none.mp4'),
         ('plot_tsne.py', [*two, '--classes', CLASSES[0], '--out', out], 'name two different classes at least'),
         ('plot_tsne.py', [*two, '--classes', *CLASSES, '--out', there], 'there.png is there already'),

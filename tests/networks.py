@@ -1,0 +1,24 @@
+"""Networks of the zoo with weights that hide nothing, and their parameters as NumPy arrays."""
+
+import mxnet as mx
+
+from gluon_fg import registry
+
+CLASSES = 5
+
+
+def randomized(name, **options):
+    """One with random weights for which no layer is the identity."""
+    net = registry.build(name, nclass=CLASSES, **options)
+    net.initialize(mx.init.MSRAPrelu('in', 0))
+    for name, p in net._collect_params_with_prefix().items():
+        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
+            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
+        elif name.endswith('bias'):
+            p.set_data(mx.nd.random.normal(shape=p.shape))
+    return net
+
+
+def parameters(net):
+    """Structural name -> values."""
+    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
