@@ -67,6 +67,7 @@ class TrainConfig:
     accumulate: int = 1  # forward passes per update
     lr: float = 0.01  # for `lr_batch_size` clips an update
     lr_batch_size: int = 0  # 0: lr is used as it stands; else lr is scaled linearly to the real batch
+    lr_scale: float = 1.0  # times lr: for a stage that runs at a fraction of the rate of the others
     schedule: str = 'step'  # step | cosine
     lr_factor: float = 0.1  # step: multiplier at each of lr_epochs
     lr_epochs: List[int] = field(default_factory=lambda: [40, 60, 80])
@@ -129,6 +130,7 @@ _RULES = {
     'train.accumulate': ('1 or more', lambda v: v >= 1),
     'train.lr': ('a finite number above 0', lambda v: 0 < v < math.inf),
     'train.lr_batch_size': ('0 or more', lambda v: v >= 0),
+    'train.lr_scale': ('a finite number above 0', lambda v: 0 < v < math.inf),
     'train.lr_factor': ('above 0, at most 1', lambda v: 0 < v <= 1),
     'train.lr_final': ('0 to 1', lambda v: 0 <= v <= 1),
     'train.warmup_epochs': ('0 or more', lambda v: 0 <= v < math.inf),

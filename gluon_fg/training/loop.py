@@ -61,8 +61,8 @@ def train(
 
     Returns
     -------
-    The last validation's metrics with `epochs`, `updates`, and `seconds` and `cpu_seconds` spent in updates over all
-    its starts; empty on ranks other than 0.
+    The last validation's metrics with `epochs`, `updates`, and `seconds` and `cpu_seconds` spent in updates, and in
+    making a CSM, over all its starts; empty on ranks other than 0.
 
     Raises
     ------
@@ -209,6 +209,7 @@ class _Training:
     def _build_csm(self, scores, stop: StopFlag) -> None:
         """Make the CSM by the validation scores and the training set; it is saved with the weights from now on."""
         config, train = self.config, self.config.train
+        began, cpu_began = time.perf_counter(), time.process_time()
         n = train.csm_n or confusing_count(self.net, scores, train.csm_target)
         batch_size, workers = config.test.batch_size, config.data.workers
         with warnings.catch_warnings(record=True) as caught:
@@ -218,6 +219,8 @@ class _Training:
             )
         if found is None:
             raise Interrupted(f'stopped; start the same command again to resume {self.run_dir}')
+        self.state['seconds'] += time.perf_counter() - began
+        self.state['cpu_seconds'] += time.process_time() - cpu_began
         self.say(str(found))
         for warning in caught:
             self.say(f'warning: {warning.message}')

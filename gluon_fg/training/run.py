@@ -152,6 +152,7 @@ def describe(run, train_set: VideoDataset, start: str) -> str:
     trained = sum(int(np.prod(p.shape)) for p in run.params)
     everything = sum(int(np.prod(p.shape)) for p in run.net.collect_params().values())
     scaled = f'scaled from {train.lr_batch_size} clips' if train.lr_batch_size else 'as given'
+    scaled += f', times {train.lr_scale:g}' if train.lr_scale != 1 else ''
     return (
         f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; starts from {start}\n'
         f'data {train_set.name}: {len(train_set)} training and {len(run.val_set)} validation videos\n'

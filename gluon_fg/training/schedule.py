@@ -9,10 +9,12 @@ from .config import TrainConfig
 
 
 def scaled_lr(train: TrainConfig, size: int) -> float:
-    """The base rate after linear scaling to the clips of one update over `size` ranks (Goyal et al. 2017, sec. 2.1)."""
+    """The base rate, lr * lr_scale; with lr_batch_size scaled linearly to the clips of one update over `size` ranks
+    (Goyal et al. 2017, sec. 2.1).
+    """
     if not train.lr_batch_size:
-        return train.lr
-    return train.lr * train.batch_size * train.accumulate * size / train.lr_batch_size
+        return train.lr * train.lr_scale
+    return train.lr * train.lr_scale * train.batch_size * train.accumulate * size / train.lr_batch_size
 
 
 def make_schedule(train: TrainConfig, steps_per_epoch: int, size: int = 1) -> Callable[[int], float]:

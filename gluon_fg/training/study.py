@@ -39,7 +39,7 @@ class StudyConfig:
     epochs: int
     seeds: List[int]
     lr: List[float]
-    methods: Dict[str, Dict[str, Any]]  # name in the table -> config overrides
+    methods: Dict[str, Dict[str, Any]]  # name in the table -> config overrides; they win over what the study sets
     reference: str
     select: str = 'within_group'
     search_epochs: Optional[int] = None  # length of the runs that search the learning rate; None: `epochs`
@@ -48,6 +48,7 @@ class StudyConfig:
     pairs: List[List[str]] = dataclasses.field(
         default_factory=list
     )  # methods to compare with each other, not `reference`
+    subsets: List[str] = dataclasses.field(default_factory=list)  # methods to report by all subsets of their branches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +79,12 @@ def load_study(path: str) -> StudyConfig:
     study.config = str((path.parent / study.config).resolve())
     if any(len(pair) != 2 for pair in study.pairs):
         raise UserError(f'{path}: pairs must name two methods each, got {study.pairs}')
-    for name in [study.reference, *study.equal_time, *itertools.chain(*study.pairs)]:
+    for name in [study.reference, *study.equal_time, *study.subsets, *itertools.chain(*study.pairs)]:
         if name not in study.methods:
             raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(study.methods)}')
+    for name, settings in study.methods.items():
+        if study.search_epochs and {'stages', 'train.epochs'}.intersection(settings):
+            raise UserError(f'{path}: search_epochs cannot shorten {name!r}, which has epochs of its own; leave it out')
     return study
 
 
@@ -137,16 +141,17 @@ class Study:
         return self._results(columns, chosen, search)
 
     def _job(self, method: str, lr: float, seed: int, epochs: Optional[int] = None) -> Job:
-        epochs = epochs or self.study.epochs
+        settings = self.study.methods[method]
+        epochs = epochs or settings.get('train.epochs', self.study.epochs)
         slug = ''.join(c if c.isalnum() else '_' for c in method)
         return Job(
             f'{slug}-lr{lr:g}-epochs{epochs}-seed{seed}',
             {
-                **self.study.methods[method],
+                'model.params': str(self.root / f'warmup-seed{seed}' / 'final.params'),
+                **settings,
                 'train.lr': lr,
                 'train.seed': seed,
                 'train.epochs': epochs,
-                'model.params': str(self.root / f'warmup-seed{seed}' / 'final.params'),
             },
         )
 
@@ -168,7 +173,7 @@ class Study:
 
     def _settings(self, job: Job) -> List[str]:
         return [
-            f'{k}={json.dumps(v) if isinstance(v, bool) else v}' for k, v in {**self.common, **job.overrides}.items()
+            f'{k}={v if isinstance(v, str) else json.dumps(v)}' for k, v in {**self.common, **job.overrides}.items()
         ]
 
     def _start(self, job: Job) -> None:
@@ -202,6 +207,10 @@ class Study:
     def _cost(self, job: Job) -> float:
         return self._summary(job)['cpu_seconds']
 
+    def _epochs(self, job: Job) -> int:
+        summary = self._summary(job)
+        return sum(stage['epochs'] for stage in summary.get('stages', {'': summary}).values())
+
     def _scores(self, job: Job) -> Scores:
         path = self.root / job.name / 'test_scores.npz'
         if not path.is_file():
@@ -217,7 +226,7 @@ class Study:
             scores = [self._scores(job) for job in jobs]
             metrics = [summarize(s) for s in scores]
             rows[name] = {
-                'epochs': self._summary(jobs[0])['epochs'],
+                'epochs': self._epochs(jobs[0]),
                 'lr': chosen.get(name, chosen[study.reference]),
                 'cpu_seconds': [self._cost(job) for job in jobs],
                 'validation': [self._summary(job)[study.select] for job in jobs],
@@ -251,12 +260,33 @@ class Study:
                 row['difference_equal_time'] = differences(name, _equal_time(study.reference, name))['all']
         return {
             'pairs': [{'methods': list(pair), **differences(*pair)} for pair in study.pairs],
+            'subsets': {name: self._by_subsets(columns[name], hits[study.reference]) for name in study.subsets},
             'study': dataclasses.asdict(dataclasses.replace(study, config=os.path.basename(study.config))),
             'metric': 'accuracy within the true group, test videos, last epoch',
             'search': {m: {f'{lr:g}': score for lr, score in found.items()} for m, found in search.items()},
             'rows': rows,
             'labels': labels.tolist(),
         }
+
+
+    def _by_subsets(self, jobs: List[Job], reference: np.ndarray) -> dict:
+        """Every set of branches -> accuracies of the mean of their softmax scores, and the difference to `reference`."""
+        scores, found = [self._scores(job) for job in jobs], {}
+        names = scores[0].branch_names[1:]  # without the network's own mean
+        for count in range(1, len(names) + 1):
+            for chosen in itertools.combinations(names, count):
+                hits = np.stack([_ensemble(s, chosen) == s.labels for s in scores])
+                found[' + '.join(chosen)] = {
+                    'within_group': hits.mean(1).tolist(),
+                    'difference': interval_over_videos_and_seeds(hits, reference),
+                }
+        return found
+
+
+def _ensemble(scores: Scores, branches) -> np.ndarray:
+    """Predictions within the true group by the mean of some branches' scores."""
+    mean = np.mean([scores.branch(name) for name in branches], axis=0)
+    return within_group_predictions(mean, scores.labels, scores.groups)
 
 
 def _within(scores: Scores, group: Optional[str] = None, branch: Optional[str] = None) -> float:
@@ -301,7 +331,7 @@ def interval_over_videos_and_seeds(a: np.ndarray, b: np.ndarray, draws: int = 10
 
 
 def markdown_table(results: dict) -> str:
-    """The study as Markdown, in percent: mean and spread (sample standard deviation) over seeds, then the pairs."""
+    """The study as Markdown, in percent: mean and spread (sample standard deviation) over seeds; pairs; subsets."""
     study = results['study']
     reference, focus = study['reference'], ' and '.join(study.get('focus', []))
     groups = list(next(iter(results['rows'].values()))['within_group_by_group'])
@@ -324,6 +354,10 @@ def markdown_table(results: dict) -> str:
         for pair in results['pairs']:
             parts = [pair['all']] + ([pair['focus']] if focus else [])
             lines.append([f'{pair["methods"][0]} minus {pair["methods"][1]}', *map(_interval, parts)])
+    for name, subsets in results.get('subsets', {}).items():
+        head = [f'{name}, mean of', 'within group', f'minus {reference}']
+        lines += [None, head, ['---'] * len(head)]
+        lines += [[key, _spread(one['within_group']), _interval(one['difference'])] for key, one in subsets.items()]
     return ''.join(_line(cells) for cells in lines)
 
 

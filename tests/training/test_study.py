@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.score import Scores
 from gluon_fg.training import study
+from gluon_fg.training.run import load_run
 
 TEXT = """
 config: CONFIG
@@ -38,11 +41,13 @@ def write(tmp_path):
         (('lr: [0.01]\n', ''), 'lr is missing'),
         (('reference: GB', 'pairs: [[GB]]\nreference: GB'), 'pairs must name two methods each'),
         (('reference: GB', 'pairs: [[GB, GD]]\nreference: GB'), "'GD' is no method"),
+        (('reference: GB', 'subsets: [GD]\nreference: GB'), "'GD' is no method"),
+        (('DF: {', 'DF: {train.epochs: 2, '), "search_epochs cannot shorten 'GB . DF', which has epochs of its own"),
     ],
 )
 def test_a_wrong_study_is_named_on_one_line(change, message, write):
     with pytest.raises(UserError, match=message):
-        study.load_study(write(TEXT.replace(*change)))
+        study.load_study(write(TEXT.replace('equal_time', 'search_epochs: 1\nequal_time').replace(*change)))
 
 
 def test_interval_over_videos_and_seeds_of_a_known_case():
@@ -118,3 +123,44 @@ def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, t
     with pytest.raises(UserError, match='with other settings .*model.options: .*local_branch.*; choose another --out'):
         other = text.replace('local_branch: false', 'filters_per_class: 3')
         study.Study(study.load_study(write(other)), tmp_path / 'runs', 2, common, lines.append).run()
+
+
+STAGED = """
+config: CONFIG
+warmup: {epochs: 1}
+epochs: 2
+seeds: [3]
+lr: [0.01]
+reference: one-pass
+methods:
+  one-pass: {model.name: topheavy_tiny_synthfg}
+  U2S:
+    model.name: topheavy_tiny_synthfg_u2s
+    train.csm_n: 4
+    stages: {specific: {train: {stage: specific, epochs: 1}}, joint: {train: {stage: joint, epochs: 1}}}
+  from scratch: {model.name: topheavy_tiny_synthfg, model.params: null, train.epochs: 1}
+subsets: [U2S]
+"""
+
+
+def test_a_method_in_stages_and_one_without_the_warm_up_beside_others(write, tiny_synthfg, tmp_path):
+    common = {'data.root': str(tiny_synthfg), 'data.sizes': {'train': 48, 'val': 24, 'test': 24}}
+    folder = tmp_path / 'runs'
+    results = study.Study(study.load_study(write(STAGED)), folder, 2, common, lambda line: None).run()
+    assert [row['epochs'] for row in results['rows'].values()] == [2, 2, 1]
+    for name, params in (('U2S-lr0.01-epochs2-seed3', 'final.params'), ('from_scratch-lr0.01-epochs1-seed3', None)):
+        config = load_run(folder / name, folder / name / 'final.params')[1]
+        start = config.model.params and Path(config.model.params)
+        assert start == (params and folder / 'warmup-seed3' / params)
+    scores = Scores.load(folder / 'U2S-lr0.01-epochs2-seed3' / 'test_scores.npz')
+    subsets = results['subsets']['U2S']
+    assert list(subsets)[:4] == ['universal', 'bridge', 'specific', 'universal + bridge'] and len(subsets) == 7
+    assert subsets['universal']['within_group'] == results['rows']['U2S']['branch_within_group']['universal']
+    whole = subsets['universal + bridge + specific']
+    assert whole['within_group'] == results['rows']['U2S']['within_group']
+    assert whole['difference'] == results['rows']['U2S']['difference']
+    two = (scores.branch('bridge') + scores.branch('specific')).reshape(24, 6, 4)
+    expected = two[np.arange(24), scores.labels // 4].argmax(1) == scores.labels % 4
+    assert subsets['bridge + specific']['within_group'] == [expected.mean()]
+    *_, table = study.markdown_table(results).split('\n\n')
+    assert table.startswith('| U2S, mean of | within group | minus one-pass |') and len(table.splitlines()) == 9
