@@ -15,7 +15,6 @@ is the same.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -66,25 +65,12 @@ def network(args, ctx):
     return load_network(args.model, args.params, ctx, **parse_options(args.options)), None
 
 
-def outputs(args, protocol):
-    """Paths of the scores, metrics and per-class table; refuses to replace any of them without --force."""
-    name = args.out or os.path.join(args.run or '', f'scores_{Path(args.split).stem}_{protocol.name}.npz')
-    if not name.endswith('.npz'):
-        raise errors.UserError(f'--out {name}: scores are written as .npz; choose a name that ends so')
-    paths = [Path(name), Path(name[:-4] + '.metrics.json'), Path(name[:-4] + '.per_class.csv')]
-    there = [str(path) for path in paths if path.exists()]
-    if there and not args.force:
-        raise errors.UserError(f'{there[0]} exists; choose another --out, or --force to replace it')
-    return paths
-
-
 def main():
     args = parse()
     from gluon_fg.data.datasets import build_dataset
-    from gluon_fg.evaluation import metrics
     from gluon_fg.evaluation.protocol import get_protocol
+    from gluon_fg.evaluation.report import report_paths, write_report
     from gluon_fg.evaluation.score import check_classes, score_dataset
-    from gluon_fg.files import atomic_write
     from gluon_fg.training import distributed
     from gluon_fg.training.run import choose_context
 
@@ -96,7 +82,8 @@ def main():
     net, config = network(args, ctx)
     protocol = get_protocol(args.protocol or (config and config.test.protocol) or net.protocol)
     # Every rank looks before any of them writes: that comes after the gathering.
-    scores_path, metrics_path, table_path = outputs(args, protocol)
+    name = args.out or os.path.join(args.run or '', f'scores_{Path(args.split).stem}_{protocol.name}.npz')
+    paths = report_paths(name, args.force)
     if config and args.dataset in (None, config.data.dataset):  # the run's own data, unless it lies elsewhere now
         dataset = build_dataset(config.data.dataset, args.split, args.root or config.data.root, sizes=config.data.sizes)
     else:
@@ -114,13 +101,7 @@ def main():
         net, dataset, protocol, ctx, args.batch_size, args.workers, **sharing, progress=progress, fused=True
     )
     if world.rank == 0:
-        summary = metrics.summarize(scores)
-        scores.save(scores_path)
-        with atomic_write(metrics_path) as stream:
-            json.dump({**summary, 'failed_videos': scores.failed}, stream, indent=1)
-        metrics.write_per_class(scores, table_path)
-        print(f'\n{metrics.format_table(summary)}\n')
-        print(f'scores {scores_path}, metrics {metrics_path}, classes {table_path}')
+        print(write_report(scores, paths))
     world.barrier()
     return 0
 

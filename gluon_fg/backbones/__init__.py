@@ -42,8 +42,10 @@ BACKBONES = {
     'slowonly_resnet101_v1': functools.partial(SlowOnly, 101),
     'tiny': functools.partial(Tiny, 2),
     'topheavy_resnet50': TopHeavyResNet50,
+    'topheavy_resnet50_flow': functools.partial(TopHeavyResNet50, in_channels=10),
     'topheavy_resnet50_v2': functools.partial(TopHeavyResNet50, preactivation=True),
     'topheavy_tiny': TopHeavyTiny,
+    'topheavy_tiny_flow': functools.partial(TopHeavyTiny, in_channels=10),
     'tsm_resnet50_v1b': TSMResNet50,
 }
 

@@ -27,11 +27,13 @@ from .tasks import (
     CUSTOM_QUO_VADIS_FLOW,
     CUSTOM_SLOW,
     CUSTOM_SPREAD,
+    CUSTOM_SPREAD_FLOW,
     HMDB51_2D,
     HMDB51_3D,
     HMDB51_LONG,
     HMDB51_SPARSE,
     HMDB51_SPREAD,
+    HMDB51_SPREAD_FLOW,
     KINETICS400_2D,
     KINETICS400_3D,
     KINETICS400_LARGE,
@@ -49,16 +51,19 @@ from .tasks import (
     STHSTHV2_LONG,
     STHSTHV2_SPARSE,
     STHSTHV2_SPREAD,
+    STHSTHV2_SPREAD_FLOW,
     SYNTHFG_2D,
     SYNTHFG_3D,
     SYNTHFG_IMAGES,
     TINY_CUSTOM_2D,
     TINY_CUSTOM_3D,
+    TINY_CUSTOM_FLOW,
     TINY_CUSTOM_IMAGES,
     UCF101_3D,
     UCF101_LONG,
     UCF101_SPARSE,
     UCF101_SPREAD,
+    UCF101_SPREAD_FLOW,
 )
 
 TINY_HEAD_STD = 0.29
@@ -173,9 +178,24 @@ register('topheavy_resnet50_sthsthv2', Baseline, STHSTHV2_SPREAD, backbone='toph
 register('topheavy_resnet50_ucf101', Baseline, UCF101_SPREAD, backbone='topheavy_resnet50')
 register('topheavy_resnet50_hmdb51', Baseline, HMDB51_SPREAD, backbone='topheavy_resnet50')
 register('topheavy_resnet50_custom', Baseline, CUSTOM_SPREAD, backbone='topheavy_resnet50')
+register('topheavy_resnet50_v2_sthsthv2', Baseline, STHSTHV2_SPREAD, backbone='topheavy_resnet50_v2')
+register('topheavy_resnet50_v2_custom', Baseline, CUSTOM_SPREAD, backbone='topheavy_resnet50_v2')
+register('topheavy_resnet50_flow_sthsthv2', Baseline, STHSTHV2_SPREAD_FLOW, backbone='topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_ucf101', Baseline, UCF101_SPREAD_FLOW, backbone='topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_hmdb51', Baseline, HMDB51_SPREAD_FLOW, backbone='topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_custom', Baseline, CUSTOM_SPREAD_FLOW, backbone='topheavy_resnet50_flow')
 register('topheavy_tiny_synthfg', Baseline, SYNTHFG_3D, backbone='topheavy_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
 register(
     'topheavy_tiny_custom', Baseline, TINY_CUSTOM_3D, backbone='topheavy_tiny', dropout=0.0, head_std=TINY_HEAD_STD
+)
+
+register(
+    'topheavy_tiny_flow_custom',
+    Baseline,
+    TINY_CUSTOM_FLOW,
+    backbone='topheavy_tiny_flow',
+    dropout=0.0,
+    head_std=TINY_HEAD_STD,
 )
 
 register('resnet50_v1b_stanfordcars', Baseline, STANFORDCARS, backbone='resnet50_v1b')

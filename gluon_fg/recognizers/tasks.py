@@ -44,6 +44,9 @@ _QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 
 _QUO_VADIS_FLOW = _QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2)
 # U2S sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
 _SPREAD_CLIPS = InputSpec(frames=18, frame_stride=1, short_side=240, crop_size=224, sampling='spread')
+# Its second stream (table VI): at each of them a stack of L = 5 frames of flow, x and y. L and the scale, -1 to 1 for
+# 20 pixels either way, are ours: the paper has neither.
+_SPREAD_FLOW = _SPREAD_CLIPS.replace(mean=(0.5,) * 10, std=(0.5,) * 10)
 # Images, U2S sec. IV-E, which has no sizes of their own for them.
 _IMAGES = InputSpec(frames=1, frame_stride=1, short_side=240, crop_size=224, layout='NCHW')
 # SynthFG: 54 pixels high, 8 frames.
@@ -84,12 +87,17 @@ STHSTHV2_SPREAD = Task('sthsthv2', 174, '10crop', _SPREAD_CLIPS)
 UCF101_SPREAD = Task('ucf101', 101, '10crop', _SPREAD_CLIPS)
 HMDB51_SPREAD = Task('hmdb51', 51, '10crop', _SPREAD_CLIPS)
 CUSTOM_SPREAD = Task(None, None, '10crop', _SPREAD_CLIPS)
+STHSTHV2_SPREAD_FLOW = Task('sthsthv2', 174, '10crop', _SPREAD_FLOW)
+UCF101_SPREAD_FLOW = Task('ucf101', 101, '10crop', _SPREAD_FLOW)
+HMDB51_SPREAD_FLOW = Task('hmdb51', 51, '10crop', _SPREAD_FLOW)
+CUSTOM_SPREAD_FLOW = Task(None, None, '10crop', _SPREAD_FLOW)
 UCF101_3D = Task('ucf101', 101, '30view', _CLIPS)
 HMDB51_3D = Task('hmdb51', 51, '30view', _CLIPS)
 HMDB51_2D = Task('hmdb51', 51, '10crop', _FRAMES)
 CUSTOM_3D = Task(None, None, 'dfb_3d', _CLIPS)
 CUSTOM_2D = Task(None, None, 'dfb_2d', _FRAMES)
 SYNTHFG_3D = Task('synthfg', 24, 'train_time', _TINY_CLIPS)
+TINY_CUSTOM_FLOW = Task(None, None, 'train_time', _TINY_CLIPS.replace(mean=(0.5,) * 10, std=(0.5,) * 10))
 SYNTHFG_2D = Task('synthfg', 24, 'train_time', _TINY_FRAMES)
 STANFORDCARS = Task('stanfordcars', 196, '10crop', _IMAGES)
 STANFORDDOGS = Task('stanforddogs', 120, '10crop', _IMAGES)

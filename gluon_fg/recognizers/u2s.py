@@ -37,19 +37,24 @@ from .tasks import (
     CUSTOM_2D,
     CUSTOM_IMAGES,
     CUSTOM_SPREAD,
+    CUSTOM_SPREAD_FLOW,
     HMDB51_SPREAD,
+    HMDB51_SPREAD_FLOW,
     KINETICS400_2D,
     STANFORDCARS,
     STANFORDDOGS,
     STHSTHV2_2D,
     STHSTHV2_SPREAD,
+    STHSTHV2_SPREAD_FLOW,
     SYNTHFG_2D,
     SYNTHFG_3D,
     SYNTHFG_IMAGES,
     TINY_CUSTOM_2D,
     TINY_CUSTOM_3D,
+    TINY_CUSTOM_FLOW,
     TINY_CUSTOM_IMAGES,
     UCF101_SPREAD,
+    UCF101_SPREAD_FLOW,
 )
 from .tsm import CUSTOM_8F, CUSTOM_16F, STHSTHV2_8F, STHSTHV2_16F
 
@@ -413,6 +418,7 @@ class U2S(Recognizer):
 
 register('topheavy_tiny_synthfg_u2s', U2S, SYNTHFG_3D, 'topheavy_tiny', **_TINY)
 register('topheavy_tiny_custom_u2s', U2S, TINY_CUSTOM_3D, 'topheavy_tiny', **_TINY)
+register('topheavy_tiny_flow_custom_u2s', U2S, TINY_CUSTOM_FLOW, 'topheavy_tiny_flow', **_TINY)
 register('tsn_tiny_synthfg_u2s', U2S, SYNTHFG_2D, 'tiny', **_TINY)
 register('tsn_tiny_custom_u2s', U2S, TINY_CUSTOM_2D, 'tiny', **_TINY)
 
@@ -420,6 +426,12 @@ register('topheavy_resnet50_sthsthv2_u2s', U2S, STHSTHV2_SPREAD, 'topheavy_resne
 register('topheavy_resnet50_ucf101_u2s', U2S, UCF101_SPREAD, 'topheavy_resnet50')
 register('topheavy_resnet50_hmdb51_u2s', U2S, HMDB51_SPREAD, 'topheavy_resnet50')
 register('topheavy_resnet50_custom_u2s', U2S, CUSTOM_SPREAD, 'topheavy_resnet50')
+register('topheavy_resnet50_v2_sthsthv2_u2s', U2S, STHSTHV2_SPREAD, 'topheavy_resnet50_v2')
+register('topheavy_resnet50_v2_custom_u2s', U2S, CUSTOM_SPREAD, 'topheavy_resnet50_v2')
+register('topheavy_resnet50_flow_sthsthv2_u2s', U2S, STHSTHV2_SPREAD_FLOW, 'topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_ucf101_u2s', U2S, UCF101_SPREAD_FLOW, 'topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_hmdb51_u2s', U2S, HMDB51_SPREAD_FLOW, 'topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_custom_u2s', U2S, CUSTOM_SPREAD_FLOW, 'topheavy_resnet50_flow')
 
 register('tsn_resnet50_v1b_kinetics400_u2s', U2S, KINETICS400_2D, 'resnet50_v1b', 'resnet50_v1b_kinetics400')
 register('tsn_resnet50_v1b_sthsthv2_u2s', U2S, STHSTHV2_2D, 'resnet50_v1b', 'resnet50_v1b_sthsthv2')

@@ -111,7 +111,10 @@ class _Training:
         start, params, untrained = net.weights_source, params or config.model.params, set()
         if params:
             report = warm_start(net, params)
-            start, untrained = f'{params}: {report}', {*report.new, *report.resized, *report.reclassed}
+            start, untrained = (
+                f'{params}: {report}',
+                {*report.new, *report.resized, *report.reclassed, *report.inflated},
+            )
             if report.new:
                 net.backbone_loaded()  # new branches may start as copies of the backbone
         elif not config.model.pretrained:

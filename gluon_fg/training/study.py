@@ -268,9 +268,8 @@ class Study:
             'labels': labels.tolist(),
         }
 
-
     def _by_subsets(self, jobs: List[Job], reference: np.ndarray) -> dict:
-        """Every set of branches -> accuracies of the mean of their softmax scores, and the difference to `reference`."""
+        """Every set of branches -> accuracies of the mean of their softmax scores; difference to `reference`."""
         scores, found = [self._scores(job) for job in jobs], {}
         names = scores[0].branch_names[1:]  # without the network's own mean
         for count in range(1, len(names) + 1):

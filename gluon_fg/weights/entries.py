@@ -169,8 +169,8 @@ def _input(value):
     for key, given in value.items():
         if key in ('mean', 'std'):
             numbers = isinstance(given, list) and all(type(v) in (int, float) and math.isfinite(v) for v in given)
-            if not numbers or len(given) not in (2, 3):
-                raise _At(key, 'must be three numbers (two for flow)')
+            if not numbers or not given or (len(given) != 3 and len(given) % 2):
+                raise _At(key, 'must be three numbers (for flow two, or two for each frame of a stack)')
             given = tuple(given)
         elif key not in ('layout', 'sampling'):
             _nested(key, _count, given)

@@ -9,6 +9,7 @@ from ..errors import UserError
 from .gluoncv_names import is_gluoncv, translated
 from .gluoncv_store import check_dataset
 from .index import entry_of_file, other_classes, wrong_classes
+from .inflate import inflate_all
 from .params_file import read_params
 
 
@@ -17,16 +18,20 @@ class WarmStart:
     """What became of each parameter.
 
     `loaded`; `new`: in the network only; `resized`: of another size in the file (classifiers of another class count);
-    `reclassed`: of equally many, but other classes in the file.
+    `reclassed`: of equally many, but other classes in the file; `inflated`: those of `loaded` that were filters over
+    images, or of other input channels.
     """
 
     loaded: List[str]
     new: List[str]
     resized: List[str]
     reclassed: List[str]
+    inflated: List[str]
 
     def __str__(self):
         parts = [f'{len(self.loaded)} parameters loaded']
+        if self.inflated:
+            parts[0] += f' ({len(self.inflated)} of them inflated)'
         for names, what in (
             (self.new, 'not in the file'),
             (self.resized, 'of another size in the file'),
@@ -45,8 +50,9 @@ def warm_start(net, path) -> WarmStart:
     A network with branches that the file lacks (a DFB from its baseline) keeps them as initialized, and sets them aside
     (`net.trained_branches`) where the file holds all of the global branch; a classifier of another class count stays as
     initialized, too. GluonCV's files are recognized by their names; they must hold the backbone and the global
-    classifier, no more and no less. Must run before the network's first forward pass: afterwards MXNet may hold
-    convolution weights in oneDNN's own layout and refuses to replace them.
+    classifier, no more and no less. Weights of a 2-D network are inflated where this one spans time, and a stem's to
+    its number of input channels (`weights.inflate`): a start, not a trained network. Must run before the network's
+    first forward pass: afterwards MXNet may hold convolution weights in oneDNN's own layout and refuses new ones.
 
     **Other classes.** Starting from another dataset's weights is what a warm start is for, but a classifier must not be
     taken over as if its classes were these. What classes a published file has is known by its checksum. Where they are
@@ -72,6 +78,7 @@ def warm_start(net, path) -> WarmStart:
             f'{path}: {len(foreign)} of {len(arrays)} parameters do not exist in {net.name}, for example {foreign[0]}; '
             f'choose the model that the file was trained as'
         )
+    arrays, inflated = _inflated(arrays, net.branches.backbone, params)
     loaded, resized = [], []
     for name, array in arrays.items():
         (loaded if params[name].shape == array.shape else resized).append(name)
@@ -92,5 +99,24 @@ def warm_start(net, path) -> WarmStart:
     for name in loaded:
         params[name].set_data(arrays[name].astype(params[name].dtype))
     new = sorted(set(params) - set(arrays))
-    net.trained_branches = net.global_branch if new and set(whole) <= set(loaded) else None
-    return WarmStart(loaded, new, resized, reclassed)
+    trained = new and not inflated and set(whole) <= set(loaded)
+    net.trained_branches = net.global_branch if trained else None
+    return WarmStart(loaded, new, resized, reclassed, inflated)
+
+
+def _inflated(arrays, backbone, params):
+    """The arrays, those of a 2-D backbone or of a stem for other channels made to fit; and the names of these."""
+    prefix = 'branches.backbone.'
+    stem = prefix + backbone.stem_weight
+    given = {
+        name: array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+        and array.shape != params[name].shape
+        and (name == stem or array.ndim < len(params[name].shape))
+    }
+    try:
+        fitting = inflate_all(given, {name: params[name].shape for name in given}, stem)
+    except UserError:  # another network; the caller names what does not fit
+        return arrays, []
+    return {**arrays, **fitting}, sorted(fitting)

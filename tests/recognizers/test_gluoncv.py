@@ -53,6 +53,28 @@ def test_a_file_of_gluoncvs_gives_its_scores(sibling, entry, shape, tmp_path):
     np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+def test_its_2d_kinetics_weights_start_the_top_heavy_network(tmp_path):
+    """A still clip gives the image's features wherever the padding in time does not reach: nine layers span time."""
+    gluoncv_network('resnet50_v1b_kinetics400', 7).save_parameters(str(tmp_path / 'theirs.params'))
+    images, clips = (
+        registry.build('tsn_resnet50_v1b_custom', nclass=7),
+        registry.build('topheavy_resnet50_custom', nclass=7, temporal_downsample=1),
+    )
+    for net in (images, clips):
+        net.initialize()
+    assert not warm_start(images, tmp_path / 'theirs.params').inflated
+    report = warm_start(clips, tmp_path / 'theirs.params')
+    assert not report.new and not report.resized and len(report.inflated) == 29  # every convolution of res4 and res5
+    assert f'{len(report.loaded)} parameters loaded (29 of them inflated)' in str(report)
+    image = mx.nd.random.normal(shape=(1, 3, 32, 48))
+    clip = mx.nd.repeat(mx.nd.expand_dims(image, 2), 21, axis=2)
+    *_, expected = images.branches.backbone(image)
+    *_, features = clips.branches.backbone(clip)
+    expected, middle = expected.asnumpy(), features.asnumpy()[:, :, 10]
+    np.testing.assert_allclose(middle, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    assert not np.allclose(features.asnumpy()[:, :, 0], expected, atol=1e-2 * np.abs(expected).max())
+
+
 @pytest.fixture
 def imagenet_file(tmp_path, monkeypatch):
     """A file as GluonCV's store would give, of random weights."""

@@ -42,7 +42,7 @@ def parameters(net):
 
 def clips(net, count=2):
     if net.input_spec.ndim == 3:
-        return mx.nd.random.normal(shape=(count, 3, 2, 40, 44))
+        return mx.nd.random.normal(shape=(count, net.input_spec.channels, 2, 40, 44))
     return mx.nd.random.normal(shape=(count * net.num_segments, 3, 40, 44))
 
 
@@ -61,6 +61,7 @@ VARIANTS = [
     ('tsn_tiny_synthfg_u2s', {'num_segments': 2, 'select': 'soft'}, {'segments': 2, 'select': 'soft'}),
     ('tsn_tiny_synthfg_u2s', {'num_segments': 2, 'select': 'oracle'}, {'segments': 2, 'select': 'oracle'}),
     ('tsn_tiny_synthfg_u2s', {'num_segments': 1, 'regularization': 0}, {'strength': 0}),
+    ('topheavy_tiny_flow_custom_u2s', {}, {}),
 ]
 
 
@@ -142,12 +143,14 @@ def test_the_prediction_is_the_mean_of_the_scores_that_count():
     assert np.isfinite(mx.nd.log_softmax(far).asnumpy()).all()
 
 
-@pytest.mark.parametrize('name', ['topheavy_tiny', 'tsn_tiny'])
+@pytest.mark.parametrize(
+    'name', ['topheavy_tiny_synthfg', 'tsn_tiny_synthfg', 'topheavy_tiny_flow_custom', 'topheavy_resnet50_v2_custom']
+)
 def test_the_shared_part_computed_once_gives_what_two_networks_give(name):
     """Two whole one-pass networks, one of them with the specific stages; between them the mask network by hand."""
-    net, x = randomized(f'{name}_synthfg_u2s'), None
+    net = randomized(f'{name}_u2s')
     x = clips(net)
-    universal, specific = (registry.build(f'{name}_synthfg', nclass=CLASSES) for _ in range(2))
+    universal, specific = (registry.build(name, nclass=CLASSES) for _ in range(2))
     own = net._collect_params_with_prefix()
     for one, source in ((universal, 'backbone'), (specific, 'specific')):
         one.initialize()
@@ -224,6 +227,22 @@ def test_a_baselines_weights_fit_and_the_specific_network_starts_as_a_copy(tmp_p
         own['branches.specific.res5.0.conv1.weight'].data().asnumpy(),
         own['branches.backbone.res5.0.conv1.weight'].data().asnumpy(),
     )
+
+
+def test_the_flow_stream_starts_from_the_rgb_streams_weights(tmp_path):
+    rgb, flow = (
+        gluon_fg.get_model('topheavy_tiny_custom', nclass=4),
+        gluon_fg.get_model('topheavy_tiny_flow_custom', nclass=4),
+    )
+    rgb.save_parameters(str(tmp_path / 'rgb.params'))
+    report = warm_start(flow, str(tmp_path / 'rgb.params'))
+    assert report.inflated == ['branches.backbone.stem.0.weight'] and not report.new and not report.resized
+    given, own = parameters(rgb), parameters(flow)
+    stem = given.pop(report.inflated[0]).mean(1, keepdims=True)
+    np.testing.assert_allclose(own[report.inflated[0]], np.broadcast_to(stem, (16, 10, 5, 5)), rtol=1e-5, atol=1e-7)
+    assert all(np.array_equal(own[name], value) for name, value in given.items())
+    with pytest.raises(UserError, match='3'):
+        flow(mx.nd.zeros((1, 3, 8, 48, 48)))
 
 
 def test_the_csm_is_saved_with_the_weights(tmp_path):

@@ -118,6 +118,8 @@ def test_linear_scaling_uses_the_whole_update():
 @pytest.mark.parametrize('schedule', ['step', 'cosine'])
 @pytest.mark.parametrize('lr_batch_size', [0, 64])
 def test_a_stage_at_a_tenth_of_the_rate_has_a_tenth_at_every_update(schedule, lr_batch_size):
-    train = C.TrainConfig(lr=0.3, epochs=4, schedule=schedule, lr_epochs=[2], warmup_epochs=1, lr_batch_size=lr_batch_size)
+    train = C.TrainConfig(
+        lr=0.3, epochs=4, schedule=schedule, lr_epochs=[2], warmup_epochs=1, lr_batch_size=lr_batch_size
+    )
     whole, tenth = make_schedule(train, 5), make_schedule(dataclasses.replace(train, lr_scale=0.1), 5)
     assert [tenth(i) for i in range(20)] == pytest.approx([0.1 * whole(i) for i in range(20)])

@@ -71,6 +71,29 @@ def test_files_that_do_not_fit_change_nothing(baseline, tmp_path):
         np.testing.assert_array_equal(value, before[name])
 
 
+def test_a_2d_network_is_a_start_for_clips_but_no_trained_network(tiny_synthfg, tmp_path):
+    from gluon_fg.training import loop
+    from gluon_fg.training.config import load_config
+
+    images = get_model('tsn_tiny_synthfg')
+    images.save_parameters(str(tmp_path / 'images.params'))
+    given, net = values(images), get_model('topheavy_tiny_synthfg')
+    report = warm_start(net, tmp_path / 'images.params')
+    assert net.trained_branches == ('avg',) and sorted(report.loaded) == sorted(given) and len(report.inflated) == 5
+    for name, value in values(net).items():
+        over_time = value.ndim == 5
+        assert over_time == (name in report.inflated)
+        np.testing.assert_allclose(value.sum(2) if over_time else value, given[name], rtol=0, atol=1e-6, err_msg=name)
+    flat = {n: mx.nd.array(a) for n, a in values(get_model('topheavy_tiny_synthfg')).items()}
+    mx.nd.save(str(tmp_path / 'clips.params'), flat)
+    with pytest.raises(UserError, match='has shape .*the network needs'):  # there is no way back
+        warm_start(get_model('tsn_tiny_synthfg'), tmp_path / 'clips.params')
+    settings = ['model.name=topheavy_tiny_synthfg_u2s', f'model.params={tmp_path / "images.params"}']
+    settings += [f'data.root={tiny_synthfg}', 'train.lr_epochs=[]', 'train.epochs=1', 'train.stage=specific']
+    with pytest.raises(UserError, match='no trained weights of it are loaded'):
+        loop.train(load_config(None, settings), tmp_path / 'run', say=lambda line: None, progress=False)
+
+
 def test_a_copied_local_branch_copies_the_warm_start(baseline, tiny_synthfg, tmp_path):
     """Not the random weights that the network was built with."""
     from gluon_fg.training import loop

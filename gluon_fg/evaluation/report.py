@@ -1,0 +1,36 @@
+"""The three files of an evaluation: NAME.npz with the scores, NAME.metrics.json and NAME.per_class.csv beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Tuple
+
+from ..errors import UserError
+from ..files import atomic_write
+from . import metrics
+from .score import Scores
+
+Paths = Tuple[Path, Path, Path]
+
+
+def report_paths(name: str, force: bool = False) -> Paths:
+    """Where scores, metrics and per-class table go; UserError for another suffix, or a file that is there."""
+    if not name.endswith('.npz'):
+        raise UserError(f'--out {name}: scores are written as .npz; choose a name that ends so')
+    paths = Path(name), Path(name[:-4] + '.metrics.json'), Path(name[:-4] + '.per_class.csv')
+    there = [str(path) for path in paths if path.exists()]
+    if there and not force:
+        raise UserError(f'{there[0]} exists; choose another --out, or --force to replace it')
+    return paths
+
+
+def write_report(scores: Scores, paths: Paths) -> str:
+    """Write the files; returns the table to print."""
+    scores_path, metrics_path, table_path = paths
+    summary = metrics.summarize(scores)
+    scores.save(scores_path)
+    with atomic_write(metrics_path) as stream:
+        json.dump({**summary, 'failed_videos': scores.failed}, stream, indent=1)
+    metrics.write_per_class(scores, table_path)
+    return f'\n{metrics.format_table(summary)}\n\nscores {scores_path}, metrics {metrics_path}, classes {table_path}'
