@@ -120,7 +120,9 @@ def _setting(info: Mapping[str, Any]) -> Tuple[str, str, str]:
 
 
 def _input(spec: Mapping[str, Any]) -> str:
-    """'16 x 4, 224' for clips; '18 of all, 224' for ones spread over the video; '3 segments, 224' for images."""
+    """'16 x 4, 224' for clips; '18 of all, 224' for ones spread over the video; '3 segments, 224' for images;
+    and the channels where they are not RGB's.
+    """
     if not spec:
         return ''
     if spec.get('layout') == 'NCHW':
@@ -129,7 +131,8 @@ def _input(spec: Mapping[str, Any]) -> str:
         frames = f'{spec.get("frames")} ' + (
             'of all' if spec.get('sampling') == 'spread' else f'x {spec.get("frame_stride")}'
         )
-    return f'{frames}, {spec.get("crop_size")}'
+    channels = len(spec.get('mean', ())) or 3
+    return f'{frames}, {spec.get("crop_size")}' + ('' if channels == 3 else f', flow of {channels} channels')
 
 
 def _value(value) -> str:
