@@ -48,6 +48,7 @@ class StudyConfig:
     pairs: List[List[str]] = dataclasses.field(
         default_factory=list
     )  # methods to compare with each other, not `reference`
+    warmup_row: Optional[str] = None  # what the table calls the warm-ups, as they are; None: they are no row
     subsets: List[str] = dataclasses.field(default_factory=list)  # methods to report by all subsets of their branches
 
 
@@ -79,9 +80,15 @@ def load_study(path: str) -> StudyConfig:
     study.config = str((path.parent / study.config).resolve())
     if any(len(pair) != 2 for pair in study.pairs):
         raise UserError(f'{path}: pairs must name two methods each, got {study.pairs}')
-    for name in [study.reference, *study.equal_time, *study.subsets, *itertools.chain(*study.pairs)]:
+    if study.warmup_row in study.methods:
+        raise UserError(f'{path}: warmup_row is {study.warmup_row!r}, which is a method; choose another name')
+    for name in [study.reference, *study.equal_time, *study.subsets]:
         if name not in study.methods:
             raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(study.methods)}')
+    rows = [*study.methods, *([study.warmup_row] if study.warmup_row else [])]
+    for name in itertools.chain(*study.pairs):
+        if name not in rows:
+            raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(rows)}')
     for name, settings in study.methods.items():
         if study.search_epochs and {'stages', 'train.epochs'}.intersection(settings):
             raise UserError(f'{path}: search_epochs cannot shorten {name!r}, which has epochs of its own; leave it out')
@@ -117,9 +124,10 @@ class Study:
         """Warm-ups, learning-rate search, all seeds, equal time; returns the results as plain data."""
         study, first = self.study, self.study.seeds[0]
         reference = study.methods[study.reference]
-        self._all(
-            [Job(f'warmup-seed{s}', {**reference, **_train_keys(study.warmup), 'train.seed': s}) for s in study.seeds]
-        )
+        warmups = [
+            Job(f'warmup-seed{s}', {**reference, **_train_keys(study.warmup), 'train.seed': s}) for s in study.seeds
+        ]
+        self._all(warmups)
         self._all([self._job(m, lr, first, study.search_epochs) for lr in study.lr for m in study.methods])
         search = {
             m: {lr: self._summary(self._job(m, lr, first, study.search_epochs))[study.select] for lr in study.lr}
@@ -128,7 +136,8 @@ class Study:
         chosen = {m: max(found, key=found.get) for m, found in search.items()}
         self.say('learning rates chosen: ' + ', '.join(f'{m} {lr:g}' for m, lr in chosen.items()))
         self._all([self._job(m, chosen[m], s) for s in study.seeds for m in study.methods])
-        columns = {m: [self._job(m, chosen[m], s) for s in study.seeds] for m in study.methods}
+        columns = {study.warmup_row: warmups} if study.warmup_row else {}
+        columns.update({m: [self._job(m, chosen[m], s) for s in study.seeds] for m in study.methods})
         for m in study.equal_time:
             ratio = np.mean([self._cost(j) for j in columns[m]]) / np.mean(
                 [self._cost(j) for j in columns[study.reference]]
@@ -138,7 +147,7 @@ class Study:
                 self._job(study.reference, chosen[study.reference], s, epochs) for s in study.seeds
             ]
         self._all([job for jobs in columns.values() for job in jobs])
-        return self._results(columns, chosen, search)
+        return self._results(columns, search)
 
     def _job(self, method: str, lr: float, seed: int, epochs: Optional[int] = None) -> Job:
         settings = self.study.methods[method]
@@ -220,14 +229,14 @@ class Study:
             score_dataset(net, split_of(config, 'test'), protocol, batch_size=16, progress=False, fused=True).save(path)
         return Scores.load(path)
 
-    def _results(self, columns: Dict[str, List[Job]], chosen, search) -> dict:
+    def _results(self, columns: Dict[str, List[Job]], search) -> dict:
         study, rows = self.study, {}
         for name, jobs in columns.items():
             scores = [self._scores(job) for job in jobs]
             metrics = [summarize(s) for s in scores]
             rows[name] = {
                 'epochs': self._epochs(jobs[0]),
-                'lr': chosen.get(name, chosen[study.reference]),
+                'lr': load_config(str(self.root / jobs[0].name / 'config.yaml')).train.lr,
                 'cpu_seconds': [self._cost(job) for job in jobs],
                 'validation': [self._summary(job)[study.select] for job in jobs],
                 **{key: [m[key] for m in metrics] for key in ('top1', 'group_top1', 'within_group')},

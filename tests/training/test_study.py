@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.metrics import correct
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.training import study
 from gluon_fg.training.run import load_run
@@ -42,6 +43,8 @@ def write(tmp_path):
         (('reference: GB', 'pairs: [[GB]]\nreference: GB'), 'pairs must name two methods each'),
         (('reference: GB', 'pairs: [[GB, GD]]\nreference: GB'), "'GD' is no method"),
         (('reference: GB', 'subsets: [GD]\nreference: GB'), "'GD' is no method"),
+        (('reference: GB', 'warmup_row: GB\nreference: GB'), "warmup_row is 'GB', which is a method"),
+        (('reference: GB', 'warmup_row: start\npairs: [[GB, stop]]\nreference: GB'), "'stop' .* GB . DF, start"),
         (('DF: {', 'DF: {train.epochs: 2, '), "search_epochs cannot shorten 'GB . DF', which has epochs of its own"),
     ],
 )
@@ -81,9 +84,10 @@ def test_the_rate_is_searched_in_runs_of_the_given_length_and_used_for_all_seeds
 
     monkeypatch.setattr(study.Study, '_start', run)
     monkeypatch.setattr(study.Study, '_is_done', lambda self, job: (self.root / job.name).exists())
-    monkeypatch.setattr(study.Study, '_results', lambda self, columns, chosen, search: (columns, chosen, search))
-    columns, chosen, search = study.Study(study.load_study(write(text)), tmp_path, say=lambda line: None).run()
-    assert chosen == {'GB': 0.2, 'GB + DF': 0.1} and search['GB'] == {0.1: 0.5, 0.2: 0.9}
+    monkeypatch.setattr(study.Study, '_results', lambda self, columns, search: (columns, search))
+    said = []
+    columns, search = study.Study(study.load_study(write(text)), tmp_path, say=said.append).run()
+    assert said == ['learning rates chosen: GB 0.2, GB + DF 0.1'] and search['GB'] == {0.1: 0.5, 0.2: 0.9}
     assert [job.name for job in columns['GB']] == ['GB-lr0.2-epochs5-seed3', 'GB-lr0.2-epochs5-seed4']
     assert [job.name for job in columns['GB, time of GB + DF']] == [f'GB-lr0.2-epochs15-seed{s}' for s in (3, 4)]
     assert len(ran) == len(set(ran)) == 2 + 4 + 4 + 2  # warm-ups, search, both methods, equal time
@@ -140,6 +144,8 @@ methods:
     stages: {specific: {train: {stage: specific, epochs: 1}}, joint: {train: {stage: joint, epochs: 1}}}
   from scratch: {model.name: topheavy_tiny_synthfg, model.params: null, train.epochs: 1}
 subsets: [U2S]
+warmup_row: universal stage
+pairs: [[U2S, universal stage]]
 """
 
 
@@ -147,7 +153,15 @@ def test_a_method_in_stages_and_one_without_the_warm_up_beside_others(write, tin
     common = {'data.root': str(tiny_synthfg), 'data.sizes': {'train': 48, 'val': 24, 'test': 24}}
     folder = tmp_path / 'runs'
     results = study.Study(study.load_study(write(STAGED)), folder, 2, common, lambda line: None).run()
-    assert [row['epochs'] for row in results['rows'].values()] == [2, 2, 1]
+    assert [row['epochs'] for row in results['rows'].values()] == [1, 2, 2, 1]
+    before, u2s = results['rows']['universal stage'], results['rows']['U2S']
+    assert before['lr'] == 0.01 and before['within_group'] == [
+        float(correct(Scores.load(folder / 'warmup-seed3' / 'test_scores.npz'), 'within_group').mean())
+    ]
+    (pair,) = results['pairs']
+    assert pair['all']['mean'] == pytest.approx(u2s['within_group'][0] - before['within_group'][0])
+    table = study.markdown_table(results).splitlines()
+    assert table[2].startswith('| universal stage | 1 |') and table[2].count('|') == table[0].count('|')
     for name, params in (('U2S-lr0.01-epochs2-seed3', 'final.params'), ('from_scratch-lr0.01-epochs1-seed3', None)):
         config = load_run(folder / name, folder / name / 'final.params')[1]
         start = config.model.params and Path(config.model.params)
