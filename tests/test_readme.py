@@ -62,6 +62,9 @@ def test_every_command_runs_and_leaves_what_it_says(outputs):
         'pictures/peaks.json',
         'maps.png',
         'gains.png',
+        'masks.png',
+        'weights.png',
+        'similarity.png',
         'my_zoo/index.yaml',
     ):
         assert (home / path).is_file()
@@ -96,6 +99,7 @@ def test_links_lead_somewhere():
         'docs/pytorch.md',
         'model_zoo/dfb.md',
         'model_zoo/cidc.md',
+        'model_zoo/u2s.md',
         'model_zoo/README.md',
     ):
         for link in re.findall(r'\]\(([^)#]+)\)', (REPO / page).read_text()):

@@ -2,20 +2,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd
+from networks import randomize
 
 from gluon_fg.backbones import R2D, Geometry, ResNet3D, SlowOnly, get_backbone
 from gluon_fg.errors import UserError
-from gluon_fg.nn.norm import batch_norms, freeze_batch_norm
+from gluon_fg.nn.norm import freeze_batch_norm
 from gluon_fg.weights.inflate import inflate_all
-
-
-def randomized(net):
-    """Weights for which neither batch norm nor anything else is the identity."""
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for layer in batch_norms(net):
-        for p in layer.params.values():
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-    return net
 
 
 def clip(backbone, frames, height, width):
@@ -29,7 +21,7 @@ def clip(backbone, frames, height, width):
 ])  # fmt: skip
 def test_sizes_follow_the_declared_geometry(name):
     """Odd sizes too: position i exists iff a whole stride of input belongs to it."""
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     features = net(clip(net, 9, 45, 70))
     for stage, f in zip((2, 3, 4, 5), features):
         time, space = net.geometry(stage).stride
@@ -40,7 +32,7 @@ def test_sizes_follow_the_declared_geometry(name):
 @pytest.mark.parametrize('name', ['i3d_tiny', 'tiny'])
 def test_receptive_fields_are_where_gradients_arrive(name):
     """The gradient of one position covers exactly the field that localization draws, padding apart."""
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     freeze_batch_norm(net)
     for p in net.collect_params('.*weight').values():
         p.set_data(abs(p.data()))  # all positive, so that nothing cancels and no ReLU is closed
@@ -94,8 +86,8 @@ def test_a_new_stage_has_the_same_layers_and_its_own_parameters(name):
     assert len(set(names)) == len(names)
     if net.channels[5] > 512 or name == 'i3d_resnet18_v1':
         return  # large: their layers are the same classes
-    randomized(net)
-    randomized(first)
+    randomize(net)
+    randomize(first)
     for n, p in ours.items():
         p.set_data(own[n].data())
     f = net(clip(net, 8, 40, 40))
@@ -125,7 +117,7 @@ def test_stride_sits_in_the_3x3_convolution():
 
 @pytest.mark.parametrize('downsample, frames', [(4, 1), (8, 5)])
 def test_the_shortest_clip_is_known(downsample, frames):
-    net = randomized(get_backbone('i3d_resnet18_v1', temporal_downsample=downsample))
+    net = randomize(get_backbone('i3d_resnet18_v1', temporal_downsample=downsample))
     assert net.min_size == (frames, 1)
     assert net(clip(net, frames, 16, 16))[3].shape[2] == 1
     if frames > 1:
@@ -137,7 +129,7 @@ def test_the_shortest_clip_is_known(downsample, frames):
     'i3d_resnet18_v1', 'i3d_resnet50_v1', 'i3d_nl5_resnet50_v1', 'slowonly_resnet50_v1', 'r2d_nl_resnet50_v1',
 ])  # fmt: skip
 def test_i3d_trains_on_a_cpu(name):
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     net.hybridize(static_alloc=True, static_shape=True)
     with autograd.record():
         f5 = net(mx.nd.random.normal(shape=(2, 3, 4, 32, 40)))[3]  # two keys are left by non-local pooling
@@ -158,7 +150,7 @@ def test_clips_of_32_frames_leave_r2d_four_positions_in_time():
 
 def test_r2d_sees_a_still_clip_as_the_2d_network_sees_its_frame():
     """At every position in time: no convolution meets zero padding there. Odd sizes."""
-    images, clips = randomized(get_backbone('resnet50_v1b')), get_backbone('r2d_resnet50_v1')
+    images, clips = randomize(get_backbone('resnet50_v1b')), get_backbone('r2d_resnet50_v1')
     clips.initialize()
     given, ours = images._collect_params_with_prefix(), clips._collect_params_with_prefix()
     for name, array in inflate_all(
@@ -172,7 +164,7 @@ def test_r2d_sees_a_still_clip_as_the_2d_network_sees_its_frame():
 
 
 def test_subsampling_non_local_blocks_need_two_positions():
-    net = randomized(get_backbone('r2d_nl_resnet50_v1'))
+    net = randomize(get_backbone('r2d_nl_resnet50_v1'))
     assert net.min_size == (1, 17) and get_backbone('r2d_resnet50_v1').min_size == (1, 1)
     assert net(clip(net, 1, 17, 17))[3].shape == (1, 2048, 1, 1, 1)
     with pytest.raises(mx.MXNetError):
@@ -180,7 +172,7 @@ def test_subsampling_non_local_blocks_need_two_positions():
 
 
 def test_the_tiny_2d_network_is_blind_to_the_order_of_frames():
-    net = randomized(get_backbone('tiny'))
+    net = randomize(get_backbone('tiny'))
     x = clip(net, 6, 48, 48)
     order = np.array([3, 1, 5, 0, 2, 4])
     np.testing.assert_allclose(net(x)[3].asnumpy()[order], net(mx.nd.array(x.asnumpy()[order]))[3].asnumpy(), atol=1e-5)

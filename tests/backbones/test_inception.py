@@ -5,22 +5,15 @@ import numpy as np
 import pytest
 import reference
 from mxnet import autograd
+from networks import randomize
 
 from gluon_fg.backbones import get_backbone
 from gluon_fg.backbones.geometry import geometry
 from gluon_fg.backbones.inceptionv1 import InceptionV1
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
-from gluon_fg.nn.norm import batch_norms, freeze_batch_norm
+from gluon_fg.nn.norm import freeze_batch_norm
 from gluon_fg.recognizers import Baseline
-
-
-def randomized(net):
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for layer in batch_norms(net):
-        for p in layer.params.values():
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-    return net
 
 
 def same_padded(x, kernel, stride, fill=0):
@@ -86,7 +79,7 @@ class ReferenceI3D:
 def test_padded_as_tensorflow_it_is_the_quo_vadis_network(channels, size):
     """At sizes that are odd on the way, and at those where every padding is uneven; channels 2 is the flow network."""
     name = {2: 'i3d_inceptionv1_same_flow', 3: 'i3d_inceptionv1_same'}[channels]
-    net = randomized(Baseline(name, 5))
+    net = randomize(Baseline(name, 5))
     net.branches.classifier.weight.set_data(mx.nd.random.normal(shape=(5, 1024)))
     x = mx.nd.random.normal(shape=(1, channels, *size))
     params = {n: p.data().asnumpy() for n, p in net.branches.backbone._collect_params_with_prefix().items()}
@@ -121,7 +114,7 @@ def test_parameters_are_counted_as_published():
     ('i3d_inceptionv3', (9, 99, 80)),
 ])  # fmt: skip
 def test_sizes_and_smallest_input(name, size):
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     frames = size[:-2]
     features = net(mx.nd.random.normal(shape=(1, 3, *size)))
     for stage, f in zip((2, 3, 4, 5), features):
@@ -191,7 +184,7 @@ def test_known_receptive_fields():
 
 @pytest.mark.parametrize('name, size', [('i3d_inceptionv1', 40), ('i3d_inceptionv1_same', 40), ('i3d_inceptionv3', 75)])
 def test_it_trains_on_a_cpu(name, size):
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     net.hybridize(static_alloc=True, static_shape=True)
     with autograd.record():
         f5 = net(mx.nd.random.normal(shape=(2, 3, 9, size, size)))[3]
@@ -205,7 +198,7 @@ def test_it_trains_on_a_cpu(name, size):
 @pytest.mark.parametrize('name', ['i3d_inceptionv1_same', 'inceptionv1'])
 def test_one_graph_serves_every_size(name):
     """Hybridized with static memory, and fused for inference: what is odd at one size is even at another."""
-    net = randomized(Baseline(name, 5))
+    net = randomize(Baseline(name, 5))
     net.branches.classifier.weight.set_data(mx.nd.random.normal(shape=net.branches.classifier.weight.shape))
     sizes = [(9, 33, 40), (10, 40, 33)]
     clips = [mx.nd.random.normal(shape=(1, 3, *size[3 - net.branches.backbone.ndim :])) for size in sizes]

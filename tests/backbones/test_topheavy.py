@@ -6,24 +6,14 @@ import pytest
 import reference
 from gluoncv.model_zoo import get_model as gluoncv_model
 from mxnet import autograd
+from networks import randomize
 
 from gluon_fg.backbones import TopHeavyResNet50, TopHeavyTiny, get_backbone
 from gluon_fg.backbones.residual import PreActivationBlock, ResidualBlock
 from gluon_fg.errors import UserError
-from gluon_fg.nn.norm import batch_norms
 from gluon_fg.weights import imagenet
 
 STATIC = dict(static_alloc=True, static_shape=True)
-
-
-def randomized(net):
-    """Weights for which neither batch norm nor anything else is the identity."""
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for layer in batch_norms(net):
-        for name, p in layer.params.items():
-            if not layer._kwargs['fix_gamma'] or name.endswith(('mean', 'var')):
-                p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-    return net
 
 
 def values(net):
@@ -44,7 +34,7 @@ def assert_frames_equal(clips, frames):
 @pytest.mark.parametrize('name, flat', [('topheavy_tiny', 'tiny'), ('topheavy_resnet50', 'resnet50_v1b')])
 @pytest.mark.parametrize('static', [False, True])
 def test_up_to_res3_it_is_the_2d_network_on_every_frame(name, flat, static):
-    net, images = randomized(get_backbone(name)), randomized(get_backbone(flat))
+    net, images = randomize(get_backbone(name)), randomize(get_backbone(flat))
     params, given = net._collect_params_with_prefix(), images._collect_params_with_prefix()
     assert set(params) == set(given)
     for key, p in params.items():
@@ -72,11 +62,11 @@ def gluoncv_v2(net):
 def random_gluoncv(name):
     source = gluoncv_model(name)
     source.infer_shape(mx.nd.empty((1, 3, 32, 32)))
-    return randomized(source)
+    return randomize(source)
 
 
 def test_pre_activated_it_is_gluoncvs_resnet_v2_on_every_frame():
-    net = randomized(get_backbone('topheavy_resnet50_v2'))
+    net = randomize(get_backbone('topheavy_resnet50_v2'))
     source = gluoncv_v2(net)
     x = mx.nd.random.normal(shape=(2, 3, 3, 45, 38))
     f2, f3 = net(x)[:2]
@@ -91,7 +81,7 @@ def test_pre_activated_it_is_gluoncvs_resnet_v2_on_every_frame():
 @pytest.mark.parametrize('name', ['topheavy_resnet50', 'topheavy_resnet50_v2'])
 def test_time_is_halved_in_res4_and_in_res5(name):
     """18 frames, the paper's, at odd sizes of the image."""
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     x = mx.nd.random.normal(shape=(1, 3, 18, 45, 70))
     for stage, f in zip((2, 3, 4, 5), net(x)):
         time, space = net.geometry(stage).stride
@@ -104,7 +94,7 @@ def test_time_is_halved_in_res4_and_in_res5(name):
 
 
 def test_the_3d_part_sees_neighbouring_frames_and_the_2d_part_does_not():
-    net = randomized(TopHeavyTiny())
+    net = randomize(TopHeavyTiny())
     x = mx.nd.random.normal(shape=(1, 3, 9, 48, 48))
     other = x.copy()
     other[:, :, 4] += 1
@@ -186,7 +176,7 @@ def assert_gradients_are_slopes(net, x, scalar):
 
 
 def test_values_and_gradients_equal_numpy_at_odd_sizes():
-    net = randomized(TopHeavyTiny())
+    net = randomize(TopHeavyTiny())
     net.hybridize(**STATIC)
     x = mx.nd.random.normal(shape=(2, 3, 5, 37, 42))
     weights = [mx.nd.random.normal(shape=f.shape) for f in net(x)[2:]]
@@ -208,7 +198,7 @@ def test_values_and_gradients_equal_numpy_at_odd_sizes():
 
 @pytest.mark.parametrize('block', [ResidualBlock, PreActivationBlock])
 def test_a_block_that_strides_time_equals_numpy(block):
-    net = randomized(block(6, (4, 4, 8), [(3, 1, 1), (1, 3, 3), (1, 1, 1)], stride_at=1, stride=2, time_stride=2))
+    net = randomize(block(6, (4, 4, 8), [(3, 1, 1), (1, 3, 3), (1, 1, 1)], stride_at=1, stride=2, time_stride=2))
     net.hybridize(**STATIC)
     x = mx.nd.random.normal(shape=(2, 6, 5, 7, 10))
     with autograd.record():
@@ -225,7 +215,7 @@ def test_a_block_that_strides_time_equals_numpy(block):
 
 @pytest.mark.parametrize('name', ['topheavy_resnet50', 'topheavy_resnet50_v2'])
 def test_all_of_it_trains(name):
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     net.hybridize(**STATIC)
     with autograd.record():
         f5 = net(mx.nd.random.normal(shape=(2, 3, 4, 32, 32)))[3]
@@ -241,7 +231,7 @@ def test_all_of_it_trains(name):
 
 @pytest.mark.parametrize('name', ['topheavy_tiny', 'topheavy_resnet50', 'topheavy_resnet50_v2'])
 def test_new_stages_are_a_second_3d_part(name):
-    net = randomized(get_backbone(name))
+    net = randomize(get_backbone(name))
     res4, res5 = net.new_stage(4), net.new_stage(5)
     names = [p.name for block in (net, res4, res5) for p in block.collect_params().values()]
     assert len(set(names)) == len(names)

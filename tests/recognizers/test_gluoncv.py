@@ -5,18 +5,11 @@ import numpy as np
 import pytest
 from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
+from networks import randomize
 
 from gluon_fg import registry
-from gluon_fg.nn.norm import batch_norms
 from gluon_fg.weights import imagenet, inflate
 from gluon_fg.weights.warm_start import warm_start
-
-
-def randomized(net):
-    for layer in batch_norms(net):
-        for p in layer.params.values():
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-    return net
 
 
 def gluoncv_network(name, nclass, segments=1):
@@ -28,7 +21,7 @@ def gluoncv_network(name, nclass, segments=1):
         net = gluoncv_model(name, nclass=nclass, pretrained_base=False)
     net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
     net(mx.nd.zeros((segments, 3, 32, 32) if name.startswith('resnet') else (1, 3, 16, 32, 32)))  # settles shapes
-    return randomized(net)
+    return randomize(net)
 
 
 @pytest.mark.parametrize('sibling, entry, shape', [
@@ -83,7 +76,7 @@ def imagenet_file(tmp_path, monkeypatch):
     source(mx.nd.zeros((1, 3, 32, 32)))
     source.save_parameters(str(tmp_path / 'resnet18.params'))
     monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root: tmp_path / f'{name[:8]}.params')
-    return randomized(source), tmp_path / 'resnet18.params'
+    return randomize(source), tmp_path / 'resnet18.params'
 
 
 def test_imagenet_weights_reach_the_2d_backbone(imagenet_file):

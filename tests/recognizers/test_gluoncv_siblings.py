@@ -7,11 +7,11 @@ from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo import model_store
 from gluoncv.model_zoo.action_recognition.actionrec_inceptionv1 import ActionRecInceptionV1
 from gluoncv.model_zoo.action_recognition.non_local import NonLocal as TheirNonLocal
+from networks import randomize
 
 from gluon_fg import registry
 from gluon_fg.backbones import InceptionV1, get_backbone
 from gluon_fg.nn import NonLocal
-from gluon_fg.nn.norm import batch_norms
 from gluon_fg.recognizers import Baseline
 from gluon_fg.weights import imagenet
 from gluon_fg.weights.gluoncv_names import our_name, translated
@@ -28,15 +28,6 @@ SIBLINGS = {
 }
 
 
-def randomized(net):
-    """Weights for which no layer is the identity; also the non-local blocks' last norms, which start at 0."""
-    net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
-    for layer in batch_norms(net):
-        for p in layer.params.values():
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-    return net
-
-
 def load(net, path):
     """All parameters of a file of GluonCV's; `translated` refuses one too many or too few."""
     net.initialize()
@@ -48,7 +39,7 @@ def load(net, path):
 @pytest.mark.parametrize('name', SIBLINGS)
 def test_scores_equal_gluoncvs(name, tmp_path):
     backbone, options, size = SIBLINGS[name]
-    theirs = randomized(gluoncv_model(name, nclass=7, pretrained_base=False))
+    theirs = randomize(gluoncv_model(name, nclass=7, pretrained_base=False))
     theirs.save_parameters(str(tmp_path / 'theirs.params'))
     net = Baseline(backbone, 7, **options)
     load(net, tmp_path / 'theirs.params')
@@ -61,7 +52,7 @@ def test_scores_equal_gluoncvs(name, tmp_path):
 def test_a_non_local_block_is_gluoncvs():
     """At a scale where softmax is far from picking one position, as deep in a random network it does."""
     theirs, ours = TheirNonLocal(in_channels=16), NonLocal(16)
-    randomized(theirs)
+    randomize(theirs)
     ours.initialize()
     params = theirs._collect_params_with_prefix()
     for name, p in ours._collect_params_with_prefix().items():
@@ -80,7 +71,7 @@ def test_entries_are_built_as_their_siblings():
 def test_frames_on_googlenet_are_gluoncvs(tmp_path):
     entry = registry.model_entry('tsn_inceptionv1_kinetics400')
     assert entry.gluoncv == 'inceptionv1_kinetics400' in model_store._model_sha1
-    theirs = randomized(ActionRecInceptionV1(7, pretrained_base=False, num_segments=2))
+    theirs = randomize(ActionRecInceptionV1(7, pretrained_base=False, num_segments=2))
     theirs.save_parameters(str(tmp_path / 'theirs.params'))
     net = Baseline(entry.backbone, 7, num_segments=2)
     load(net, tmp_path / 'theirs.params')
@@ -90,7 +81,7 @@ def test_frames_on_googlenet_are_gluoncvs(tmp_path):
 
 
 def test_googlenet_on_images_is_gluoncvs():
-    theirs = randomized(gluoncv_model('googlenet', pretrained_base=False))
+    theirs = randomize(gluoncv_model('googlenet', pretrained_base=False))
     net = get_backbone('inceptionv1')
     net.initialize()
     params = net._collect_params_with_prefix()
