@@ -249,7 +249,8 @@ def get_model(
 def know_classes(net, published) -> None:
     """Give a network that knows no class names those of the weights (an entry of the index) that it was loaded with."""
     if net.labels is None:
-        from .data.labels import LabelSet, label_set  # on demand: some lists come from GluonCV's data room
+        from .data.label_sets import label_set  # on demand: some lists come from GluonCV's data room
+        from .data.labels import LabelSet
 
         net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
 

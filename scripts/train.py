@@ -29,13 +29,14 @@ def main():
     if args.print_config:
         print(to_yaml(config), end='')
         return 0
-    from gluon_fg.training import distributed, loop
+    from gluon_fg.training import distributed, stages
+    from gluon_fg.training.run import Interrupted
 
     world = distributed.init()
     name = os.path.splitext(os.path.basename(args.config))[0] if args.config else 'default'
     try:
-        loop.train(config, args.out or os.path.join('runs', name), world, progress=sys.stderr.isatty())
-    except loop.Interrupted as stop:
+        stages.train(config, args.out or os.path.join('runs', name), world, progress=sys.stderr.isatty())
+    except Interrupted as stop:
         if world.rank == 0:
             print(stop, file=sys.stderr)
         return 130

@@ -12,7 +12,7 @@ GROUND = {'errors', 'files', 'input_spec'}
 ALLOWED = {
     'nn': set(),
     'backbones': {'nn'},
-    'recognizers': {'nn', 'backbones', 'registry', 'data.labels'},
+    'recognizers': {'nn', 'backbones', 'registry', 'data.labels', 'data.label_sets'},
     'weights': {'backbones'},
     'data': {'_runtime'},
     'deploy': {'nn'},
@@ -51,3 +51,25 @@ def test_rooms_look_one_way(room):
 def test_every_room_has_its_walls():
     rooms = {p.parent.name for p in (REPO / 'gluon_fg').glob('*/*.py')}
     assert rooms == set(ALLOWED)
+
+
+def test_no_files_need_each_other():
+    """Registering is the exception: entries stand in the recognizers' files, which the registry reads on demand."""
+    root = REPO / 'gluon_fg'
+    files = {path.relative_to(root).with_suffix('').as_posix().replace('/', '.'): path for path in root.rglob('*.py')}
+    files = {name: path for name, path in files.items() if not name.endswith('__init__') and name != 'registry'}
+
+    def needed(name):
+        package = ['gluon_fg', *name.split('.')][:-1]
+        for node in ast.walk(ast.parse(files[name].read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                above = package[1 : len(package) - node.level + 1] + (node.module or '').split('.')
+                module = '.'.join(filter(None, above))
+                yield from ({module, *(f'{module}.{alias.name}'.lstrip('.') for alias in node.names)} & set(files))
+
+    graph = {name: set(needed(name)) for name in files}
+    assert sum(map(len, graph.values())) > 200
+    while graph:  # take away what nothing that is left needs
+        free = {name for name in graph if not any(name in others for others in graph.values())}
+        assert free, f'these need each other: {sorted(graph)}'
+        graph = {name: others for name, others in graph.items() if name not in free}

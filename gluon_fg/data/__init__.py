@@ -1,7 +1,8 @@
 """From a video file to a batch of uint8 views: decoding, sampling, transforms, labels, datasets, loader."""
 
 from .datasets import VideoDataset, VideoRecord, build_dataset, from_csv, from_folder
-from .labels import LabelSet, flip_map_from_names, label_set
+from .label_sets import label_set
+from .labels import LabelSet, flip_map_from_names
 from .loader import Batch, TrainLoader, ordered_map
 from .transforms import TrainTransform, to_input, to_view
 from .video import open_video

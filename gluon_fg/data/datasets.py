@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import UserError, VideoError, unknown
 from . import stanford, video
-from .labels import LabelSet, label_set
+from .label_sets import label_set
+from .labels import LabelSet
 from .lists import label_of, labels_of, read_rows
 
 logger = logging.getLogger(__name__)

@@ -150,28 +150,3 @@ def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
         # two names that differ only in spelling leave no unique partner
         flip_map[i] = partners[0] if len(partners) == 1 and len(where[key]) == 1 else -1
     return flip_map
-
-
-def label_set(dataset: str) -> Optional[LabelSet]:
-    """The labels of a dataset known by name, or None for any other name.
-
-    'synthfg', its subset 'synthfg_order' and 'synthfg_images' are our own; 'kinetics400', 'kinetics700', 'sthsthv2',
-    'ucf101' and 'hmdb51' are read from GluonCV, in its order (that of its published weights).
-    """
-    if dataset in ('synthfg', 'synthfg_order', 'synthfg_images'):
-        from . import synthfg
-
-        ours = {'synthfg_order': synthfg.order_label_set, 'synthfg_images': synthfg.image_label_set}
-        return ours.get(dataset, synthfg.label_set)()
-    attributes = {
-        'kinetics400': 'Kinetics400Attr',
-        'kinetics700': 'Kinetics700Attr',
-        'sthsthv2': 'SomethingSomethingV2Attr',
-        'ucf101': 'UCF101Attr',
-        'hmdb51': 'HMDB51Attr',
-    }
-    if dataset not in attributes:
-        return None
-    import gluoncv.data  # slow: only for those who ask
-
-    return LabelSet(tuple(getattr(gluoncv.data, attributes[dataset])().classes))

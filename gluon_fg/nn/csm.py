@@ -1,4 +1,4 @@
-"""Category similarity matrix of U2S: which categories fire the same channels (Li et al., U2S, sec. III-A, eqs. 1-2).
+"""Category similarity matrix of U2S: which categories fire the same channels (Zhao et al., U2S, sec. III-A, eqs. 1-2).
 
     features of all training clips -> ChannelActivity -> sparsity Xi (M, C) -> similarity S (M, M) -.
     universal logits -> TrueRanks -> n, the categories a prediction may be confused with -> alpha ----+-> binary CSM

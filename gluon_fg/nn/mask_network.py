@@ -1,4 +1,4 @@
-"""Mask network of U2S: which categories' masks the specific network looks through (Li et al., U2S, sec. III-A)."""
+"""Mask network of U2S: which categories' masks the specific network looks through (Zhao et al., U2S, sec. III-A)."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ class Recognizer(HybridBlock):
     def labels(self):
         """`LabelSet` of its classes, or None where they are not known (may then be set)."""
         if not self._labels_known:
-            from ..data.labels import label_set  # on demand: some lists come from GluonCV's data room
+            from ..data.label_sets import label_set  # on demand: some lists come from GluonCV's data room
 
             self._labels, self._labels_known = label_set(self.dataset) if self.dataset else None, True
         return self._labels

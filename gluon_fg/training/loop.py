@@ -42,7 +42,9 @@ def train(
     progress: bool = True,
     start: Optional[Path] = None,
 ) -> dict:
-    """Train as `config` says, into `run_dir`; called again after an interruption, it goes on from the last checkpoint.
+    """One run as `config` says, into `run_dir`; called again after an interruption, it goes on where it was.
+
+    Where `config.stages` may hold several runs call `stages.train` instead.
 
     Parameters
     ----------
@@ -50,8 +52,7 @@ def train(
         a checked config
     run_dir
         the run's folder: config.yaml, classes.txt, metrics.jsonl, tensorboard/, checkpoint-<update>/, best.params,
-        final.params, curves.png, summary.json, and csm.npz where the network has a CSM. With `config.stages`: see
-        `training.stages`
+        final.params, curves.png, summary.json, and csm.npz where the network has a CSM
     world
         the job this process belongs to; None joins the one it was launched in
     say, progress
@@ -78,10 +79,6 @@ def train(
         claim_run_dir(config, run_dir, world)
         say(f'{run_dir} is already finished; choose another --out to train again')
         return json.loads((run_dir / 'summary.json').read_text())
-    if config.stages:
-        from .stages import train_stages  # which comes back here for each of them
-
-        return train_stages(config, run_dir, world, say, progress)
     try:
         return _Training(config, run_dir, world, say, progress and world.rank == 0, start).run()
     except mx.MXNetError as error:

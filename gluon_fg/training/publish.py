@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import files, registry
 from ..data.datasets import VideoDataset
-from ..data.labels import label_set
+from ..data.label_sets import label_set
 from ..errors import UserError, unknown
 from ..evaluation.metrics import TOPK, summarize
 from ..evaluation.protocol import get_protocol

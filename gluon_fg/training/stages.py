@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from ..files import atomic_path, atomic_write
+from . import distributed, loop
 from .config import Config, stage_configs
 from .log import read_metrics
 from .run import claim_run_dir, know_classes, split_of
@@ -20,24 +21,43 @@ from .run import claim_run_dir, know_classes, split_of
 _ADDED_UP = ('updates', 'seconds', 'cpu_seconds')
 
 
-def train_stages(config: Config, run_dir: Path, world, say: Callable[[str], None], progress: bool) -> dict:
-    """Every stage that `config` has, into sub-folders of `run_dir` by their names; see `loop.train`.
+def train(
+    config: Config,
+    run_dir,
+    world: Optional[distributed.World] = None,
+    say: Callable[[str], None] = print,
+    progress: bool = True,
+) -> dict:
+    """Train as `config` says, in one run or in its stages; called again after an interruption, it goes on.
+
+    Parameters
+    ----------
+    config, run_dir, world, say, progress
+        as for `loop.train`; stages go into sub-folders of `run_dir` by their names
 
     Returns
     -------
-    The last stage's summary, its updates and seconds those of all stages together, with every stage's own under
-    `stages`; empty on ranks other than 0.
-    """
-    from .loop import train  # which calls this for a config with stages
+    As `loop.train`; of stages the last one's summary, its updates and seconds those of all stages together, with every
+    stage's own under `stages`
 
+    Raises
+    ------
+    UserError, Interrupted
+        as `loop.train`
+    """
+    run_dir = Path(run_dir)
+    if not config.stages or (run_dir / 'summary.json').is_file():
+        return loop.train(config, run_dir, world, say, progress)
+    world = world or distributed.init()
     labels = split_of(config, config.data.train_split).labels
     know_classes(config, labels)
     claim_run_dir(config, run_dir, world, labels.classes)
     start, summaries = None, {}
     for name, part in stage_configs(config).items():
         folder = run_dir / name
-        say(f'stage {name} of {", ".join(config.stages)}')
-        summaries[name] = train(part, folder, world, say, progress, start)
+        if world.rank == 0:
+            say(f'stage {name} of {", ".join(config.stages)}')
+        summaries[name] = loop.train(part, folder, world, say, progress, start)
         world.barrier()  # its last files are written
         start = folder / 'final.params'
     return _gathered(run_dir, summaries) if world.rank == 0 else {}

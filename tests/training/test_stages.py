@@ -14,7 +14,7 @@ from gluon_fg.data.datasets import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.training import config as C
 from gluon_fg.training import csm as csm_module
-from gluon_fg.training import loop
+from gluon_fg.training import stages
 from gluon_fg.training.csm import build_csm
 from gluon_fg.training.distributed import World
 from gluon_fg.training.log import read_metrics
@@ -49,7 +49,7 @@ def settings(tiny_synthfg):
 
 def run(settings, path):
     said = []
-    summary = loop.train(C.load_config(None, settings), path, say=said.append, progress=False)
+    summary = stages.train(C.load_config(None, settings), path, say=said.append, progress=False)
     return summary, '\n'.join(said)
 
 
@@ -256,7 +256,7 @@ def test_without_a_trained_universal_network(settings, tmp_path):
         (('stages={a: {train: {epochs: 0}}}',), r'stages\.a: train.epochs is 0'),
         (('stages={a: 3}',), r'stages\.a is 3; it must hold sections'),
         (('stages={../a: {}}',), 'a stage is a folder of the run'),
-        (('stages={a: {model: {name: tsn_tiny_synthfg}}, b: {}}',), 'do not exist|shape|no parameters'),
+        (('stages={a: {}, b: {model: {name: tsn_tiny_synthfg}}}',), 'do not exist|shape|no parameters'),
     ],
 )
 def test_what_cannot_be_is_refused_on_one_line(overrides, message, settings, tmp_path):
