@@ -63,7 +63,7 @@ class Curve(NamedTuple):
 def read_curves(path: Union[str, os.PathLike], metrics: Optional[Sequence[str]] = None) -> List[Curve]:
     """Curves of a study's results (.json), or of a list of records (.csv).
 
-    A study's methods with `csm_n` in their settings are the points, the others lines to compare with. A CSV file has
+    A study's methods with `csm_n` are the points, the others and its warm-up lines to compare with. A CSV file has
     the columns `n` and one for each metric, a line for each run, fractions between 0 and 1; lines without n are of the
     network to compare with.
 
@@ -101,7 +101,8 @@ def _of_study(path, metrics) -> List[Curve]:
         with open(path, encoding='utf-8') as stream:
             results = json.load(stream)
         rows, methods = results['rows'], results['study']['methods']
-        n_of = {name: _n(methods[name]) for name in rows if name in methods}  # not the reference with more epochs
+        drawn = {*methods, results['study'].get('warmup_row')}  # not the reference with more epochs
+        n_of = {name: _n(methods.get(name, {})) for name in rows if name in drawn}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a study's results, written by study.py") from error
     there = [m for m in METRICS if all(isinstance(row.get(m), list) for row in rows.values())]

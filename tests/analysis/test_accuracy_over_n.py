@@ -9,6 +9,7 @@ from gluon_fg.errors import UserError
 
 STUDY = {
     'study': {
+        'warmup_row': 'universal stage',
         'methods': {
             'one-pass': {'model.name': 'a'},
             'n = 4': {'model.name': 'b', 'train.csm_n': 4},
@@ -19,6 +20,7 @@ STUDY = {
         'one-pass': {'top1': [0.5, 0.6], 'within_group': [0.5, 0.7]},
         'n = 4': {'top1': [0.7, 0.9], 'within_group': [0.8, 0.9]},
         'n = 1': {'top1': [0.6, 0.6], 'within_group': [0.7, 0.7]},
+        'universal stage': {'top1': [0.4, 0.5], 'within_group': [0.4, 0.5]},
         'one-pass, time of n = 4': {'top1': [0.5, 0.5], 'within_group': [0.5, 0.5]},
     },
 }
@@ -33,7 +35,7 @@ def test_a_study(tmp_path):
     top1, within = read_curves(write(tmp_path / 's.json', STUDY))
     assert (top1.metric, within.metric) == ('top1', 'within_group')
     assert top1.runs == {1: [0.6, 0.6], 4: [0.7, 0.9]} and top1.n == [1, 4]
-    assert top1.others == {'one-pass': [0.5, 0.6]}
+    assert top1.others == {'one-pass': [0.5, 0.6], 'universal stage': [0.4, 0.5]}
     np.testing.assert_allclose(top1.mean, [0.6, 0.8])
     np.testing.assert_allclose(top1.spread, [0, np.sqrt(0.02)], atol=1e-12)
     assert top1.best == 4
