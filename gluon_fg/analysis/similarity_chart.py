@@ -114,7 +114,8 @@ def plot_matrices(
         shown = classes if named and not number else []
         axis.set_yticks(range(len(shown)), shown, fontsize=6.5)
         axis.tick_params(length=0)
-    figure.colorbar(picture, ax=list(axes[0][: len(matrices)]), shrink=0.75, pad=0.01, label=label)
+    beside = None if values is not None else label  # the histogram's axis says it
+    figure.colorbar(picture, ax=list(axes[0][: len(matrices)]), shrink=0.75, pad=0.01, label=beside)
     if values is not None:
         axis = axes[0][-1]
         edges = np.linspace(min(v.min() for v in values), max(v.max() for v in values) + 1e-9, bins + 1)

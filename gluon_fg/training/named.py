@@ -46,7 +46,8 @@ def _load(names, params) -> Iterator[Named]:
         file = None if file == '-' else file
         if os.path.isdir(name):
             net, config = load_run(name, file)
-            yield Named(os.path.basename(os.path.normpath(os.path.abspath(name))), net, config)
+            folder = os.path.basename(os.path.normpath(os.path.abspath(name)))
+            yield Named(folder.lstrip('_') or folder, net, config)  # Matplotlib hides a legend's '_names'
         else:
             yield Named(name, load_network(name, file), None)
 
