@@ -14,7 +14,7 @@ STUDY = {
             'one-pass': {'model.name': 'a'},
             'n = 4': {'model.name': 'b', 'train.csm_n': 4},
             'n = 1': {'model.name': 'b', 'stages.specific.train.csm_n': 1},
-        }
+        },
     },
     'rows': {
         'one-pass': {'top1': [0.5, 0.6], 'within_group': [0.5, 0.7]},
