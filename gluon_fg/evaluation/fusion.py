@@ -7,7 +7,7 @@ RGB + flow rows so (table VI).
 from __future__ import annotations
 
 import math
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 
@@ -37,14 +37,16 @@ def fuse_scores(
     Raises
     ------
     UserError
-        fewer than two, other videos, classes or labels, or weights that do not fit
+        fewer than two, other videos, classes or labels, or weights or names that do not fit
     """
     if len(scores) < 2:
         raise UserError(f'fusing takes the scores of two networks or more, got {len(scores)}')
     weights = [1.0] * len(scores) if weights is None else list(weights)
     if len(weights) != len(scores) or not all(0 <= w < math.inf for w in weights) or not sum(weights):
         raise UserError(f'weights {weights}: give {len(scores)} numbers of 0 or more, not all of them 0')
-    names = list(names or _different([s.model for s in scores]))
+    names = _different([s.model for s in scores]) if names is None else list(names)
+    if len(names) != len(scores) or len({'fused', *names}) != len(names) + 1:
+        raise UserError(f'names {", ".join(names)}: give {len(scores)} different ones, none of them fused')
     first = scores[0]
     same = [first, *(check_same_videos(first, other, (names[0], name)) for name, other in zip(names[1:], scores[1:]))]
     each = np.stack([s.branch() for s in same], axis=1).astype(np.float64)
@@ -65,6 +67,6 @@ def fuse_scores(
     )
 
 
-def _different(models: Sequence[str]) -> Sequence[str]:
+def _different(models: Sequence[str]) -> List[str]:
     counts = {model: models.count(model) for model in models}
     return [f'{model} {i}' if counts[model] > 1 else model for i, model in enumerate(models, 1)]

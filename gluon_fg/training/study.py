@@ -39,7 +39,7 @@ class StudyConfig:
     epochs: int
     seeds: List[int]
     lr: List[float]
-    methods: Dict[str, Dict[str, Any]]  # name in the table -> config overrides; they win over what the study sets
+    methods: Dict[str, Dict[str, Any]]  # name in the table -> config overrides; epochs and model.params among them win
     reference: str
     select: str = 'within_group'
     search_epochs: Optional[int] = None  # length of the runs that search the learning rate; None: `epochs`
@@ -89,6 +89,8 @@ def load_study(path: str) -> StudyConfig:
     for name in itertools.chain(*study.pairs):
         if name not in rows:
             raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(rows)}')
+    if study.equal_time and 'stages' in study.methods[study.reference]:
+        raise UserError(f'{path}: equal_time lengthens {study.reference!r}, which has stages of its own; leave it out')
     for name, settings in study.methods.items():
         if study.search_epochs and {'stages', 'train.epochs'}.intersection(settings):
             raise UserError(f'{path}: search_epochs cannot shorten {name!r}, which has epochs of its own; leave it out')

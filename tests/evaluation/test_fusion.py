@@ -74,6 +74,12 @@ def test_what_cannot_be_fused(others, weights, message):
         fuse_scores([scores('rgb', RGB), *others], weights)
 
 
+@pytest.mark.parametrize('names', [['one'], ['one', 'one'], ['one', 'fused'], []])
+def test_names_are_one_for_each(names):
+    with pytest.raises(UserError, match='give 2 different ones, none of them fused'):
+        fuse_scores([scores('rgb', RGB), scores('flow', FLOW)], names=names)
+
+
 def test_the_script_prints_and_writes_what_evaluate_does(tmp_path):
     scores('rgb', RGB).save(tmp_path / 'rgb.npz')
     scores('flow', FLOW).save(tmp_path / 'flow.npz')

@@ -45,6 +45,7 @@ def write(tmp_path):
         (('reference: GB', 'subsets: [GD]\nreference: GB'), "'GD' is no method"),
         (('reference: GB', 'warmup_row: GB\nreference: GB'), "warmup_row is 'GB', which is a method"),
         (('reference: GB', 'warmup_row: start\npairs: [[GB, stop]]\nreference: GB'), "'stop' .* GB . DF, start"),
+        (('GB: {', 'GB: {stages: {a: {}}, '), "equal_time lengthens 'GB', which has stages of its own"),
         (('DF: {', 'DF: {train.epochs: 2, '), "search_epochs cannot shorten 'GB . DF', which has epochs of its own"),
     ],
 )
