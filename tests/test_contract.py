@@ -31,8 +31,8 @@ def views(net, count=2, height=None, width=None):
     spec = net.input_spec
     height, width = height or spec.crop_size, width or spec.crop_size
     if spec.ndim == 3:
-        return mx.nd.random.normal(shape=(count, 3, spec.frames, height, width))
-    return mx.nd.random.normal(shape=(count * spec.segments, 3, height, width))
+        return mx.nd.random.normal(shape=(count, spec.channels, spec.frames, height, width))
+    return mx.nd.random.normal(shape=(count * spec.segments, spec.channels, height, width))
 
 
 def outputs(net, x):
