@@ -4,6 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon
+from networks import CLASSES, randomized
 
 from gluon_fg import registry
 from gluon_fg.deploy.fused import fuse
@@ -11,20 +12,12 @@ from gluon_fg.errors import UserError
 from gluon_fg.recognizers import LSTMHead, SelfAttentionHead
 from gluon_fg.weights.warm_start import warm_start
 
-CLASSES = 5
 STATIC = dict(static_alloc=True, static_shape=True)
 HEADS = ['lstm', 'attention']
 
 
 def network(head, backbone='i3d_tiny', **options):
-    net = registry.build(f'{backbone}_custom_{head}', nclass=CLASSES, **options)
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for name, p in net._collect_params_with_prefix().items():
-        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-        elif name.endswith('bias'):
-            p.set_data(mx.nd.random.normal(shape=p.shape))
-    return net
+    return randomized(f'{backbone}_custom_{head}', **options)
 
 
 def clips(count=2, frames=8, height=48, width=48):
