@@ -1,19 +1,146 @@
-"""From videos to merged probabilities: decoding ahead in threads, batches across videos, views merged per video."""
+"""From videos to views and merged probabilities: decoding ahead in threads, batches across videos."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+import logging
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from tqdm import tqdm
 
+from ..data.datasets import VideoDataset
 from ..data.labels import LabelSet
 from ..data.loader import ordered_map
 from ..data.transforms import to_input
+from ..data.video import VideoReader
 from ..deploy.fused import fuse
 from ..errors import UserError, VideoError
-from .protocol import Protocol
+from ..input_spec import InputSpec
+from .protocol import Protocol, get_protocol
+
+logger = logging.getLogger(__name__)
+
+
+def read_videos(
+    dataset: VideoDataset,
+    indices: Iterable[int],
+    read: Callable[[VideoReader], Any],
+    workers: int = 2,
+    progress: bool = False,
+) -> Iterator[Tuple[int, Any]]:
+    """Read videos of a dataset one after another; those that cannot be decoded are logged and left out.
+
+    Parameters
+    ----------
+    dataset
+        where the videos are
+    indices
+        positions of the wanted videos in the dataset
+    read
+        takes an open reader and returns what is wanted of the video
+    workers
+        threads that read ahead; 0 reads in the caller's thread, as a `read` that runs a network needs it
+    progress
+        whether to draw a progress bar
+
+    Yields
+    ------
+    (index, what `read` returned) in the order of `indices`.
+    """
+
+    def attempt(index):
+        try:
+            with dataset.open(index) as reader:
+                return index, read(reader)
+        except VideoError as error:
+            return index, error
+
+    wanted = list(indices)
+    results = ordered_map(attempt, wanted, workers, prefetch=max(workers, 2))
+    with contextlib.closing(results), tqdm(total=len(wanted), unit='video', disable=not progress) as bar:
+        for index, result in results:
+            bar.update()
+            if isinstance(result, VideoError):
+                logger.warning('left out: %s', result)
+            else:
+                yield index, result
+
+
+class ViewBatch(NamedTuple):
+    """One view of each of some videos of a dataset.
+
+    Parameters
+    ----------
+    indices
+        (N,) positions of the videos in the dataset
+    labels
+        (N,) their classes
+    x
+        network input on the wanted device: (N, C, T, H, W), or (N * segments, C, H, W) for a network on images
+    """
+
+    indices: np.ndarray
+    labels: np.ndarray
+    x: mx.nd.NDArray
+
+
+def dataset_views(
+    dataset: VideoDataset,
+    spec: InputSpec,
+    indices: Optional[Iterable[int]] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 1,
+    workers: int = 2,
+    progress: bool = False,
+) -> Iterator[ViewBatch]:
+    """Show a network each video of a dataset once, as in validation during training (protocol 'train_time').
+
+    Videos that cannot be decoded are logged and left out; memory does not depend on the number of videos.
+
+    Parameters
+    ----------
+    dataset
+        where the videos are
+    spec
+        the network's input
+    indices
+        positions of the wanted videos; None: of all
+    ctx
+        where the network lies (default: CPU)
+    batch_size
+        videos in a batch
+    workers, progress
+        as for `read_videos`
+
+    Yields
+    ------
+    Batches in the order of `indices`; the last one may be smaller.
+    """
+    if batch_size < 1:
+        raise UserError(f'batch_size must be at least 1, got {batch_size}')
+    protocol = get_protocol('train_time')
+    wanted = range(len(dataset)) if indices is None else indices
+    cuts = read_videos(dataset, wanted, lambda reader: protocol.views(reader, spec)[0][0], workers, progress)
+    stack = np.stack if spec.ndim == 3 else np.concatenate
+    with contextlib.closing(cuts):
+        for group in _groups(cuts, batch_size):
+            taken = np.array([index for index, _ in group])
+            labels = np.array([dataset.records[index].label for index in taken])
+            yield ViewBatch(taken, labels, to_input(stack([view for _, view in group]), spec, ctx or mx.cpu()))
+
+
+def _groups(items: Iterable, size: int) -> Iterator[list]:
+    """Lists of `size` items in order; the last may be shorter."""
+    group: list = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 class Merged(NamedTuple):
