@@ -7,9 +7,10 @@ gluon_fg.predict('clip.mp4', model='i3d_tiny_synthfg_dfb', params='final.params'
 from . import _runtime  # isort: skip  (first: fixes the order in which MXNet and decord are loaded)
 
 __version__ = '0.1.0'
-__all__ = ['get_model', 'list_models', 'model_info', 'predict']
+__all__ = ['get_model', 'list_models', 'model_info', 'predict', 'register_model']
 
 if not _runtime.running_doctor():
-    from . import recognizers  # noqa: F401  (registers the entries, with GluonCV's zoo too)
     from .evaluation.predict import predict
-    from .registry import get_model, list_models, model_info
+    from .factory import add_to_gluoncv, get_model, list_models, model_info, register_model
+
+    add_to_gluoncv()

@@ -24,7 +24,7 @@ import mxnet as mx  # isort: skip
 import numpy as np
 from mxnet import autograd, gluon
 
-from gluon_fg import get_model, registry
+from gluon_fg import factory, get_model, registry
 from gluon_fg.deploy.flops import count, format_cost, format_costs
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.files import atomic_write
@@ -215,7 +215,7 @@ def costs(names, shape, nclass):
     for name in names:
         entry = registry.model_entry(name)
         frames = {'frames': shape[2]} if shape and len(shape) == 5 and 'frames' in entry.options else {}
-        counted.append(count(registry.build(name, nclass, **frames), shape))
+        counted.append(count(factory.build(name, nclass, **frames), shape))
     print(format_cost(counted[0]) if len(counted) == 1 else format_costs(counted))
     return [cost.as_dict() for cost in counted]
 

@@ -61,13 +61,13 @@ def describe(checkpoint):
 
 def build(args, checkpoint):
     """The network of --model, not initialized, with as many classes as the checkpoint where the user chooses."""
-    from gluon_fg import registry
+    from gluon_fg import factory
     from gluon_fg.evaluation.load import parse_options
 
     options = parse_options(args.options)
-    if registry.model_entry(args.model).task.nclass is None and checkpoint.nclass and not checkpoint.imagenet:
+    if factory.setting(args.model).nclass is None and checkpoint.nclass and not checkpoint.imagenet:
         options.setdefault('nclass', checkpoint.nclass)
-    return registry.build(args.model, **options)
+    return factory.build(args.model, **options)
 
 
 def match_classes(args, net, arrays):

@@ -63,7 +63,7 @@ def published_name(name, root):
 
 
 def list_weights(args):
-    from gluon_fg.registry import list_models
+    from gluon_fg.factory import list_models
     from gluon_fg.weights.bundle import file_of
     from gluon_fg.weights.gluoncv_store import gluoncv_has
     from gluon_fg.weights.index import index, model_root, zoo_folder

@@ -2,7 +2,7 @@
 
 import mxnet as mx
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.nn.norm import batch_norms
 
 CLASSES = 5
@@ -20,7 +20,7 @@ def randomize(net):
 
 def randomized(name, **options):
     """A recognizer with random weights for which no layer is the identity."""
-    net = registry.build(name, nclass=CLASSES, **options)
+    net = factory.build(name, nclass=CLASSES, **options)
     net.initialize(mx.init.MSRAPrelu('in', 0))
     for name, p in net._collect_params_with_prefix().items():
         if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gluon_fg
-from gluon_fg import files, registry
+from gluon_fg import factory, files, registry
 from gluon_fg.data.datasets import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import summarize
@@ -86,14 +86,14 @@ def test_every_config_names_a_model_that_takes_its_options():
         if path.parent.name == 'studies' or path.name.startswith('_'):
             continue
         config = load_config(os.fspath(path))
-        entry = registry.model_entry(config.model.name)
+        entry, setting = registry.model_entry(config.model.name), factory.setting(config.model.name)
         assert set(config.model.options) <= set(entry.options), path
-        entry.task.input_spec.replace(
+        setting.input_spec.replace(
             **{k: getattr(config.data, k) for k in ('frames', 'short_side', 'crop_size') if getattr(config.data, k)}
         )
-        for protocol in (config.test.val_protocol, config.test.protocol or entry.task.protocol):
+        for protocol in (config.test.val_protocol, config.test.protocol or setting.protocol):
             get_protocol(protocol)
-        assert entry.task.dataset in (None, config.data.dataset), path
+        assert setting.dataset in (None, config.data.dataset), path
 
 
 def test_what_a_config_starts_from_is_the_run_of_another_config_on_the_same_backbone():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ..errors import unknown
 from . import synthfg
 from .labels import LabelSet
 
@@ -34,3 +35,16 @@ def label_set(dataset: str) -> Optional[LabelSet]:
     import gluoncv.data  # slow: only for those who ask
 
     return LabelSet(tuple(getattr(gluoncv.data, _GLUONCV[dataset])().classes))
+
+
+CLASS_COUNTS = {
+    'kinetics400': 400, 'kinetics700': 700, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51,
+    'synthfg': 24, 'synthfg_images': 8, 'synthfg_order': 16, 'stanfordcars': 196, 'stanforddogs': 120,
+}  # fmt: skip
+
+
+def class_count(dataset: str) -> int:
+    """Number of classes of a dataset known by name."""
+    if dataset not in CLASS_COUNTS:
+        raise unknown('dataset', dataset, CLASS_COUNTS)
+    return CLASS_COUNTS[dataset]

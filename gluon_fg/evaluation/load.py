@@ -9,7 +9,7 @@ from typing import Dict, Optional, Sequence, Union
 import mxnet as mx
 import yaml
 
-from .. import registry
+from .. import factory, registry
 from ..data.labels import LabelSet
 from ..errors import UserError
 from ..weights import gluoncv_start
@@ -41,10 +41,10 @@ def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Conte
     ctx = ctx or mx.cpu()
     registry.model_entry(name)  # ours: GluonCV's own networks have no input description
     if params is None:
-        return registry.get_model(name, pretrained=True, ctx=ctx, **options)
+        return factory.get_model(name, pretrained=True, ctx=ctx, **options)
     read_params(params)  # a bad path is said before a large network is built
     options = {'pretrained_base': False, **options}
-    net = registry.get_model(name, pretrained=False, ctx=ctx, **options)
+    net = factory.get_model(name, pretrained=False, ctx=ctx, **options)
     load_parameters(net, params, ctx)
     return net
 
@@ -114,7 +114,7 @@ def load_parameters(net, path: str, ctx: mx.Context) -> None:
     else:
         net.load_parameters(path, ctx=ctx, cast_dtype=True)
     if published:
-        registry.know_classes(net, published)
+        factory.know_classes(net, published)
 
 
 def _fits(wanted: tuple, given: tuple) -> bool:

@@ -1,6 +1,5 @@
 """Papers as networks: each file is paper, class, entries of the zoo."""
 
-from ..registry import add_to_gluoncv
 from . import tsm  # noqa: F401  (its entries)
 from .base import Branches, Recognizer
 from .baseline import Baseline
@@ -8,7 +7,5 @@ from .cidc import CIDCNetwork
 from .dfb import DFB
 from .temporal_heads import LSTMHead, SelfAttentionHead
 from .u2s import U2S
-
-add_to_gluoncv()
 
 __all__ = ['Baseline', 'Branches', 'CIDCNetwork', 'DFB', 'LSTMHead', 'Recognizer', 'SelfAttentionHead', 'U2S']

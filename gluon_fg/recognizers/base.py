@@ -139,7 +139,7 @@ class Recognizer(HybridBlock):
         super().__init__(**kwargs)
         self.branch_names, self.nclass = tuple(branch_names), nclass
         self._ndim = branches.backbone.ndim
-        self._entry_name, self._labels, self._labels_known = None, None, False
+        self._entry_name, self._labels = None, None
         self.dataset: Optional[str] = None
         self.protocol, self.weights_source = 'train_time', 'random weights'
         self._input_spec = (
@@ -242,18 +242,22 @@ class Recognizer(HybridBlock):
 
     @property
     def labels(self):
-        """`LabelSet` of its classes, or None where they are not known (may then be set)."""
-        if not self._labels_known:
-            from ..data.label_sets import label_set  # on demand: some lists come from GluonCV's data room
+        """`LabelSet` of its classes, or None where they are not known (may then be set).
 
-            self._labels, self._labels_known = label_set(self.dataset) if self.dataset else None, True
+        A function that gives them may be set, too: it is called when they are first asked for.
+        """
+        if callable(self._labels):
+            self._labels = self._checked_labels(self._labels())
         return self._labels
 
     @labels.setter
     def labels(self, labels) -> None:
+        self._labels = labels if callable(labels) else self._checked_labels(labels)
+
+    def _checked_labels(self, labels):
         if labels is not None and len(labels.classes) != self.nclass:
             raise UserError(f'{len(labels.classes)} class names for {self.name}, which has {self.nclass} classes')
-        self._labels, self._labels_known = labels, True
+        return labels
 
     @property
     def classes(self) -> Optional[Tuple[str, ...]]:

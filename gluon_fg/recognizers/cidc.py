@@ -29,21 +29,7 @@ from ..nn.pooling import GlobalAvgPool
 from ..nn.upsample import BilinearUpsample
 from ..registry import alias, register
 from .base import Branches, Recognizer
-from .baseline import TINY_HEAD_STD
-from .tasks import (
-    CUSTOM_LONG,
-    CUSTOM_SPARSE,
-    HMDB51_LONG,
-    HMDB51_SPARSE,
-    KINETICS400_LONG,
-    KINETICS400_SPARSE,
-    STHSTHV2_LONG,
-    STHSTHV2_SPARSE,
-    SYNTHFG_3D,
-    TINY_CUSTOM_3D,
-    UCF101_LONG,
-    UCF101_SPARSE,
-)
+from .baseline import PRETRAINED, TINY_HEAD_STD
 
 FUSIONS = ('time', 'channel', 'sum')
 SCALES = ((3, 4, 5), (4, 5), (3, 5), (5,))
@@ -411,84 +397,42 @@ class CIDCNetwork(Recognizer):
             self._maps._clear_cached_op()
 
 
-register('i3d_tiny_synthfg_cidc', CIDCNetwork, SYNTHFG_3D, 'i3d_tiny', **_TINY)
-register('i3d_tiny_custom_cidc', CIDCNetwork, TINY_CUSTOM_3D, 'i3d_tiny', **_TINY)
-register('r2d_tiny_synthfg_cidc', CIDCNetwork, SYNTHFG_3D, 'r2d_tiny', **_TINY)
-register('r2d_tiny_custom_cidc', CIDCNetwork, TINY_CUSTOM_3D, 'r2d_tiny', **_TINY)
+# name, method, dataset (None: the user's own), input, backbone
+register('i3d_tiny_synthfg_cidc', CIDCNetwork, 'synthfg', 'tiny_clips', 'i3d_tiny', **_TINY)
+register('i3d_tiny_custom_cidc', CIDCNetwork, None, 'tiny_clips', 'i3d_tiny', **_TINY)
+register('r2d_tiny_synthfg_cidc', CIDCNetwork, 'synthfg', 'tiny_clips', 'r2d_tiny', **_TINY)
+register('r2d_tiny_custom_cidc', CIDCNetwork, None, 'tiny_clips', 'r2d_tiny', **_TINY)
 
 # 32 frames leave T = 4 on all but slow-only, whose 8 frames are all kept.
-register('r2d_resnet50_v1_kinetics400_cidc', CIDCNetwork, KINETICS400_LONG, backbone='r2d_resnet50_v1')
-register('r2d_resnet50_v1_sthsthv2_cidc', CIDCNetwork, STHSTHV2_LONG, backbone='r2d_resnet50_v1')
-register('r2d_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_LONG, backbone='r2d_resnet50_v1')
-register('r2d_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_LONG, backbone='r2d_resnet50_v1')
-register('r2d_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='r2d_resnet50_v1')
-register('r2d_nl_resnet50_v1_kinetics400_cidc', CIDCNetwork, KINETICS400_LONG, backbone='r2d_nl_resnet50_v1')
-register('r2d_nl_resnet50_v1_sthsthv2_cidc', CIDCNetwork, STHSTHV2_LONG, backbone='r2d_nl_resnet50_v1')
-register('r2d_nl_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_LONG, backbone='r2d_nl_resnet50_v1')
-register('r2d_nl_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_LONG, backbone='r2d_nl_resnet50_v1')
-register('r2d_nl_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='r2d_nl_resnet50_v1')
+register('r2d_resnet50_v1_kinetics400_cidc', CIDCNetwork, 'kinetics400', 'long', 'r2d_resnet50_v1')
+register('r2d_resnet50_v1_sthsthv2_cidc', CIDCNetwork, 'sthsthv2', 'long', 'r2d_resnet50_v1')
+register('r2d_resnet50_v1_ucf101_cidc', CIDCNetwork, 'ucf101', 'long', 'r2d_resnet50_v1')
+register('r2d_resnet50_v1_hmdb51_cidc', CIDCNetwork, 'hmdb51', 'long', 'r2d_resnet50_v1')
+register('r2d_resnet50_v1_custom_cidc', CIDCNetwork, None, 'long', 'r2d_resnet50_v1')
+register('r2d_nl_resnet50_v1_kinetics400_cidc', CIDCNetwork, 'kinetics400', 'long', 'r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_sthsthv2_cidc', CIDCNetwork, 'sthsthv2', 'long', 'r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_ucf101_cidc', CIDCNetwork, 'ucf101', 'long', 'r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_hmdb51_cidc', CIDCNetwork, 'hmdb51', 'long', 'r2d_nl_resnet50_v1')
+register('r2d_nl_resnet50_v1_custom_cidc', CIDCNetwork, None, 'long', 'r2d_nl_resnet50_v1')
+register('i3d_resnet50_v1_kinetics400_cidc', CIDCNetwork, 'kinetics400', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_sthsthv2_cidc', CIDCNetwork, 'sthsthv2', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_ucf101_cidc', CIDCNetwork, 'ucf101', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_hmdb51_cidc', CIDCNetwork, 'hmdb51', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_custom_cidc', CIDCNetwork, None, 'long', 'i3d_resnet50_v1', temporal_downsample=8)
 register(
-    'i3d_resnet50_v1_kinetics400_cidc',
-    CIDCNetwork,
-    KINETICS400_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_kinetics400',
-    temporal_downsample=8,
+    'i3d_nl5_resnet50_v1_kinetics400_cidc', CIDCNetwork, 'kinetics400', 'long', 'i3d_nl5_resnet50_v1', **PRETRAINED
 )
 register(
-    'i3d_resnet50_v1_sthsthv2_cidc',
-    CIDCNetwork,
-    STHSTHV2_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_sthsthv2',
-    temporal_downsample=8,
+    'i3d_nl5_resnet50_v1_sthsthv2_cidc', CIDCNetwork, 'sthsthv2', 'long', 'i3d_nl5_resnet50_v1', temporal_downsample=8
 )
-register(
-    'i3d_resnet50_v1_ucf101_cidc',
-    CIDCNetwork,
-    UCF101_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_ucf101',
-    temporal_downsample=8,
-)
-register(
-    'i3d_resnet50_v1_hmdb51_cidc',
-    CIDCNetwork,
-    HMDB51_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_hmdb51',
-    temporal_downsample=8,
-)
-register('i3d_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='i3d_resnet50_v1', temporal_downsample=8)
-register(
-    'i3d_nl5_resnet50_v1_kinetics400_cidc',
-    CIDCNetwork,
-    KINETICS400_LONG,
-    'i3d_nl5_resnet50_v1',
-    'i3d_nl5_resnet50_v1_kinetics400',
-    temporal_downsample=8,
-)
-register(
-    'i3d_nl5_resnet50_v1_sthsthv2_cidc',
-    CIDCNetwork,
-    STHSTHV2_LONG,
-    backbone='i3d_nl5_resnet50_v1',
-    temporal_downsample=8,
-)
-register(
-    'i3d_nl5_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8
-)
-register(
-    'i3d_nl5_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8
-)
-register(
-    'i3d_nl5_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_LONG, backbone='i3d_nl5_resnet50_v1', temporal_downsample=8
-)
-register('slowonly_resnet50_v1_kinetics400_cidc', CIDCNetwork, KINETICS400_SPARSE, backbone='slowonly_resnet50_v1')
-register('slowonly_resnet50_v1_sthsthv2_cidc', CIDCNetwork, STHSTHV2_SPARSE, backbone='slowonly_resnet50_v1')
-register('slowonly_resnet50_v1_ucf101_cidc', CIDCNetwork, UCF101_SPARSE, backbone='slowonly_resnet50_v1')
-register('slowonly_resnet50_v1_hmdb51_cidc', CIDCNetwork, HMDB51_SPARSE, backbone='slowonly_resnet50_v1')
-register('slowonly_resnet50_v1_custom_cidc', CIDCNetwork, CUSTOM_SPARSE, backbone='slowonly_resnet50_v1')
+register('i3d_nl5_resnet50_v1_ucf101_cidc', CIDCNetwork, 'ucf101', 'long', 'i3d_nl5_resnet50_v1', temporal_downsample=8)
+register('i3d_nl5_resnet50_v1_hmdb51_cidc', CIDCNetwork, 'hmdb51', 'long', 'i3d_nl5_resnet50_v1', temporal_downsample=8)
+register('i3d_nl5_resnet50_v1_custom_cidc', CIDCNetwork, None, 'long', 'i3d_nl5_resnet50_v1', temporal_downsample=8)
+register('slowonly_resnet50_v1_kinetics400_cidc', CIDCNetwork, 'kinetics400', 'sparse', 'slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_sthsthv2_cidc', CIDCNetwork, 'sthsthv2', 'sparse', 'slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_ucf101_cidc', CIDCNetwork, 'ucf101', 'sparse', 'slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_hmdb51_cidc', CIDCNetwork, 'hmdb51', 'sparse', 'slowonly_resnet50_v1')
+register('slowonly_resnet50_v1_custom_cidc', CIDCNetwork, None, 'sparse', 'slowonly_resnet50_v1')
 
 alias('i3d_resnet50_cidc', 'i3d_resnet50_v1_kinetics400_cidc')
 alias('i3d_nl_cidc', 'i3d_nl5_resnet50_v1_kinetics400_cidc')

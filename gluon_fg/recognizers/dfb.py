@@ -24,21 +24,7 @@ from ..nn.norm import batch_norm
 from ..nn.upsample import BilinearUpsample
 from ..registry import alias, register
 from .base import Branches, Recognizer
-from .baseline import TINY_HEAD_STD
-from .tasks import (
-    CUSTOM_2D,
-    CUSTOM_3D,
-    KINETICS400_2D,
-    KINETICS400_3D,
-    STHSTHV1_2D,
-    STHSTHV1_3D,
-    STHSTHV2_2D,
-    STHSTHV2_3D,
-    SYNTHFG_2D,
-    SYNTHFG_3D,
-    TINY_CUSTOM_2D,
-    TINY_CUSTOM_3D,
-)
+from .baseline import PRETRAINED, TINY
 
 SKIPS = ('add', 'concat', 'none')
 
@@ -256,53 +242,33 @@ class DFB(Recognizer):
             self._responses._clear_cached_op()
 
 
-register('tsn_resnet18_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet18_v1b', 'resnet18_v1b_kinetics400')
-register('tsn_resnet50_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet50_v1b', 'resnet50_v1b_kinetics400')
-register('tsn_resnet101_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet101_v1b', 'resnet101_v1b_kinetics400')
-register('tsn_resnet152_v1b_kinetics400_dfb', DFB, KINETICS400_2D, 'resnet152_v1b', 'resnet152_v1b_kinetics400')
-register('tsn_resnet18_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet18_v1b')
-register('tsn_resnet50_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet50_v1b')
-register('tsn_resnet152_v1b_sthsthv1_dfb', DFB, STHSTHV1_2D, backbone='resnet152_v1b')
-register('tsn_resnet50_v1b_sthsthv2_dfb', DFB, STHSTHV2_2D, 'resnet50_v1b', 'resnet50_v1b_sthsthv2')
-register('tsn_resnet18_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet18_v1b')
-register('tsn_resnet50_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet50_v1b')
-register('tsn_resnet152_v1b_custom_dfb', DFB, CUSTOM_2D, backbone='resnet152_v1b')
-register('tsn_tiny_synthfg_dfb', DFB, SYNTHFG_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
-register('tsn_tiny_custom_dfb', DFB, TINY_CUSTOM_2D, backbone='tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+# name, method, dataset (None: the user's own), input, backbone
+register('tsn_resnet18_v1b_kinetics400_dfb', DFB, 'kinetics400', 'frames', 'resnet18_v1b', gluoncv=True)
+register('tsn_resnet50_v1b_kinetics400_dfb', DFB, 'kinetics400', 'frames', 'resnet50_v1b', gluoncv=True)
+register('tsn_resnet101_v1b_kinetics400_dfb', DFB, 'kinetics400', 'frames', 'resnet101_v1b', gluoncv=True)
+register('tsn_resnet152_v1b_kinetics400_dfb', DFB, 'kinetics400', 'frames', 'resnet152_v1b', gluoncv=True)
+register('tsn_resnet18_v1b_sthsthv1_dfb', DFB, 'sthsthv1', 'frames', 'resnet18_v1b')
+register('tsn_resnet50_v1b_sthsthv1_dfb', DFB, 'sthsthv1', 'frames', 'resnet50_v1b')
+register('tsn_resnet152_v1b_sthsthv1_dfb', DFB, 'sthsthv1', 'frames', 'resnet152_v1b')
+register('tsn_resnet50_v1b_sthsthv2_dfb', DFB, 'sthsthv2', 'frames', 'resnet50_v1b', gluoncv=True)
+register('tsn_resnet18_v1b_custom_dfb', DFB, None, 'frames', 'resnet18_v1b')
+register('tsn_resnet50_v1b_custom_dfb', DFB, None, 'frames', 'resnet50_v1b')
+register('tsn_resnet152_v1b_custom_dfb', DFB, None, 'frames', 'resnet152_v1b')
+register('tsn_tiny_synthfg_dfb', DFB, 'synthfg', 'tiny_frames', 'tiny', **TINY)
+register('tsn_tiny_custom_dfb', DFB, None, 'tiny_frames', 'tiny', **TINY)
 
-register('i3d_resnet18_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet18_v1')
-register(
-    'i3d_resnet50_v1_kinetics400_dfb',
-    DFB,
-    KINETICS400_3D,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_kinetics400',
-    temporal_downsample=8,
-)
-register(
-    'i3d_resnet101_v1_kinetics400_dfb',
-    DFB,
-    KINETICS400_3D,
-    'i3d_resnet101_v1',
-    'i3d_resnet101_v1_kinetics400',
-    temporal_downsample=8,
-)
-register('i3d_resnet152_v1_kinetics400_dfb', DFB, KINETICS400_3D, backbone='i3d_resnet152_v1')
-register('i3d_resnet18_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet18_v1')
-register('i3d_resnet50_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet50_v1')
-register('i3d_resnet152_v1_sthsthv1_dfb', DFB, STHSTHV1_3D, backbone='i3d_resnet152_v1')
-register(
-    'i3d_resnet50_v1_sthsthv2_dfb',
-    DFB,
-    STHSTHV2_3D,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_sthsthv2',
-    temporal_downsample=8,
-)
-register('i3d_resnet18_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet18_v1')
-register('i3d_resnet50_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet50_v1')
-register('i3d_resnet152_v1_custom_dfb', DFB, CUSTOM_3D, backbone='i3d_resnet152_v1')
-register('i3d_tiny_synthfg_dfb', DFB, SYNTHFG_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
-register('i3d_tiny_custom_dfb', DFB, TINY_CUSTOM_3D, backbone='i3d_tiny', dropout=0.0, head_std=TINY_HEAD_STD)
+register('i3d_resnet18_v1_kinetics400_dfb', DFB, 'kinetics400', 'clips', 'i3d_resnet18_v1')
+register('i3d_resnet50_v1_kinetics400_dfb', DFB, 'kinetics400', 'clips', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet101_v1_kinetics400_dfb', DFB, 'kinetics400', 'clips', 'i3d_resnet101_v1', **PRETRAINED)
+register('i3d_resnet152_v1_kinetics400_dfb', DFB, 'kinetics400', 'clips', 'i3d_resnet152_v1')
+register('i3d_resnet18_v1_sthsthv1_dfb', DFB, 'sthsthv1', 'clips', 'i3d_resnet18_v1')
+register('i3d_resnet50_v1_sthsthv1_dfb', DFB, 'sthsthv1', 'clips', 'i3d_resnet50_v1')
+register('i3d_resnet152_v1_sthsthv1_dfb', DFB, 'sthsthv1', 'clips', 'i3d_resnet152_v1')
+register('i3d_resnet50_v1_sthsthv2_dfb', DFB, 'sthsthv2', 'clips', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet18_v1_custom_dfb', DFB, None, 'clips', 'i3d_resnet18_v1')
+register('i3d_resnet50_v1_custom_dfb', DFB, None, 'clips', 'i3d_resnet50_v1')
+register('i3d_resnet152_v1_custom_dfb', DFB, None, 'clips', 'i3d_resnet152_v1')
+register('i3d_tiny_synthfg_dfb', DFB, 'synthfg', 'tiny_clips', 'i3d_tiny', **TINY)
+register('i3d_tiny_custom_dfb', DFB, None, 'tiny_clips', 'i3d_tiny', **TINY)
 
 alias('i3d_resnet50_dfb', 'i3d_resnet50_v1_kinetics400_dfb')

@@ -28,8 +28,7 @@ from ..nn.pooling import GlobalAvgPool
 from ..nn.self_attention import SelfAttention
 from ..registry import register
 from .base import Branches, Recognizer
-from .baseline import TINY_HEAD_STD
-from .tasks import CUSTOM_LONG, HMDB51_LONG, KINETICS400_LONG, SYNTHFG_3D, TINY_CUSTOM_3D, UCF101_LONG
+from .baseline import PRETRAINED, TINY_HEAD_STD
 
 _TINY = dict(dropout=0.0, head_std=TINY_HEAD_STD)
 _TINY_LSTM = dict(units=64, **_TINY)  # as many as the tiny backbones have channels
@@ -194,63 +193,24 @@ def _on_clips(backbone: str, temporal_downsample: Optional[int]) -> Backbone:
     return trunk
 
 
+# name, method, dataset (None: the user's own), input, backbone
 # Table 5a. GluonCV's weights, which the paper starts from, are trained with temporal_downsample 8.
+register('i3d_resnet50_v1_kinetics400_lstm', LSTMHead, 'kinetics400', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_ucf101_lstm', LSTMHead, 'ucf101', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_hmdb51_lstm', LSTMHead, 'hmdb51', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_custom_lstm', LSTMHead, None, 'long', 'i3d_resnet50_v1', temporal_downsample=8)
 register(
-    'i3d_resnet50_v1_kinetics400_lstm',
-    LSTMHead,
-    KINETICS400_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_kinetics400',
-    temporal_downsample=8,
+    'i3d_resnet50_v1_kinetics400_attention', SelfAttentionHead, 'kinetics400', 'long', 'i3d_resnet50_v1', **PRETRAINED
 )
-register(
-    'i3d_resnet50_v1_ucf101_lstm',
-    LSTMHead,
-    UCF101_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_ucf101',
-    temporal_downsample=8,
-)
-register(
-    'i3d_resnet50_v1_hmdb51_lstm',
-    LSTMHead,
-    HMDB51_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_hmdb51',
-    temporal_downsample=8,
-)
-register('i3d_resnet50_v1_custom_lstm', LSTMHead, CUSTOM_LONG, 'i3d_resnet50_v1', temporal_downsample=8)
-register(
-    'i3d_resnet50_v1_kinetics400_attention',
-    SelfAttentionHead,
-    KINETICS400_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_kinetics400',
-    temporal_downsample=8,
-)
-register(
-    'i3d_resnet50_v1_ucf101_attention',
-    SelfAttentionHead,
-    UCF101_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_ucf101',
-    temporal_downsample=8,
-)
-register(
-    'i3d_resnet50_v1_hmdb51_attention',
-    SelfAttentionHead,
-    HMDB51_LONG,
-    'i3d_resnet50_v1',
-    'i3d_resnet50_v1_hmdb51',
-    temporal_downsample=8,
-)
-register('i3d_resnet50_v1_custom_attention', SelfAttentionHead, CUSTOM_LONG, 'i3d_resnet50_v1', temporal_downsample=8)
+register('i3d_resnet50_v1_ucf101_attention', SelfAttentionHead, 'ucf101', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_hmdb51_attention', SelfAttentionHead, 'hmdb51', 'long', 'i3d_resnet50_v1', **PRETRAINED)
+register('i3d_resnet50_v1_custom_attention', SelfAttentionHead, None, 'long', 'i3d_resnet50_v1', temporal_downsample=8)
 
-register('i3d_tiny_synthfg_lstm', LSTMHead, SYNTHFG_3D, 'i3d_tiny', **_TINY_LSTM)
-register('i3d_tiny_synthfg_attention', SelfAttentionHead, SYNTHFG_3D, 'i3d_tiny', **_TINY)
-register('i3d_tiny_custom_lstm', LSTMHead, TINY_CUSTOM_3D, 'i3d_tiny', **_TINY_LSTM)
-register('i3d_tiny_custom_attention', SelfAttentionHead, TINY_CUSTOM_3D, 'i3d_tiny', **_TINY)
-register('r2d_tiny_synthfg_lstm', LSTMHead, SYNTHFG_3D, 'r2d_tiny', **_TINY_LSTM)
-register('r2d_tiny_synthfg_attention', SelfAttentionHead, SYNTHFG_3D, 'r2d_tiny', **_TINY)
-register('r2d_tiny_custom_lstm', LSTMHead, TINY_CUSTOM_3D, 'r2d_tiny', **_TINY_LSTM)
-register('r2d_tiny_custom_attention', SelfAttentionHead, TINY_CUSTOM_3D, 'r2d_tiny', **_TINY)
+register('i3d_tiny_synthfg_lstm', LSTMHead, 'synthfg', 'tiny_clips', 'i3d_tiny', **_TINY_LSTM)
+register('i3d_tiny_synthfg_attention', SelfAttentionHead, 'synthfg', 'tiny_clips', 'i3d_tiny', **_TINY)
+register('i3d_tiny_custom_lstm', LSTMHead, None, 'tiny_clips', 'i3d_tiny', **_TINY_LSTM)
+register('i3d_tiny_custom_attention', SelfAttentionHead, None, 'tiny_clips', 'i3d_tiny', **_TINY)
+register('r2d_tiny_synthfg_lstm', LSTMHead, 'synthfg', 'tiny_clips', 'r2d_tiny', **_TINY_LSTM)
+register('r2d_tiny_synthfg_attention', SelfAttentionHead, 'synthfg', 'tiny_clips', 'r2d_tiny', **_TINY)
+register('r2d_tiny_custom_lstm', LSTMHead, None, 'tiny_clips', 'r2d_tiny', **_TINY_LSTM)
+register('r2d_tiny_custom_attention', SelfAttentionHead, None, 'tiny_clips', 'r2d_tiny', **_TINY)

@@ -33,30 +33,6 @@ from ..nn.norm import batch_norms, clear_cached_graphs, freeze_batch_norm
 from ..registry import alias, register
 from .base import Branches, Recognizer, unused_parameters_allowed
 from .baseline import TINY_HEAD_STD
-from .tasks import (
-    CUSTOM_2D,
-    CUSTOM_IMAGES,
-    CUSTOM_SPREAD,
-    CUSTOM_SPREAD_FLOW,
-    HMDB51_SPREAD,
-    HMDB51_SPREAD_FLOW,
-    KINETICS400_2D,
-    STANFORDCARS,
-    STANFORDDOGS,
-    STHSTHV2_2D,
-    STHSTHV2_SPREAD,
-    STHSTHV2_SPREAD_FLOW,
-    SYNTHFG_2D,
-    SYNTHFG_3D,
-    SYNTHFG_IMAGES,
-    TINY_CUSTOM_2D,
-    TINY_CUSTOM_3D,
-    TINY_CUSTOM_FLOW,
-    TINY_CUSTOM_IMAGES,
-    UCF101_SPREAD,
-    UCF101_SPREAD_FLOW,
-)
-from .tsm import CUSTOM_8F, CUSTOM_16F, STHSTHV2_8F, STHSTHV2_16F
 
 PARTS = ('universal', 'bridge', 'specific')
 STAGES = ('specific', 'joint')
@@ -416,35 +392,36 @@ class U2S(Recognizer):
                 self.__dict__[name]._clear_cached_op()
 
 
-register('topheavy_tiny_synthfg_u2s', U2S, SYNTHFG_3D, 'topheavy_tiny', **_TINY)
-register('topheavy_tiny_custom_u2s', U2S, TINY_CUSTOM_3D, 'topheavy_tiny', **_TINY)
-register('topheavy_tiny_flow_custom_u2s', U2S, TINY_CUSTOM_FLOW, 'topheavy_tiny_flow', **_TINY)
-register('tsn_tiny_synthfg_u2s', U2S, SYNTHFG_2D, 'tiny', **_TINY)
-register('tsn_tiny_custom_u2s', U2S, TINY_CUSTOM_2D, 'tiny', **_TINY)
+# name, method, dataset (None: the user's own), input, backbone
+register('topheavy_tiny_synthfg_u2s', U2S, 'synthfg', 'tiny_clips', 'topheavy_tiny', **_TINY)
+register('topheavy_tiny_custom_u2s', U2S, None, 'tiny_clips', 'topheavy_tiny', **_TINY)
+register('topheavy_tiny_flow_custom_u2s', U2S, None, 'tiny_flow', 'topheavy_tiny_flow', **_TINY)
+register('tsn_tiny_synthfg_u2s', U2S, 'synthfg', 'tiny_frames', 'tiny', **_TINY)
+register('tsn_tiny_custom_u2s', U2S, None, 'tiny_frames', 'tiny', **_TINY)
 
-register('topheavy_resnet50_sthsthv2_u2s', U2S, STHSTHV2_SPREAD, 'topheavy_resnet50')
-register('topheavy_resnet50_ucf101_u2s', U2S, UCF101_SPREAD, 'topheavy_resnet50')
-register('topheavy_resnet50_hmdb51_u2s', U2S, HMDB51_SPREAD, 'topheavy_resnet50')
-register('topheavy_resnet50_custom_u2s', U2S, CUSTOM_SPREAD, 'topheavy_resnet50')
-register('topheavy_resnet50_v2_sthsthv2_u2s', U2S, STHSTHV2_SPREAD, 'topheavy_resnet50_v2')
-register('topheavy_resnet50_v2_custom_u2s', U2S, CUSTOM_SPREAD, 'topheavy_resnet50_v2')
-register('topheavy_resnet50_flow_sthsthv2_u2s', U2S, STHSTHV2_SPREAD_FLOW, 'topheavy_resnet50_flow')
-register('topheavy_resnet50_flow_ucf101_u2s', U2S, UCF101_SPREAD_FLOW, 'topheavy_resnet50_flow')
-register('topheavy_resnet50_flow_hmdb51_u2s', U2S, HMDB51_SPREAD_FLOW, 'topheavy_resnet50_flow')
-register('topheavy_resnet50_flow_custom_u2s', U2S, CUSTOM_SPREAD_FLOW, 'topheavy_resnet50_flow')
+register('topheavy_resnet50_sthsthv2_u2s', U2S, 'sthsthv2', 'spread', 'topheavy_resnet50')
+register('topheavy_resnet50_ucf101_u2s', U2S, 'ucf101', 'spread', 'topheavy_resnet50')
+register('topheavy_resnet50_hmdb51_u2s', U2S, 'hmdb51', 'spread', 'topheavy_resnet50')
+register('topheavy_resnet50_custom_u2s', U2S, None, 'spread', 'topheavy_resnet50')
+register('topheavy_resnet50_v2_sthsthv2_u2s', U2S, 'sthsthv2', 'spread', 'topheavy_resnet50_v2')
+register('topheavy_resnet50_v2_custom_u2s', U2S, None, 'spread', 'topheavy_resnet50_v2')
+register('topheavy_resnet50_flow_sthsthv2_u2s', U2S, 'sthsthv2', 'spread_flow', 'topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_ucf101_u2s', U2S, 'ucf101', 'spread_flow', 'topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_hmdb51_u2s', U2S, 'hmdb51', 'spread_flow', 'topheavy_resnet50_flow')
+register('topheavy_resnet50_flow_custom_u2s', U2S, None, 'spread_flow', 'topheavy_resnet50_flow')
 
-register('tsn_resnet50_v1b_kinetics400_u2s', U2S, KINETICS400_2D, 'resnet50_v1b', 'resnet50_v1b_kinetics400')
-register('tsn_resnet50_v1b_sthsthv2_u2s', U2S, STHSTHV2_2D, 'resnet50_v1b', 'resnet50_v1b_sthsthv2')
-register('tsn_resnet50_v1b_custom_u2s', U2S, CUSTOM_2D, 'resnet50_v1b')
-register('tsm8f_resnet50_v1b_sthsthv2_u2s', U2S, STHSTHV2_8F, 'tsm_resnet50_v1b')
-register('tsm16f_resnet50_v1b_sthsthv2_u2s', U2S, STHSTHV2_16F, 'tsm_resnet50_v1b')
-register('tsm8f_resnet50_v1b_custom_u2s', U2S, CUSTOM_8F, 'tsm_resnet50_v1b')
-register('tsm16f_resnet50_v1b_custom_u2s', U2S, CUSTOM_16F, 'tsm_resnet50_v1b')
+register('tsn_resnet50_v1b_kinetics400_u2s', U2S, 'kinetics400', 'frames', 'resnet50_v1b', gluoncv=True)
+register('tsn_resnet50_v1b_sthsthv2_u2s', U2S, 'sthsthv2', 'frames', 'resnet50_v1b', gluoncv=True)
+register('tsn_resnet50_v1b_custom_u2s', U2S, None, 'frames', 'resnet50_v1b')
+register('tsm8f_resnet50_v1b_sthsthv2_u2s', U2S, 'sthsthv2', 'frames8', 'tsm_resnet50_v1b')
+register('tsm16f_resnet50_v1b_sthsthv2_u2s', U2S, 'sthsthv2', 'frames16', 'tsm_resnet50_v1b')
+register('tsm8f_resnet50_v1b_custom_u2s', U2S, None, 'frames8', 'tsm_resnet50_v1b')
+register('tsm16f_resnet50_v1b_custom_u2s', U2S, None, 'frames16', 'tsm_resnet50_v1b')
 
-register('resnet50_v1b_stanfordcars_u2s', U2S, STANFORDCARS, 'resnet50_v1b')
-register('resnet50_v1b_stanforddogs_u2s', U2S, STANFORDDOGS, 'resnet50_v1b')
-register('resnet50_v1b_custom_images_u2s', U2S, CUSTOM_IMAGES, 'resnet50_v1b')
-register('tiny_synthfg_images_u2s', U2S, SYNTHFG_IMAGES, 'tiny', **_TINY)
-register('tiny_custom_images_u2s', U2S, TINY_CUSTOM_IMAGES, 'tiny', **_TINY)
+register('resnet50_v1b_stanfordcars_u2s', U2S, 'stanfordcars', 'images', 'resnet50_v1b')
+register('resnet50_v1b_stanforddogs_u2s', U2S, 'stanforddogs', 'images', 'resnet50_v1b')
+register('resnet50_v1b_custom_images_u2s', U2S, None, 'images', 'resnet50_v1b')
+register('tiny_synthfg_images_u2s', U2S, 'synthfg_images', 'tiny_images', 'tiny', **_TINY)
+register('tiny_custom_images_u2s', U2S, None, 'tiny_images', 'tiny', **_TINY)
 
 alias('tsn_resnet_u2s', 'tsn_resnet50_v1b_sthsthv2_u2s')

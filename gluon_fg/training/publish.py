@@ -15,7 +15,7 @@ from typing import Optional, Union
 import mxnet as mx
 import numpy as np
 
-from .. import files, registry
+from .. import factory, files, registry
 from ..data.datasets import VideoDataset
 from ..data.label_sets import label_set
 from ..errors import UserError, unknown
@@ -148,10 +148,10 @@ def page(folder: Union[str, os.PathLike]) -> str:
     """README.md of a folder of the zoo, from its index; for the repository's own zoo, of every model there is."""
     folder, models = Path(folder), None
     if folder.resolve() == zoo_folder().resolve():
-        names = registry.list_models()
+        names = factory.list_models()
         entries = [registry.model_entry(name) for name in names]
         models = [
-            {'name': name, 'entry': entry.name, 'gluoncv': entry.gluoncv, **dataclasses.asdict(entry.task)}
+            {'name': name, 'entry': entry.name, 'gluoncv': entry.gluoncv, **dataclasses.asdict(factory.setting(name))}
             for name, entry in zip(names, entries)
         ]
     return cards.page(entries_in(folder), models)
@@ -183,8 +183,8 @@ def _write_params(net, path: Path, dtype: str) -> None:
 def _zoo_network(name: str, trained, config: Config, params: Path, run_dir: Path, ctx: Optional[mx.Context]):
     """The network as `get_model(name, pretrained=True)` will give it; must compute what the run's own does."""
     ctx = ctx or mx.cpu()
-    own = {'nclass': trained.nclass} if registry.model_entry(name).task.nclass is None else {}
-    net = registry.get_model(name, pretrained_base=False, ctx=ctx, **own)
+    own = {'nclass': trained.nclass} if factory.setting(name).nclass is None else {}
+    net = factory.get_model(name, pretrained_base=False, ctx=ctx, **own)
     if trained.labels is None:
         raise UserError(f'{run_dir}: no classes.txt there, and {trained.name} does not know its classes')
     if net.labels is None:

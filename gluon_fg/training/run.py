@@ -12,7 +12,7 @@ from typing import List, Optional, Sequence, Tuple
 import mxnet as mx
 import numpy as np
 
-from .. import registry
+from .. import factory
 from ..data.datasets import VideoDataset, build_dataset
 from ..data.labels import LabelSet
 from ..errors import UserError
@@ -57,7 +57,7 @@ def know_classes(config: Config, labels: Optional[LabelSet]) -> bool:
     -------
     Whether the entry is for one's own classes.
     """
-    own = registry.model_entry(config.model.name).task.nclass is None
+    own = factory.setting(config.model.name).nclass is None
     if own and config.model.nclass is None and labels is not None:
         config.model.nclass = len(labels.classes)
     return own
@@ -72,7 +72,7 @@ def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = 
     own_classes = know_classes(config, labels)
     options = {'nclass': model.nclass, 'pretrained_base': model.pretrained_base, **model.options}
     options = {name: value for name, value in options.items() if value is not None}
-    net = registry.get_model(model.name, pretrained=model.pretrained, ctx=ctx, **options)
+    net = factory.get_model(model.name, pretrained=model.pretrained, ctx=ctx, **options)
     fields = ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size')
     given = {name: getattr(config.data, name) for name in fields if getattr(config.data, name) is not None}
     net.input_spec = net.input_spec.replace(**given)

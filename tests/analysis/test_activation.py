@@ -15,9 +15,9 @@ from gluon_fg.data import sampling, transforms
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.errors import UserError
+from gluon_fg.factory import get_model
 from gluon_fg.input_spec import InputSpec
 from gluon_fg.nn.cidc import visible
-from gluon_fg.registry import get_model
 
 
 class Backbone:

@@ -9,7 +9,7 @@ from gluon_fg.data.datasets import build_dataset
 from gluon_fg.data.transforms import to_input
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 
 def test_neighbours_by_hand():

@@ -11,7 +11,7 @@ from gluon_fg.analysis.scan import scan
 from gluon_fg.data import synthfg
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.errors import UserError
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gluon_fg.analysis.localization import class_label, examine, localize, response_volume
 from gluon_fg.analysis.scan import clip_starts, scan
 from gluon_fg.errors import UserError
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 PLAIN = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

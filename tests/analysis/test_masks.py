@@ -9,7 +9,7 @@ from gluon_fg.analysis.masks import clip_masks, selected, video_masks
 from gluon_fg.data import sampling, transforms
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.errors import UserError
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 
 def noise(total=8, size=(54, 54)):

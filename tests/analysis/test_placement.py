@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gluon_fg.analysis.placement import Placement
 from gluon_fg.backbones import Geometry
 from gluon_fg.errors import UserError
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 STRIDES = st.sampled_from([1, 2, 4, 8])
 SIDES = st.tuples(st.integers(20, 400), st.integers(20, 400))

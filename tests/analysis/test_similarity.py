@@ -13,8 +13,8 @@ from gluon_fg.data.transforms import to_input
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores
+from gluon_fg.factory import get_model
 from gluon_fg.nn import csm
-from gluon_fg.registry import get_model
 
 CLASSES = ('a', 'b', 'c', 'd')
 MATRIX = np.array([[1, 0.9, 0.5, 0.6], [0.9, 1, 0.7, 0.2], [0.5, 0.7, 1, 0.3], [0.6, 0.2, 0.3, 1]])

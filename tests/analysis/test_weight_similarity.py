@@ -11,7 +11,7 @@ from gluon_fg.analysis.weight_similarity import (
     weight_similarity,
 )
 from gluon_fg.errors import UserError
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 WEIGHTS = [[1, 0], [1, 1], [0, 2], [-1, 0]]  # angles of 0, 45, 90 and 180 degrees
 

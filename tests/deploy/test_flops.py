@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mxnet.gluon import HybridBlock, nn, rnn
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.deploy import flops
 from gluon_fg.deploy.flops import count, format_cost, format_costs, input_shape
 from gluon_fg.errors import UserError
@@ -166,7 +166,7 @@ def test_i3d_of_gluoncv_as_the_paper_counts_it():
     theirs = get_model('i3d_resnet50_v1_kinetics400', pretrained=False, pretrained_base=False)
     cost = count(theirs, (1, 3, 32, 224, 224))
     assert cost.macs == pytest.approx(33.1e9, rel=1e-3) and not cost.unknown
-    ours = count(registry.build('i3d_resnet50_v1_kinetics400'), (1, 3, 32, 224, 224))
+    ours = count(factory.build('i3d_resnet50_v1_kinetics400'), (1, 3, 32, 224, 224))
     assert (ours.macs, ours.parameters) == (cost.macs, cost.parameters)
 
 
@@ -178,13 +178,13 @@ def test_i3d_of_gluoncv_as_the_paper_counts_it():
     ],
 )
 def test_resnets_on_images(name, gmacs, parameters):
-    cost = count(registry.build(name, 1000), (3, 3, 224, 224))
+    cost = count(factory.build(name, 1000), (3, 3, 224, 224))
     assert cost.macs / 3e9 == pytest.approx(gmacs, rel=1e-3) and cost.parameters == parameters
 
 
 def test_every_entry_is_counted_whole():
-    for name in registry.list_models('*tiny*') + ['i3d_inceptionv1_same_flow_custom', 'tsm8f_resnet50_v1b_custom']:
-        net = registry.build(name, 5)
+    for name in factory.list_models('*tiny*') + ['i3d_inceptionv1_same_flow_custom', 'tsm8f_resnet50_v1b_custom']:
+        net = factory.build(name, 5)
         cost = count(net)
         assert not cost.unknown, name
         assert cost.macs == sum(cost.macs_by_kind.values()) == sum(cost.macs_by_part.values()) > 0
@@ -198,7 +198,7 @@ def test_every_entry_is_counted_whole():
 
 
 def test_counting_leaves_the_network_as_it_was():
-    net = registry.build('i3d_tiny_custom_dfb', 5)
+    net = factory.build('i3d_tiny_custom_dfb', 5)
     count(net)
     assert all(p._data is None for p in net.collect_params().values())
     net.initialize()
@@ -212,7 +212,7 @@ def test_counting_leaves_the_network_as_it_was():
 def test_two_clips_cost_twice_one_and_frozen_norms_stay_parameters():
     from gluon_fg.nn.norm import freeze_batch_norm
 
-    net = registry.build('i3d_tiny_custom', 5)
+    net = factory.build('i3d_tiny_custom', 5)
     one, two = count(net, (1, 3, 8, 48, 48)), count(net, (2, 3, 8, 48, 48))
     assert two.macs == 2 * one.macs and two.parameters == one.parameters
     freeze_batch_norm(net)
@@ -231,7 +231,7 @@ def test_two_clips_cost_twice_one_and_frozen_norms_stay_parameters():
     ],
 )
 def test_inputs_that_do_not_fit(capfd, shape, match):
-    net = registry.build('i3d_tiny_custom', 5)
+    net = factory.build('i3d_tiny_custom', 5)
     with pytest.raises(UserError, match=match) as error:
         count(net, shape)
     assert '\n' not in str(error.value) and capfd.readouterr().out == ''
@@ -239,7 +239,7 @@ def test_inputs_that_do_not_fit(capfd, shape, match):
 
 def test_frames_that_are_no_whole_videos():
     with pytest.raises(UserError, match='tsn_tiny_synthfg cannot take .*sizes do not fit'):
-        count(registry.build('tsn_tiny_synthfg'), (7, 3, 48, 48))
+        count(factory.build('tsn_tiny_synthfg'), (7, 3, 48, 48))
 
 
 def test_a_network_without_input_spec_needs_a_shape():
@@ -248,7 +248,7 @@ def test_a_network_without_input_spec_needs_a_shape():
 
 
 def test_tables_hold_the_numbers():
-    cost = count(registry.build('i3d_resnet50_v1_kinetics400'), (1, 3, 32, 224, 224))
+    cost = count(factory.build('i3d_resnet50_v1_kinetics400'), (1, 3, 32, 224, 224))
     (row,) = [line for line in format_costs([cost]).splitlines() if 'i3d' in line]
     assert row.split() == ['i3d_resnet50_v1_kinetics400', '1x3x32x224x224', '66.256', '33.128', '28.043', '27.224']
     shares = [float(line.split()[3]) for line in format_cost(cost).splitlines() if 'backbone.' in line]

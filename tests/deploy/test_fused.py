@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_fg.deploy.fused import fuse, fused_symbol
+from gluon_fg.factory import get_model
 from gluon_fg.nn import batch_norms
-from gluon_fg.registry import get_model
 
 NAMES = ['i3d_tiny_custom_dfb', 'tsn_tiny_custom_dfb', 'i3d_tiny_custom']
 

@@ -11,7 +11,7 @@ from gluon_fg.evaluation.load import load_network, load_parameters, parse_option
 from gluon_fg.evaluation.predict import predict, predict_videos
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 MODEL = 'i3d_tiny_custom_dfb'
 

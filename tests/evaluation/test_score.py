@@ -11,7 +11,7 @@ from gluon_fg.data.labels import LabelSet
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores, check_classes, score_dataset, video_ids
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 LABELS = LabelSet(('turn left', 'turn right', 'raise', 'lower', 'wave'), ('turn', 'turn', 'lift', 'lift', 'wave'))
 

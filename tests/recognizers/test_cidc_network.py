@@ -10,7 +10,7 @@ from mxnet import autograd
 from networks import CLASSES, parameters, randomized
 
 import gluon_fg
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.errors import UserError
 from gluon_fg.nn import deploy_symbol
 
@@ -111,7 +111,7 @@ def test_it_starts_as_the_baseline_whose_weights_it_gets(options, tmp_path):
 
     baseline = randomized('i3d_tiny_synthfg')
     baseline.save_parameters(str(tmp_path / 'baseline.params'))
-    net = registry.build('i3d_tiny_synthfg_cidc', nclass=CLASSES, **options)
+    net = factory.build('i3d_tiny_synthfg_cidc', nclass=CLASSES, **options)
     net.initialize()
     report = warm_start(net, tmp_path / 'baseline.params')
     assert net.trained_branches == ('avg',) and not report.resized
@@ -123,7 +123,7 @@ def test_it_starts_as_the_baseline_whose_weights_it_gets(options, tmp_path):
 
 
 def test_it_exports_and_a_backbone_that_reduces_time_between_stages_serves_too():
-    net = registry.build('i3d_tiny_custom_cidc', nclass=CLASSES)
+    net = factory.build('i3d_tiny_custom_cidc', nclass=CLASSES)
     net.initialize()
     x = mx.nd.random.normal(shape=(2, 3, 8, 48, 48))
     symbol, params = deploy_symbol(net)
@@ -155,7 +155,7 @@ def test_it_exports_and_a_backbone_that_reduces_time_between_stages_serves_too()
 )
 def test_options_that_cannot_be_are_named(options, message):
     with pytest.raises(UserError, match=message):
-        registry.build('i3d_tiny_synthfg_cidc', **options)
+        factory.build('i3d_tiny_synthfg_cidc', **options)
 
 
 def test_a_backbone_on_images_and_clips_of_another_length_are_refused():
@@ -168,7 +168,7 @@ def test_a_backbone_on_images_and_clips_of_another_length_are_refused():
     with pytest.raises(UserError, match=message):
         net.input_spec = net.input_spec.replace(frames=6)
     assert net.input_spec.frames == 8
-    assert registry.build('i3d_tiny_synthfg_cidc', frames=6).input_spec.frames == 6
+    assert factory.build('i3d_tiny_synthfg_cidc', frames=6).input_spec.frames == 6
     with pytest.raises(UserError, match='clips of 0 frames are too short for i3d_inceptionv1_same'):
         gluon_fg.recognizers.CIDCNetwork('i3d_inceptionv1_same', CLASSES, frames=0)
 

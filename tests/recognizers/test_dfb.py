@@ -7,7 +7,7 @@ import reference
 from mxnet import autograd
 from networks import CLASSES, parameters, randomized
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.errors import UserError
 from gluon_fg.recognizers import DFB
 
@@ -136,7 +136,7 @@ def test_responses_follow_the_parameters_and_the_frozen_layers():
 
 def test_the_local_stage_starts_random_or_as_a_copy():
     for init, same in (('random', False), ('copy', True)):
-        net = registry.get_model('i3d_tiny_synthfg_dfb', local_init=init)
+        net = factory.get_model('i3d_tiny_synthfg_dfb', local_init=init)
         ours = net.branches.local.stage[0].conv1.weight.data().asnumpy()
         assert (ours == net.branches.backbone.res5[0].conv1.weight.data().asnumpy()).all() == same
 
@@ -173,7 +173,7 @@ def test_without_dropout_only_the_global_branch_changes():
 ])  # fmt: skip
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
-        registry.build('i3d_tiny_synthfg_dfb', **options)
+        factory.build('i3d_tiny_synthfg_dfb', **options)
 
 
 def test_a_local_branch_needs_a_stage_that_halves_space_alone():

@@ -7,7 +7,7 @@ from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
 from networks import randomize
 
-from gluon_fg import registry
+from gluon_fg import factory, registry
 from gluon_fg.weights import imagenet, inflate
 from gluon_fg.weights.warm_start import warm_start
 
@@ -36,7 +36,7 @@ def test_a_file_of_gluoncvs_gives_its_scores(sibling, entry, shape, tmp_path):
     assert registry.model_entry(entry).gluoncv == sibling
     theirs = gluoncv_network(sibling, 11, 3)
     theirs.save_parameters(str(tmp_path / 'theirs.params'))
-    net = registry.build(entry, nclass=11)
+    net = factory.build(entry, nclass=11)
     net.initialize()
     report = warm_start(net, tmp_path / 'theirs.params')
     assert not report.new and not report.resized
@@ -50,8 +50,8 @@ def test_its_2d_kinetics_weights_start_the_top_heavy_network(tmp_path):
     """A still clip gives the image's features wherever the padding in time does not reach: nine layers span time."""
     gluoncv_network('resnet50_v1b_kinetics400', 7).save_parameters(str(tmp_path / 'theirs.params'))
     images, clips = (
-        registry.build('tsn_resnet50_v1b_custom', nclass=7),
-        registry.build('topheavy_resnet50_custom', nclass=7, temporal_downsample=1),
+        factory.build('tsn_resnet50_v1b_custom', nclass=7),
+        factory.build('topheavy_resnet50_custom', nclass=7, temporal_downsample=1),
     )
     for net in (images, clips):
         net.initialize()
@@ -82,7 +82,7 @@ def imagenet_file(tmp_path, monkeypatch):
 def test_imagenet_weights_reach_the_2d_backbone(imagenet_file):
     source, path = imagenet_file
     source.save_parameters(str(path))
-    net = registry.get_model('tsn_resnet18_v1b_kinetics400_dfb', local_init='copy')
+    net = factory.get_model('tsn_resnet18_v1b_kinetics400_dfb', local_init='copy')
     x = mx.nd.random.normal(shape=(2, 3, 48, 48))
     f = x
     for layer in (source.conv1, source.bn1, source.relu, source.maxpool, source.layer1, source.layer2, source.layer3):
@@ -97,7 +97,7 @@ def test_imagenet_weights_reach_the_2d_backbone(imagenet_file):
 def test_imagenet_weights_are_inflated_for_clips(imagenet_file):
     source, path = imagenet_file
     source.save_parameters(str(path))
-    backbone = registry.get_model('i3d_resnet18_v1_kinetics400').branches.backbone
+    backbone = factory.get_model('i3d_resnet18_v1_kinetics400').branches.backbone
     given = source._collect_params_with_prefix()
     stem = given['conv1.weight'].data().asnumpy()
     np.testing.assert_allclose(
@@ -112,7 +112,7 @@ def test_imagenet_weights_are_inflated_for_clips(imagenet_file):
 def test_a_foreign_imagenet_file_is_refused(imagenet_file):
     source, path = imagenet_file
     arrays = mx.nd.load(str(path))
-    backbone = registry.build('tsn_resnet18_v1b_kinetics400').branches.backbone
+    backbone = factory.build('tsn_resnet18_v1b_kinetics400').branches.backbone
     backbone.initialize()
     for change, message in (({'layer1.0.conv1.weight': None}, 'lacks res2.0.conv1.weight'),
                             ({'layer1.0.conv9.weight': mx.nd.zeros(1)}, 'holds an unknown res2.0.conv9.weight'),
@@ -125,7 +125,7 @@ def test_a_foreign_imagenet_file_is_refused(imagenet_file):
 def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv('MXNET_GLUON_REPO', (tmp_path / 'nowhere').as_uri())
     with pytest.raises(ValueError) as caught:
-        registry.get_model('tsn_resnet18_v1b_kinetics400', root=str(tmp_path))
+        factory.get_model('tsn_resnet18_v1b_kinetics400', root=str(tmp_path))
     text = str(caught.value)
     assert 'resnet18_v1b-2d9d980c.params' in text and str(tmp_path) in text and 'pretrained_base=False' in text
     assert '\n' not in text

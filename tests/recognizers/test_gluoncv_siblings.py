@@ -9,7 +9,7 @@ from gluoncv.model_zoo.action_recognition.actionrec_inceptionv1 import ActionRec
 from gluoncv.model_zoo.action_recognition.non_local import NonLocal as TheirNonLocal
 from networks import randomize
 
-from gluon_fg import registry
+from gluon_fg import factory, registry
 from gluon_fg.backbones import InceptionV1, get_backbone
 from gluon_fg.nn import NonLocal
 from gluon_fg.recognizers import Baseline
@@ -64,7 +64,7 @@ def test_a_non_local_block_is_gluoncvs():
 def test_entries_are_built_as_their_siblings():
     for name, (backbone, options, _) in SIBLINGS.items():
         assert name in model_store._model_sha1
-        mine = [entry for entry in map(registry.model_entry, registry.list_models()) if entry.gluoncv == name]
+        mine = [entry for entry in map(registry.model_entry, factory.list_models()) if entry.gluoncv == name]
         assert mine and all((entry.backbone, entry.defaults) == (backbone, options) for entry in mine), name
 
 

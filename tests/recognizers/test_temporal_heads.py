@@ -6,7 +6,7 @@ import pytest
 from mxnet import autograd, gluon
 from networks import CLASSES, randomized
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
 from gluon_fg.recognizers import LSTMHead, SelfAttentionHead
@@ -100,10 +100,10 @@ def test_one_size_after_another(head, form):
 @pytest.mark.parametrize('head', HEADS)
 @pytest.mark.parametrize('static', [False, True])
 def test_a_baseline_starts_it_and_is_what_it_predicts_till_trained(head, static, tmp_path):
-    baseline = registry.build('i3d_tiny_custom', nclass=CLASSES)
+    baseline = factory.build('i3d_tiny_custom', nclass=CLASSES)
     baseline.initialize(mx.init.MSRAPrelu('in', 0))
     baseline.save_parameters(str(tmp_path / 'baseline.params'))
-    net = registry.build(f'i3d_tiny_custom_{head}', nclass=CLASSES)
+    net = factory.build(f'i3d_tiny_custom_{head}', nclass=CLASSES)
     net.initialize(mx.init.MSRAPrelu('in', 0))
     report = warm_start(net, tmp_path / 'baseline.params')
     assert set(report.loaded) == set(baseline._collect_params_with_prefix()) and not report.resized
@@ -133,7 +133,7 @@ def test_dropout_takes_from_all_that_is_classified(head):
 @pytest.mark.parametrize('head', HEADS)
 @pytest.mark.parametrize('backbone', ['i3d_tiny', 'r2d_tiny'])
 def test_a_handful_of_clips_is_learned(head, backbone):
-    net = registry.get_model(f'{backbone}_custom_{head}', nclass=CLASSES)
+    net = factory.get_model(f'{backbone}_custom_{head}', nclass=CLASSES)
     net.hybridize(**STATIC)
     trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9})
     x, label = clips(4), mx.nd.array([0, 1, 2, 3])
@@ -146,7 +146,7 @@ def test_a_handful_of_clips_is_learned(head, backbone):
 
 
 def test_clips_that_differ_in_their_order_alone_are_learned_by_the_lstm():
-    net = registry.get_model('r2d_tiny_custom_lstm', nclass=2)
+    net = factory.get_model('r2d_tiny_custom_lstm', nclass=2)
     net.hybridize(**STATIC)
     trainer = gluon.Trainer(net.collect_params(), 'adam', {'learning_rate': 0.003})
     clip = clips(1)

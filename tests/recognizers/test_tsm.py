@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import reference
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.backbones import get_backbone
 from gluon_fg.backbones.residual import ResidualBlock
 from gluon_fg.errors import UserError
@@ -25,7 +25,7 @@ def randomize(net):
 @pytest.fixture(scope='module')
 def net():
     """8 frames; a classifier whose scores differ visibly."""
-    net = registry.build('tsm8f_resnet50_v1b_custom', nclass=5, head_std=1.0)
+    net = factory.build('tsm8f_resnet50_v1b_custom', nclass=5, head_std=1.0)
     randomize(net)
     net.hybridize(**STATIC)
     return net
@@ -92,7 +92,7 @@ def test_a_single_frame_at_a_time_is_refused(net):
         net.num_segments = 1
     assert '\n' not in str(caught.value) and net.num_segments == 8
     with pytest.raises(UserError, match='num_segments 1'):
-        registry.build('tsm8f_resnet50_v1b_custom', nclass=5, num_segments=1)
+        factory.build('tsm8f_resnet50_v1b_custom', nclass=5, num_segments=1)
 
 
 @pytest.mark.parametrize('dataset, nclass, protocol', [
@@ -100,7 +100,7 @@ def test_a_single_frame_at_a_time_is_refused(net):
 ])  # fmt: skip
 @pytest.mark.parametrize('frames', [8, 16])
 def test_entries_are_tested_on_as_many_frames_as_they_see_together(frames, dataset, nclass, protocol):
-    net = registry.build(f'tsm{frames}f_resnet50_v1b_{dataset}', **({} if nclass else {'nclass': 3}))
+    net = factory.build(f'tsm{frames}f_resnet50_v1b_{dataset}', **({} if nclass else {'nclass': 3}))
     assert net.num_segments == net.input_spec.segments == frames
     assert net.protocol == protocol and net.nclass == (nclass or 3)
     assert get_protocol(net.protocol).num_segments(net.input_spec) == frames

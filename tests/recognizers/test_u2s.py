@@ -9,7 +9,7 @@ import reference
 from mxnet import autograd, gluon
 
 import gluon_fg
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.errors import UserError
 from gluon_fg.nn.mask_network import carried
 from gluon_fg.recognizers.u2s import PARTS
@@ -21,7 +21,7 @@ STATIC = dict(static_alloc=True, static_shape=True)
 
 def randomized(name='topheavy_tiny_synthfg_u2s', **options):
     """Random weights for which no layer is the identity, and a CSM that is not symmetric."""
-    net = registry.build(name, nclass=CLASSES, **options)
+    net = factory.build(name, nclass=CLASSES, **options)
     net.initialize(mx.init.MSRAPrelu('in', 0))
     for part, p in net._collect_params_with_prefix().items():
         if part.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
@@ -150,7 +150,7 @@ def test_the_shared_part_computed_once_gives_what_two_networks_give(name):
     """Two whole one-pass networks, one of them with the specific stages; between them the mask network by hand."""
     net = randomized(f'{name}_u2s')
     x = clips(net)
-    universal, specific = (registry.build(name, nclass=CLASSES) for _ in range(2))
+    universal, specific = (factory.build(name, nclass=CLASSES) for _ in range(2))
     own = net._collect_params_with_prefix()
     for one, source in ((universal, 'backbone'), (specific, 'specific')):
         one.initialize()
@@ -250,7 +250,7 @@ def test_the_csm_is_saved_with_the_weights(tmp_path):
     csm = net.csm.data().asnumpy()
     assert not np.array_equal(csm, np.eye(CLASSES))
     net.save_parameters(str(tmp_path / 'net.params'))
-    other = registry.build('topheavy_tiny_synthfg_u2s', nclass=CLASSES)
+    other = factory.build('topheavy_tiny_synthfg_u2s', nclass=CLASSES)
     other.load_parameters(str(tmp_path / 'net.params'))
     np.testing.assert_array_equal(other.csm.data().asnumpy(), csm)
     x = clips(net)
@@ -272,7 +272,7 @@ def test_the_csm_is_saved_with_the_weights(tmp_path):
 )
 def test_wrong_options_are_named(options, message):
     with pytest.raises(UserError, match=message) as caught:
-        registry.build('topheavy_tiny_synthfg_u2s', **options)
+        factory.build('topheavy_tiny_synthfg_u2s', **options)
     assert '\n' not in str(caught.value)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_fg import errors
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
 

@@ -5,7 +5,7 @@ import re
 import cv2
 import pytest
 
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 MODELS = ('i3d_tiny_synthfg', 'i3d_tiny_synthfg_cidc')
 

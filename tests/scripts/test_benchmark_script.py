@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.deploy.flops import count
 
 NAMES = ('i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb', 'tsn_resnet18_v1b_kinetics400')
@@ -18,7 +18,7 @@ def test_several_models_in_one_table_as_a_user_asks(run_script, tmp_path):
     assert header.split()[:4] == ['model', 'input', 'GFLOPs', 'GMACs'] and len(rows) == len(NAMES)
     records = json.loads(out.read_text())
     for name, row, record in zip(NAMES, rows, records):
-        cost = count(registry.build(name))
+        cost = count(factory.build(name))
         assert record == cost.as_dict()
         figures = [f'{value:.3f}' for value in (cost.flops / 1e9, cost.macs / 1e9, cost.parameters / 1e6)]
         assert row.split()[0] == name and row.split()[2:5] == figures
@@ -28,7 +28,7 @@ def test_one_model_by_kind_and_part_at_a_size_of_choice(script_output):
     code, out, err = script_output(
         'benchmark.py', ['--flops', 'i3d_tiny_custom', '--nclass', 7, '--input', '2x3x6x40x36']
     )
-    cost = count(registry.build('i3d_tiny_custom', 7), (2, 3, 6, 40, 36))
+    cost = count(factory.build('i3d_tiny_custom', 7), (2, 3, 6, 40, 36))
     assert code == 0 and not err and '2x3x6x40x36' in out
     for name in (*cost.macs_by_kind, *cost.macs_by_part):
         assert f'\n  {name} ' in out
@@ -66,7 +66,7 @@ def test_latency_of_a_method_beside_its_flops(row, names, paper, script_output, 
     code, said, err = script_output('benchmark.py', ['--quick', '--only', row, '--rounds', 1, '--out', out])
     assert code == 0, err
     (record,) = json.loads(out.read_text())
-    whole, alone = (count(registry.build(name)).macs for name in names)
+    whole, alone = (count(factory.build(name)).macs for name in names)
     assert record['flops_ratio'] == {'ours': pytest.approx(whole / alone), 'paper': paper}
     assert f'ratio {record["ratio"]:.2f}   FLOPs ratio ours {whole / alone:.2f}, paper {paper:.2f}' in said
 

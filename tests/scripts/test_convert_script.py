@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.weights.warm_start import warm_start
 
@@ -57,7 +57,7 @@ def convert(run_script, torch_path):
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """A frame network on ResNet-18 of 24 classes, under torchvision's names; and our network with those parameters."""
-    net = registry.build('tsn_resnet18_v1b_custom', nclass=24)
+    net = factory.build('tsn_resnet18_v1b_custom', nclass=24)
     net.initialize(mx.init.Normal(0.1))
     arrays = {}
     for name, p in net._collect_params_with_prefix().items():
@@ -89,7 +89,7 @@ def test_an_imagenet_network_is_a_start_for_clips(convert, checkpoint, tmp_path)
     done = convert(path, '--model', 'i3d_resnet18_v1_custom_dfb', '--options', 'nclass=5', '--out', out)
     assert done.returncode == 0, done.stderr
     assert 'train from them with model.params' in done.stdout
-    other = registry.build('i3d_resnet18_v1_custom_dfb', nclass=5)
+    other = factory.build('i3d_resnet18_v1_custom_dfb', nclass=5)
     other.initialize()
     assert len(warm_start(other, out).loaded) == 100
     given = net.branches.backbone.res4[1].conv2.weight.data().asnumpy()
@@ -100,7 +100,7 @@ def test_an_imagenet_network_is_a_start_for_clips(convert, checkpoint, tmp_path)
 
 def test_classes_in_another_order_are_put_into_ours(convert, checkpoint, tmp_path):
     path, arrays, _ = checkpoint
-    ours = registry.build('tsn_tiny_synthfg').classes
+    ours = factory.build('tsn_tiny_synthfg').classes
     shuffled = [ours[i] for i in np.random.RandomState(3).permutation(24)]
     (tmp_path / 'classes.txt').write_text('\n'.join(shuffled))
     model = ('--model', 'tsn_resnet18_v1b_custom', '--classes', tmp_path / 'classes.txt')

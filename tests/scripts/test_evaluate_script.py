@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.evaluation.score import Scores
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 from gluon_fg.training.config import Config, save_config
 
 MODEL = 'i3d_tiny_synthfg_dfb'

@@ -7,7 +7,7 @@ import numpy as np
 
 from gluon_fg.analysis.similarity import ClassSimilarity
 from gluon_fg.evaluation.score import Scores
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 U2S, ONE_PASS = 'topheavy_tiny_synthfg_u2s', 'topheavy_tiny_synthfg'
 

@@ -12,7 +12,7 @@ from gluon_fg.analysis.visualize import visualize
 from gluon_fg.data import synthfg
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.score import Scores
-from gluon_fg.registry import get_model
+from gluon_fg.factory import get_model
 
 
 @pytest.fixture(scope='module')

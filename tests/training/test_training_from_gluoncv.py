@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
 
-from gluon_fg import registry
+from gluon_fg import factory
 from gluon_fg.data.transforms import to_input
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.training import loop
@@ -49,7 +49,7 @@ def gluoncv_weights(config, tmp_path_factory):
     By little: what untrained branches say is far louder.
     """
     val_set = split_of(config(), 'val')
-    spec = registry.build(NAME).input_spec.replace(segments=2, short_side=54, crop_size=48)
+    spec = factory.build(NAME).input_spec.replace(segments=2, short_side=54, crop_size=48)
     views = []
     for i in range(len(val_set.records)):
         with val_set.open(i) as reader:
@@ -77,7 +77,7 @@ def finished(config, gluoncv_weights, tmp_path_factory):
     """A run from those weights, and what it said."""
     folder, said = tmp_path_factory.mktemp('run') / 'run', []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
+        patch.setattr(factory, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
         loop.train(config(), folder, say=said.append, progress=False)
     return folder, '\n'.join(said)
 
@@ -103,7 +103,7 @@ def test_from_the_first_update_on_every_branch_counts(finished):
 
 
 def test_a_resumed_run_ends_as_one_that_was_not_stopped(finished, config, gluoncv_weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
+    monkeypatch.setattr(factory, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
     whole, out = finished[0], tmp_path / 'run'
     shutil.copytree(whole, out)
     shutil.rmtree(out / 'checkpoint-00000006')

@@ -8,7 +8,7 @@ import pytest
 from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
 
-from gluon_fg import files, get_model, registry
+from gluon_fg import factory, files, get_model, registry
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.nn import batch_norms
@@ -54,7 +54,7 @@ def store(theirs, monkeypatch):
         asked.append(name)
         return theirs(name)[1]
 
-    monkeypatch.setattr(registry, 'gluoncv_file', fetch)
+    monkeypatch.setattr(factory, 'gluoncv_file', fetch)
     return asked
 
 
@@ -136,8 +136,8 @@ def test_an_option_that_changes_what_the_weights_mean_is_said(store, caplog):
 
 
 def test_weights_of_our_own_come_first(store, monkeypatch):
-    monkeypatch.setattr(registry, 'find', lambda *args: 'an entry')
-    monkeypatch.setattr(registry.zoo, 'weights_file', lambda *args: (_ for _ in ()).throw(UserError('asked the zoo')))
+    monkeypatch.setattr(factory, 'find', lambda *args: 'an entry')
+    monkeypatch.setattr(factory.zoo, 'weights_file', lambda *args: (_ for _ in ()).throw(UserError('asked the zoo')))
     with pytest.raises(UserError, match='asked the zoo'):
         get_model(DFB_2D, pretrained=True)
     assert not store
@@ -176,7 +176,7 @@ def test_nothing_unmatched_is_passed_over_and_nothing_half_loaded(changes, messa
 
 
 def test_a_file_for_another_network_names_what_has_no_place(theirs):
-    net = registry.build('tsn_resnet50_v1b_kinetics400')
+    net = factory.build('tsn_resnet50_v1b_kinetics400')
     net.initialize()
     with pytest.raises(UserError, match='another network: it lacks branches.backbone.res2.0.bn3.beta'):
         warm_start(net, theirs('resnet18_v1b_kinetics400')[1])
@@ -188,7 +188,7 @@ def test_half_precision_and_deduplicated_files_are_the_same_weights(theirs, tmp_
     once = mx.nd.load(str(tmp_path / 'once.params'))
     assert len(once) < len(mx.nd.load(str(path)))
     mx.nd.save(str(tmp_path / 'half.params'), {name: array.astype('float16') for name, array in once.items()})
-    full, half = (registry.build('i3d_resnet50_v1_kinetics400') for _ in range(2))
+    full, half = (factory.build('i3d_resnet50_v1_kinetics400') for _ in range(2))
     for net, file in ((full, path), (half, tmp_path / 'half.params')):
         net.initialize()
         warm_start(net, file)
@@ -215,7 +215,7 @@ def test_a_published_file_of_another_dataset_is_refused(theirs, monkeypatch):
 
     path = theirs('resnet18_v1b_kinetics400')[1]
     monkeypatch.setitem(model_store._model_sha1, 'resnet18_v1b_sthsthv2', files.digest(path, 'sha1'))
-    net = registry.build('tsn_resnet18_v1b_kinetics400_dfb')
+    net = factory.build('tsn_resnet18_v1b_kinetics400_dfb')
     net.initialize()
     message = 'resnet18_v1b_sthsthv2, whose classes are not those of kinetics400 that tsn_resnet18_v1b_kinetics400_dfb'
     before = values(net)
@@ -224,6 +224,6 @@ def test_a_published_file_of_another_dataset_is_refused(theirs, monkeypatch):
             load()
         assert '\n' not in str(caught.value)
     np.testing.assert_array_equal(values(net)['branches.classifier.bias'], before['branches.classifier.bias'])
-    own = registry.build('tsn_resnet18_v1b_custom', nclass=400)  # says nothing that the file could contradict
+    own = factory.build('tsn_resnet18_v1b_custom', nclass=400)  # says nothing that the file could contradict
     own.initialize()
     assert not warm_start(own, path).resized

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gluon_fg
-from gluon_fg import files, registry
+from gluon_fg import factory, files
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.load import load_network
@@ -342,9 +342,9 @@ def parameters(net):
 @pytest.mark.parametrize('name', ['i3d_tiny_synthfg', 'i3d_tiny_synthfg_dfb', 'tsn_tiny_synthfg_dfb'])
 def test_class_parameters_are_those_that_depend_on_the_number_of_classes(name):
     few, many = (
-        {n: p.shape for n, p in registry.build(name, nclass=m)._collect_params_with_prefix().items()} for m in (5, 7)
+        {n: p.shape for n, p in factory.build(name, nclass=m)._collect_params_with_prefix().items()} for m in (5, 7)
     )
-    assert registry.build(name).class_parameters() == [n for n in few if few[n] != many[n]]
+    assert factory.build(name).class_parameters() == [n for n in few if few[n] != many[n]]
 
 
 @pytest.mark.parametrize('method', ['', '_dfb'])

@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_fg import registry
+from gluon_fg import factory, registry
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.weights import torch_convert
@@ -284,7 +284,7 @@ def test_a_converted_network_gives_pytorchs_logits(case, tmp_path):
         expected = theirs(x).numpy()
 
     checkpoint = recognize(torch_convert.read_checkpoint(tmp_path / 'them.pth'))
-    ours = registry.build(model, **{'nclass': 6, **options})
+    ours = factory.build(model, **{'nclass': 6, **options})
     arrays, note = torch_convert.fit(checkpoint, ours, registry.model_entry(model).backbone)
     torch_convert.save(arrays, tmp_path / 'ours.params')
     net = load_network(model, str(tmp_path / 'ours.params'), **{'nclass': 6, **options})

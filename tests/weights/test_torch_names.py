@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_fg import registry
+from gluon_fg import factory, registry
 from gluon_fg.backbones import get_backbone
 from gluon_fg.errors import UserError
 from gluon_fg.weights.inflate import inflate
@@ -173,7 +173,7 @@ def test_imagenet_weights_are_a_start_for_every_network_of_the_depth(resnet18):
         ('tsn_resnet18_v1b_custom_dfb', 'resnet18_v1b'),
         ('i3d_resnet18_v1_custom', 'i3d_resnet18_v1'),
     ):
-        net = registry.build(model, nclass=7)
+        net = factory.build(model, nclass=7)
         arrays, note = fit(checkpoint, net, backbone)
         params = net._collect_params_with_prefix()
         assert 'for the backbone alone' in note
@@ -191,7 +191,7 @@ def test_an_imagenet_resnet50_also_starts_shifted_and_non_local_networks():
     names = backbones_for(checkpoint)
     assert {'resnet50_v1b', 'tsm_resnet50_v1b', 'i3d_resnet50_v1', 'i3d_nl5_resnet50_v1'} <= set(names)
     assert not [name for name in names if '101' in name or '152' in name or 'tiny' in name]
-    net = registry.build('i3d_nl5_resnet50_v1_custom', nclass=7)
+    net = factory.build('i3d_nl5_resnet50_v1_custom', nclass=7)
     converted, _ = fit(checkpoint, net, 'i3d_nl5_resnet50_v1')
     rest = set(net._collect_params_with_prefix()) - set(converted)
     assert {name for name in rest if '.non_local.' not in name} == {
@@ -200,7 +200,7 @@ def test_an_imagenet_resnet50_also_starts_shifted_and_non_local_networks():
 
 
 def test_with_1000_classes_of_its_own_a_frame_network_keeps_the_classifier(resnet18):
-    arrays, note = fit(recognize(resnet18), registry.build('tsn_resnet18_v1b_custom', nclass=1000), 'resnet18_v1b')
+    arrays, note = fit(recognize(resnet18), factory.build('tsn_resnet18_v1b_custom', nclass=1000), 'resnet18_v1b')
     np.testing.assert_array_equal(arrays['branches.classifier.weight'].asnumpy(), resnet18['fc.weight'])
     assert note == ''
 
@@ -214,7 +214,7 @@ def test_with_1000_classes_of_its_own_a_frame_network_keeps_the_classifier(resne
     ('resnet50_v1b tsn', 'tsn_resnet50_v1b_custom_dfb', {'nclass': 5}, 'convert it for the baseline on resnet50_v1b'),
 ])  # fmt: skip
 def test_another_network_is_refused_with_both_named(key, model, options, message):
-    net = registry.build(model, **options)
+    net = factory.build(model, **options)
     with pytest.raises(UserError, match=message) as caught:
         fit(recognize(fake(key)[0]), net, registry.model_entry(model).backbone)
     assert '\n' not in str(caught.value)
@@ -222,7 +222,7 @@ def test_another_network_is_refused_with_both_named(key, model, options, message
 
 def test_a_lost_or_resized_parameter_is_named():
     arrays, _ = fake('resnet50_v1b tsn')
-    net = registry.build('tsn_resnet50_v1b_custom', nclass=5)
+    net = factory.build('tsn_resnet50_v1b_custom', nclass=5)
     lost = {name: array for name, array in arrays.items() if 'layer3.2.bn2.bias' not in name}
     with pytest.raises(UserError, match=r'lacks branches.backbone.res4.2.bn2.beta \(1 in all\)'):
         fit(recognize(lost), net, 'resnet50_v1b')

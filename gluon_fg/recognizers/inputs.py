@@ -1,0 +1,113 @@
+"""What the networks of the zoo are shown: named inputs, each with the protocol that tests it.
+
+An entry of the zoo names a dataset and one of `INPUTS`. Where a paper (or this zoo) shows a dataset otherwise than the
+rest, the input says so itself, in `on`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Mapping, Optional
+
+from ..errors import unknown
+from ..input_spec import InputSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """Frames, sizes and scale of a view, and the test protocol that shows views of a video.
+
+    Parameters
+    ----------
+    spec
+        the view
+    protocol
+        name of the test protocol
+    on
+        what is different on single datasets, by their name: 'protocol', and fields of `spec`
+    """
+
+    spec: InputSpec
+    protocol: str
+    on: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def for_dataset(self, dataset: Optional[str]) -> Input:
+        """The input as it is for one dataset; None stands for the user's own."""
+        changes = dict(self.on.get(dataset, {}))
+        protocol = changes.pop('protocol', self.protocol)
+        return Input(self.spec.replace(**changes), protocol)
+
+
+def named_input(name: str) -> Input:
+    """The input of a name in `INPUTS`; raises UserError with the closest name where there is none."""
+    if name not in INPUTS:
+        raise unknown('input', name, INPUTS)
+    return INPUTS[name]
+
+
+# DFB sec. 4.2: 16 (or 64) frames, 224 of 256 pixels. The stride is our choice: 16 x 4 is two seconds at 30 frames a
+# second; Something-Something's videos are short and have 12 a second.
+_CLIPS = InputSpec(frames=16, frame_stride=4, short_side=256, crop_size=224)
+_FRAMES = InputSpec(frames=1, frame_stride=1, segments=3, short_side=256, crop_size=224, layout='NCHW')
+# GluonCV's own I3D networks: 32 frames, every other one. CIDC (sec. 3.3) takes the same clips of every dataset.
+_LONG_CLIPS = _CLIPS.replace(frames=32, frame_stride=2)
+# Quo Vadis sec. 3: 64 frames of 25 a second; values from -1 to 1, of flow too (20 pixels and more being 1).
+_QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 3)
+# U2S sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
+_SPREAD = InputSpec(frames=18, frame_stride=1, short_side=240, crop_size=224, sampling='spread')
+# SynthFG: 54 pixels high, 8 frames.
+_TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
+_TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
+# A stack of L = 5 frames of flow, x and y, at each frame (U2S, table VI). L and the scale, -1 to 1 for 20 pixels either
+# way, are our choice: the paper has neither.
+_FLOW_STACK: Dict[str, Any] = dict(mean=(0.5,) * 10, std=(0.5,) * 10)
+# TSM: as many frames seen together in testing as in training. One center crop of them is its paper's efficient setting;
+# Something-Something-V2 is tested by U2S's ten crops.
+_TOGETHER = {'sthsthv2': dict(protocol='10crop')}
+
+INPUTS: Dict[str, Input] = {
+    # DFB has nothing on the last three: clips by CIDC's protocol (sec. 3.3), frames by U2S's (sec. IV-B), and on
+    # Something-Something as many frames as GluonCV's weights were trained with.
+    'clips': Input(
+        _CLIPS,
+        'dfb_3d',
+        {
+            'sthsthv1': dict(protocol='ssv1', frame_stride=2),
+            'sthsthv2': dict(protocol='30view', frame_stride=2),
+            'ucf101': dict(protocol='30view'),
+            'hmdb51': dict(protocol='30view'),
+        },
+    ),
+    'frames': Input(
+        _FRAMES,
+        'dfb_2d',
+        {
+            'sthsthv1': dict(protocol='ssv1'),
+            'sthsthv2': dict(protocol='10crop', segments=8),
+            'hmdb51': dict(protocol='10crop'),
+        },
+    ),
+    'frames8': Input(_FRAMES.replace(segments=8), 'train_time', _TOGETHER),
+    'frames16': Input(_FRAMES.replace(segments=16), 'train_time', _TOGETHER),
+    'long': Input(_LONG_CLIPS, '30view'),
+    # Inception-V3 sees 299 of 340 pixels.
+    'large': Input(_LONG_CLIPS.replace(short_side=340, crop_size=299), '30view'),
+    'slow': Input(_CLIPS, '30view'),
+    # Slow-only without a stride in time: as long a stretch in as few frames as SlowFast's 8 x 8 (our choice).
+    # On Something-Something, which is not in CIDC's paper: 2.7 of the 4 seconds that its videos last.
+    'sparse': Input(
+        _CLIPS.replace(frames=8, frame_stride=8),
+        '30view',
+        {'sthsthv2': dict(frame_stride=4)},
+    ),
+    'quo_vadis': Input(_QUO_VADIS, 'train_time'),
+    'quo_vadis_flow': Input(_QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2), 'train_time'),
+    'spread': Input(_SPREAD, '10crop'),
+    'spread_flow': Input(_SPREAD.replace(**_FLOW_STACK), '10crop'),
+    # Images, U2S sec. IV-E, which has no sizes of their own for them.
+    'images': Input(_FRAMES.replace(segments=1, short_side=240), '10crop'),
+    'tiny_clips': Input(_TINY_CLIPS, 'train_time'),
+    'tiny_flow': Input(_TINY_CLIPS.replace(**_FLOW_STACK), 'train_time'),
+    'tiny_frames': Input(_TINY_FRAMES, 'train_time'),
+    'tiny_images': Input(_TINY_FRAMES.replace(segments=1), 'train_time'),
+}
