@@ -7,19 +7,19 @@ has these values, and its own before them.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ..errors import UserError, unknown
+from ..checking import Rule, above, at_least, load_yaml, merge, one_of, setting, share, valid_keys, within
+from ..checking import check as check_settings
+from ..errors import UserError
 from ..files import atomic_write
 
 # Annotations are read at run time by OmegaConf, so these classes use typing's Optional, List and Dict.
@@ -45,16 +45,17 @@ class DataConfig:
     root: Optional[str] = None
     train_split: str = 'train'
     val_split: str = 'val'
-    frames: Optional[int] = None  # frames in a clip
-    frame_stride: Optional[int] = None  # decoded frames from one taken frame to the next
-    segments: Optional[int] = None  # TSN segments (2-D networks)
-    short_side: Optional[int] = None  # pixels
-    crop_size: Optional[int] = None  # pixels
-    augment: str = 'random_resized'  # random_resized | multiscale | random_crop
-    jitter: float = 1.0  # random_crop only: the shorter side is drawn from short_side .. jitter * short_side
-    flip: float = 0.5  # probability, used only where the dataset's labels allow a mirror image
-    workers: int = 2  # decoding threads per rank
-    cache: str = 'none'  # none | memory (decoded once; for small sets)
+    frames: Optional[int] = setting(None, at_least(1))  # frames in a clip
+    frame_stride: Optional[int] = setting(None, at_least(1))  # decoded frames from one taken frame to the next
+    segments: Optional[int] = setting(None, at_least(1))  # TSN segments (2-D networks)
+    short_side: Optional[int] = setting(None, at_least(1))  # pixels
+    crop_size: Optional[int] = setting(None, at_least(1))  # pixels
+    augment: str = setting('random_resized', one_of('random_resized', 'multiscale', 'random_crop'))
+    # random_crop only: the shorter side is drawn from short_side .. jitter * short_side
+    jitter: float = setting(1.0, at_least(1, 'a finite number, 1 or more'))
+    flip: float = setting(0.5, within(0, 1, 'a probability, 0 to 1'))  # only where the labels allow a mirror image
+    workers: int = setting(2, at_least(0))  # decoding threads per rank
+    cache: str = setting('none', one_of('none', 'memory'))  # memory: decoded once, for small sets
     sizes: Dict[str, int] = field(default_factory=dict)  # synthfg only: clips generated per split
 
 
@@ -62,30 +63,31 @@ class DataConfig:
 class TrainConfig:
     """Optimizer, schedule and bookkeeping."""
 
-    epochs: int = 100
-    batch_size: int = 8  # clips per rank and forward pass
-    accumulate: int = 1  # forward passes per update
-    lr: float = 0.01  # for `lr_batch_size` clips an update
-    lr_batch_size: int = 0  # 0: lr is used as it stands; else lr is scaled linearly to the real batch
-    lr_scale: float = 1.0  # times lr: for a stage that runs at a fraction of the rate of the others
-    schedule: str = 'step'  # step | cosine
-    lr_factor: float = 0.1  # step: multiplier at each of lr_epochs
-    lr_epochs: List[int] = field(default_factory=lambda: [40, 60, 80])
-    lr_final: float = 0.01  # cosine: last rate, as a fraction of lr
-    warmup_epochs: float = 0.0  # linear from lr / steps
-    momentum: float = 0.9
-    wd: float = 0.0001
-    clip: float = 0.0  # largest global L2 norm of the mean gradient; 0: no clipping
-    batch_norm: str = 'train'  # train | partial (first layer trains) | frozen
+    epochs: int = setting(100, at_least(1))
+    batch_size: int = setting(8, at_least(1))  # clips per rank and forward pass
+    accumulate: int = setting(1, at_least(1))  # forward passes per update
+    lr: float = setting(0.01, above(0), synonyms=('learning_rate', 'optimizer'))  # for `lr_batch_size` clips an update
+    lr_batch_size: int = setting(0, at_least(0))  # 0: lr as it stands; else lr is scaled linearly to the real batch
+    lr_scale: float = setting(1.0, above(0))  # times lr: for a stage that runs at a fraction of the rate of the others
+    schedule: str = setting('step', one_of('step', 'cosine'))
+    lr_factor: float = setting(0.1, share())  # step: multiplier at each of lr_epochs
+    lr_epochs: List[int] = setting([40, 60, 80], synonyms=('lr_steps',))
+    lr_final: float = setting(0.01, within(0, 1))  # cosine: last rate, as a fraction of lr
+    warmup_epochs: float = setting(0.0, at_least(0))  # linear from lr / steps
+    momentum: float = setting(0.9, Rule('0 or more, below 1', lambda v: 0 <= v < 1))
+    wd: float = setting(0.0001, at_least(0), synonyms=('weight_decay',))
+    clip: float = setting(0.0, at_least(0, '0 (off) or more'))  # largest global L2 norm of the mean gradient
+    batch_norm: str = setting('train', one_of('train', 'partial', 'frozen'))  # partial: the first layer trains
     stage: Optional[str] = None  # U2S: specific (the universal network is kept) | joint; None: everything is trained
-    csm_target: float = 0.85  # U2S: a prediction may be confused with the n classes whose top-n accuracy reaches this
-    csm_n: Optional[float] = None  # U2S: n itself, in place of csm_target
-    precision: str = 'float32'  # float32 | float16 (GPU) | bfloat16 (CPU)
-    device: str = 'auto'  # auto | cpu | gpu
-    seed: int = 0
-    checkpoint_steps: int = 0  # updates between checkpoints; 0: one at each epoch's end
-    keep_checkpoints: int = 2
-    log_steps: int = 10  # updates between lines in metrics.jsonl
+    # U2S: a prediction may be confused with the n classes whose top-n accuracy reaches this
+    csm_target: float = setting(0.85, share())
+    csm_n: Optional[float] = setting(None, at_least(1))  # U2S: n itself, in place of csm_target
+    precision: str = setting('float32', one_of('float32', 'float16', 'bfloat16'))  # float16: GPU; bfloat16: CPU
+    device: str = setting('auto', one_of('auto', 'cpu', 'gpu'))
+    seed: int = setting(0, Rule('0 or more, below 2**31', lambda v: 0 <= v < 2**31))
+    checkpoint_steps: int = setting(0, at_least(0, '0 (each epoch) or more'))  # updates between checkpoints
+    keep_checkpoints: int = setting(2, at_least(1))
+    log_steps: int = setting(10, at_least(1))  # updates between lines in metrics.jsonl
 
 
 @dataclass
@@ -93,9 +95,9 @@ class TestConfig:
     """How the network is measured. Protocols are those of gluon_fg.evaluation.protocol."""
 
     val_protocol: str = 'train_time'  # after epochs
-    val_epochs: int = 1  # epochs between validations; 0: only after the last
+    val_epochs: int = setting(1, at_least(0))  # epochs between validations; 0: only after the last
     protocol: Optional[str] = None  # evaluate.py's choice for this run; None: the model entry's
-    batch_size: int = 16  # views per forward pass
+    batch_size: int = setting(16, at_least(1))  # views per forward pass
 
 
 @dataclass
@@ -111,101 +113,15 @@ class Config:
     stages: Dict[str, Any] = field(default_factory=dict)
 
 
-# key -> (what is allowed, test)
-_RULES = {
-    'data.augment': (
-        'random_resized, multiscale or random_crop',
-        {'random_resized', 'multiscale', 'random_crop'}.__contains__,
-    ),
-    'data.cache': ('none or memory', {'none', 'memory'}.__contains__),
-    'data.jitter': ('a finite number, 1 or more', lambda v: 1 <= v < math.inf),
-    'data.flip': ('a probability, 0 to 1', lambda v: 0 <= v <= 1),
-    'data.workers': ('0 or more', lambda v: v >= 0),
-    'train.schedule': ('step or cosine', {'step', 'cosine'}.__contains__),
-    'train.batch_norm': ('train, partial or frozen', {'train', 'partial', 'frozen'}.__contains__),
-    'train.precision': ('float32, float16 or bfloat16', {'float32', 'float16', 'bfloat16'}.__contains__),
-    'train.device': ('auto, cpu or gpu', {'auto', 'cpu', 'gpu'}.__contains__),
-    'train.epochs': ('1 or more', lambda v: v >= 1),
-    'train.batch_size': ('1 or more', lambda v: v >= 1),
-    'train.accumulate': ('1 or more', lambda v: v >= 1),
-    'train.lr': ('a finite number above 0', lambda v: 0 < v < math.inf),
-    'train.lr_batch_size': ('0 or more', lambda v: v >= 0),
-    'train.lr_scale': ('a finite number above 0', lambda v: 0 < v < math.inf),
-    'train.lr_factor': ('above 0, at most 1', lambda v: 0 < v <= 1),
-    'train.lr_final': ('0 to 1', lambda v: 0 <= v <= 1),
-    'train.warmup_epochs': ('0 or more', lambda v: 0 <= v < math.inf),
-    'train.momentum': ('0 or more, below 1', lambda v: 0 <= v < 1),
-    'train.wd': ('0 or more', lambda v: 0 <= v < math.inf),
-    'train.clip': ('0 (off) or more', lambda v: 0 <= v < math.inf),
-    'train.csm_target': ('above 0, at most 1', lambda v: 0 < v <= 1),
-    'train.csm_n': ('1 or more', lambda v: v is None or 1 <= v < math.inf),
-    'train.seed': ('0 or more', lambda v: 0 <= v < 2**31),
-    'train.checkpoint_steps': ('0 (each epoch) or more', lambda v: v >= 0),
-    'train.keep_checkpoints': ('1 or more', lambda v: v >= 1),
-    'train.log_steps': ('1 or more', lambda v: v >= 1),
-    'test.val_epochs': ('0 or more', lambda v: v >= 0),
-    'test.batch_size': ('1 or more', lambda v: v >= 1),
-}
-
-
-def _valid_keys(cls=Config, prefix='') -> List[str]:
-    keys = []
-    for item in dataclasses.fields(cls):
-        default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-        name = f'{prefix}{item.name}'
-        keys += _valid_keys(type(default), f'{name}.') if dataclasses.is_dataclass(default) else [name]
-    return keys
-
-
-def _unknown_key(source: str, key: str) -> UserError:
-    valid = _valid_keys()
-    section, _, leaf = key.rpartition('.')
-    sections = [item.name for item in dataclasses.fields(Config)]
-    if not section:
-        return UserError(f'{source}: {unknown("section", key, sections)}')
-    # A slip in the last word is likelier than one in the section: compare the two apart.
-    same_section = {k.rpartition('.')[2]: k for k in valid if k.rpartition('.')[0] == section}
-    synonyms = {'learning_rate': 'lr', 'weight_decay': 'wd', 'lr_steps': 'lr_epochs', 'optimizer': 'lr'}
-    if synonyms.get(leaf) in same_section:
-        close = [same_section[synonyms[leaf]]]
-    else:
-        close = (
-            [same_section[c] for c in difflib.get_close_matches(leaf, same_section, 1)]
-            or difflib.get_close_matches(key, valid, 1)
-            or [k for k in valid if k.endswith(f'.{leaf}')]
-        )
-    hint = f'did you mean {close[0]}?' if close else f'choose from {", ".join(same_section or sections)}'
-    return UserError(f'{source}: unknown key {key}; {hint}')
-
-
-def _merge(base, addition, source: str):
-    try:
-        return OmegaConf.merge(base, addition)
-    except ConfigKeyError as error:
-        raise _unknown_key(source, error.full_key or str(error.key)) from None
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f'{source}: {error.full_key or "value"}: {reason}') from None
-
-
-def _read_yaml(path: Path, seen=()):
-    if not path.is_file():
-        near = (
-            difflib.get_close_matches(path.name, [p.name for p in path.parent.glob('*.yaml')], 1)
-            if path.parent.is_dir()
-            else []
-        )
-        raise UserError(f'no config file {path}' + (f'; did you mean {path.parent / near[0]}?' if near else ''))
+def _read_layers(path: Path, seen=()):
+    """(source, values) of a file and of those that it names as its `base`, the first base in front."""
     if path in seen:
         raise UserError(f'{path}: base files include each other in a circle')
-    try:
-        loaded = OmegaConf.load(path)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}') from None
-    if not OmegaConf.is_dict(loaded):
-        raise UserError(f'{path}: holds no mapping; a config has the sections model, data, train, test')
+    loaded = load_yaml(path, 'config', 'model, data, train, test')
     base = loaded.pop('base', None)
-    layers = _read_yaml((path.parent / base).resolve(), (*seen, path)) if base else []
+    if not isinstance(base, (str, type(None))):
+        raise UserError(f'{path}: base is {base!r}; it must be the name of a config file')
+    layers = _read_layers((path.parent / base).resolve(), (*seen, path)) if base else []
     return [*layers, (str(path), loaded)]
 
 
@@ -225,8 +141,8 @@ def load_config(path: Optional[str] = None, overrides: List[str] = ()) -> Config
         missing or invalid file, unknown key (with the nearest valid one), wrong type or value out of range
     """
     config = OmegaConf.structured(Config)
-    for source, layer in _read_yaml(Path(path)) if path else []:
-        config = _merge(config, layer, source)
+    for source, layer in _read_layers(Path(path)) if path else []:
+        config = merge(config, layer, source)
     for text in overrides:
         key, equals, _ = text.partition('=')
         if not equals or not key:
@@ -235,7 +151,7 @@ def load_config(path: Optional[str] = None, overrides: List[str] = ()) -> Config
             layer = OmegaConf.from_dotlist([text])
         except (YAMLError, OmegaConfBaseException) as error:
             raise UserError(f'--set {text}: {" ".join(str(error).split())}') from None
-        config = _merge(config, layer, f'--set {text}')
+        config = merge(config, layer, f'--set {text}')
     config = OmegaConf.to_object(config)
     check(config, path or 'config')
     stage_configs(config, path or 'config')
@@ -266,22 +182,14 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
         own = changes.get('model') or {}
         if isinstance(own, dict) and own.get('name', config.model.name) != config.model.name:
             part.model.options = {}
-        parts[name] = OmegaConf.to_object(_merge(part, OmegaConf.create(changes), where))
+        parts[name] = OmegaConf.to_object(merge(part, OmegaConf.create(changes), where))
         check(parts[name], where)
     return parts
 
 
 def check(config: Config, source: str = 'config') -> None:
     """Range checks, and combinations that cannot mean what was wanted; raises UserError."""
-    for key, (allowed, valid) in _RULES.items():
-        section, name = key.split('.')
-        value = getattr(getattr(config, section), name)
-        if not valid(value):
-            raise UserError(f'{source}: {key} is {value}; it must be {allowed}')
-    for name in ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size'):
-        value = getattr(config.data, name)
-        if value is not None and value < 1:
-            raise UserError(f'{source}: data.{name} is {value}; it must be 1 or more')
+    check_settings(Config, config, source)
     if config.data.jitter > 1 and config.data.augment != 'random_crop':
         raise UserError(
             f'{source}: data.jitter is {config.data.jitter}, which only data.augment=random_crop reads; '
@@ -317,7 +225,7 @@ def save_config(config: Config, path) -> None:
 def differences(ours: Config, theirs: Config, ignore: List[str] = ()) -> List[str]:
     """Keys whose values differ between two configs, as 'key: ours -> theirs' lines."""
     lines = []
-    for key in _valid_keys():
+    for key in valid_keys(Config):
         if key not in ignore:
             a, b = (functools.reduce(getattr, key.split('.'), config) for config in (ours, theirs))
             if a != b:

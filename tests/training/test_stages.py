@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_jobs import HOROVODRUN, REPO, finish, needs_horovod, start, wait_for_update
 
-from gluon_fg import get_model
+from gluon_fg import checking, get_model
 from gluon_fg.data.datasets import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.training import config as C
@@ -88,7 +88,7 @@ def given_to(folder):
 
 def _flat(config):
     default = C.Config()
-    for key in C._valid_keys():
+    for key in checking.valid_keys(C.Config):
         value, usual = config, default
         for part in key.split('.'):
             value, usual = getattr(value, part), getattr(usual, part)
