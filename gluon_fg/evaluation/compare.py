@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import List, NamedTuple, Tuple, Union
 
 import numpy as np
-from scipy.stats import binomtest
 
 from ..errors import UserError
 from .metrics import columns, confusion, correct, per_group, percent
 from .score import Scores
+from .statistics import mcnemar, paired_interval
 
 Branch = Union[str, int, None]
 
@@ -39,30 +39,6 @@ class Comparison(NamedTuple):
     metrics: List[Paired]
     groups: List[dict]
     pairs: List[dict]
-
-
-def mcnemar(only_a: int, only_b: int) -> float:
-    """Exact two-sided p-value (McNemar 1947): if neither network were better, each of the videos that just one of
-    them has right would fall to either with probability 1/2. 1 where there is no such video."""
-    total = only_a + only_b
-    return float(binomtest(only_a, total, 0.5).pvalue) if total else 1.0
-
-
-def paired_interval(
-    right_a: np.ndarray, right_b: np.ndarray, seed: int = 0, draws: int = 10_000, level: float = 0.95
-) -> Tuple[float, float]:
-    """Percentile bootstrap interval of mean(right_b) - mean(right_a), both (N,) bool on the same videos.
-
-    Videos are drawn with replacement, both networks' answers together. Only a video's difference (-1, 0 or 1) counts,
-    so that drawing N videos is one draw from a multinomial of these three.
-    """
-    count = len(right_a)
-    worse, better = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    drawn = np.random.default_rng(seed).multinomial(
-        count, [worse / count, better / count, (count - worse - better) / count], size=draws
-    )
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / count, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B')) -> Scores:

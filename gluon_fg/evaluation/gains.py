@@ -14,11 +14,10 @@ import numpy as np
 
 from ..errors import UserError, unknown
 from ..files import atomic_write
-from .compare import Branch, check_same_videos, mcnemar
+from .compare import Branch, check_same_videos
 from .metrics import columns, confusion, correct, percent
 from .score import Scores
-
-_NORMAL = 1.959964  # quantile of the normal distribution that leaves 2.5 % above
+from .statistics import gain_interval, holm, mcnemar
 
 
 class ClassGain(NamedTuple):
@@ -126,24 +125,6 @@ def gains(
         similar is None,
         [name for name, count in zip(a.classes, counts) if not count],
     )
-
-
-def gain_interval(only_a: int, only_b: int, videos: int) -> Tuple[float, float]:
-    """95 % interval of the difference of two paired fractions, for few videos (Agresti and Min 2005): Wald's, after
-    half a video is added to each cell of the 2 x 2 table. Unlike resampling, it has a width where no video differs."""
-    total, down, up = videos + 2, only_a + 0.5, only_b + 0.5
-    middle = (up - down) / total
-    half = _NORMAL * np.sqrt(up + down - (up - down) ** 2 / total) / total
-    return float(max(middle - half, -1)), float(min(middle + half, 1))
-
-
-def holm(p_values: Sequence[float]) -> List[float]:
-    """p-values corrected for their number (Holm 1979): below 0.05, the chance that any one is a false alarm is 5 %."""
-    corrected, highest = [1.0] * len(p_values), 0.0
-    for place, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[i]))
-        corrected[i] = highest
-    return corrected
 
 
 def most_mixed(matrix: np.ndarray, pairs: int) -> List[Tuple[int, int]]:

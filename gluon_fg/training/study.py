@@ -23,6 +23,7 @@ from ..errors import UserError, unknown
 from ..evaluation.metrics import correct, summarize, within_group_predictions
 from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
+from ..evaluation.statistics import interval_over_videos_and_seeds
 from ..files import atomic_write
 from .config import load_config
 from .run import changed_settings, load_run, split_of
@@ -310,34 +311,6 @@ def _equal_time(reference: str, method: str) -> str:
 
 def _correct(row: dict, labels: np.ndarray) -> np.ndarray:
     return np.array(row['predictions_within_group']) == np.asarray(labels)[None]
-
-
-def interval_over_videos_and_seeds(a: np.ndarray, b: np.ndarray, draws: int = 10_000, level: float = 0.95) -> dict:
-    """Difference of mean accuracies a - b with a bootstrap interval that resamples videos and seeds.
-
-    Parameters
-    ----------
-    a, b
-        (seeds, videos) arrays of hits on the same videos; seed i of one is paired with seed i of the other, which
-        started from the same warm-up
-
-    Returns
-    -------
-    `mean`, `low`, `high` (fractions) and `per_seed` differences
-    """
-    difference = a.astype(float) - b.astype(float)
-    rng = np.random.default_rng(0)
-    seeds, videos = difference.shape
-    means = np.empty(draws)
-    for i in range(draws):
-        means[i] = difference[np.ix_(rng.integers(seeds, size=seeds), rng.integers(videos, size=videos))].mean()
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return {
-        'mean': float(difference.mean()),
-        'low': float(low),
-        'high': float(high),
-        'per_seed': difference.mean(1).tolist(),
-    }
 
 
 def markdown_table(results: dict) -> str:

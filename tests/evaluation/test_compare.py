@@ -1,12 +1,12 @@
 import dataclasses
-import math
 
 import numpy as np
 import pytest
 
 from gluon_fg.errors import UserError
-from gluon_fg.evaluation.compare import as_dict, compare, format_comparison, mcnemar, paired_interval
+from gluon_fg.evaluation.compare import as_dict, compare, format_comparison
 from gluon_fg.evaluation.score import Scores
+from gluon_fg.evaluation.statistics import mcnemar
 
 
 def scores(predictions, labels, groups=('x', 'x', 'y'), ids=None, **changes):
@@ -32,23 +32,6 @@ def scores(predictions, labels, groups=('x', 'x', 'y'), ids=None, **changes):
 LABELS = [0, 0, 0, 1, 1, 1, 2, 2]
 A = scores([1, 1, 0, 1, 0, 2, 2, 2], LABELS)
 B = scores([0, 0, 0, 1, 1, 2, 2, 0], LABELS)
-
-
-def test_mcnemar_against_binomial_sums():
-    for only_a, only_b in ((6, 16), (1, 9), (5, 5), (0, 3)):  # 6 against 16: p = 0.0525, the classic small table
-        total, most = only_a + only_b, max(only_a, only_b)
-        tail = sum(math.comb(total, k) for k in range(most, total + 1)) / 2**total
-        assert mcnemar(only_a, only_b) == pytest.approx(min(1.0, 2 * tail), rel=1e-12)
-    assert mcnemar(6, 16) == pytest.approx(0.0525, abs=5e-5) and mcnemar(0, 0) == 1.0
-
-
-def test_bootstrap_equals_drawing_videos_one_by_one():
-    rng = np.random.default_rng(1)
-    a, b = rng.random(200) < 0.6, rng.random(200) < 0.7
-    draws = np.array([np.mean(b[i].astype(float) - a[i]) for i in rng.integers(0, 200, (4000, 200))])
-    np.testing.assert_allclose(paired_interval(a, b), np.quantile(draws, [0.025, 0.975]), atol=0.012)
-    assert paired_interval(a, b, draws=99) == paired_interval(a, b, 0, 99) != paired_interval(a, b, 1, 99)
-    assert paired_interval(a, a) == (0.0, 0.0)
 
 
 def test_hand_made_comparison():

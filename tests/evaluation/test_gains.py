@@ -1,21 +1,16 @@
 import csv
 import dataclasses
-import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from gluon_fg.errors import UserError
-from gluon_fg.evaluation.compare import mcnemar
 from gluon_fg.evaluation.gains import (
     class_note,
     extremes,
     format_gains,
-    gain_interval,
     gains,
     gains_as_dict,
-    holm,
     markdown_gains,
     most_mixed,
     pair_note,
@@ -23,6 +18,7 @@ from gluon_fg.evaluation.gains import (
     write_gains,
 )
 from gluon_fg.evaluation.score import Scores
+from gluon_fg.evaluation.statistics import gain_interval, mcnemar
 
 CLASSES = ('breast stroke', 'butterfly stroke', 'welding', 'bending metal', 'yawning', 'never seen')
 GROUPS = ('swim', 'swim', 'metal', 'metal', 'face', 'face')
@@ -111,28 +107,6 @@ def test_order_of_videos_and_branch():
     )
     assert gains(A, shuffled) == gains(A, B)
     assert {row.name: row.right_b for row in gains(A, B, branch_b='other').classes}['yawning'] == 5
-
-
-def test_interval_covers_the_true_difference_in_few_videos():
-    """Over every outcome of 40 videos, by its exact probability; resampling covers far less where few differ."""
-    for down, up in ((0.02, 0.02), (0.05, 0.2), (0.1, 0.1), (0.0, 0.3)):
-        covered = 0.0
-        for a in range(41):
-            for b in range(41 - a):
-                low, high = gain_interval(a, b, 40)
-                if low <= up - down <= high:
-                    ways = math.comb(40, a) * math.comb(40 - a, b)
-                    covered += ways * down**a * up**b * (1 - down - up) ** (40 - a - b)
-        assert covered > 0.93
-    low, high = gain_interval(3, 9, 40)  # by hand: n + 2, half a video in each cell
-    middle, width = 6 / 42, norm.ppf(0.975) * math.sqrt(13 - 36 / 42) / 42
-    assert low == pytest.approx(middle - width, abs=1e-7) and high == pytest.approx(middle + width, abs=1e-7)
-    assert gain_interval(0, 1, 1)[1] == 1 and gain_interval(0, 0, 40)[0] == -gain_interval(0, 0, 40)[1] < -0.04
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == []
 
 
 def test_text_markdown_and_csv_hold_the_numbers(tmp_path):

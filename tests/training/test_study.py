@@ -54,21 +54,6 @@ def test_a_wrong_study_is_named_on_one_line(change, message, write):
         study.load_study(write(TEXT.replace('equal_time', 'search_epochs: 1\nequal_time').replace(*change)))
 
 
-def test_interval_over_videos_and_seeds_of_a_known_case():
-    rng = np.random.default_rng(1)
-    a = rng.random((3, 2000)) < 0.8
-    b = a & (rng.random((3, 2000)) < 0.9)  # b loses a tenth of a's hits
-    d = study.interval_over_videos_and_seeds(a, b, draws=2000)
-    assert d['mean'] == pytest.approx(a.mean() - b.mean())
-    assert d['low'] < d['mean'] < d['high'] and d['high'] - d['low'] < 0.05
-    assert study.interval_over_videos_and_seeds(a, a, draws=50) == {
-        'mean': 0,
-        'low': 0,
-        'high': 0,
-        'per_seed': [0, 0, 0],
-    }
-
-
 def test_the_rate_is_searched_in_runs_of_the_given_length_and_used_for_all_seeds(write, tmp_path, monkeypatch):
     text = TEXT.replace(
         'epochs: 1\nseeds: [3]\nlr: [0.01]', 'epochs: 5\nsearch_epochs: 2\nseeds: [3, 4]\nlr: [0.1, 0.2]'
