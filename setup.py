@@ -10,18 +10,19 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / 'gluon_fg' / '__init__.py').read_text(), re.M).group(1)
 README = ROOT / 'README.md'
-TSNE = ['scikit-learn>=1.2,<2']  # for scripts/plot_tsne.py alone, and its tests
+TSNE = ['scikit-learn>=1.2,<2']  # for `gluon-fg explain tsne` alone, and its tests
 
 
-class BuildWithZoo(build_py):
-    """Packs model_zoo/ (index and small weights) into the package; an editable install reads it where it is."""
+class BuildWithFiles(build_py):
+    """Packs model_zoo/ (index and small weights) and configs/; an editable install reads them where they are."""
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            packed = Path(self.build_lib, 'gluon_fg', 'model_zoo')
-            shutil.rmtree(packed, ignore_errors=True)  # of a former build
-            shutil.copytree(ROOT / 'model_zoo', packed, ignore=shutil.ignore_patterns('studies', '*.md'))
+            for folder, left_out in (('model_zoo', ('studies', '*.md')), ('configs', ())):
+                packed = Path(self.build_lib, 'gluon_fg', folder)
+                shutil.rmtree(packed, ignore_errors=True)  # of a former build
+                shutil.copytree(ROOT / folder, packed, ignore=shutil.ignore_patterns(*left_out))
 
 
 setup(
@@ -33,10 +34,12 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['gluon_fg', 'gluon_fg.*']),
     include_package_data=True,
-    cmdclass={'build_py': BuildWithZoo},
+    cmdclass={'build_py': BuildWithFiles},
+    entry_points={'console_scripts': ['gluon-fg = gluon_fg.cli:main']},
     zip_safe=False,
     python_requires='>=3.8,<3.12',  # NumPy 1.23, which MXNet needs, ends at Python 3.11
     install_requires=[
+        'click>=8.1,<9',
         'numpy>=1.20,<1.24',  # MXNet uses numpy.bool, but its own metadata lets newer ones in
         'gluoncv>=0.10.5.post0,<0.11',
         'opencv-python>=4.5',
@@ -70,7 +73,7 @@ setup(
         # Built from source against the MXNet that is installed: see CONTRIBUTING.md, "Horovod by hand".
         'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
-        'convert': ['torch>=2.0'],  # scripts/convert.py: see CONTRIBUTING.md, "PyTorch"
+        'convert': ['torch>=2.0'],  # `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
         'tsne': TSNE,
         'dev': [*TSNE, 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff'],
     },

@@ -7,7 +7,37 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import IO, Iterator, Union
+from typing import IO, Iterable, Iterator, Union
+
+from .errors import UserError
+
+
+def check_free(
+    path: Union[str, os.PathLike], force: bool = False, flag: str = '--out', inputs: Iterable[object] = ()
+) -> None:
+    """Refuse to write where the user has something: a file that is there already, or one of those that are read.
+
+    Parameters
+    ----------
+    path
+        the file that is to be written
+    force
+        whether the user allows to replace it
+    flag
+        the option that gave its name, for the message
+    inputs
+        files that the command reads, which even `force` does not allow to replace; None among them is skipped
+
+    Raises
+    ------
+    UserError
+        naming the file and what to do
+    """
+    real = os.path.realpath(path)
+    if real in [os.path.realpath(str(given)) for given in inputs if given is not None]:
+        raise UserError(f'{path} is one of the given files; choose another {flag}')
+    if os.path.exists(path) and not force:
+        raise UserError(f'{path} is there already; use --force to replace it, or another {flag}')
 
 
 @contextlib.contextmanager

@@ -50,3 +50,20 @@ def run_script():
         )
 
     return run
+
+
+@pytest.fixture(scope='session')
+def run_command():
+    """Run the command as a user does; returns the finished process with text output."""
+
+    def run(*words, timeout=300, env=None, launcher=(), cwd=REPO):
+        return subprocess.run(
+            [*launcher, sys.executable, '-m', 'gluon_fg', *map(str, words)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run

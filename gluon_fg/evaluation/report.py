@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Tuple
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_write, check_free
 from . import metrics
 from .score import Scores
 
@@ -19,9 +19,8 @@ def report_paths(name: str, force: bool = False) -> Paths:
     if not name.endswith('.npz'):
         raise UserError(f'--out {name}: scores are written as .npz; choose a name that ends so')
     paths = Path(name), Path(name[:-4] + '.metrics.json'), Path(name[:-4] + '.per_class.csv')
-    there = [str(path) for path in paths if path.exists()]
-    if there and not force:
-        raise UserError(f'{there[0]} exists; choose another --out, or --force to replace it')
+    for path in paths:
+        check_free(path, force)
     return paths
 
 

@@ -1,6 +1,6 @@
 """Small studies that can be trusted: one warm-up per seed, one search for all, equal epochs and equal time, intervals.
 
-Every run is `scripts/train.py` in a process of its own, so a study stopped at any moment goes on where it was.
+Every run is `gluon-fg train` in a process of its own, so a study stopped at any moment goes on where it was.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from ..evaluation.statistics import interval_over_videos_and_seeds
 from ..files import atomic_write
 from .config import load_config
 from .run import changed_settings, load_run, split_of
-
-TRAIN = Path(__file__).resolve().parents[2] / 'scripts' / 'train.py'
 
 
 @dataclasses.dataclass
@@ -193,7 +191,9 @@ class Study:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable,
-            str(TRAIN),
+            '-m',
+            'gluon_fg',
+            'train',
             '--config',
             self.study.config,
             '--out',

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_fg import errors
+from gluon_fg.cli import main
 from gluon_fg.factory import get_model
 
 SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
@@ -21,6 +22,8 @@ def script_output(monkeypatch, capfd):
         monkeypatch.setattr(sys, 'argv', [script, *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
+            if script in ('train.py', 'evaluate.py', 'predict.py'):
+                main([script[: -len('.py')], *map(str, arguments)])
             errors.run(runpy.run_path(str(SCRIPTS / script))['main'])
         return (stop.value.code, *capfd.readouterr())
 

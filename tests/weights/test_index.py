@@ -383,7 +383,7 @@ def test_another_number_of_classes_or_protocol_is_no_obstacle_to_training(zoo_of
 
 def test_an_installed_package_brings_the_zoo(tmp_path):
     """Built as a wheel is, and used where no repository is around it."""
-    for part in ('setup.py', 'MANIFEST.in', 'README.md', 'gluon_fg', 'model_zoo'):
+    for part in ('setup.py', 'MANIFEST.in', 'README.md', 'gluon_fg', 'model_zoo', 'configs'):
         source, copied = REPO / part, tmp_path / 'source' / part
         copied.parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copied)

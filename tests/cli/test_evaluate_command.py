@@ -36,8 +36,8 @@ def failed(done):
     return lines[0]
 
 
-def test_a_run_is_evaluated_and_nothing_is_replaced_unasked(run_script, run_dir):
-    done = run_script('evaluate.py', '--run', run_dir)
+def test_a_run_is_evaluated_and_nothing_is_replaced_unasked(run_command, run_dir):
+    done = run_command('evaluate', '--run', run_dir)
     assert done.returncode == 0, done.stderr
     assert '24 videos listed = 23 scored + 1 failed; 23 with a label' in done.stdout
     assert '00000.mp4' in done.stderr and 'Traceback' not in done.stderr
@@ -51,17 +51,17 @@ def test_a_run_is_evaluated_and_nothing_is_replaced_unasked(run_script, run_dir)
     for word in ('comb', 'within group %', 'right group', 'worst classes', 'mean over classes'):
         assert word in done.stdout
     written = path.read_bytes()
-    assert 'exists; choose another --out, or --force' in failed(run_script('evaluate.py', '--run', run_dir))
+    assert 'is there already; use --force' in failed(run_command('evaluate', '--run', run_dir))
     assert path.read_bytes() == written
 
 
 @pytest.mark.skipif(not shutil.which('horovodrun', path=str(Path(sys.executable).parent)), reason='no Horovod here')
-def test_two_ranks_give_the_result_of_one(run_script, run_dir, tmp_path):
+def test_two_ranks_give_the_result_of_one(run_command, run_dir, tmp_path):
     launcher = [str(Path(sys.executable).parent / 'horovodrun'), '-np', '2']
     outs = []
     for name, before in (('one', ()), ('two', launcher)):
         out = tmp_path / f'{name}.npz'
-        done = run_script('evaluate.py', '--run', run_dir, '--protocol', '2x1', '--out', out, launcher=before)
+        done = run_command('evaluate', '--run', run_dir, '--protocol', '2x1', '--out', out, launcher=before)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count('videos listed') == 1  # rank 0 alone prints
         outs.append(Scores.load(out))
@@ -77,7 +77,7 @@ def test_bad_input_is_one_line(error_line, run_dir, tmp_path):
     (tmp_path / 'empty').mkdir()
     weights = ['--params', run_dir / 'best.params']
     for arguments, message in (
-        ([], 'give either --run FOLDER or --model NAME'),
+        ([], 'give either --model NAME or --run FOLDER'),
         (['--model', 'i3d_tiny_synthfg_dbf', *weights], "did you mean 'i3d_tiny_synthfg_dfb'"),
         (['--model', MODEL, *weights, '--protocol', 'dfb3d'], "did you mean 'dfb_3d'"),
         (['--model', MODEL, '--params', tmp_path / 'no.params'], 'no parameter file'),
@@ -92,6 +92,6 @@ def test_bad_input_is_one_line(error_line, run_dir, tmp_path):
         (['--run', run_dir, '--batch-size', '0', '--out', tmp_path / 's.npz'], 'batch_size must be at least 1, got 0'),
         (['--run', run_dir, '--device', 'gpu'], 'GPU'),
     ):
-        line = error_line('evaluate.py', arguments)
+        line = error_line('evaluate', *arguments)
         assert re.search(message, line), line
     assert not list(tmp_path.glob('*.npz'))

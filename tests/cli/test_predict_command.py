@@ -23,7 +23,7 @@ def good(tiny_synthfg):
     return sorted((tiny_synthfg / 'test').glob('*.mp4'))[:2]
 
 
-def test_bad_videos_do_not_stop_the_others(run_script, params, good, tmp_path):
+def test_bad_videos_do_not_stop_the_others(run_command, params, good, tmp_path):
     folder = tmp_path / 'my videos (2)'
     (folder / 'deeper').mkdir(parents=True)
     whole = good[0].read_bytes()
@@ -33,8 +33,8 @@ def test_bad_videos_do_not_stop_the_others(run_script, params, good, tmp_path):
     (folder / 'text.mp4').write_text('not a video')
     (folder / 'notes.txt').write_text('no video, and does not say so')
     (folder / 'deeper' / 'b.mp4').write_bytes(good[1].read_bytes())
-    done = run_script(
-        'predict.py', folder, tmp_path / 'missing.mp4', '--model', MODEL, '--params', params, '--json', '--topk', '3'
+    done = run_command(
+        'predict', folder, tmp_path / 'missing.mp4', '--model', MODEL, '--params', params, '--json', '--topk', '3'
     )
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     bad = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
@@ -50,8 +50,8 @@ def test_bad_videos_do_not_stop_the_others(run_script, params, good, tmp_path):
         np.testing.assert_allclose(shown, [p for _, p in expected], rtol=1e-4)
 
 
-def test_printed_list(script_output, params, good):
-    code, out, err = script_output('predict.py', [*good, '--model', MODEL, '--params', params, '--topk', '99'])
+def test_printed_list(command, params, good):
+    code, out, err = command('predict', *good, '--model', MODEL, '--params', params, '--topk', '99')
     assert code == 0 and 'has 24 classes; all of them are listed' in err
     lines = out.splitlines()
     assert len(lines) == 2 * 25 and lines[0] == str(good[0]) and lines[25] == str(good[1])
@@ -59,7 +59,7 @@ def test_printed_list(script_output, params, good):
     assert shown == sorted(shown, reverse=True) and sum(shown) == pytest.approx(100, abs=1.3)
 
 
-def test_a_run_of_ones_own_classes(script_output, error_line, good, tmp_path):
+def test_a_run_of_ones_own_classes(command, error_line, good, tmp_path):
     run = tmp_path / 'run'
     config = Config()
     config.model.name, config.model.nclass = 'i3d_tiny_custom_dfb', 2
@@ -68,12 +68,12 @@ def test_a_run_of_ones_own_classes(script_output, error_line, good, tmp_path):
     names = tmp_path / 'names.txt'
     names.write_text('open\nclose\n')
     for arguments, shown in (([], {'class 0', 'class 1'}), (['--classes', names], {'open', 'close'})):
-        code, out, _ = script_output('predict.py', [good[0], '--run', run, '--topk', '2', *arguments])
+        code, out, _ = command('predict', good[0], '--run', run, '--topk', '2', *arguments)
         assert code == 0 and {line.split('%  ')[1] for line in out.splitlines()[1:]} == shown
     (run / 'classes.txt').write_text('open\nclose\n')
-    assert 'close' in script_output('predict.py', [good[0], '--run', run])[1]
+    assert 'close' in command('predict', good[0], '--run', run)[1]
     names.write_text('open\n')
-    assert 'has 1 class names' in error_line('predict.py', [good[0], '--run', run, '--classes', names])
+    assert 'has 1 class names' in error_line('predict', good[0], '--run', run, '--classes', names)
 
 
 def test_bad_input_is_one_line(error_line, params, good, tmp_path):
@@ -97,5 +97,5 @@ def test_bad_input_is_one_line(error_line, params, good, tmp_path):
         ([tmp_path / 'no.mp4', *known], r'no\.mp4: '),
         ([video, '--run', tmp_path], 'no config.yaml there'),
     ):
-        line = error_line('predict.py', arguments)
+        line = error_line('predict', *arguments)
         assert re.search(message, line), line

@@ -1,0 +1,109 @@
+"""`gluon-fg evaluate`: score a network on a dataset."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+
+from .base import Command
+from .options import (
+    DataChoice,
+    ModelChoice,
+    Output,
+    data_options,
+    device_option,
+    model_options,
+    output_options,
+    pass_options,
+    print_json,
+)
+
+
+@click.command(
+    cls=Command,
+    example="""
+evaluate --model i3d_tiny_synthfg_dfb --dataset synthfg --root data/synthfg
+evaluate --run runs/dfb --split test --protocol 5x3
+""",
+)
+@model_options
+@data_options
+@click.option(
+    '--protocol',
+    metavar='NAME',
+    help='Views of each video: train_time, dfb_2d, dfb_3d, ssv1, 30view, 10crop or e.g. 5x3. [default: of the run, or '
+    'of the model]',
+)
+@pass_options
+@device_option
+@output_options(
+    'Score file. [default: scores_SPLIT_PROTOCOL.npz in --run, or in the current folder]',
+    metavar='FILE.npz',
+    json=True,
+)
+def evaluate(
+    network: ModelChoice,
+    data: DataChoice,
+    protocol: Optional[str],
+    batch_size: int,
+    workers: int,
+    device: str,
+    output: Output,
+) -> int:
+    """Score a network on a dataset and print its accuracies.
+
+    Writes the scores (--out, NAME.npz) and beside them NAME.metrics.json and NAME.per_class.csv. Without --protocol the
+    one of the model is used, so that the printed numbers need no options to remember. Over several processes
+    (horovodrun -np 2 gluon-fg evaluate ...) the result is the same.
+    """
+    from ..evaluation.metrics import summarize
+    from ..evaluation.protocol import get_protocol
+    from ..evaluation.report import report_paths, write_report
+    from ..evaluation.score import check_classes, score_dataset
+    from ..training import distributed
+    from ..training.run import choose_context
+
+    network.check()
+    if protocol:
+        get_protocol(protocol)  # before anything slow
+    world = distributed.init()
+    logging.basicConfig(level=logging.WARNING, format='%(message)s')
+    ctx = choose_context(device, world.local_rank)
+    net, config = network.load(ctx)
+    views = get_protocol(protocol or (config and config.test.protocol) or net.protocol)
+    # Every rank looks before any of them writes: that comes after the gathering.
+    name = output.out or os.path.join(network.run or '', f'scores_{Path(data.split).stem}_{views.name}.npz')
+    paths = report_paths(name, output.force)
+    videos = _videos(data, config)
+    labels = check_classes(net, videos.labels, videos.name)
+    if world.rank == 0 and not output.json:
+        click.echo(
+            f'{net.name} on {len(videos)} videos of {videos.name}, views of each: {views.count(labels)} '
+            f'({views.name}: {views.description})'
+        )
+    sharing = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
+    scores = score_dataset(
+        net, videos, views, ctx, batch_size, workers, **sharing, progress=sys.stderr.isatty(), fused=True
+    )
+    if world.rank == 0:
+        table = write_report(scores, paths)
+        if output.json:
+            print_json({**summarize(scores), 'failed_videos': scores.failed, 'scores': str(paths[0])})
+        else:
+            click.echo(f'{table}\nnext: gluon-fg compare {paths[0]} OTHER.npz')
+    world.barrier()
+    return 0
+
+
+def _videos(data: DataChoice, config: Any) -> Any:
+    """Open the split; a run's own data, unless another dataset is named."""
+    from ..data.datasets import build_dataset
+
+    if config and data.dataset in (None, config.data.dataset):
+        return build_dataset(config.data.dataset, data.split, data.root or config.data.root, sizes=config.data.sizes)
+    return build_dataset(data.dataset or 'synthfg', data.split, data.root)

@@ -1,0 +1,210 @@
+"""Options that several commands share, each group a decorator that gives the command one record of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Tuple
+
+import click
+
+from ..errors import UserError
+from ..files import check_free
+from .base import Several
+
+
+class ModelChoice(NamedTuple):
+    """A network as a command is given it: a name of the zoo, or the folder of a run.
+
+    name
+        --model: an entry of `gluon_fg.list_models()`; None where `run` is given
+    run
+        --run: a folder that `gluon-fg train` wrote; None where `name` is given
+    params
+        --params: the file of its parameters; None: the published weights, or best.params of the run
+    options
+        --options: 'key=value' texts for the builder of `name`
+    """
+
+    name: Optional[str]
+    run: Optional[str]
+    params: Optional[str]
+    options: Tuple[str, ...]
+
+    def check(self) -> None:
+        """Refuse both or neither of a name and a run; raises UserError. Needs no network."""
+        if (self.name is None) == (self.run is None):
+            raise UserError('give either --model NAME or --run FOLDER')
+        if self.run and self.options:
+            raise UserError('--options goes with --model; a run has its own in its config')
+
+    def load(self, ctx: Any = None) -> Tuple[Any, Any]:
+        """Return the network with its weights on a device (default: CPU), and the config of its run or None."""
+        from ..evaluation.load import load_network, parse_options
+        from ..training.run import load_run
+
+        self.check()
+        if self.run:
+            return load_run(self.run, self.params, ctx)
+        return load_network(self.name, self.params, ctx, **parse_options(self.options)), None
+
+
+class DataChoice(NamedTuple):
+    """A split of a dataset as a command is given it; None: what the network or its run says."""
+
+    dataset: Optional[str]
+    root: Optional[str]
+    split: str
+
+
+def _gathered(record: Callable, target: str, names: dict, options: Iterable[Callable]) -> Callable:
+    """Make a decorator: adds `options`, and passes their values as one `record` named `target`."""
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            values = {field: given.pop(parameter) for parameter, field in names.items()}
+            return function(*args, **{target: record(**values)}, **given)
+
+        decorated: Callable = call
+        for option in reversed(list(options)):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def model_options(function: Callable) -> Callable:
+    """Add --model, --run, --params and --options; the command gets `network`, a `ModelChoice`."""
+    return _gathered(
+        ModelChoice,
+        'network',
+        {'model': 'name', 'run': 'run', 'params': 'params', 'options': 'options'},
+        [
+            click.option('--model', metavar='NAME', help='Model of the zoo; see gluon-fg zoo list.'),
+            click.option(
+                '--run',
+                metavar='FOLDER',
+                help='Instead: folder of a training run; its config and best.params are used.',
+            ),
+            click.option(
+                '--params',
+                metavar='FILE',
+                help='Parameters. [default: the published weights of --model, or best.params of --run]',
+            ),
+            click.option(
+                '--options', cls=Several, metavar='KEY=VALUE...', help='Options of --model, for example nclass=8.'
+            ),
+        ],
+    )(function)
+
+
+def data_options(function: Callable) -> Callable:
+    """Add --dataset, --root and --split; the command gets `data`, a `DataChoice`."""
+    return _gathered(
+        DataChoice,
+        'data',
+        {'dataset': 'dataset', 'root': 'root', 'split': 'split'},
+        [
+            click.option(
+                '--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or synthfg]'
+            ),
+            click.option('--root', metavar='FOLDER', help="The dataset's folder. [default: of the run, or its own]"),
+            click.option(
+                '--split',
+                default='test',
+                show_default=True,
+                help='train, val or test; with --dataset csv also the path of a list.',
+            ),
+        ],
+    )(function)
+
+
+def device_option(function: Callable) -> Callable:
+    """Add --device; the command gets `device`, which `training.run.choose_context` turns into a context."""
+    return click.option(
+        '--device',
+        type=click.Choice(['auto', 'cpu', 'gpu']),
+        default='auto',
+        show_default=True,
+        help='Where to compute; auto is a GPU where there is one.',
+    )(function)
+
+
+def pass_options(function: Callable) -> Callable:
+    """Add --batch-size and --workers of a pass over videos."""
+    batch = click.option('--batch-size', type=int, default=8, show_default=True, help='Views in a forward pass.')
+    return batch(
+        click.option('--workers', type=int, default=2, show_default=True, help='Decoding threads per process.')(
+            function
+        )
+    )
+
+
+class Output(NamedTuple):
+    """Where a command writes, as --out, --force and --json say."""
+
+    out: Optional[str]
+    force: bool
+    json: bool
+
+    def check(
+        self, *, suffixes: Iterable[str] = (), inputs: Iterable[object] = (), flag: str = '--out', path: Any = None
+    ) -> None:
+        """Refuse a name with another suffix, a file that is there (without --force) or one that is read.
+
+        Parameters
+        ----------
+        suffixes
+            those allowed, in small letters, such as '.png'; none: any
+        inputs
+            the files that the command reads
+        flag, path
+            another option than --out that names a file, and its value
+
+        Raises
+        ------
+        UserError
+            naming the file and a choice
+        """
+        path = self.out if path is None else path
+        if path is None:
+            return
+        suffixes = list(suffixes)
+        if suffixes and os.path.splitext(path)[1].lower() not in suffixes:
+            raise UserError(f'{flag} {path}: choose a name that ends in {" or ".join(suffixes)}')
+        check_free(path, self.force, flag, inputs)
+
+
+def output_options(
+    help: str = 'File to write.', *, metavar: str = 'FILE', required: bool = False, out: bool = True, json: bool = False
+) -> Callable:
+    """Make a decorator that adds --out and --force, and --json where asked; the command gets `output`, an `Output`.
+
+    Parameters
+    ----------
+    help, metavar, required
+        of --out
+    out
+        whether there are --out and --force
+    json
+        whether there is --json, which prints numbers for programs in place of the table
+    """
+    options: List[Callable] = []
+    if out:
+        options.append(click.option('--out', metavar=metavar, required=required, help=help))
+        options.append(click.option('--force', is_flag=True, help='Replace what is there.'))
+    if json:
+        options.append(click.option('--json', is_flag=True, help='Print JSON in place of text.'))
+
+    def record(**values: Any) -> Output:
+        return Output(values.get('out'), values.get('force', False), values.get('json', False))
+
+    names = {name: name for name in (('out', 'force') if out else ()) + (('json',) if json else ())}
+    return _gathered(record, 'output', names, options)
+
+
+def print_json(value: Any) -> None:
+    """Print plain data, and nothing but it, for programs."""
+    click.echo(json.dumps(value, indent=1))

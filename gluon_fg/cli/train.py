@@ -1,0 +1,57 @@
+"""`gluon-fg train`: train a network as a config says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+import click
+
+from .base import Command, Several
+
+
+@click.command(
+    cls=Command,
+    example="""
+train --config dfb/i3d_tiny_synthfg_dfb --out runs/dfb --set train.epochs=1 'data.sizes={train: 48, val: 24, test: 24}'
+""",
+)
+@click.option(
+    '--config',
+    metavar='NAME',
+    help='YAML file, or the name of one that comes with the package. [default: a tiny DFB on SynthFG]',
+)
+@click.option('--out', metavar='FOLDER', help='Folder of the run. [default: runs/<name of the config>]')
+@click.option(
+    '--set', 'overrides', cls=Several, metavar='KEY=VALUE...', help="Values in place of the config's: train.lr=0.02"
+)
+@click.option('--print-config', is_flag=True, help='Print every value that would be used, and stop.')
+def train(config: Optional[str], out: Optional[str], overrides: List[str], print_config: bool) -> int:
+    """Train a network as a config says.
+
+    Over several processes: horovodrun -np 2 gluon-fg train ..., where train.batch_size is per process. Started again
+    with the same words after an interruption or a crash, it resumes from its last checkpoint.
+    """
+    from ..named_configs import find_config
+    from ..training.config import load_config, to_yaml
+
+    path = find_config(config) if config else None
+    settings = load_config(path, overrides)
+    if print_config:
+        click.echo(to_yaml(settings), nl=False)
+        return 0
+    from ..training import distributed, stages
+    from ..training.run import Interrupted
+
+    world = distributed.init()
+    folder = out or str(Path('runs', Path(path).stem if path else 'default'))
+    try:
+        stages.train(settings, folder, world, progress=sys.stderr.isatty())
+    except Interrupted as stop:
+        if world.rank == 0:
+            click.echo(stop, err=True)
+        return 130
+    if world.rank == 0:
+        click.echo(f'next: gluon-fg evaluate --run {folder}')
+    return 0
