@@ -2,15 +2,16 @@
 
 A dataclass says which keys there are and of which type; `setting` and `required` say beside each key which values it
 may have. `load_yaml` reads a file, `merge` lays it over defaults and converts text to numbers as a command line needs
-it, `check` tests every value:
+it, `build` makes the object and tests every value. `check` does so without defaults and without converting anything:
 
     @dataclass
     class Schedule:
         epochs: int = setting(100, at_least(1))
         kind: str = setting('step', one_of('step', 'cosine'))
 
-    config = OmegaConf.to_object(merge(OmegaConf.structured(Schedule), load_yaml(path), path))
-    check(Schedule, config, path)      # 'run.yaml: epochs is 0; it must be 1 or more'
+    values = load_yaml(path, 'schedule', 'epochs, kind')
+    config = build(merge(OmegaConf.structured(Schedule), values, path), path)
+    # UserError: run.yaml: epochs is 0; it must be 1 or more
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ import typing
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
-from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from .errors import UserError
@@ -92,8 +93,8 @@ def setting(default: Any, rule: Optional[Rule] = None, synonyms: Tuple[str, ...]
 
 
 def required(rule: Optional[Rule] = None) -> Any:
-    """A dataclass's field that the user has to give."""
-    return dataclasses.field(metadata={'rule': rule, 'synonyms': ()})
+    """A dataclass's field that the user has to give, wherever it stands among the fields."""
+    return dataclasses.field(default=MISSING, metadata={'rule': rule, 'synonyms': (), 'required': True})
 
 
 def check(cls: type, value: Any, source: str) -> None:
@@ -153,6 +154,24 @@ def merge(base: Any, layer: Any, source: str) -> Any:
         raise _error(source, next(_problems(cls, given, '', strict=False), reason)) from None
 
 
+def build(merged: Any, source: str) -> Any:
+    """The dataclass's object of what was merged, every value checked.
+
+    Raises
+    ------
+    UserError
+        a required key is missing, or a value is out of range
+    """
+    try:
+        value = OmegaConf.to_object(merged)
+    except MissingMandatoryValue as error:
+        raise _error(source, f'{error.full_key} is missing') from None
+    except OmegaConfBaseException as error:
+        raise _error(source, f'{error.full_key or "a value"}: {str(error).splitlines()[0]}') from None
+    check(type(value), value, source)
+    return value
+
+
 def load_yaml(path: Path, kind: str, keys: str) -> Any:
     """The mapping in a YAML file, read without running anything.
 
@@ -205,7 +224,12 @@ def unknown_key(cls: type, key: str, prefix: str = '') -> str:
     close = close or [k for k in valid if k.endswith(f'.{leaf}')]
     names = same_section or [field.name for field in dataclasses.fields(cls)]
     hint = f'did you mean {prefix}{close[0]}?' if close else f'choose from {", ".join(names)}'
-    return f'unknown key {prefix}{_line(key)}; {hint}'
+    return f'unknown key {prefix}{one_line(key)}; {hint}'
+
+
+def one_line(text: object) -> str:
+    """Text of any kind as the beginning of a line, for a name that a user gave."""
+    return ' '.join(str(text).split())[:60]
 
 
 @functools.lru_cache(maxsize=None)
@@ -232,12 +256,8 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 
 
-def _line(text: object) -> str:
-    return ' '.join(str(text).split())[:60]
-
-
 def _must_be(key: str, value: Any, allowed: str) -> str:
-    return f'{key} is {_line(_SHORT.repr(value))}; it must be {allowed}'.strip()
+    return f'{key} is {one_line(_SHORT.repr(value))}; it must be {allowed}'.strip()
 
 
 # type -> (what it is called, whether a value has it)
@@ -290,16 +310,16 @@ def _problems_of_fields(cls: type, value: Any, key: str, strict: bool) -> Iterat
         return
     for name in value:
         if name not in fields:
-            yield unknown_key(cls, _line(name), f'{key}.' if key else '')
+            yield unknown_key(cls, one_line(name), f'{key}.' if key else '')
     for name, field in fields.items():
         if name in value:
             yield from _problems(hints[name], value[name], _join(key, name), strict, field.metadata.get('rule'))
-        elif strict and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif strict and field.metadata.get('required'):
             yield f'{_join(key, name)} is missing'
 
 
 def _join(key: str, name: Any) -> str:
-    return f'{key}.{_line(name)}' if key else _line(name)
+    return f'{key}.{one_line(name)}' if key else one_line(name)
 
 
 def _allowed(word: str, rule: Optional[Rule]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import os
 import re
 import reprlib
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import yaml
 
+from ..checking import Rule, at_least, check, one_line, one_of, required, setting, within
 from ..errors import UserError
 from ..files import atomic_write
 from ..input_spec import InputSpec
@@ -110,161 +110,118 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _text(value):
-    if not isinstance(value, str) or not value.strip() or '\n' in value:
-        raise ValueError('must be a line of text')
-    return value
+# What an entry looks like in the file. What may be left out has None here, but null is no value to write.
 
 
-def _digest(value):
-    if not isinstance(value, str) or not re.fullmatch('[0-9a-f]{64}', value):
-        raise ValueError('must be 64 hexadecimal digits, in small letters')
-    return value
+def _is_line(value: str) -> bool:
+    return bool(value.strip()) and '\n' not in value
 
 
-def _count(value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError('must be a whole number of at least 1')
-    return value
+def _stays_below(value: str) -> bool:
+    """Whether a path cannot leave the folder, wherever it is used."""
+    outside = any(part in ('', '.', '..') for part in value.split('/')) or re.match('[A-Za-z]:', value)
+    return _is_line(value) and '\\' not in value and not outside
 
 
-def _percent(value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-        raise ValueError('must be a percentage, 0 to 100')
-    return value
+def _is_params_file(value: str) -> bool:
+    return _stays_below(value) and '/' not in value and value[0] != '.' and value.endswith('.params')
 
 
-def _path_below(value):
-    """A path that cannot leave the folder, wherever it is used."""
-    parts = _text(value).split('/')
-    if '\\' in value or any(part in ('', '.', '..') for part in parts) or re.match('[A-Za-z]:', value):
-        raise ValueError('must be a path below the index, without .. and backslashes')
-    return value
+def _are_channels(values: list) -> bool:
+    return all(map(math.isfinite, values)) and bool(values) and (len(values) == 3 or len(values) % 2 == 0)
 
 
-def _file(value):
-    if '/' in _path_below(value) or value.startswith('.') or not value.endswith('.params'):
-        raise ValueError('must be the plain name of a .params file, without a folder')
-    return value
+_LINE = Rule('a line of text', _is_line)
+_DIGEST = Rule('64 hexadecimal digits, in small letters', lambda v: bool(re.fullmatch('[0-9a-f]{64}', v)))
+_COUNT = at_least(1, 'a whole number of at least 1')
+_PERCENT = within(0, 100, 'a percentage, 0 to 100')
+_PATH = Rule('a path below the index, without .. and backslashes', _stays_below)
+_CHANNELS = Rule('three numbers (for flow two, or two for each frame of a stack)', _are_channels)
 
 
-def _dtype(value):
-    if value not in DTYPES:
-        raise ValueError(f'must be {" or ".join(DTYPES)}')
-    return value
+@dataclasses.dataclass
+class _Weights:
+    file: str = required(Rule('the plain name of a .params file, without a folder', _is_params_file))
+    sha256: str = required(_DIGEST)
+    bytes: int = required(_COUNT)
+    params: int = required(_COUNT)
+    dtype: str = required(one_of(*DTYPES))
 
 
-def _class_names(value):
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise ValueError('must be a list of class names')
-    if len(set(value)) < len(value):
-        raise ValueError('names a class twice')
-    return tuple(value)
+@dataclasses.dataclass
+class _Input:
+    frames: int = setting(None, _COUNT)
+    frame_stride: int = setting(None, _COUNT)
+    sampling: str = setting(None, one_of('clip', 'spread'))
+    segments: int = setting(None, _COUNT)
+    crop_size: int = setting(None, _COUNT)
+    short_side: int = setting(None, _COUNT)
+    mean: List[float] = setting(None, _CHANNELS)
+    std: List[float] = setting(None, _CHANNELS)
+    layout: str = setting(None, one_of('NCTHW', 'NCHW'))
 
 
-def _input(value):
-    fields = [field.name for field in dataclasses.fields(InputSpec)]
-    _known_keys(value, fields)
-    spec = {}
-    for key, given in value.items():
-        if key in ('mean', 'std'):
-            numbers = isinstance(given, list) and all(type(v) in (int, float) and math.isfinite(v) for v in given)
-            if not numbers or not given or (len(given) != 3 and len(given) % 2):
-                raise _At(key, 'must be three numbers (for flow two, or two for each frame of a stack)')
-            given = tuple(given)
-        elif key not in ('layout', 'sampling'):
-            _nested(key, _count, given)
-        spec[key] = given
-    try:
-        InputSpec().replace(**{'short_side': max(spec.get('crop_size', 1), InputSpec.short_side), **spec})
-    except UserError as error:
-        raise ValueError(str(error)) from None
-    return spec
+@dataclasses.dataclass
+class _Measured:
+    protocol: str = required(_LINE)
+    split: str = required(_LINE)
+    videos: int = required(_COUNT)
+    seeds: int = required(_COUNT)
+    top1: float = setting(None, _PERCENT)
+    top5: float = setting(None, _PERCENT)
+    mean_class: float = setting(None, _PERCENT)
+    group_top1: float = setting(None, _PERCENT)
+    within_group: float = setting(None, _PERCENT)
 
 
-def _metrics(value):
-    if not isinstance(value, dict):
-        raise ValueError('must map names of datasets to what was measured on them')
-    return {_nested('a name', _text, name): _nested(name, _measured, row) for name, row in value.items()}
+@dataclasses.dataclass
+class _Classes:
+    dataset: str = setting(None, _LINE)
+    fingerprint: str = required(_DIGEST)
+    names: List[str] = setting(None, Rule('a list of class names, each once', lambda v: 0 < len(v) == len(set(v))))
 
 
-def _measured(row):
-    keys = {'protocol': _text, 'split': _text, 'videos': _count, 'seeds': _count}
-    found = _fields(row, {**keys, **dict.fromkeys(METRICS, _percent)}, required=keys)
-    if len(found) == len(keys):
-        raise ValueError(f'holds no accuracy; give at least one of {", ".join(METRICS)}')
-    return found
+@dataclasses.dataclass
+class _Origin:
+    licence: str = required(_LINE)
+    source: str = required(_LINE)
+    log: str = setting(None, _PATH)
 
 
-# section -> key -> check; '' holds the keys that stand in no section
-_SCHEMA: Dict[str, Dict[str, Callable]] = {
-    'weights': {'file': _file, 'sha256': _digest, 'bytes': _count, 'params': _count, 'dtype': _dtype},
-    '': {'config': _path_below, 'input': _input, 'protocol': _text, 'metrics': _metrics},
-    'classes': {'dataset': _text, 'fingerprint': _digest, 'names': _class_names},
-    'origin': {'licence': _text, 'source': _text, 'log': _path_below},
-}
-_OPTIONAL = {'config', 'input', 'metrics', 'dataset', 'names', 'log'}
+@dataclasses.dataclass
+class _Written:
+    weights: _Weights = required()
+    config: str = setting(None, _PATH)
+    input: _Input = setting(None)
+    protocol: str = required(_LINE)
+    metrics: Dict[str, _Measured] = setting(None)
+    classes: _Classes = required()
+    origin: _Origin = required()
 
 
-class _At(ValueError):
-    """What is wrong, and the key at which it is."""
-
-    def __init__(self, key: str, reason: str):
-        super().__init__(reason)
-        self.key = key
-
-
-def _nested(key: str, check: Callable, value):
-    """`check(value)`, whose errors get the key in front of theirs."""
-    try:
-        return check(value)
-    except _At as error:
-        raise _At(f'{key}.{error.key}', str(error)) from None
-    except ValueError as error:
-        raise _At(str(key), f'{error}, got {reprlib.repr(value)}') from None
-
-
-def _known_keys(value, keys) -> None:
-    if not isinstance(value, dict):
-        raise ValueError(f'must be a mapping with the keys {", ".join(keys)}')
-    for key in value:
-        if key not in keys:
-            near = difflib.get_close_matches(str(key), keys, 1)
-            hint = f'did you mean {near[0]}?' if near else f'choose from {", ".join(keys)}'
-            raise _At(str(key), f'unknown key; {hint}')
-
-
-def _fields(value, checks: Dict[str, Callable], required) -> Dict[str, Any]:
-    """The checked values of a mapping."""
-    _known_keys(value, list(checks))
-    for key in required:
-        if key not in value:
-            raise _At(key, 'is missing')
-    return {key: _nested(key, checks[key], given) for key, given in value.items()}
-
-
-def _section(name: str) -> Callable:
-    keys = _SCHEMA[name]
-    return lambda value: _fields(value, keys, [key for key in keys if key not in _OPTIONAL])
+_SECTIONS = {'weights': _Weights, 'classes': _Classes, 'origin': _Origin}  # whose keys are the entry's own
 
 
 def _entry(name, given, source) -> Entry:
-    checks = {**_SCHEMA[''], **{section: _section(section) for section in _SCHEMA if section}}
+    source = f'{source}: {one_line(name)}'
+    if not isinstance(name, str) or not _is_line(name):
+        raise UserError(f'{source}: the name is {reprlib.repr(name)}; it must be {_LINE.allowed}')
+    check(_Written, given, source)
+    values = {key: value for key, value in given.items() if key not in _SECTIONS}
+    for section in _SECTIONS:
+        values.update(given[section])
+    values['classes'] = tuple(values.pop('names')) if 'names' in values else None
+    if values['classes'] is None and 'dataset' not in values:
+        raise UserError(f'{source}: classes.names is missing; without a dataset they are known from here alone')
+    for dataset, row in values.get('metrics', {}).items():
+        if not set(METRICS).intersection(row):
+            raise UserError(f'{source}: metrics.{one_line(dataset)} holds no accuracy; give {" or ".join(METRICS)}')
+    spec = {key: tuple(v) if isinstance(v, list) else v for key, v in values.get('input', {}).items()}
     try:
-        _nested('name', _text, name)
-        values = _fields(given, checks, [key for key in checks if key not in _OPTIONAL])
-    except _At as error:
-        raise UserError(f'{source}: {name}: {error.key}: {error}') from None
-    except ValueError as error:
-        raise UserError(f'{source}: {name}: {error}') from None
-    for section in _SCHEMA:
-        values.update(values.pop(section, {}))
-    values['classes'] = values.pop('names', None)
-    if values['classes'] is None and values.get('dataset') is None:
-        raise UserError(
-            f'{source}: {name}: classes.names: is missing; without a dataset they are known from here alone'
-        )
-    return Entry(name=name, **values)
+        InputSpec().replace(**{'short_side': max(spec.get('crop_size', 1), InputSpec.short_side), **spec})
+    except UserError as error:
+        raise UserError(f'{source}: input: {error}') from None
+    return Entry(name=name, **{**values, 'input': spec})
 
 
 def dump_index(entries: Dict[str, Entry]) -> str:
@@ -288,9 +245,11 @@ def _as_written(entry: Entry) -> Dict[str, Any]:
     values = dataclasses.asdict(entry)
     values['names'] = values.pop('classes')
     written = {}
-    for section, keys in _SCHEMA.items():
+    for field in dataclasses.fields(_Written):
+        section = _SECTIONS.get(field.name)
+        keys = [part.name for part in dataclasses.fields(section)] if section else [field.name]
         found = {key: _plain(values[key]) for key in keys if values[key] not in (None, {})}
-        written.update({section: found} if section else found)
+        written.update({field.name: found} if section else found)
     return written
 
 

@@ -183,7 +183,7 @@ WRONG = {
     'no text': ([('index.yaml', b'\xff\xff')], 'index.yaml is no text in UTF-8'),
     'endless index': ([('index.yaml', b'#' * (1 << 20) + b'#')], 'is longer than 1048576 bytes'),
     'file with a folder': ([('index.yaml', INDEX.replace(ENTRY_B.file.encode(), b'../b.params'))],
-                           'weights.file: must be'),
+                           "weights.file is '../b.params'; it must be"),
 }  # fmt: skip
 
 
