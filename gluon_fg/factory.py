@@ -20,7 +20,7 @@ from . import (
     registry,
 )
 from .backbones import BACKBONES
-from .data.label_sets import class_count, label_set
+from .data.catalog import dataset_info, label_set
 from .data.labels import LabelSet
 from .errors import UserError, unknown
 from .input_spec import InputSpec
@@ -58,7 +58,7 @@ def setting(name: str) -> Setting:
     entry = model_entry(name)
     shown = named_input(entry.input) if isinstance(entry.input, str) else entry.input
     shown = shown.for_dataset(entry.dataset)
-    nclass = None if entry.dataset is None else class_count(entry.dataset)
+    nclass = None if entry.dataset is None else dataset_info(entry.dataset).nclass
     return Setting(entry.dataset, nclass, shown.protocol, shown.spec)
 
 
@@ -96,7 +96,7 @@ def register_model(
     if registry.is_known(name):
         raise UserError(f'model {name!r} is registered already; choose another name')
     if dataset is not None:
-        class_count(dataset)
+        dataset_info(dataset)
     if isinstance(input, str):
         named_input(input)
     if backbone not in BACKBONES:

@@ -27,8 +27,7 @@ def main():
     parser.add_argument('--force', action='store_true', help='replace the file if it is there')
     args = parser.parse_args()
     from gluon_fg.analysis.filters import filter_strength, pointing_accuracy, write_strength
-    from gluon_fg.data import synthfg
-    from gluon_fg.data.datasets import build_dataset
+    from gluon_fg.data import build_dataset, synthfg
     from gluon_fg.evaluation.load import load_network
 
     if os.path.exists(args.out) and not args.force:

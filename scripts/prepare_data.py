@@ -15,7 +15,7 @@ import sys
 import cv2
 
 from gluon_fg import errors, files
-from gluon_fg.data import build_dataset, stanford, synthfg
+from gluon_fg.data import build_dataset, dataset_info, synthfg
 
 
 def main():
@@ -61,7 +61,7 @@ def generate(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> int:
     """Count what is listed and what is there."""
     complete = True
-    for split in stanford.SPLITS:
+    for split in dataset_info(args.dataset).splits:
         dataset = build_dataset(args.dataset, split, args.root)
         missing = [path for path in map(dataset.path, range(len(dataset))) if not os.path.isfile(path)]
         print(f'  {split:5} {len(dataset):5} images of {dataset.nclass} classes, {len(dataset) - len(missing)} there')

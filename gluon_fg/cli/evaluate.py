@@ -102,7 +102,7 @@ def evaluate(
 
 def _videos(data: DataChoice, config: Any) -> Any:
     """Open the split; a run's own data, unless another dataset is named."""
-    from ..data.datasets import build_dataset
+    from ..data import build_dataset
 
     if config and data.dataset in (None, config.data.dataset):
         return build_dataset(config.data.dataset, data.split, data.root or config.data.root, sizes=config.data.sizes)

@@ -35,7 +35,6 @@ from ..errors import UserError, unknown
 from ..files import atomic_write
 from . import _synthfg_render as drawing
 from ._synthfg_render import FRAMES, SIZE, Box
-from .labels import LabelSet
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,6 @@ _CLASSES = {
 CLASSES = tuple(f'{group}: {name}' for group, names in _CLASSES.items() for name in names)
 GROUPS = tuple(group for group, names in _CLASSES.items() for _ in names)  # of each class
 KIND = {look.shape: look.kind for look in drawing.LOOKS}  # of each group: 'detail', 'order' or 'both'
-FLIP_MAP = tuple(range(len(CLASSES)))  # a mirrored clip is a clip of the same class: see `_synthfg_render`
 # Label -> label of the subset 'synthfg_order', the groups whose classes differ in the order of events (at least, too).
 ORDER_LABELS = {label: i for i, label in enumerate(n for n, g in enumerate(GROUPS) if KIND[g] != 'detail')}
 # Labels of the classes of 'synthfg_images', in its order.
@@ -94,23 +92,6 @@ _FORMS = {
 }
 
 Seed = Union[int, Sequence[int]]
-
-
-def label_set() -> LabelSet:
-    """Classes, groups and mirror partners."""
-    return LabelSet(CLASSES, groups=GROUPS, flip_map=np.array(FLIP_MAP))
-
-
-def image_label_set() -> LabelSet:
-    """Those of 'synthfg_images'."""
-    form = _FORMS['synthfg_images']
-    return LabelSet(form.classes, groups=form.groups, flip_map=np.arange(len(form.classes)))
-
-
-def order_label_set() -> LabelSet:
-    """Those of the subset 'synthfg_order'."""
-    classes, groups = (tuple(of[label] for label in ORDER_LABELS) for of in (CLASSES, GROUPS))
-    return LabelSet(classes, groups=groups, flip_map=np.arange(len(classes)))
 
 
 def render_clip(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Iterator, NamedTuple, Optional, Sequence
 
-from ..data.datasets import VideoDataset, build_dataset
+from ..data.catalog import build_dataset
+from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.load import load_network
 from .run import load_run

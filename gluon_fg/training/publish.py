@@ -16,8 +16,8 @@ import mxnet as mx
 import numpy as np
 
 from .. import factory, files, registry
+from ..data.catalog import label_set
 from ..data.datasets import VideoDataset
-from ..data.label_sets import label_set
 from ..errors import UserError, unknown
 from ..evaluation.metrics import TOPK, summarize
 from ..evaluation.protocol import get_protocol

@@ -13,7 +13,8 @@ import mxnet as mx
 import numpy as np
 
 from .. import factory
-from ..data.datasets import VideoDataset, build_dataset
+from ..data.catalog import build_dataset
+from ..data.datasets import VideoDataset
 from ..data.labels import LabelSet
 from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes

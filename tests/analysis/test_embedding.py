@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.analysis.embedding import Pooled, neighbour_agreement, plot_embeddings, pooled_features, tsne
-from gluon_fg.data.datasets import build_dataset
+from gluon_fg.data import build_dataset
 from gluon_fg.data.transforms import to_input
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol

@@ -84,7 +84,7 @@ def test_pointing_counts_right_place_at_the_right_time(light, lit):
 
 
 def test_both_on_synthfg(tiny_synthfg):
-    from gluon_fg.data.datasets import build_dataset
+    from gluon_fg.data import build_dataset
 
     net = get_model('i3d_tiny_synthfg_dfb')
     dataset = build_dataset('synthfg', 'test', root=tiny_synthfg)

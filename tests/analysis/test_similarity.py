@@ -8,7 +8,7 @@ from scipy import stats
 from gluon_fg.analysis import similarity as sim
 from gluon_fg.analysis.features import feature_kinds, video_features
 from gluon_fg.analysis.similarity_chart import plot_relation, plot_similarity
-from gluon_fg.data.datasets import build_dataset
+from gluon_fg.data import build_dataset
 from gluon_fg.data.transforms import to_input
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol

@@ -4,13 +4,17 @@ import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import mxnet as mx
 import numpy as np
 import pytest
+from mxnet import gluon
 from numbered import read_number
 
 from gluon_fg.data import datasets
-from gluon_fg.data.datasets import VideoDataset, VideoRecord, build_dataset, from_csv, from_folder
+from gluon_fg.data.catalog import build_dataset
+from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.labels import LabelSet
+from gluon_fg.data.readers import from_csv, from_folder
 from gluon_fg.errors import UserError, VideoError
 
 AB = LabelSet(('a', 'b'))
@@ -231,3 +235,45 @@ def test_synthfg_by_name(tiny_synthfg):
     with train.open(0) as reader:
         assert reader.backend == 'decord' and reader.get_batch([0]).shape == (1, 54, 54, 3)
     assert train.probe() == []
+
+
+def test_a_dataset_is_gluons(plain_video, write_video):
+    short = write_video('short.mp4', frames=12)
+    data = VideoDataset([VideoRecord(str(plain_video), 1), VideoRecord(str(short), 0), VideoRecord(str(short))], AB)
+    assert isinstance(data, gluon.data.Dataset)
+    frames, label = data[0]
+    assert frames.shape == (40, 48, 64, 3) and frames.dtype == np.uint8 and label == 1
+    assert [read_number(frame) for frame in frames] == list(range(40))
+    assert [(len(frames), label) for frames, label in data] == [(40, 1), (12, 0), (12, -1)]  # it ends
+    assert data[-1][1] == -1 and data[np.int64(1)][1] == 0
+    with pytest.raises(IndexError):
+        data[3]
+    with pytest.raises(VideoError, match='no such file'):
+        VideoDataset([VideoRecord('nowhere.mp4', 0)], AB)[0]
+
+
+def test_gluons_loader_batches_it(plain_video, write_video):
+    short = write_video('short.mp4', frames=12)
+    data = VideoDataset([VideoRecord(str(plain_video), 1), VideoRecord(str(short), 0)], AB)
+
+    def batchify(samples):
+        clips = mx.nd.array(np.stack([frames[:8] for frames, _ in samples]), dtype='uint8')
+        return clips, mx.nd.array([label for _, label in samples])
+
+    [(clips, labels)] = gluon.data.DataLoader(data, batch_size=2, batchify_fn=batchify, num_workers=0)
+    assert clips.shape == (2, 8, 48, 64, 3) and clips.dtype == np.uint8 and labels.asnumpy().tolist() == [1, 0]
+
+
+def test_gluoncvs_transforms_and_loop_take_it(plain_video):
+    """As in GluonCV's train_recognizer.py: a transform of the frames, Gluon's own batches, (data, label)."""
+    from gluoncv.data.transforms.video import VideoGroupValTransform
+
+    data = VideoDataset([VideoRecord(str(plain_video), 1)] * 3, AB)
+    to_input = VideoGroupValTransform(size=32, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+
+    def transform(frames):
+        return np.stack(to_input(list(frames[:4])), axis=1)  # (3, T, H, W)
+
+    loader = gluon.data.DataLoader(data.transform_first(transform), batch_size=2, last_batch='keep')
+    shapes = [(clips.shape, labels.asnumpy().tolist()) for clips, labels in loader]
+    assert shapes == [((2, 3, 4, 32, 32), [1, 1]), ((1, 3, 4, 32, 32), [1])]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gluon_fg.data.label_sets import label_set
+from gluon_fg.data.catalog import label_set
 from gluon_fg.data.labels import LabelSet, flip_map_from_names
 from gluon_fg.errors import UserError
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_fg.data import _synthfg_render as drawing
-from gluon_fg.data import synthfg
+from gluon_fg.data import label_set, synthfg
 from gluon_fg.data.video import open_video
 from gluon_fg.errors import UserError
 
@@ -128,7 +128,7 @@ def test_mirrored_clip_is_a_clip_of_its_class(label, seed):
 
     Both with one plain background: a texture stays what it is in a mirror, but not at the same phase.
     """
-    assert synthfg.FLIP_MAP[label] == label
+    assert label_set('synthfg').flip_map[label] == label
     scene = drawing.draw_scene(drawing.LOOKS[label // 4], drawing.generator(seed))
     scene = replace(scene, look=scene.look._replace(texture='gradient'), noise=np.zeros_like(scene.noise))
     phases = {'circle': np.pi - scene.phase, 'sway': -scene.phase, 'pulse': np.pi / 2 - scene.phase}
@@ -175,7 +175,7 @@ def test_glyphs_of_a_group_differ(glyphs):
 
 
 def test_label_set_and_kinds():
-    names = synthfg.label_set()
+    names = label_set('synthfg')
     assert names.classes == synthfg.CLASSES and len(set(names.classes)) == 24
     assert names.groups == synthfg.GROUPS and names.flip_allowed
     assert [synthfg.KIND[g] for g in dict.fromkeys(names.groups)] == [

@@ -15,7 +15,7 @@ import pytest
 
 import gluon_fg
 from gluon_fg import files
-from gluon_fg.data.datasets import build_dataset
+from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import summarize
 from gluon_fg.evaluation.protocol import get_protocol

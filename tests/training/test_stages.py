@@ -10,7 +10,7 @@ import pytest
 from test_jobs import HOROVODRUN, REPO, finish, needs_horovod, start, wait_for_update
 
 from gluon_fg import checking, get_model
-from gluon_fg.data.datasets import build_dataset
+from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.training import config as C
 from gluon_fg.training import csm as csm_module

@@ -1,0 +1,79 @@
+"""The datasets known by name, a file each: classes, groups, mirror rules, and how their lists and folders are opened.
+
+A dataset of your own is added with `register_dataset`; nothing else needs to know of it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Mapping, Optional, Union
+
+from ...errors import UserError
+from ..datasets import VideoDataset
+from . import (  # noqa: F401  (each registers its dataset)
+    csv,
+    folder,
+    hmdb51,
+    image_folder,
+    kinetics400,
+    kinetics700,
+    stanfordcars,
+    stanforddogs,
+    sthsthv1,
+    sthsthv2,
+    synthfg,
+    synthfg_images,
+    synthfg_order,
+    ucf101,
+)
+from .entry import DatasetInfo, Request, dataset_info, label_set, list_datasets, register_dataset
+from .openers import open_folders, open_lists
+
+__all__ = [
+    'DatasetInfo',
+    'Request',
+    'build_dataset',
+    'dataset_info',
+    'label_set',
+    'list_datasets',
+    'open_folders',
+    'open_lists',
+    'register_dataset',
+]
+
+
+def build_dataset(
+    name: str,
+    split: str,
+    root: Optional[Union[str, os.PathLike]] = None,
+    cache: str = 'none',
+    sizes: Optional[Mapping[str, int]] = None,
+) -> VideoDataset:
+    """A split of a dataset, by the dataset's name (`list_datasets`; each has a file in `gluon_fg/data/catalog`).
+
+    - 'synthfg', 'synthfg_images', 'synthfg_order': rendered here, under `root` on first use
+    - 'folder', 'image_folder': your own, root/<split>/<class>/<video or image> (`open_folders`)
+    - 'csv': your own, root/<split>.csv or .txt (`open_lists`)
+    - 'kinetics400', 'kinetics700', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51': such lists, with the dataset's classes
+    - 'stanfordcars', 'stanforddogs': images, as their archives unpack
+
+    Parameters
+    ----------
+    split
+        'train', 'val' or 'test'; for lists also the path of one
+    root
+        folder of the dataset; None is MXNet's dataset folder for those rendered here
+    cache
+        'none', or 'memory': see `VideoDataset`
+    sizes
+        those rendered here only: clips (images) for each split, {'train': 2400, ...}; None accepts what is there
+
+    Raises
+    ------
+    UserError
+        an unknown name or split, no root, and everything that reading the list can find
+    """
+    info = dataset_info(name)
+    if sizes and not info.rendered:
+        raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
+    return info.open(info, Request(split, root, cache, sizes or {}))

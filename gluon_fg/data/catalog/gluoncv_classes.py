@@ -1,0 +1,17 @@
+"""Class names that GluonCV has, in its order: that of its published weights."""
+
+from __future__ import annotations
+
+import functools
+from typing import Callable, Tuple
+
+
+def gluoncv_classes(attribute: str) -> Callable[[], Tuple[str, ...]]:
+    """A function that reads the names from a class of `gluoncv.data`, such as 'Kinetics400Attr', when it is called."""
+    return functools.partial(_read, attribute)
+
+
+def _read(attribute: str) -> Tuple[str, ...]:
+    import gluoncv.data  # slow: only for those who ask
+
+    return tuple(getattr(gluoncv.data, attribute)().classes)

@@ -1,0 +1,9 @@
+"""Kinetics-700 (Carreira et al. 2019, arXiv:1907.06987): 700 human actions, clips of 10 seconds."""
+
+from __future__ import annotations
+
+from .entry import DatasetInfo, register_dataset
+from .gluoncv_classes import gluoncv_classes
+from .openers import open_lists
+
+register_dataset(DatasetInfo('kinetics700', 700, open_lists, gluoncv_classes('Kinetics700Attr')))

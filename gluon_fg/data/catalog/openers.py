@@ -1,0 +1,57 @@
+"""How most datasets are opened: by lists, or by a folder for each class. `DatasetInfo.open` takes either."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Optional, Tuple
+
+from ...errors import UserError, unknown
+from ..datasets import VIDEO_SUFFIXES, VideoDataset
+from ..readers import class_folders, from_csv, from_folder
+from .entry import SPLITS, DatasetInfo, Request
+
+logger = logging.getLogger(__name__)
+
+
+def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
+    """root/<split>.csv, else root/<split>.txt; or the split is itself the path of a list (see `from_csv`).
+
+    Where the catalog does not know the classes, those of every split are the training split's, where there is one, so
+    that the same label means the same class.
+    """
+    split, classes, name = asked.split, info.label_set(), f'{info.name} {asked.split}'
+    if os.path.isfile(split):
+        return from_csv(split, asked.root, classes, name, asked.cache)
+    root = info.folder(asked.root)
+    path, train = _list_file(root, split), _list_file(root, 'train')
+    if path is None:
+        raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
+    if classes is None and train and train != path:
+        classes = from_csv(train, root).labels  # a list that lacks a class could else mean other classes
+    return from_csv(path, root, classes, name, asked.cache)
+
+
+def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = VIDEO_SUFFIXES) -> VideoDataset:
+    """root/<split>/<class>/<video>. Where root has no folder for any split: root/<class>/<video>, with a warning.
+
+    Classes are the catalog's, else those of the training split, where there is one, so that the same label means the
+    same class.
+    """
+    split, name = asked.split, f'{info.name} {asked.split}'
+    root, classes = info.folder(asked.root), info.label_set()
+    splits = [entry for entry in SPLITS if (root / entry).is_dir()]
+    if split in splits:
+        if classes is None and 'train' in splits:
+            classes = class_folders(root / 'train')
+        return from_folder(root / split, classes, name, asked.cache, suffixes)
+    if splits or split not in SPLITS:
+        raise unknown(f'split of {root}:', split, splits or SPLITS)
+    logger.warning('%s: no folder for a split (train, val, test); %s is all of it', root, split)
+    return from_folder(root, classes, name, asked.cache, suffixes)
+
+
+def _list_file(root: Path, split: str) -> Optional[Path]:
+    paths = (root / f'{split}{suffix}' for suffix in ('.csv', '.txt'))
+    return next((path for path in paths if path.is_file()), None)

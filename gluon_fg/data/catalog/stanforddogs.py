@@ -1,0 +1,52 @@
+"""Stanford Dogs (Khosla et al. 2011), the images of U2S sec. IV-E: 120 breeds of dogs.
+
+Read from where its archives unpack to, under one root:
+
+    Images/n02085620-Chihuahua/n02085620_10074.jpg ...   train_list.mat   test_list.mat
+
+12000 images for training and 8580 for testing, no split for validation. Labels in the files count from 1, here from 0.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+from ...errors import UserError
+from ..datasets import VideoDataset, VideoRecord
+from .entry import DatasetInfo, Request, register_dataset
+from .matlab_lists import labelled, read_variable, split_folder, strings
+
+_WHAT = 'Stanford Dogs lies there as its archives unpack: see gluon_fg.data.catalog.stanforddogs'
+
+
+def open_dogs(info: DatasetInfo, asked: Request) -> VideoDataset:
+    """Images and labels of a split, the classes named like their folders.
+
+    Raises
+    ------
+    UserError
+        no root, an unknown split, a file that is missing or of another form, or labels and folders that do not agree
+    """
+    root, split = split_folder(info, asked)
+    names: Dict[int, str] = {}
+    listed: Dict[str, List[VideoRecord]] = {}
+    for part in info.splits:  # a class that only one of them has keeps its label
+        path, files = read_variable(root, (f'{part}_list.mat',), 'file_list', _WHAT)
+        labels = read_variable(root, (f'{part}_list.mat',), 'labels', _WHAT)[1]
+        files = strings(files)
+        if len(files) != len(labels):
+            raise UserError(f'{path}: {len(files)} images and {len(labels)} labels')
+        listed[part] = [VideoRecord(f'Images/{file}', label) for file, label in labelled(path, files, labels)]
+        for file, label in listed[part]:
+            folder = file.split('/')[1]
+            if names.setdefault(label, folder) != folder:
+                raise UserError(f'{path}: label {label + 1} is of {folder} here, of {names[label]} before')
+    missing = set(range(len(names))) - set(names)
+    if missing:
+        raise UserError(f'{root}: no image has label {min(missing) + 1}, but others have {max(names) + 1}')
+    breeds = [names[label].partition('-')[2] or names[label] for label in range(len(names))]
+    return VideoDataset(listed[split], info.label_set(breeds), root, f'{info.name} {split}', asked.cache)
+
+
+# A dog seen in a mirror is of the same kind, whatever its name.
+register_dataset(DatasetInfo('stanforddogs', 120, open_dogs, symmetric=True, splits=('train', 'test')))

@@ -1,0 +1,28 @@
+"""SynthFG order: the 16 classes of SynthFG whose groups differ in the order of events, from the same files."""
+
+from __future__ import annotations
+
+from .. import synthfg
+from ..datasets import VideoDataset, VideoRecord
+from .entry import DatasetInfo, Request, dataset_info, register_dataset
+from .rendered import open_rendered
+
+
+def open_order(info: DatasetInfo, asked: Request) -> VideoDataset:
+    """The clips of SynthFG's split whose classes it has."""
+    whole, labels = open_rendered(dataset_info('synthfg'), asked), synthfg.ORDER_LABELS
+    kept = [VideoRecord(path, labels[label]) for path, label in whole.records if label in labels]
+    return VideoDataset(kept, info.label_set(), whole.root, f'{info.name} {asked.split}', asked.cache)
+
+
+register_dataset(
+    DatasetInfo(
+        'synthfg_order',
+        16,
+        open_order,
+        classes=[synthfg.CLASSES[label] for label in synthfg.ORDER_LABELS],
+        groups=[synthfg.GROUPS[label] for label in synthfg.ORDER_LABELS],
+        symmetric=True,
+        rendered=True,
+    )
+)

@@ -1,0 +1,115 @@
+"""Reading what a user has: a folder for each class, a CSV file, or GluonCV's list format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple, Union
+
+from ..errors import UserError, unknown
+from . import video
+from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord, existing_folder, outside
+from .labels import LabelSet
+from .lists import label_of, labels_of, read_rows
+
+
+def class_folders(root: Path) -> List[str]:
+    """Names of the folders in a folder, sorted, hidden ones left out."""
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
+
+
+def from_folder(
+    root: Union[str, os.PathLike],
+    classes: Optional[Union[Sequence[str], LabelSet]] = None,
+    name: Optional[str] = None,
+    cache: str = 'none',
+    suffixes: Tuple[str, ...] = VIDEO_SUFFIXES,
+) -> VideoDataset:
+    """One folder per class, the class named like the folder; videos may lie deeper in it.
+
+    Classes are in alphabetical order unless `classes` gives them (names, or a whole `LabelSet`). Files that do not end
+    like a video (or with one of `suffixes`: `video.IMAGE_SUFFIXES` for images), and hidden ones, are left out. Folders
+    of frames are not looked for: list them in a CSV file.
+
+    Raises
+    ------
+    UserError
+        no such folder, no class folder or video in it, or a folder that is not among `classes`
+    """
+    root = existing_folder(root)
+    folders = class_folders(root)
+    if not folders:
+        raise UserError(f'{root}: no class folder in it; expected {root}/<class>/<video>')
+    labels = classes if isinstance(classes, LabelSet) else LabelSet(tuple(folders if classes is None else classes))
+    records = []
+    for folder in folders:
+        if folder not in labels.classes:
+            raise unknown(f'class folder in {root}:', folder, labels.classes)
+        label = labels.classes.index(folder)
+        for directory, below, files in os.walk(root / folder):
+            below[:] = sorted(entry for entry in below if not entry.startswith('.'))
+            for file in sorted(files, key=video.natural):
+                if file.lower().endswith(suffixes) and not file.startswith('.'):
+                    records.append(VideoRecord(os.path.relpath(os.path.join(directory, file), root), label))
+    if not records:
+        what = 'video' if suffixes == VIDEO_SUFFIXES else 'image'
+        raise UserError(f'{root}: no {what} in its class folders (looked for {", ".join(suffixes)})')
+    return VideoDataset(records, labels, root, name or str(root), cache)
+
+
+def from_csv(
+    path: Union[str, os.PathLike],
+    root: Optional[Union[str, os.PathLike]] = None,
+    classes: Optional[Union[Sequence[str], LabelSet]] = None,
+    name: Optional[str] = None,
+    cache: str = 'none',
+) -> VideoDataset:
+    """A list of videos: CSV with a header, or GluonCV's list.
+
+    CSV: columns `path` and `label`, and `class` and `group` if wanted, in any order; a path with commas stands in
+    quotes. The label is a number from 0, -1 for unknown, or a class name (where nothing else names the classes, the
+    names found, sorted, are the classes). GluonCV: 'path frames label' or 'path label' on each line, split from the
+    right, so that paths keep their spaces. A path is a video, or a folder of frames.
+
+    Class names come from `classes`; else from the file `classes.txt` beside the list (one a line, in order); else from
+    the column `class`; else they are the numbers up to the largest label.
+
+    Parameters
+    ----------
+    root
+        folder that relative paths start from; the list's own by default
+    classes
+        class names in order, or a whole `LabelSet`
+
+    Raises
+    ------
+    UserError
+        no such file, no row, or a row that is wrong, named by its line
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'{path}: ' + ('is a folder, not a list' if path.is_dir() else 'no such list of videos'))
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError:
+        raise UserError(f'{path}: is not a text file in UTF-8') from None
+    rows = read_rows(path, text)
+    if not rows:
+        raise UserError(f'{path}: lists no video')
+    if classes is None and (path.parent / 'classes.txt').is_file():
+        lines = (path.parent / 'classes.txt').read_text(encoding='utf-8-sig').splitlines()
+        classes = [line.strip() for line in lines if line.strip()]
+    labels = labels_of(path, rows, classes)
+    records = []
+    for row in rows:
+        label = label_of(row, labels.classes)
+        if label is None:
+            raise UserError(f'{path.name} line {row.line}: {unknown("class", row.label, labels.classes)}')
+        if not -1 <= label < len(labels):
+            raise UserError(f'{path.name} line {row.line}: {outside(label, len(labels))}')
+        if row.class_name and label >= 0 and labels.classes[label] != row.class_name:
+            raise UserError(
+                f'{path.name} line {row.line}: label {label} is class {labels.classes[label]!r}, not {row.class_name!r}'
+            )
+        records.append(VideoRecord(row.path, label))
+    return VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
