@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import math
-import re
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import mxnet as mx
 from mxnet.gluon import Constant, HybridBlock
@@ -24,8 +22,8 @@ from mxnet.gluon import Constant, HybridBlock
 from ..errors import UserError
 from ..input_spec import InputSpec
 from ..nn.norm import deploy_mode
-
-Shape = Tuple[int, ...]
+from .graph import Shape, inferred_shapes
+from .operators import COUNTED, FREE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,14 +118,14 @@ def count(net: HybridBlock, shape: Optional[Sequence[int]] = None) -> Cost:
     with deploy_mode():
         out = net(mx.sym.var('data'))
     symbol = mx.sym.Group(list(out)) if isinstance(out, (list, tuple)) else out
-    nodes, shapes = _inferred(symbol, shape, net.name, usual)
+    nodes, shapes = inferred_shapes(symbol, shape, net.name, usual)
     parts = _Parts(net)
     kinds, macs = collections.Counter(), collections.Counter()
     unknown = collections.Counter()
     for number, node in enumerate(nodes):
         operator = node['op']
-        if operator in _COUNTED:
-            kind, products = _COUNTED[operator](
+        if operator in COUNTED:
+            kind, products = COUNTED[operator](
                 node.get('attrs', {}),
                 [shapes[source, index] for source, index, *_ in node['inputs']],
                 shapes[number, 0],
@@ -190,134 +188,6 @@ def format_cost(cost: Cost) -> str:
         row = f'  {name:{width}s}  {2 * macs / 1e9:9.3f} GFLOPs  {100 * macs / max(cost.macs, 1):5.1f} %'
         lines.append(row if parameters is None else f'{row}  {parameters / 1e6:9.3f} M parameters')
     return '\n'.join(lines)
-
-
-# Operators: (attributes, shapes of the inputs, shape of the output) -> kind, multiply-adds
-
-Counted = Tuple[str, int]
-
-
-def _flag(attributes: Dict[str, str], name: str) -> bool:
-    return attributes.get(name) in ('True', '1')
-
-
-def _convolution(attributes, inputs: List[Shape], output: Shape) -> Counted:
-    weight = inputs[1]  # (channels, in_channels / groups, kernel); with channels last the same numbers in another order
-    kind = 'convolution' if int(attributes.get('num_group', 1)) == 1 else 'grouped convolution'
-    return kind, math.prod(output) * math.prod(weight) // weight[0]
-
-
-def _deconvolution(attributes, inputs: List[Shape], output: Shape) -> Counted:
-    data, weight = inputs[:2]  # (in_channels, channels / groups, kernel): each input goes into so many outputs
-    return 'deconvolution', math.prod(data) * math.prod(weight) // weight[0]
-
-
-def _dense(attributes, inputs: List[Shape], output: Shape) -> Counted:
-    return 'dense', math.prod(output) * inputs[1][1]
-
-
-def _dot(attributes, inputs: List[Shape], output: Shape) -> Counted:
-    return 'matrix product', math.prod(output) * inputs[0][0 if _flag(attributes, 'transpose_a') else -1]
-
-
-def _batch_dot(attributes, inputs: List[Shape], output: Shape) -> Counted:
-    return 'matrix product', math.prod(output) * inputs[0][-2 if _flag(attributes, 'transpose_a') else -1]
-
-
-def _gemm(attributes, inputs: List[Shape], output: Shape) -> Counted:
-    rows = int(attributes.get('axis', -2))
-    return 'matrix product', math.prod(output) * inputs[0][rows if _flag(attributes, 'transpose_a') else -1]
-
-
-def _recurrent(attributes, inputs: List[Shape], output: Shape) -> Counted:
-    steps, batch, features = inputs[0]
-    gates = {'lstm': 4, 'gru': 3}.get(attributes['mode'], 1)
-    state = int(attributes['state_size'])
-    projection = attributes.get('projection_size', 'None')
-    fed_back = state if projection == 'None' else int(projection)
-    directions = 2 if _flag(attributes, 'bidirectional') else 1
-    products = 0
-    for _ in range(int(attributes['num_layers'])):
-        cell = gates * state * (features + fed_back) + (0 if projection == 'None' else state * fed_back)
-        products += directions * cell
-        features = directions * fed_back
-    return 'recurrent', steps * batch * products
-
-
-_COUNTED: Dict[str, Callable[..., Counted]] = {
-    'Convolution': _convolution,
-    'Deconvolution': _deconvolution,
-    'FullyConnected': _dense,
-    'dot': _dot,
-    'batch_dot': _batch_dot,
-    '_linalg_gemm': _gemm,
-    '_linalg_gemm2': _gemm,
-    'RNN': _recurrent,
-}
-
-# Operators known to take next to nothing beside the above: at most a few operations for each number they read or write.
-FREE = frozenset(
-    """
-    null
-    Reshape reshape_like Flatten transpose SwapAxis expand_dims squeeze Concat stack SliceChannel _split_v2 slice
-    slice_axis slice_like Pad tile repeat reverse take pick gather_nd one_hot Embedding where diag depth_to_space
-    space_to_depth broadcast_to broadcast_axis broadcast_like Cast amp_cast amp_multicast _copy BlockGrad
-    SequenceMask SequenceLast SequenceReverse _rnn_param_concat
-    _zeros _ones _full _arange _linspace zeros_like ones_like shape_array size_array _contrib_arange_like
-    Activation LeakyReLU relu sigmoid hard_sigmoid softsign tanh erf exp expm1 log log1p sqrt rsqrt square cbrt abs
-    sign negative reciprocal clip round floor ceil sin cos smooth_l1 Dropout
-    elemwise_add elemwise_sub elemwise_mul elemwise_div add_n _grad_add _power _maximum _minimum _mod _hypot
-    _plus_scalar _minus_scalar _rminus_scalar _mul_scalar _div_scalar _rdiv_scalar _power_scalar _rpower_scalar
-    _maximum_scalar _minimum_scalar _mod_scalar
-    _equal _not_equal _greater _greater_equal _lesser _lesser_equal _logical_and _logical_or logical_not
-    _equal_scalar _not_equal_scalar _greater_scalar _greater_equal_scalar _lesser_scalar _lesser_equal_scalar
-    broadcast_add broadcast_sub broadcast_mul broadcast_div broadcast_mod broadcast_power broadcast_maximum
-    broadcast_minimum broadcast_equal broadcast_not_equal broadcast_greater broadcast_greater_equal broadcast_lesser
-    broadcast_lesser_equal broadcast_logical_and broadcast_logical_or
-    mean sum nansum prod max min norm argmax argmin topk sort argsort cumsum _contrib_div_sqrt_dim
-    BatchNorm LayerNorm InstanceNorm GroupNorm L2Normalization softmax log_softmax SoftmaxActivation SoftmaxOutput
-    Pooling _contrib_AdaptiveAvgPooling2D _contrib_BilinearResize2D
-    """.split()
-)
-
-
-# The graph
-
-
-def _inferred(symbol, shape: Shape, name: str, usual: Optional[Shape]):
-    """The graph's nodes, with their own names, and (number of the node, number of its output) -> shape."""
-    graph = json.loads(symbol.tojson())
-    nodes = graph['nodes']
-    names = [node['name'] for node in nodes]
-    # A block used twice gives its nodes the same name twice, so shapes are asked for by numbers.
-    for number, node in enumerate(nodes):
-        node['name'] = f'n{number}'
-    numbered = mx.sym.load_json(json.dumps(graph)).get_internals()
-    for node, own in zip(nodes, names):
-        node['name'] = own
-    inputs = [number for number, own in enumerate(names) if own == 'data' and nodes[number]['op'] == 'null']
-    reason = 'its sizes do not fit'
-    try:
-        # 'partial' is the one of the two that does not print its arguments when they are wrong
-        found = numbered.infer_shape_partial(**{f'n{number}': shape for number in inputs})[1]
-    except mx.MXNetError as error:
-        found, reason = None, _reason(error, names)
-    if found is None or any(not one or 0 in one for one in found):
-        hint = f'; it takes, for example, {usual}' if usual else ''
-        raise UserError(f'{name} cannot take an input of shape {shape}: {reason}{hint}')
-    shapes, seen = {}, collections.Counter()
-    for output, one in zip(numbered.list_outputs(), found):
-        number = int(re.match(r'n(\d+)', output).group(1))
-        shapes[number, seen[number]] = tuple(one)
-        seen[number] += 1
-    return nodes, shapes
-
-
-def _reason(error: Exception, names: List[str]) -> str:
-    """What MXNet objects to, on one line, with the graph's own name of the operator."""
-    said = re.findall(r'Error in operator (n\d+: )(?:\[.*Check failed: )?(.*)', str(error))
-    reason = ''.join(said[-1]) if said else str(error).strip().splitlines()[-1]
-    return re.sub(r'\bn(\d+)\b', lambda number: names[int(number.group(1))], reason).strip()
 
 
 def _whole(shape: Sequence[int]) -> Shape:

@@ -155,8 +155,8 @@ def test_free_operators_exist_and_are_not_counted_too():
     names, size = ctypes.POINTER(ctypes.c_char_p)(), ctypes.c_uint()
     mx.base._LIB.MXListAllOpNames(ctypes.byref(size), ctypes.byref(names))
     real = {names[i].decode() for i in range(size.value)} | {'null'}
-    assert flops.FREE - real == set() and set(flops._COUNTED) - real == set()
-    assert not flops.FREE & set(flops._COUNTED)
+    assert flops.FREE - real == set() and set(flops.COUNTED) - real == set()
+    assert not flops.FREE & set(flops.COUNTED)
 
 
 def test_i3d_of_gluoncv_as_the_paper_counts_it():

@@ -65,11 +65,21 @@ def assert_close(given, expected):
 
 
 SIZES_3D = [(4, 6, 8), (5, 7, 9), (1, 6, 3), (6, 5, 4), (2, 1, 7)]
+STEM_SIZES = [(8, 6, 8), (9, 7, 9), (10, 5, 4), (11, 1, 7)]  # a stem that spans 7 frames is trained on 8 at least
 
 
 @pytest.mark.parametrize('mode', ['imperative', 'hybrid'])
-@pytest.mark.parametrize('size', SIZES_3D)
-@pytest.mark.parametrize('kernel, stride', [((7, 7, 7), (2, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((5, 3, 1), (1, 2, 2))])
+@pytest.mark.parametrize(
+    'kernel, stride, size',
+    [
+        *(((7, 7, 7), (2, 2, 2), size) for size in STEM_SIZES),
+        *(
+            (kernel, stride, size)
+            for kernel, stride in (((3, 3, 3), (2, 2, 2)), ((5, 3, 1), (1, 2, 2)))
+            for size in SIZES_3D
+        ),
+    ],
+)
 def test_convolution_equals_numpy(kernel, stride, size, mode):
     x = np.random.randn(2, 3, *size)
     up = np.random.randn(2, 16, *(-(-n // s) for n, s in zip(size, stride)))
