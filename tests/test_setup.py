@@ -379,12 +379,17 @@ def test_every_target_sets_up_first(target):
     assert commands[0] == 'sh scripts/setup_env.sh' and (target == 'setup' or '.venv/bin/' in commands[1])
 
 
-def test_continuous_integration_runs_the_tests(tmp_path):
+@pytest.mark.parametrize('lint, ran, status', [(0, ['lint', 'test'], 3), (2, ['lint'], 2)])
+def test_continuous_integration_names_the_processor_then_lints_then_tests(tmp_path, lint, ran, status):
     fake = tmp_path / 'make'
-    fake.write_text('#!/bin/sh\necho "$PWD make $*"\nexit 3\n')
+    fake.write_text(f'#!/bin/sh\necho "$PWD make $*"\n[ "$*" = lint ] && exit {lint}\nexit 3\n')
     fake.chmod(0o755)
     path = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
-    done = subprocess.run(
-        [str(REPO / '.ci' / 'run')], cwd=tmp_path, env={**os.environ, 'PATH': path}, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout.strip()) == (3, f'{REPO} make test'), 'its exit code is that of the tests'
+    environment = {**os.environ, 'PATH': path, 'DNNL_MAX_CPU_ISA': 'AVX2'}
+    done = subprocess.run([str(REPO / '.ci' / 'run')], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith('processor: ') and first.endswith('; oneDNN held to: AVX2')
+    flags = Path('/proc/cpuinfo').read_text().split()
+    for flag, name in (('avx2', ' AVX2'), ('avx512f', ' AVX-512'), ('amx_tile', ' AMX')):
+        assert (name in first.split(';')[0]) == (flag in flags)
+    assert (done.returncode, rest) == (status, [f'{REPO} make {target}' for target in ran])

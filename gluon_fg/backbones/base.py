@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Dict, List, Optional, Tuple
 
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
-from .geometry import Geometry, geometry, min_size, positions
+from .geometry import Geometry, geometry, gradient_is_right, min_size, positions
 
 
 class Backbone(HybridBlock):
@@ -78,6 +79,10 @@ class Backbone(HybridBlock):
     def min_size(self) -> Tuple[int, int]:
         """The fewest frames and pixels it can take."""
         return min_size(self.path(5) + ([] if self.head_pool is None else [self.head_pool]))
+
+    def trainable_frames(self, frames: int) -> int:
+        """The fewest frames, at least `frames`, on which gradients are right: see `geometry.gradient_is_right`."""
+        return next(size for size in itertools.count(frames) if gradient_is_right(self.path(5), size))
 
     @property
     def stem_weight(self) -> str:

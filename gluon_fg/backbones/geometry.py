@@ -16,7 +16,8 @@ from ..nn.same_padding import SamePadding
 class Layer(NamedTuple):
     """A convolution or pooling along one axis.
 
-    `pad` is the padding before the first position; `rounds_up`: how many positions size / stride comes to.
+    `pad` is the padding before the first position; `rounds_up`: how many positions size / stride comes to; `learned`:
+    it has a weight.
     """
 
     kernel: int = 1
@@ -24,6 +25,7 @@ class Layer(NamedTuple):
     pad: int = 0
     rounds_up: bool = False
     same: bool = False
+    learned: bool = False
 
     def positions(self, size: int) -> int:
         """Positions in its output for a size of its input; 0 where it does not fit."""
@@ -34,12 +36,26 @@ class Layer(NamedTuple):
             return 0
         return (-(-rest // self.stride) if self.rounds_up else rest // self.stride) + 1
 
+    def gradient_is_right(self, size: int) -> bool:
+        """Whether MXNet computes the gradient of its weight, this being time and so many frames its input.
+
+        On processors with AVX-512, MXNet 1.9.1's oneDNN writes past its memory where a window begins behind frame 0,
+        by less than a stride, and ends behind the last: 3 frames for a kernel of 3, 5 to 7 for one of 7 (stride 2, half
+        the kernel as padding). A kernel of 7 is not trusted with fewer either.
+        """
+        if not self.learned or self.stride == 1:
+            return True
+        pad = self.kernel // 2 if self.same else self.pad
+        begins = range(-pad, size + pad - self.kernel + 1, self.stride)
+        past_the_end = any(0 < begin < self.stride and begin + self.kernel > size for begin in begins)
+        return not past_the_end and not (self.kernel == 7 and size < 8)
+
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
     """How the positions of a feature volume lie in the clip; pairs are (frames, pixels).
 
-    The feature at index (t, y, x) sees the input within `field / 2` of its centre `offset + stride * index`, in
+    The feature at index (t, y, x) sees the input within `field / 2` of its center `offset + stride * index`, in
     coordinates where whole numbers are the middles of frames and pixels (its field may reach beyond the clip: padding).
 
     Parameters
@@ -49,7 +65,7 @@ class Geometry:
     field
         size of the receptive field
     offset
-        centre of the field of position 0
+        center of the field of position 0
     """
 
     stride: Tuple[float, float] = (1, 1)
@@ -57,12 +73,12 @@ class Geometry:
     offset: Tuple[float, float] = (0, 0)
 
     def upsampled(self) -> Geometry:
-        """After bilinear up-sampling by two in space: a position mixes two neighbours, 1/4 and 3/4 of a stride away."""
+        """After bilinear up-sampling by two in space: a position mixes two neighbors, 1/4 and 3/4 of a stride away."""
         (time, space), (field_t, field_s), (offset_t, offset_s) = self.stride, self.field, self.offset
         return Geometry((time, space / 2), (field_t, field_s + 1.5 * space), (offset_t, offset_s - space / 4))
 
     def recentered(self, offset: Tuple[float, float]) -> Geometry:
-        """The same positions on the grid of another volume, with centres at `offset`; the field still covers all."""
+        """The same positions on the grid of another volume, with centers at `offset`; the field still covers all."""
         field = tuple(f + 2 * abs(new - old) for f, old, new in zip(self.field, self.offset, offset))
         return Geometry(self.stride, field, offset)
 
@@ -96,10 +112,11 @@ def _layer(block: Block, axis: int) -> Layer:
     if axis == 0 and len(size['kernel']) == 2:
         return Layer()  # an image
     at = 0 if axis == 0 else -1  # all networks here see as far up and down as left and right
-    kernel, stride, pad = (size[what][at] for what in ('kernel', 'stride', 'pad'))
+    kernel, stride, pad = (size[name][at] for name in ('kernel', 'stride', 'pad'))
+    learned = isinstance(block, _Conv)
     if isinstance(block, SamePadding):  # of a size that is a multiple of the stride
-        return Layer(kernel, stride, (kernel - stride) // 2, same=True)
-    return Layer(kernel, stride, pad, rounds_up=size.get('pooling_convention') == 'full')
+        return Layer(kernel, stride, (kernel - stride) // 2, same=True, learned=learned)
+    return Layer(kernel, stride, pad, rounds_up=size.get('pooling_convention') == 'full', learned=learned)
 
 
 def _field(layers: List[Layer]) -> int:
@@ -131,7 +148,6 @@ def geometry(blocks: List[Block]) -> Geometry:
 
 def min_size(blocks: List[Block]) -> Tuple[int, int]:
     """The fewest frames and pixels that leave at least one position behind every layer."""
-
     return tuple(next(size for size in itertools.count(1) if positions(blocks, axis, size)) for axis in (0, 1))
 
 
@@ -140,6 +156,15 @@ def positions(blocks: List[Block], axis: int, size: int) -> int:
     for layer in _layers(blocks, axis):
         size = layer.positions(size)
     return size
+
+
+def gradient_is_right(blocks: List[Block], frames: int) -> bool:
+    """Whether clips of so many frames give every weight its gradient: see `Layer.gradient_is_right`."""
+    for layer in _layers(blocks, 0):
+        if not layer.gradient_is_right(frames):
+            return False
+        frames = layer.positions(frames)
+    return True
 
 
 def _layers(blocks: List[Block], axis: int) -> List[Layer]:

@@ -54,6 +54,7 @@ class Branches(HybridBlock):
             raise UserError(f'dropout must be a share in [0, 1), got {dropout!r}')
         _check_segments(num_segments, backbone.ndim)
         self._classes, self._segments, self._min_size = nclass, num_segments, backbone.min_size
+        self._trainable_frames: Dict[int, int] = {}  # frames asked for -> the fewest, not fewer, it can be trained on
         self._trained: Optional[Tuple[str, ...]] = None  # all: see `Recognizer.trained_branches`
         with self.name_scope():
             self.backbone = backbone
@@ -99,9 +100,20 @@ class Branches(HybridBlock):
             raise UserError(f'input has {x.shape[0]} frames, no multiple of net.num_segments {self._segments}')
         if clips and x.shape[2] < self._min_size[0]:
             raise UserError(f'input has clips of {x.shape[2]} frames; this network takes at least {self._min_size[0]}')
+        if clips and mx.autograd.is_recording():
+            self._check_training_frames(x.shape[2])
         if min(x.shape[-2:]) < self._min_size[1]:
             raise UserError(
                 f'input has {x.shape[-2]}x{x.shape[-1]} pixels; this network takes at least {self._min_size[1]}'
+            )
+
+    def _check_training_frames(self, frames: int) -> None:
+        if frames not in self._trainable_frames:
+            self._trainable_frames[frames] = self.backbone.trainable_frames(frames)
+        if self._trainable_frames[frames] != frames:
+            raise UserError(
+                f'input has clips of {frames} frames, on which this network predicts but cannot be trained (MXNet gets '
+                f'gradients of its weights wrong there); train on {self._trainable_frames[frames]}'
             )
 
 

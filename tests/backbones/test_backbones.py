@@ -7,6 +7,7 @@ from networks import randomize
 from gluon_fg.backbones import R2D, Geometry, ResNet3D, SlowOnly, get_backbone
 from gluon_fg.errors import UserError
 from gluon_fg.nn.norm import freeze_batch_norm
+from gluon_fg.recognizers import Baseline
 from gluon_fg.weights.inflate import inflate_all
 
 
@@ -195,3 +196,32 @@ def test_impossible_backbones_are_refused():
         get_backbone('r2d_resnet50_v1', temporal_downsample=8)
     with pytest.raises(UserError, match='no stage 1 to branch off'):
         get_backbone('tiny').new_stage(1)
+
+
+@pytest.mark.parametrize(
+    'name, refused',
+    [
+        ('i3d_inceptionv1', [5, 6, 7]),  # the stem spans 7 frames
+        ('i3d_inceptionv3', [3, 5, 6, 9, 10, 11, 12]),  # the stem and both reductions see 3
+        ('topheavy_resnet50', [3, 5, 6]),
+        ('i3d_resnet50_v1', []),
+        ('r2d_resnet50_v1', []),
+    ],
+)
+def test_frames_on_which_gradients_are_wrong(name, refused):
+    """On processors with AVX-512, each found by comparing the gradients of single layers with NumPy's."""
+    net = get_backbone(name)
+    lengths = range(net.min_size[0], 40)
+    assert [frames for frames in lengths if net.trainable_frames(frames) != frames] == refused
+    assert net.trainable_frames(9) == (13 if name == 'i3d_inceptionv3' else 9)
+
+
+def test_training_on_them_is_refused_and_prediction_is_not():
+    net = Baseline('i3d_inceptionv1', 4)
+    net.initialize()
+    x = mx.nd.random.normal(shape=(1, 3, 7, 32, 32))
+    assert np.isfinite(net(x).asnumpy()).all()
+    for hybrid in (False, True):
+        net.hybridize(hybrid)
+        with autograd.record(), pytest.raises(UserError, match='clips of 7 frames, on which .* train on 8$'):
+            net.branches(x)
