@@ -1,3 +1,7 @@
+import hashlib
+import json
+from pathlib import Path
+
 import gluoncv
 import mxnet as mx
 import numpy as np
@@ -68,6 +72,20 @@ def test_every_entry_builds_and_knows_its_setting():
         assert info['nclass'] == NCLASS[info['dataset']]
         assert net.name == info['name'] and net.name.endswith('_dfb') == ('dfb' in name) == (info['method'] == 'DFB')
         assert net.name.endswith('_u2s') == ('u2s' in name) == (info['method'] == 'U2S')
+
+
+def test_what_a_name_means_never_changes():
+    """Weights, runs and score files name models: dataset, input, protocol, backbone and defaults stay as they were.
+
+    The file has the hash of each name's facts; a new name need not be in it.
+    """
+    known, changed = json.loads(Path(__file__).with_name('model_facts.json').read_text()), []
+    for name, digest in known.items():
+        facts = {k: v for k, v in factory.model_info(name).items() if k not in ('weights', 'pretrained', 'options')}
+        facts['defaults'] = registry.model_entry(name).defaults
+        if hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12] != digest:
+            changed.append(name)
+    assert len(known) == 196 and not changed
 
 
 def test_listing_takes_wildcards():
