@@ -67,7 +67,8 @@ def check_python() -> Row:
     text = f'{platform.python_version()}, {sys.executable}'
     if (3, 8) <= sys.version_info[:2] <= (3, 11):
         return Row('ok', 'python', text)
-    return Row('WRONG', 'python', text, 'MXNet 1.9.1 needs Python 3.8 to 3.11; use one of these')
+    advice = 'MXNet 1.9.1 needs Python 3.8 to 3.11; `make setup` takes one that it finds, or has uv make one'
+    return Row('WRONG', 'python', text, advice)
 
 
 def check_system() -> Row:

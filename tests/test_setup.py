@@ -264,7 +264,8 @@ def shell(tmp_path):
     (tmp_path / 'scripts').mkdir()
     (tmp_path / 'bin').mkdir()
     shutil.copy(REPO / 'scripts' / 'setup_env.sh', tmp_path / 'scripts')
-    os.symlink(shutil.which('dirname'), tmp_path / 'bin' / 'dirname')
+    for tool in ('dirname', 'mkdir'):
+        os.symlink(shutil.which(tool), tmp_path / 'bin' / tool)
 
     def python(path, status):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -301,7 +302,7 @@ def test_the_first_python_that_works_is_taken(shell, statuses, chosen):
     'statuses, environment, said',
     [
         ({}, {}, 'no Python 3.8 to 3.11 found'),
-        ({'bin/python3': 4}, {}, 'install python3.11'),
+        ({'bin/python3': 4}, {}, 'make setup PYTHON=/path/to/python3.11'),
         ({'bin/python3': 3}, {}, 'python3 lacks the modules that make an environment; install them'),
         (
             {'bin/python3': 0, 'bin/python3.13': 4},
@@ -314,6 +315,79 @@ def test_the_first_python_that_works_is_taken(shell, statuses, chosen):
 def test_a_missing_python_is_one_line(shell, statuses, environment, said):
     code, out, err = shell(statuses, **environment)
     assert (code, out, err.count('\n')) == (2, '', 1) and err.startswith('error: ') and said in err
+
+
+UV = """#!/bin/sh
+echo "uv in $UV_PYTHON_INSTALL_DIR: $*" >>{calls}
+[ -e {refuses} ] && echo 'error: no route to the Pythons' && exit 2
+while [ $# -gt 1 ]; do shift; done
+mkdir -p "$1/bin"
+printf '#!/bin/sh\\n[ "$1" = -c ] || echo "python of uv runs $1"\\n' >"$1/bin/python"
+{chmod} +x "$1/bin/python"
+"""
+
+
+@pytest.fixture
+def uv(tmp_path):
+    """Text of a stand-in for uv that notes how it is called and makes a Python; fails where the file `refuses` is."""
+    names = {name: tmp_path / name for name in ('calls', 'refuses')}
+    return UV.format(chmod=shutil.which('chmod'), **names)
+
+
+def program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def test_where_no_python_fits_uv_makes_one_once(shell, tmp_path, uv):
+    program(tmp_path / 'bin' / 'uv', uv)
+    made = 'python of uv runs scripts/setup_env.py\n'
+    code, out, err = shell({'bin/python3': 4})
+    assert (code, err) == (0, '') and out == f'no Python 3.8 to 3.11 found: uv makes a 3.11 in .uv\n{made}'
+    [call] = (tmp_path / 'calls').read_text().splitlines()
+    assert call == f'uv in {tmp_path}/.uv/pythons: venv --no-project --python 3.11 .uv/python3.11'
+    assert shell({'bin/python3': 4}) == (0, made, '')  # the next call finds it
+    assert len((tmp_path / 'calls').read_text().splitlines()) == 1
+    assert shell({'bin/python3.9': 0}) == (0, 'python3.9 runs scripts/setup_env.py\n', '')
+
+
+@pytest.mark.parametrize('way', ['pip', 'venv'])
+def test_uv_is_installed_from_the_index_by_a_python_that_does_not_fit(shell, tmp_path, uv, way):
+    """A Python without pip makes an environment for it; the version is the pinned one."""
+    (tmp_path / 'constraints.txt').write_text('uv==0.13.9\n')
+    program(tmp_path / 'uv-to-be', uv)
+    pip = f'echo "$0 $*" >>{tmp_path}/calls; {shutil.which("cp")} {tmp_path}/uv-to-be .uv/bin/uv; exit'
+    program(tmp_path / 'venv-pip', f'#!/bin/sh\n{pip}\n')
+    venv = f'mkdir -p .uv/bin && {shutil.which("cp")} {tmp_path}/venv-pip .uv/bin/python; exit'
+    cases = {'pip': f'"-m pip"*) mkdir -p .uv/bin; {pip};;', 'venv': f'"-m venv .uv") {venv};;'}
+    program(tmp_path / 'bin' / 'python3.12', f'#!/bin/sh\ncase "$*" in {cases[way]} esac\nexit 1\n')
+    code, out, err = shell({})
+    assert (code, err) == (0, '') and out.endswith('python of uv runs scripts/setup_env.py\n')
+    install, made = (tmp_path / 'calls').read_text().splitlines()
+    assert '-m pip install' in install and install.endswith('-c constraints.txt uv') and made.startswith('uv in ')
+    assert install.startswith({'pip': str(tmp_path / 'bin' / 'python3.12'), 'venv': '.uv/bin/python'}[way])
+
+
+def test_where_uv_can_make_none_either_one_line_gives_the_ways(shell, tmp_path, uv):
+    program(tmp_path / 'bin' / 'uv', uv)
+    (tmp_path / 'refuses').touch()
+    code, out, err = shell({'bin/python3': 4})
+    assert code == 2 and err.count('\n') == 1
+    assert all(
+        way in err for way in ('apt-get install python3.11', 'conda', 'uv python', 'pyenv', 'PYTHON=', '.uv/log')
+    )
+    assert 'no route' in (tmp_path / '.uv' / 'log').read_text()
+
+
+def test_uv_is_left_alone_where_an_interpreter_is_named(shell, tmp_path, uv):
+    program(tmp_path / 'bin' / 'uv', uv)
+    code, _, err = shell({'bin/python3.13': 4}, PYTHON='python3.13')
+    assert code == 2 and 'PYTHON=python3.13' in err and not (tmp_path / 'calls').exists()
+
+
+def test_uv_is_pinned():
+    assert re.search(r'^uv==\d+\.\d+\.\d+$', (REPO / 'constraints.txt').read_text(), re.M)
 
 
 def test_an_active_environment_is_not_what_it_is_made_from(shell, tmp_path):
