@@ -33,6 +33,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['gluon_fg', 'gluon_fg.*']),
+    package_data={'gluon_fg': ['py.typed']},
     include_package_data=True,
     cmdclass={'build_py': BuildWithFiles},
     entry_points={'console_scripts': ['gluon-fg = gluon_fg.cli:main']},
@@ -75,7 +76,7 @@ setup(
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
         'convert': ['torch>=2.0'],  # `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
         'tsne': TSNE,
-        'dev': [*TSNE, 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff'],
+        'dev': [*TSNE, 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy>=1.14,<1.15'],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',
