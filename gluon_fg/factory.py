@@ -10,7 +10,8 @@ import dataclasses
 import fnmatch
 import functools
 import numbers
-from typing import Any, Callable, Dict, List, Optional, Union
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -232,32 +233,45 @@ def get_model(
     if not registry.is_known(name):
         return _gluoncv_model(name, pretrained, pretrained_base, nclass, ctx, root, options)
     net, entry = build(name, nclass, **options), model_entry(name)
-    file, sibling = None, None
-    if pretrained:  # the files come before the slow part
-        published = find(entry.name, root)
-        if entry.gluoncv and published is None and gluoncv_has(entry.gluoncv):
-            file, sibling = gluoncv_file(entry.gluoncv, root), entry.gluoncv
-        else:
-            file = zoo.weights_file(entry.name, root)
+    weights = _find_weights(entry, root) if pretrained else None  # files come before the slow part
     # MSRA for layers under ReLU; heads bring scales of their own.
     net.initialize(mx.init.MSRAPrelu('in', 0), ctx=ctx)
-    if sibling:
-        # An entry's own options are those of the network that its sibling is.
-        changed = {k: v for k, v in entry.defaults.items() if options.get(k, v) != v}
-        gluoncv_start.start(net, file, sibling, changed)
-    elif pretrained:
-        if zoo.load(net, file, published, ctx):
-            know_classes(net, published)
-        if net.input_spec.ndim == 2:  # as trained, unless asked for otherwise
-            net.num_segments = options.get('num_segments', net.input_spec.segments)
-            net.input_spec = net.input_spec.replace(segments=net.num_segments)
-        net.weights_source = f'published weights {file.name}'
-    else:
+    if weights is None:
         if pretrained_base and net.branches.backbone.imagenet:
             imagenet.load(net.branches.backbone, root)
             net.weights_source = f'ImageNet weights {net.branches.backbone.imagenet}'
         net.backbone_loaded()
+    elif weights.sibling:
+        # An entry's own options are those of the network that its sibling is.
+        changed = {k: v for k, v in entry.defaults.items() if options.get(k, v) != v}
+        gluoncv_start.start(net, weights.file, weights.sibling, changed)
+    else:
+        _load_published(net, weights, options, ctx)
     return net
+
+
+class _Weights(NamedTuple):
+    """A file of weights: published for a name (with its entry of the index), or GluonCV's for a sibling."""
+
+    file: Path
+    published: Any = None
+    sibling: Optional[str] = None
+
+
+def _find_weights(entry: ModelEntry, root: Optional[str]) -> _Weights:
+    published = find(entry.name, root)
+    if entry.gluoncv and published is None and gluoncv_has(entry.gluoncv):
+        return _Weights(gluoncv_file(entry.gluoncv, root), sibling=entry.gluoncv)
+    return _Weights(zoo.weights_file(entry.name, root), published)
+
+
+def _load_published(net: HybridBlock, weights: _Weights, options: Dict[str, Any], ctx: mx.Context) -> None:
+    if zoo.load(net, weights.file, weights.published, ctx):
+        know_classes(net, weights.published)
+    if net.input_spec.ndim == 2:  # as trained, unless asked for otherwise
+        net.num_segments = options.get('num_segments', net.input_spec.segments)
+        net.input_spec = net.input_spec.replace(segments=net.num_segments)
+    net.weights_source = f'published weights {weights.file.name}'
 
 
 def know_classes(net, published) -> None:

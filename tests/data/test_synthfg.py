@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_fg.data import _synthfg_render as drawing
 from gluon_fg.data import label_set, synthfg
+from gluon_fg.data.synthfg import drawing, files
+from gluon_fg.data.synthfg import scene as scenes
 from gluon_fg.data.video import open_video
 from gluon_fg.errors import UserError
 
@@ -54,9 +55,9 @@ def test_classes_of_a_group_differ_only_inside_the_truth(group, seed):
 def test_truth_is_tight(group):
     """No box could lose three pixels on a side: without the detail, the change fills it."""
     for seed in range(4):
-        scene = drawing.still(drawing.draw_scene(drawing.LOOKS[group], drawing.generator(seed)))
+        scene = scenes.still(scenes.draw_scene(scenes.LOOKS[group], scenes.generator(seed)))
         for variant in range(4):
-            states = drawing.events(scene, variant)
+            states = scenes.events(scene, variant)
             clip, boxes = drawing.render(scene, states)
             for part in {box.part for box in boxes}:
                 without = {
@@ -89,7 +90,7 @@ def test_order_is_all_that_order_classes_tell(first, seed):
 @given(st.sampled_from([8, 12]), seeds)
 def test_scene_of_an_order_group_has_no_clock(first, seed):
     """The scene's own course is put in random order: one stream of it for all classes, and its times a permutation."""
-    scene = drawing.draw_scene(drawing.LOOKS[first // 4], drawing.generator(seed))
+    scene = scenes.draw_scene(scenes.LOOKS[first // 4], scenes.generator(seed))
     assert sorted(scene.clock) == list(range(8))
     # with the clock undone and the event removed, the course is smooth again: the permutation is all that hides it
     straight = replace(
@@ -100,13 +101,13 @@ def test_scene_of_an_order_group_has_no_clock(first, seed):
         distractors=(),
     )
     shuffled = replace(straight, clock=scene.clock)
-    nothing = [drawing.State()] * 8
+    nothing = [scenes.State()] * 8
     expected, got = drawing.render(straight, nothing)[0], drawing.render(shuffled, nothing)[0]
     np.testing.assert_array_equal(got, expected[list(scene.clock)])
 
 
 def test_clocks_of_order_groups_are_uniform():
-    first = np.array([drawing.draw_scene(drawing.LOOKS[2], drawing.generator((5, i))).clock for i in range(400)])
+    first = np.array([scenes.draw_scene(scenes.LOOKS[2], scenes.generator((5, i))).clock for i in range(400)])
     counts = np.stack([(first == moment).sum(axis=0) for moment in range(8)])  # (moment, frame), 50 expected, sd 6.6
     assert counts.min() > 20 and counts.max() < 85
 
@@ -115,10 +116,10 @@ def test_clocks_of_order_groups_are_uniform():
 @given(st.sampled_from([16, 18]), seeds)
 def test_halo_order_reversed_is_the_other_class(label, seed):
     """c1: played backwards, a clip shows the events of its partner with mirrored slots, which are as likely."""
-    scene = drawing.draw_scene(drawing.LOOKS[4], drawing.generator(seed))
+    scene = scenes.draw_scene(scenes.LOOKS[4], scenes.generator(seed))
     first, second, length = scene.slots
     back = replace(scene, slots=(8 - second - length, 8 - first - length, length))
-    assert drawing.events(scene, label % 4)[::-1] == drawing.events(back, label % 4 + 1)
+    assert scenes.events(scene, label % 4)[::-1] == scenes.events(back, label % 4 + 1)
 
 
 @settings(max_examples=20, deadline=None)
@@ -129,7 +130,7 @@ def test_mirrored_clip_is_a_clip_of_its_class(label, seed):
     Both with one plain background: a texture stays what it is in a mirror, but not at the same phase.
     """
     assert label_set('synthfg').flip_map[label] == label
-    scene = drawing.draw_scene(drawing.LOOKS[label // 4], drawing.generator(seed))
+    scene = scenes.draw_scene(scenes.LOOKS[label // 4], scenes.generator(seed))
     scene = replace(scene, look=scene.look._replace(texture='gradient'), noise=np.zeros_like(scene.noise))
     phases = {'circle': np.pi - scene.phase, 'sway': -scene.phase, 'pulse': np.pi / 2 - scene.phase}
     mirrored = replace(
@@ -143,15 +144,15 @@ def test_mirrored_clip_is_a_clip_of_its_class(label, seed):
         phase=phases.get(scene.look.motion, scene.phase),
         distractors=tuple(replace(d, x=54 - d.x, vx=-d.vx) for d in scene.distractors),
     )
-    clip = drawing.render(scene, drawing.events(scene, label % 4))[0].astype(int)
-    image = drawing.render(mirrored, drawing.events(mirrored, label % 4))[0].astype(int)[:, :, ::-1]
+    clip = drawing.render(scene, scenes.events(scene, label % 4))[0].astype(int)
+    image = drawing.render(mirrored, scenes.events(mirrored, label % 4))[0].astype(int)[:, :, ::-1]
     difference = np.abs(clip - image)
     # the rasterizer rounds to a quarter pixel, so edges may differ; a detail at another place would be 200 off
     assert difference.mean() < 1 and (difference > 120).mean() < 1e-4
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.sampled_from(drawing.GLYPHS), st.floats(15, 39), st.floats(15, 39), st.floats(3.7, 4.9))
+@given(st.sampled_from(scenes.GLYPHS), st.floats(15, 39), st.floats(15, 39), st.floats(3.7, 4.9))
 def test_glyphs_are_their_own_mirror_image(name, x, y, half):
     def draw(x):
         canvas = np.zeros((216, 216, 3), np.uint8)
@@ -167,7 +168,7 @@ def test_glyphs_of_a_group_differ(glyphs):
     masks = []
     for name in glyphs:
         canvas = np.zeros((216, 216, 3), np.uint8)
-        drawing._glyph(canvas, name, 27, 27, drawing.GLYPH_HALF, (255, 255, 255))
+        drawing._glyph(canvas, name, 27, 27, scenes.GLYPH_HALF, (255, 255, 255))
         masks.append(cv2.resize(canvas, (54, 54), interpolation=cv2.INTER_AREA)[..., 0] / 255)
     for i, a in enumerate(masks):
         for b in masks[:i]:
@@ -255,12 +256,12 @@ def test_interrupted_generation_is_not_taken_as_complete(tmp_path, monkeypatch):
         whole(path, clip)
 
     sizes = {'train': 24, 'val': 24, 'test': 24}
-    monkeypatch.setattr(synthfg, 'write_video', stop_after_30)
+    monkeypatch.setattr(files, 'write_video', stop_after_30)
     with pytest.raises(KeyboardInterrupt):
         synthfg.generate(root, progress=False, **sizes)
     assert synthfg.read_meta(root) is None and not (root / 'val').exists() and not (root / 'val.csv').exists()
     kept = os.stat(root / 'train/00000.mp4').st_mtime_ns
-    monkeypatch.setattr(synthfg, 'write_video', whole)
+    monkeypatch.setattr(files, 'write_video', whole)
     assert synthfg.ensure(root, **sizes) == root
     assert os.stat(root / 'train/00000.mp4').st_mtime_ns == kept  # goes on where it stopped
     assert len(list(root.glob('*/*.mp4'))) == 72 and not list(root.glob('.*.partial'))
@@ -273,10 +274,10 @@ def test_interrupted_generation_is_not_taken_as_complete(tmp_path, monkeypatch):
 
 
 def test_two_processes_at_once(tmp_path):
-    code = ("import sys; from gluon_fg.data import synthfg; made = []; write = synthfg.write_video\n"
+    code = ("import sys; from gluon_fg.data.synthfg import files; made = []; write = files.write_video\n"
             "def count(path, clip): made.append(path); write(path, clip)\n"
-            "synthfg.write_video = count\n"
-            "synthfg.ensure(sys.argv[1], train=48, val=24, test=24); print(len(made))")  # fmt: skip
+            "files.write_video = count\n"
+            "files.ensure(sys.argv[1], train=48, val=24, test=24); print(len(made))")  # fmt: skip
     jobs = [subprocess.Popen([sys.executable, '-c', code, str(tmp_path / 'set')], stdout=subprocess.PIPE, text=True,
                              env={**os.environ, 'PYTHONPATH': os.getcwd()}) for _ in range(2)]  # fmt: skip
     made = [int(job.communicate(timeout=240)[0]) for job in jobs]

@@ -1,20 +1,4 @@
-"""SynthFG: the built-in fine-grained video dataset, rendered from seeds to real mp4 files.
-
-24 classes in 6 groups of 4. The classes of a group share the body, its motion, and the texture and hue of the
-background. They differ in a small local detail (kind 'detail'), in the order of events (kind 'order': no single frame
-tells them apart), or in both. Place, scale, speed, colours, pan, jitter, gain, noise, and distractors that carry the
-other classes' details vary from clip to clip.
-
-On disk, under a root of its own:
-
-    meta.json               version, seed, clips per split, classes, groups; written last: no set without it
-    <split>.csv             path,label,class,group; for the splits train, val and test
-    <split>/00000.mp4 ...   8 frames of 54x54, MPEG-4 part 2
-    <split>/truth.json      where the detail shows, in pixels: {path: [[part, frame, y0, x0, y1, x1], ...]}
-
-'synthfg_images' is a set of images of the same kind, <split>/00000.png: single frames of such clips, of the 8 classes
-in 2 groups that a still tells apart (kind 'detail').
-"""
+"""SynthFG on disk: rendered once, split by split, and checked when it is there."""
 
 from __future__ import annotations
 
@@ -26,37 +10,21 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 import cv2
 import numpy as np
 
-from ..errors import UserError, unknown
-from ..files import atomic_write
-from . import _synthfg_render as drawing
-from ._synthfg_render import FRAMES, SIZE, Box
+from ...errors import UserError, unknown
+from ...files import atomic_write
+from .clips import CLASSES, DETAIL_LABELS, GROUPS, KIND, clip_seed, render_clip, render_image
+from .scene import FRAMES, SIZE, Box
 
 logger = logging.getLogger(__name__)
 
 VERSION = 1  # of the rendering: a set made by another version has other pixels
 FPS = 8
 SIZES = {'train': 2880, 'val': 480, 'test': 960}
-_SPLIT_ID = {'train': 0, 'val': 1, 'test': 2}
-_CLASSES = {
-    'disc': ('plus', 'cross', 'ring', 'two bars'),
-    'diamond': ('plus flashes', 'cross flashes', 'triangle flashes', 'square flashes'),
-    'square': ('arm opens', 'arm closes', 'arm opens then closes', 'arm closes then opens'),
-    'ellipse': ('lamp top then bottom', 'lamp bottom then top', 'lamp top-bottom-top', 'lamp bottom-top-bottom'),
-    'hexagon': ('plus before halo', 'halo before plus', 'cross before halo', 'halo before cross'),
-    'house': ('triangle and arm opens', 'triangle and arm closes', 'square and arm opens', 'square and arm closes'),
-}
-CLASSES = tuple(f'{group}: {name}' for group, names in _CLASSES.items() for name in names)
-GROUPS = tuple(group for group, names in _CLASSES.items() for _ in names)  # of each class
-KIND = {look.shape: look.kind for look in drawing.LOOKS}  # of each group: 'detail', 'order' or 'both'
-# Label -> label of the subset 'synthfg_order', the groups whose classes differ in the order of events (at least, too).
-ORDER_LABELS = {label: i for i, label in enumerate(n for n, g in enumerate(GROUPS) if KIND[g] != 'detail')}
-# Labels of the classes of 'synthfg_images', in its order.
-DETAIL_LABELS = tuple(n for n, g in enumerate(GROUPS) if KIND[g] == 'detail')
 IMAGE_SIZES = {'train': 960, 'val': 160, 'test': 320}
 
 
@@ -90,71 +58,6 @@ _FORMS = {
         _Form('synthfg_images', 'SynthFG images', DETAIL_LABELS, '.png', IMAGE_SIZES),
     )
 }
-
-Seed = Union[int, Sequence[int]]
-
-
-def render_clip(
-    label: int, seed: Seed, nuisance: bool = True, return_truth: bool = False
-) -> Union[np.ndarray, Tuple[np.ndarray, List[Box]]]:
-    """Render one clip; the same arguments give the same bytes.
-
-    Two labels of one group with the same seed differ in the discriminative detail only.
-
-    Parameters
-    ----------
-    label
-        0..23, position in `CLASSES`
-    seed
-        one or several integers, all >= 0; those of the clips on disk are `clip_seed(split, seed, index)`
-    nuisance
-        False: the same scene without motion, pan, jitter, distractors, gain and noise
-    return_truth
-        also give the boxes of the detail, in pixels of the 54x54 frame, for each frame where it shows
-
-    Returns
-    -------
-    uint8 (8, 54, 54, 3) RGB, or (clip, boxes)
-    """
-    label = _checked_label(label)
-    scene = drawing.draw_scene(drawing.LOOKS[label // 4], drawing.generator(seed))
-    if not nuisance:
-        scene = drawing.still(scene)
-    clip, boxes = drawing.render(scene, drawing.events(scene, label % 4))
-    return (clip, boxes) if return_truth else clip
-
-
-def render_image(label: int, seed: Seed, return_truth: bool = False) -> Union[np.ndarray, Tuple[np.ndarray, List[Box]]]:
-    """An image of 'synthfg_images': of a clip, the frame in the middle of those that show the detail.
-
-    Parameters
-    ----------
-    label
-        0..7, position in `DETAIL_LABELS`
-    seed, return_truth
-        as of `render_clip`
-
-    Returns
-    -------
-    uint8 (54, 54, 3) RGB, or (image, boxes)
-    """
-    if not 0 <= label < len(DETAIL_LABELS):
-        raise UserError(f'label {label} is out of range; SynthFG images have the labels 0..{len(DETAIL_LABELS) - 1}')
-    clip, boxes = render_clip(DETAIL_LABELS[label], seed, return_truth=True)
-    shown = sorted({box.t for box in boxes})
-    t = shown[len(shown) // 2]
-    return (clip[t], [box._replace(t=0) for box in boxes if box.t == t]) if return_truth else clip[t]
-
-
-def clip_seed(split: str, seed: int, index: int) -> Tuple[int, int, int]:
-    """Seed of clip `index` of a split: other splits, set seeds and indices have independent random streams."""
-    return _SPLIT_ID[split], seed, index
-
-
-def _checked_label(label: int) -> int:
-    if not 0 <= label < len(CLASSES):
-        raise UserError(f'label {label} is out of range; SynthFG has the labels 0..{len(CLASSES) - 1}')
-    return int(label)
 
 
 def default_root(dataset: str = 'synthfg') -> Path:
@@ -422,39 +325,3 @@ def write_video(path: Union[str, os.PathLike], clip: np.ndarray) -> None:
     written.release()
     if frames != len(clip):
         raise UserError(f'{path}: {frames} of {len(clip)} frames could be written; is the disk full?')
-
-
-def contact_sheet(seed: int = 0, zoom: int = 2, boxes: bool = False) -> np.ndarray:
-    """One clip of each class as a strip, four strips a group with the same scene: uint8 (H, W, 3) RGB.
-
-    Parameters
-    ----------
-    zoom
-        enlargement of the frames
-    boxes
-        outline where the discriminative detail shows
-    """
-    cell, text, gap = SIZE * zoom + 2, 16, 10
-    block_h, block_w = 4 * (cell + text) + gap + text, FRAMES * cell + gap
-    sheet = np.full((3 * block_h, 2 * block_w, 3), 255, np.uint8)
-
-    def write(words: str, x: int, y: int, size: float) -> None:
-        cv2.putText(sheet, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA)
-
-    for label, name in enumerate(CLASSES):
-        group, variant = divmod(label, 4)
-        x0, y0 = (group % 2) * block_w + 4, (group // 2) * block_h
-        if variant == 0:
-            write(f'{GROUPS[label]} ({KIND[GROUPS[label]]})', x0, y0 + text - 3, 0.6)
-        y0 += text + variant * (cell + text)
-        write(name, x0, y0 + text - 4, 0.45)
-        clip, truth = render_clip(label, (seed, group), return_truth=True)
-        for t, frame in enumerate(clip):
-            big = cv2.resize(frame, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-            for box in truth if boxes else ():
-                if box.t == t:
-                    cv2.rectangle(
-                        big, (box.x0 * zoom, box.y0 * zoom), (box.x1 * zoom - 1, box.y1 * zoom - 1), (255, 255, 0), 1
-                    )
-            sheet[y0 + text : y0 + text + SIZE * zoom, x0 + t * cell : x0 + t * cell + SIZE * zoom] = big
-    return sheet
