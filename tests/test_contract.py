@@ -8,10 +8,12 @@ from mxnet import autograd, gluon
 from gluon_fg import get_model, list_models
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.transforms import to_input
+from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.input_spec import InputSpec
 from gluon_fg.nn import deploy_symbol
+from gluon_fg.recognizers import PrepareContext, View
 
 TINY = sorted({*list_models('*_tiny_*'), *list_models('tiny_*')})  # the latter: on single images
 STATIC = dict(static_alloc=True, static_shape=True)
@@ -35,8 +37,13 @@ def views(net, count=2, height=None, width=None):
     return mx.nd.random.normal(shape=(count * spec.segments, spec.channels, height, width))
 
 
+def logits(net, x):
+    """Of every branch, without auxiliary outputs."""
+    return net.branches(x)[: len(net.branch_names)]
+
+
 def outputs(net, x):
-    return [z.asnumpy() for z in net.branches(x)]
+    return [z.asnumpy() for z in logits(net, x)]
 
 
 def assert_close(first, second, tolerance=1e-4):
@@ -56,9 +63,10 @@ def test_it_describes_itself(net):
     assert isinstance(net.input_spec, InputSpec) and get_protocol(net.protocol)
     assert net.num_segments == net.input_spec.segments
     x = views(net, 3)
-    for z in net.branches(x):
+    for z in logits(net, x):
         assert z.shape == (3, net.nclass)
-    assert len(net.branches(x)) == len(net.branch_names) == len(set(net.branch_names))
+    names = (*net.branch_names, *net.auxiliary_names)
+    assert len(net.branches(x)) == len(names) == len(set(names))
     if net.dataset is not None:
         assert net.nclass == {'synthfg': 24, 'synthfg_images': 8}[net.dataset] == len(net.classes)
         assert net.labels.classes == net.classes
@@ -124,8 +132,8 @@ def test_the_loss_is_the_sum_of_what_it_names_or_the_predictions_alone(net):
     z, label = net.branches(views(net)), mx.nd.array([3, 2], dtype='int32')
     named = net.named_losses(z, label)
     assert tuple(named)[: len(net.branch_names)] == net.branch_names
-    if 'universal' in named:  # U2S eq. 3: what the prediction is made of, and a term beside
-        trained = [named[name] for name in net.branch_names[1:]] + [0.5 * named['regular']]
+    if net.auxiliary_names:  # eq. 3: the branches that the prediction is made of, and half of the term beside
+        trained = [named[name] for name in net.branch_names[1:]] + [0.5 * named[name] for name in net.auxiliary_names]
     else:
         assert tuple(named) == net.branch_names
         trained = [named['fused']] if 'fused' in named else named.values()
@@ -167,7 +175,8 @@ def test_the_exported_graph_agrees(net, tmp_path):
     mx.nd.save(str(tmp_path / 'net-0000.params'), params)
     block = gluon.SymbolBlock.imports(str(tmp_path / 'net-symbol.json'), ['data'], str(tmp_path / 'net-0000.params'))
     exported = block(x)
-    assert_close(outputs(net, x), [z.asnumpy() for z in (exported if isinstance(exported, list) else [exported])])
+    exported = exported if isinstance(exported, list) else [exported]
+    assert_close([z.asnumpy() for z in net.branches(x)], [z.asnumpy() for z in exported])
     assert [name.split('_')[-1] for name in symbol.list_outputs()]
 
 
@@ -241,3 +250,91 @@ def test_labels_and_input_must_fit(net):
         net.input_spec = InputSpec(layout='NCHW' if net.input_spec.ndim == 3 else 'NCTHW')
     net.input_spec = net.input_spec.replace(frame_stride=3)
     assert net.input_spec.frame_stride == 3
+
+
+def test_auxiliary_outputs_are_kept_from_predictions(net):
+    """They belong to the loss: fused inference, which scores are made by, gives the logits alone."""
+    x = views(net)
+    assert_close(outputs(net, x), [z.asnumpy() for z in fuse(net)(x)])
+
+
+def test_its_maps_are_as_it_says(net):
+    x = views(net)
+    maps = net.maps(x)
+    assert list(maps) == list(net.map_info) and set(net.activation_names) <= set(maps) and 'F5' in maps
+    rows = {volume.shape[0] for volume in maps.values()}
+    assert rows == {x.shape[0]}
+    channels = {'gate': 1, 'mask': net.nclass}
+    for name, info in net.map_info.items():
+        assert info.kind in ('features', 'mask', 'gate')
+        assert maps[name].ndim == x.ndim and maps[name].shape[1] == channels.get(info.kind, maps[name].shape[1])
+        assert not info.directions or maps[name].shape[2] % len(info.directions) == 0
+    plain = {name: volume.asnumpy() for name, volume in maps.items()}
+    np.testing.assert_array_equal(plain['F5'], net.branches.backbone(x)[3].asnumpy())
+    net.hybridize(**STATIC)
+    for name, volume in net.maps(x).items():
+        np.testing.assert_allclose(volume.asnumpy(), plain[name], rtol=1e-3, atol=1e-4)
+
+
+def test_its_features_are_maps_side_by_side(net):
+    x = views(net)
+    maps = {name: volume.asnumpy() for name, volume in net.maps(x).items()}
+    for kind, volume in zip(net.feature_kinds, net.features(x)):
+        assert kind.branch is None or kind.branch in net.branch_names
+        parts = np.concatenate([maps[name] for name in kind.maps], axis=1)
+        np.testing.assert_allclose(volume.asnumpy(), parts, rtol=1e-4, atol=1e-5)
+
+
+def test_filters_of_classes_respond_or_are_refused(net):
+    filters, x = net.class_filters(), views(net)
+    assert filters is None or (filters.ndim == 3 and filters.shape[0] == net.nclass)
+    if net.filters_per_class:
+        assert filters.shape[1] == net.filters_per_class
+        assert net.filter_responses(x).shape[1] == net.nclass * net.filters_per_class and net.response_geometry
+    else:
+        for ask in (lambda: net.filter_responses(x), lambda: net.response_geometry):
+            with pytest.raises(UserError, match='has no filters of single classes'):
+                ask()
+
+
+def test_a_relation_of_classes_is_a_square_of_shares(net):
+    relation = net.class_relation
+    assert relation is None or relation.matrix.shape == (net.nclass, net.nclass)
+    for predicted in (0, net.nclass - 1):
+        others = net.selected_classes(predicted)
+        assert predicted not in others
+        assert all(relation.matrix[other, predicted] > 0 for other in others)
+
+
+def test_a_further_view_follows_the_network(net):
+    """Hybridized, and its graph dropped, with the network; its parameters are the network's, saved once."""
+
+    class Last(View):
+        def __init__(self, backbone):
+            super().__init__()
+            self.backbone = backbone
+
+        def hybrid_forward(self, F, x):
+            return F.identity(self.backbone(x)[3])
+
+    names, x = list(net.collect_params()), views(net)
+    net.add_view('last', Last(net.branches.backbone))
+    assert list(net.collect_params()) == names and 'last' in net.views
+    net.hybridize(**STATIC)
+    np.testing.assert_allclose(net.views['last'](x).asnumpy(), net.maps(x)['F5'].asnumpy(), rtol=1e-4, atol=1e-5)
+    assert net.views['last']._cached_op is not None
+    net._clear_cached_op()
+    assert net.views['last']._cached_op is None
+
+
+def test_preparing_leaves_a_network_alone_that_is_prepared(net):
+    """Nothing is untrained: no batch is asked for, and no parameter changes."""
+
+    def never(*args, **kwargs):
+        raise AssertionError('nothing is to be asked for')
+
+    before = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    names = [str(i) for i in range(net.nclass)]
+    net.prepare(PrepareContext(frozenset(), names, never, never, never, never, never, never))
+    for name, p in net.collect_params().items():
+        np.testing.assert_array_equal(p.data().asnumpy(), before[name])

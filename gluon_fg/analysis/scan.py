@@ -19,7 +19,7 @@ _CHUNK = 16  # frames decoded at a time for a 2-D network
 
 def require_bank(net) -> None:
     """Refuse a network without a filter bank."""
-    if not hasattr(net, 'filter_responses'):
+    if not getattr(net, 'filters_per_class', 0):
         raise UserError(
             f'{getattr(net, "name", "this network")} has no filter bank, so there is no filter to localize; '
             'choose a model whose name ends in _dfb'

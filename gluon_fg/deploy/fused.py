@@ -18,8 +18,10 @@ Forward = Callable[[mx.nd.NDArray], Tuple[mx.nd.NDArray, ...]]
 
 
 def fused_symbol(net) -> mx.sym.Symbol:
-    """The fused inference graph of a recognizer's branches, of the variable 'data'."""
-    return deploy_symbol(net.branches)[0].get_backend_symbol('MKLDNN')
+    """The fused inference graph of a recognizer's logits, branch by branch, of the variable 'data'."""
+    outputs = deploy_symbol(net.branches)[0]
+    logits = mx.sym.Group([outputs[i] for i in range(len(net.branch_names))])  # without auxiliary outputs
+    return logits.get_backend_symbol('MKLDNN')
 
 
 def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
@@ -46,7 +48,7 @@ def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
     ctx = ctx or mx.cpu()
     if ctx.device_type != 'cpu' or not mx.runtime.Features().is_enabled('MKLDNN'):
         net.hybridize(static_alloc=True, static_shape=True)
-        return net.branches
+        return lambda x: net.branches(x)[: len(net.branch_names)]
     data = mx.sym.var('data', dtype='float32')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # types of the parameters: they have theirs already

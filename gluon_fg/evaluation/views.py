@@ -221,7 +221,7 @@ def merge_views(
                 yield _Video(position, name, len(outcome[0])), *outcome
 
     with _segments(net, protocol):
-        forward = fuse(net, ctx) if fused and not net.takes_labels else net.branches
+        forward = fuse(net, ctx) if fused and not net.takes_labels else _logits_of(net)
         stack = np.stack if spec.ndim == 3 else np.concatenate
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
         with contextlib.closing(cuts):
@@ -245,6 +245,11 @@ def _batches(videos, batch_size: int) -> Iterator[list]:
             batch.append((video, bool(flip), view))
     if batch:
         yield batch
+
+
+def _logits_of(net) -> Callable:
+    """A function that gives the logits of every branch, without what the loss alone needs."""
+    return lambda *inputs: net.branches(*inputs)[: len(net.branch_names)]
 
 
 class _Video:

@@ -5,7 +5,7 @@ from .filter_bank import DiscriminativeFilterBank
 from .lstm import FrameLSTM
 from .mask_network import MaskedAvgPool, MaskGate, MaskNetwork
 from .non_local import NonLocal
-from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze_batch_norm
+from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze, freeze_batch_norm
 from .pooling import GlobalAvgPool, GlobalMaxPool
 from .self_attention import SelfAttention
 from .temporal_shift import TemporalShift, set_segments
@@ -28,6 +28,7 @@ __all__ = [
     'batch_norms',
     'deploy_mode',
     'deploy_symbol',
+    'freeze',
     'freeze_batch_norm',
     'set_segments',
 ]

@@ -142,6 +142,10 @@ class MaskNetwork(HybridBlock):
         kernel = (1,) * self._ndim
         return mx.nd.Convolution(x, self.weight.data(ctx), self.bias.data(ctx), kernel=kernel, num_filter=self._classes)
 
+    def filters(self) -> np.ndarray:
+        """The categories' filters, (M, C) float32."""
+        return self.weight.data(self.weight.list_ctx()[0]).asnumpy().reshape(self._classes, self._channels)
+
     def weight_similarity(self, F=mx.nd, ctx: Optional[mx.Context] = None):
         """S^w (M, M), the cosine similarities of the categories' filters (eq. 4).
 
@@ -165,8 +169,8 @@ class MaskNetwork(HybridBlock):
 
         **Not outside beside a static graph.** Where one backward pass reaches a parameter through a graph hybridized
         with `static_shape` and on another way too, MXNet 1.9.1 puts the sum into a new array: `Parameter.grad()`, which
-        trainers read, keeps the first step's gradient for good. So a network's own training computes it in the graph;
-        `carry` brings it out.
+        trainers read, keeps the first step's gradient for good. So a network's own training computes it in the graph
+        and returns it beside the logits.
 
         Parameters
         ----------
@@ -208,21 +212,6 @@ class MaskNetwork(HybridBlock):
     @staticmethod
     def _value(parameter, F, ctx):
         return parameter.data(ctx) if F is mx.nd else parameter.var()
-
-
-def carry(F, z, value):
-    """Logits with the same softmax as z (N, M), whose mean over the categories is `value` (1,): see `carried`.
-
-    Lets a scalar of the graph, and its gradient, out of a network that returns logits and nothing else. A cross-entropy
-    on the result has the gradient that it has on z, and none with respect to `value`. A prediction is better made of z
-    itself: its graph then leaves `value` out.
-    """
-    return F.broadcast_add(F.broadcast_sub(z, F.mean(z, axis=1, keepdims=True)), F.expand_dims(value, axis=0))
-
-
-def carried(z: mx.nd.NDArray) -> mx.nd.NDArray:
-    """(N,) the value that `carry` put into logits z (N, M), once for each row."""
-    return mx.nd.mean(z.astype('float32'), axis=1)
 
 
 class MaskGate(HybridBlock):

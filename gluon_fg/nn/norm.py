@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Tuple
 
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
@@ -56,20 +56,26 @@ def batch_norm(ndim: int, in_channels: int, epsilon: float = 1e-5) -> nn.BatchNo
 
 def batch_norms(net: Block) -> List[nn.BatchNorm]:
     """All batch norm layers of a network, in the order in which they were added (the stem's first), each once."""
-    found = {}
+    layers = {}
 
     def visit(block):
         if isinstance(block, nn.BatchNorm):
-            found.setdefault(id(block), block)
+            layers.setdefault(id(block), block)
         for child in block._children.values():
             visit(child)
 
     visit(net)
-    return list(found.values())
+    return list(layers.values())
 
 
-def freeze_batch_norm(net: Block, keep_first: bool = False) -> int:
-    """Let every batch norm use its running statistics in training too, and keep its gamma and beta as they are.
+def has_statistics(layer: nn.BatchNorm) -> bool:
+    """Whether a batch norm layer's running statistics are of some data: not the mean 0 and variance 1 of a new one."""
+    mean, var = (p.data(p.list_ctx()[0]).asnumpy() for p in (layer.running_mean, layer.running_var))
+    return bool((mean != 0).any() or (var != 1).any())
+
+
+def freeze_batch_norm(net: Block, keep_first: bool = False, keep_new: bool = False) -> List[nn.BatchNorm]:
+    """Let batch norm use its running statistics in training too, and keep its gamma and beta as they are.
 
     Parameters
     ----------
@@ -77,18 +83,48 @@ def freeze_batch_norm(net: Block, keep_first: bool = False) -> int:
         a network; graphs that it has traced already are dropped
     keep_first
         True: partial batch norm (TSN), the first layer goes on learning
+    keep_new
+        True: layers that have no statistics yet (`has_statistics`), those of new branches, go on learning: with a mean
+        of 0 and a variance of 1 they would normalize nothing
 
     Returns
     -------
-    The number of layers frozen.
+    The frozen layers.
     """
     mx.nd.waitall()  # a pass still under way may be about to update what is frozen here
     layers = batch_norms(net)[1 if keep_first else 0 :]
+    layers = [layer for layer in layers if not keep_new or has_statistics(layer)]
     for layer in layers:
         layer._kwargs['use_global_stats'] = True
         layer.gamma.grad_req = layer.beta.grad_req = 'null'
     clear_cached_graphs(net)
-    return len(layers)
+    return layers
+
+
+def freeze(*blocks: Block) -> Callable[[], None]:
+    """Keep all parameters of some blocks as they are, and let their batch norm use its running statistics.
+
+    Returns
+    -------
+    A function that undoes it. Both drop the graphs that the blocks have traced; a network around them has its own to
+    drop (`clear_cached_graphs`).
+    """
+    mx.nd.waitall()  # as in `freeze_batch_norm`
+    layers = [layer for block in blocks for layer in batch_norms(block)]
+    params = [p for block in blocks for p in block.collect_params().values()]
+    requests = [p.grad_req for p in params]
+    statistics = [layer._kwargs['use_global_stats'] for layer in layers]
+
+    def set_all(frozen: List[bool], wanted: List[str]) -> None:
+        for layer, value in zip(layers, frozen):
+            layer._kwargs['use_global_stats'] = value
+        for p, request in zip(params, wanted):
+            p.grad_req = request
+        for block in blocks:
+            clear_cached_graphs(block)
+
+    set_all([True] * len(layers), ['null'] * len(params))
+    return lambda: set_all(statistics, requests)
 
 
 def clear_cached_graphs(net: Block) -> None:

@@ -1,11 +1,27 @@
 """Papers as networks: each file is paper, class, entries of the zoo."""
 
 from . import tsm  # noqa: F401  (its entries)
-from .base import Branches, Recognizer
+from .base import Recognizer
 from .baseline import Baseline
+from .branches import Branches, View
 from .cidc import CIDCNetwork
+from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext
 from .dfb import DFB
 from .temporal_heads import LSTMHead, SelfAttentionHead
 from .u2s import U2S
 
-__all__ = ['Baseline', 'Branches', 'CIDCNetwork', 'DFB', 'LSTMHead', 'Recognizer', 'SelfAttentionHead', 'U2S']
+__all__ = [
+    'Baseline',
+    'Branches',
+    'CIDCNetwork',
+    'ClassRelation',
+    'DFB',
+    'FeatureKind',
+    'LSTMHead',
+    'MapInfo',
+    'PrepareContext',
+    'Recognizer',
+    'SelfAttentionHead',
+    'U2S',
+    'View',
+]

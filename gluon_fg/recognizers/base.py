@@ -1,131 +1,31 @@
-"""What every recognizer keeps to, so that data, training, evaluation and prediction need not know which one it is."""
+"""What every recognizer keeps to, so that data, training, evaluation and analysis need not know which one it is."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import operator
-import warnings
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+import types
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
-from mxnet.gluon import HybridBlock, nn
+from mxnet.gluon import HybridBlock
 
-from ..backbones import Backbone
+from ..backbones import Geometry
 from ..errors import UserError, unknown
 from ..input_spec import InputSpec
-from ..nn.consensus import average_consensus
-from ..nn.pooling import GlobalAvgPool
 from ..nn.temporal_shift import set_segments
-
-
-class Branches(HybridBlock):
-    """Backbone and heads; a subclass returns the logits of all its branches, the fused prediction first.
-
-    Holds what all have: the backbone and the classifier of the global branch (DFB sec. 3.1), under the same parameter
-    names in every recognizer, so that a baseline's weights fit into any of them.
-
-    Parameters
-    ----------
-    backbone
-        gives features by stage
-    nclass
-        number of classes, M
-    dropout
-        share of pooled features dropped before the global classifier
-    head_std
-        standard deviation of the global classifier's initial weights
-    num_segments
-        frames of one video that lie together in the batch (images only)
-
-    Inputs:
-        - **x**: (N, C, T, H, W), or (N * num_segments, C, H, W) for images, C the backbone's `in_channels`; float32 (or
-          float16), normalized
-
-    Outputs: a tuple of logits (N, M)
-    """
-
-    class_blocks = ('classifier',)  # children whose parameters belong to single classes
-
-    def __init__(self, backbone: Backbone, nclass: int, dropout: float, head_std: float, num_segments: int, **kwargs):
-        super().__init__(**kwargs)
-        if not 0 <= dropout < 1:
-            raise UserError(f'dropout must be a share in [0, 1), got {dropout!r}')
-        _check_segments(num_segments, backbone.ndim)
-        self._classes, self._segments, self._min_size = nclass, num_segments, backbone.min_size
-        self._trainable_frames: Dict[int, int] = {}  # frames asked for -> the fewest, not fewer, it can be trained on
-        self._trained: Optional[Tuple[str, ...]] = None  # all: see `Recognizer.trained_branches`
-        with self.name_scope():
-            self.backbone = backbone
-            self.pool = GlobalAvgPool(backbone.ndim)
-            self.dropout = nn.Dropout(dropout)
-            self.classifier = nn.Dense(
-                nclass, in_units=backbone.channels[5], weight_initializer=mx.init.Normal(head_std)
-            )
-
-    def global_logits(self, f5):
-        """z_avg of stage-5 features, one row a clip or frame."""
-        if self.backbone.head_pool is not None:
-            f5 = self.backbone.head_pool(f5)
-        return self.classifier(self.dropout(self.pool(f5)))
-
-    def sum_of_trained(self, F, **logits):
-        """The sum of those of the given branches' logits, by name, that count: see `Recognizer.trained_branches`."""
-        counted = [z for name, z in logits.items() if self._trained is None or name in self._trained]
-        # A copy of a single one: a graph's outputs must differ.
-        return functools.reduce(operator.add, counted) if len(counted) > 1 else F.identity(counted[0])
-
-    def consensus(self, F, z):
-        """Logits of frames -> logits of videos; clips are left alone."""
-        return average_consensus(F, z, self._segments, self._classes)
-
-    def __call__(self, x):
-        self.check_input(x)
-        out = super().__call__(x)
-        return tuple(out) if isinstance(out, list) else out  # a cached graph gives a list
-
-    def check_input(self, x) -> None:
-        """Refuse an array that the network cannot take, in one line; symbols pass."""
-        if not isinstance(x, mx.nd.NDArray):
-            return
-        clips, channels = self.backbone.ndim == 3, self.backbone.in_channels
-        layout = f'(N, {channels}, T, H, W)' if clips else f'(N * segments, {channels}, H, W)'
-        if x.ndim != (5 if clips else 4) or x.shape[1] != channels:
-            raise UserError(f'input has shape {x.shape}; this network takes {layout}')
-        dtype = np.dtype(x.dtype)
-        if dtype.kind in 'iub' or dtype == np.float64:
-            raise UserError(f'input is {dtype}; this network takes normalized float32: see gluon_fg.data.to_input')
-        if not clips and x.shape[0] % self._segments:
-            raise UserError(f'input has {x.shape[0]} frames, no multiple of net.num_segments {self._segments}')
-        if clips and x.shape[2] < self._min_size[0]:
-            raise UserError(f'input has clips of {x.shape[2]} frames; this network takes at least {self._min_size[0]}')
-        if clips and mx.autograd.is_recording():
-            self._check_training_frames(x.shape[2])
-        if min(x.shape[-2:]) < self._min_size[1]:
-            raise UserError(
-                f'input has {x.shape[-2]}x{x.shape[-1]} pixels; this network takes at least {self._min_size[1]}'
-            )
-
-    def _check_training_frames(self, frames: int) -> None:
-        if frames not in self._trainable_frames:
-            self._trainable_frames[frames] = self.backbone.trainable_frames(frames)
-        if self._trainable_frames[frames] != frames:
-            raise UserError(
-                f'input has clips of {frames} frames, on which this network predicts but cannot be trained (MXNet gets '
-                f'gradients of its weights wrong there); train on {self._trainable_frames[frames]}'
-            )
+from .branches import Branches, check_segments, unused_parameters_allowed
+from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext
 
 
 class Recognizer(HybridBlock):
-    """A network by the contract: softmax(`net(x)`) is the prediction, `net.branches(x)` the logits of every branch.
+    """A network of the zoo: softmax(`net(x)`) is the prediction, `net.branches(x)` gives the logits of every branch.
 
     Parameters
     ----------
     branches
         its only child
     branch_names
-        names of what `branches` returns, in order
+        names of the logits that `branches` returns, in order, the fused prediction first
     nclass
         number of classes, M
 
@@ -139,13 +39,39 @@ class Recognizer(HybridBlock):
         name of the test protocol; name of the dataset whose classes it predicts, or None
     weights_source
         where `get_model` took its weights from, in words
+    global_branch
+        name of the branch that backbone and classifier alone compute
+    stages, stage
+        values that `stage` can have, for networks that are trained part by part, and its value
+    takes_labels
+        whether the network is called with the true labels behind x, as an upper bound
+    auxiliary_names
+        names of what `branches` returns behind the logits: scalars of the graph that the loss needs
+    map_info
+        the volumes that `maps` gives, by name
+    activation_names
+        those of them that a picture of activations shows unless asked for others
+    feature_kinds
+        the features that its classifiers read
+    filters_per_class
+        filters of each class that respond locally (`filter_responses`); 0 for a network without them
+    views
+        further outputs over the same layers, by name: see `add_view`
+    moved_settings
+        keys of old training configs that are the method's options now -> the options
     """
 
-    global_branch = 'avg'  # the one that backbone and classifier are all of
-    stages: Tuple[str, ...] = ()  # values of `stage`, for networks that are trained part by part
+    global_branch = 'avg'
+    stages: Tuple[str, ...] = ()
     stage: Optional[str] = None
-    takes_labels = False  # True: to be called with the true labels behind x, as an upper bound
-    csm: Optional[mx.gluon.Parameter] = None  # similarities of categories that training is to find out first
+    takes_labels = False
+    auxiliary_names: Tuple[str, ...] = ()
+    map_info: Mapping[str, MapInfo] = types.MappingProxyType({'F5': MapInfo('features')})
+    activation_names: Tuple[str, ...] = ('F5',)
+    feature_kinds: Tuple[FeatureKind, ...] = (FeatureKind('features', None, ('F5',)),)
+    filters_per_class = 0
+    views: Mapping[str, HybridBlock] = types.MappingProxyType({})
+    moved_settings: Mapping[str, str] = types.MappingProxyType({})
 
     def __init__(self, branches: Branches, branch_names: Sequence[str], nclass: int, **kwargs):
         super().__init__(**kwargs)
@@ -168,6 +94,66 @@ class Recognizer(HybridBlock):
     def __call__(self, x):
         self.branches.check_input(x)
         return super().__call__(x)
+
+    # Views: blocks over layers that are children already
+
+    def add_view(self, name: str, block: HybridBlock) -> None:
+        """Keep a further output over layers that are children already, as `views[name]`.
+
+        It is hybridized, and its graph dropped, together with the network; its parameters are the network's own.
+        """
+        self.views = types.MappingProxyType({**self.views, name: block})  # no dict: Gluon would look into that
+
+    def hybridize(self, active: bool = True, **kwargs) -> None:
+        for view in self.views.values():
+            view.hybridize(active, **kwargs)
+        super().hybridize(active, **kwargs)
+
+    def _clear_cached_op(self):
+        super()._clear_cached_op()
+        for view in self.views.values():
+            view._clear_cached_op()
+
+    def maps(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> Dict[str, mx.nd.NDArray]:
+        """The volumes of `map_info`, by name; 'F5' are the backbone's last features. Hybridized with the network.
+
+        Inputs:
+            - **x**: as the network's
+            - **label**: (N,) true classes, for a network that takes labels
+        """
+        self.branches.check_input(x)
+        return {'F5': self.branches.backbone(x)[3]}
+
+    def features(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> List[mx.nd.NDArray]:
+        """The features of each of `feature_kinds`: (N, C, T, H, W), or (frames, C, H, W); inputs as for `maps`."""
+        maps = self.maps(x, label)
+        volumes = [[maps[name] for name in kind.maps] for kind in self.feature_kinds]
+        return [volume[0] if len(volume) == 1 else mx.nd.concat(*volume, dim=1) for volume in volumes]
+
+    def filter_responses(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
+        """The response of every class's filters everywhere: (N, M * filters_per_class, T, H, W), class by class.
+
+        Raises UserError for a network without such filters.
+        """
+        raise UserError(f'{self.name} has no filters of single classes; choose a network such as i3d_tiny_synthfg_dfb')
+
+    @property
+    def response_geometry(self) -> Geometry:
+        """Stride, receptive field and offset of `filter_responses` in the input; raises UserError as those do."""
+        raise UserError(f'{self.name} has no filters of single classes; choose a network such as i3d_tiny_synthfg_dfb')
+
+    def class_filters(self) -> Optional[np.ndarray]:
+        """The filters of each class, (M, K, C) float32, or None for a network without any."""
+        return None
+
+    @property
+    def class_relation(self) -> Optional[ClassRelation]:
+        """How the network relates its classes to each other, or None."""
+        return None
+
+    def selected_classes(self, predicted: int) -> List[int]:
+        """The other classes whose masks the network looks through where it predicts a class; none for most."""
+        return []
 
     @property
     def name(self) -> str:
@@ -196,7 +182,7 @@ class Recognizer(HybridBlock):
 
     @num_segments.setter
     def num_segments(self, segments: int) -> None:
-        _check_segments(segments, self._ndim)
+        check_segments(segments, self._ndim)
         if segments != self.branches._segments:
             set_segments(self.branches, segments)
             self.branches._segments = segments
@@ -279,7 +265,7 @@ class Recognizer(HybridBlock):
     # Loss
 
     def named_losses(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> Dict[str, mx.nd.NDArray]:
-        """Softmax cross-entropy of each branch, (N,) each, computed in float32.
+        """Softmax cross-entropy of each branch, (N,) each, computed in float32; a method may add terms of its own.
 
         Inputs:
             - **outputs**: what `branches` returned
@@ -291,7 +277,12 @@ class Recognizer(HybridBlock):
         }
 
     def loss(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> mx.nd.NDArray:
-        """(N,) training loss: the sum of the branches' cross-entropies (for DFB its eq. 1)."""
+        """(N,) training loss of a batch: the sum of the branches' cross-entropies, unless a method has its own.
+
+        Inputs:
+            - **outputs**: what `branches` returned, auxiliary outputs included
+            - **label**: (N,) as for `named_losses`
+        """
         return mx.nd.add_n(*self.named_losses(outputs, label).values())
 
     # Weights
@@ -321,24 +312,17 @@ class Recognizer(HybridBlock):
         with unused_parameters_allowed():
             super()._build_cache(*args)
 
+    # Training
+
+    def prepare(self, context: PrepareContext) -> None:
+        """Make what the method needs of the training set; called once, before a run's first update.
+
+        A run that is resumed before that calls it again; one resumed later has its result in the checkpoint.
+        """
+
     def kept_parameters(self) -> Dict[str, mx.gluon.Parameter]:
         """Structural name -> parameter of what this `stage` of training leaves as it is, and so needs trained."""
         return {}
 
     def backbone_loaded(self) -> None:
         """Fill branches that start as a copy of the backbone; called when it has its weights, before any pass."""
-
-
-@contextlib.contextmanager
-def unused_parameters_allowed():
-    """Keep MXNet from listing, in one long warning, the parameters of branches that do not count."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', r'Parameter .* is not (used by any computation|found in the graph)')
-        yield
-
-
-def _check_segments(segments: int, ndim: int) -> None:
-    if segments < 1:
-        raise UserError(f'num_segments must be at least 1, got {segments!r}')
-    if segments > 1 and ndim == 3:
-        raise UserError(f'num_segments {segments}: networks on clips take 1; segments are for images (TSN)')

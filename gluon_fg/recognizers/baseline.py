@@ -16,7 +16,8 @@ from typing import Optional
 
 from ..backbones import get_backbone
 from ..registry import register
-from .base import Branches, Recognizer
+from .base import Recognizer
+from .branches import Branches
 
 TINY_HEAD_STD = 0.29
 TINY = dict(dropout=0.0, head_std=TINY_HEAD_STD)

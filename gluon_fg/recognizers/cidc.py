@@ -15,7 +15,8 @@ the next scale's units; the number of units of each scale (see `CIDCNetwork`).
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence, Tuple
+import types
+from typing import Dict, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -28,8 +29,10 @@ from ..nn.cidc import CIDC, DIRECTIONS
 from ..nn.pooling import GlobalAvgPool
 from ..nn.upsample import BilinearUpsample
 from ..registry import alias, register
-from .base import Branches, Recognizer
+from .base import Recognizer
 from .baseline import PRETRAINED, TINY_HEAD_STD
+from .branches import Branches, View
+from .contract import MapInfo
 
 FUSIONS = ('time', 'channel', 'sum')
 SCALES = ((3, 4, 5), (4, 5), (3, 5), (5,))
@@ -205,13 +208,8 @@ class _CIDCBranches(Branches):
                     weight_initializer=mx.init.Normal(head_std),
                 )
 
-    def features(self, x):
-        """F and F_CIDC."""
-        stages = dict(zip((2, 3, 4, 5), self.backbone(x)))
-        return stages[5], self.cidc(*(stages[stage] for stage in self._stages))
-
     def hybrid_forward(self, F, x):
-        f5, directed = self.features(x)
+        f5, directed = stages_and_cidc(self, x)
         avg = self.pool(f5 if self.backbone.head_pool is None else self.backbone.head_pool(f5))
         cidc = self.cidc_pool(directed)
         z_avg = self.classifier(avg)
@@ -233,6 +231,12 @@ class _CIDCBranches(Branches):
             check_frames(self.backbone, x.shape[2], self._frames)
 
 
+def stages_and_cidc(block, x):
+    """F and F_CIDC of an input, by the `backbone` and `cidc` of a block."""
+    stages = dict(zip((2, 3, 4, 5), block.backbone(x)))
+    return stages[5], block.cidc(*(stages[stage] for stage in block._stages))
+
+
 def check_frames(backbone: Backbone, frames: int, expected: int) -> None:
     """Refuse clips of another length than the units are built for."""
     if backbone.frames_at(5, frames) != expected:
@@ -247,17 +251,15 @@ def _span(numbers: Sequence[int]) -> str:
     return f'{numbers[0]}' if len(numbers) == 1 else f'{numbers[0]} to {numbers[-1]}'
 
 
-class _FeatureMaps(HybridBlock):
-    """F and F_CIDC of a network whose layers they are; its layers stay children of `branches`, too."""
+class FeatureMaps(View):
+    """F and F_CIDC of a network, both (N, C, T', H', W')."""
 
     def __init__(self, branches: _CIDCBranches, **kwargs):
         super().__init__(**kwargs)
         self.backbone, self.cidc, self._stages = branches.backbone, branches.cidc, branches._stages
 
-    features = _CIDCBranches.features
-
     def hybrid_forward(self, F, x):
-        return self.features(x)
+        return stages_and_cidc(self, x)
 
 
 class CIDCNetwork(Recognizer):
@@ -297,11 +299,6 @@ class CIDCNetwork(Recognizer):
     head_std
         standard deviation of the classifier's initial weights
 
-    Attributes
-    ----------
-    directions
-        names of the equal parts, one behind the other in time, that F_CIDC consists of
-
     Inputs:
         - **x**: (N, 3, T, H, W), T as many as leave the frames that the units are built for: `frames`, or a few more
 
@@ -313,6 +310,8 @@ class CIDCNetwork(Recognizer):
     UserError
         an unknown direction, fusion or scale, a backbone on images, clips of a length that does not fit
     """
+
+    activation_names = ('F_CIDC',)
 
     def __init__(
         self,
@@ -364,18 +363,27 @@ class CIDCNetwork(Recognizer):
         )
         branches = _CIDCBranches(trunk, nclass, dropout, head_std, num_segments, cidc, scales, at[5], fusion)
         super().__init__(branches, ('fused', 'avg', 'cidc'), nclass, **kwargs)
-        self.directions = DIRECTIONS[direction]
+        self.map_info = types.MappingProxyType(
+            {'F5': MapInfo('features'), 'F_CIDC': MapInfo('features', tuple(DIRECTIONS[direction]))}
+        )
         self.input_spec = self.input_spec.replace(frames=frames)
-        object.__setattr__(self, '_maps', _FeatureMaps(branches))  # not a child: its layers are already
+        self.add_view('maps', FeatureMaps(branches))
 
     def loss(self, outputs, label):
         """(N,) cross-entropy of the fused prediction; 'avg' and 'cidc' are read, not trained."""
         return self.named_losses(outputs, label)['fused']
 
-    def feature_maps(self, x) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
-        """F and F_CIDC, both (N, C, T', H', W'), for activation maps (sec. 4.5). Hybridized with the network."""
+    def feature_maps(self, x):  # analysis reads it, and `directions`, until it reads `maps`
+        return tuple(self.maps(x).values())
+
+    @property
+    def directions(self):
+        return self.map_info['F_CIDC'].directions
+
+    def maps(self, x, label=None) -> Dict[str, mx.nd.NDArray]:
+        """F ('F5') and F_CIDC, both (N, C, T', H', W'), for activation maps (sec. 4.5)."""
         self.branches.check_input(x)
-        return tuple(self._maps(x))
+        return dict(zip(('F5', 'F_CIDC'), self.views['maps'](x)))
 
     @property
     def input_spec(self) -> InputSpec:
@@ -386,15 +394,6 @@ class CIDCNetwork(Recognizer):
         if spec.ndim == self._ndim:
             check_frames(self.branches.backbone, spec.frames, self.branches._frames)
         Recognizer.input_spec.fset(self, spec)
-
-    def hybridize(self, active=True, **kwargs):
-        self._maps.hybridize(active, **kwargs)
-        super().hybridize(active, **kwargs)
-
-    def _clear_cached_op(self):
-        super()._clear_cached_op()
-        if '_maps' in self.__dict__:
-            self._maps._clear_cached_op()
 
 
 # name, method, dataset (None: the user's own), input, backbone

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from ..backbones import Backbone, Geometry, get_backbone
@@ -23,8 +24,9 @@ from ..nn.filter_bank import DiscriminativeFilterBank
 from ..nn.norm import batch_norm
 from ..nn.upsample import BilinearUpsample
 from ..registry import alias, register
-from .base import Branches, Recognizer
+from .base import Recognizer
 from .baseline import PRETRAINED, TINY
+from .branches import Branches, View
 
 SKIPS = ('add', 'concat', 'none')
 
@@ -118,15 +120,18 @@ class _DFBBranches(Branches):
         return z_comb, z_avg, z_max, z_xchannel
 
 
-def _up_to_the_bank(branches: _DFBBranches) -> HybridBlock:
-    """The layers that lead to the bank's responses, in a row; they stay children of `branches`, too."""
-    path = nn.HybridSequential()
-    if branches.bank is not None:
-        path.add(*branches.backbone.path(5 if branches.local is None else 4))
-        if branches.local is not None:
-            path.add(branches.local)
-        path.add(branches.bank.filters)
-    return path
+class FilterResponses(View):
+    """The response of every filter of a network everywhere: its layers up to the filter bank's own convolution."""
+
+    def __init__(self, branches: _DFBBranches, **kwargs):
+        super().__init__(**kwargs)
+        local = branches.local
+        path = branches.backbone.path(5 if local is None else 4) + ([] if local is None else [local])
+        self.path = nn.HybridSequential()
+        self.path.add(*path, branches.bank.filters)
+
+    def hybrid_forward(self, F, x):
+        return self.path(x)
 
 
 class DFB(Recognizer):
@@ -195,8 +200,9 @@ class DFB(Recognizer):
         )
         super().__init__(branches, ('comb', 'avg', 'max', 'xchannel') if filter_bank else ('avg',), nclass, **kwargs)
         self._copy_stage = local_branch and local_init == 'copy'
-        self.filters_per_class = filters_per_class
-        object.__setattr__(self, '_responses', _up_to_the_bank(branches))  # not a child: its layers are already
+        if filter_bank:
+            self.filters_per_class = filters_per_class
+            self.add_view('filter_responses', FilterResponses(branches))
 
     def filter_responses(self, x):
         """Response of every filter everywhere, for localization (sec. 5.3): (N, M*K, T, H, W).
@@ -206,14 +212,21 @@ class DFB(Recognizer):
         """
         self._need_bank()
         self.branches.check_input(x)
-        return self._responses(x)
+        return self.views['filter_responses'](x)
+
+    def class_filters(self) -> Optional[np.ndarray]:
+        """The bank's filters, (M, K, C), or None without a bank."""
+        if self.branches.bank is None:
+            return None
+        weight = self.branches.bank.filters.weight
+        return weight.data(weight.list_ctx()[0]).asnumpy().reshape(self.nclass, self.filters_per_class, -1)
 
     @property
     def response_geometry(self) -> Geometry:
         """Stride, receptive field and offset of `filter_responses` in the input.
 
         With the local branch the field is the up-sampled stage 5's, which contains that of the skip; the
-        centre is the skip's, the grid on which the responses lie.
+        center is the skip's, the grid on which the responses lie.
         """
         self._need_bank()
         backbone = self.branches.backbone
@@ -231,15 +244,6 @@ class DFB(Recognizer):
             source = self.branches.backbone.res5._collect_params_with_prefix()
             for name, p in self.branches.local.stage._collect_params_with_prefix().items():
                 p.set_data(source[name].data())
-
-    def hybridize(self, active=True, **kwargs):
-        self._responses.hybridize(active, **kwargs)
-        super().hybridize(active, **kwargs)
-
-    def _clear_cached_op(self):
-        super()._clear_cached_op()
-        if '_responses' in self.__dict__:
-            self._responses._clear_cached_op()
 
 
 # name, method, dataset (None: the user's own), input, backbone

@@ -27,8 +27,9 @@ from ..nn.lstm import FrameLSTM
 from ..nn.pooling import GlobalAvgPool
 from ..nn.self_attention import SelfAttention
 from ..registry import register
-from .base import Branches, Recognizer
+from .base import Recognizer
 from .baseline import PRETRAINED, TINY_HEAD_STD
+from .branches import Branches
 
 _TINY = dict(dropout=0.0, head_std=TINY_HEAD_STD)
 _TINY_LSTM = dict(units=64, **_TINY)  # as many as the tiny backbones have channels

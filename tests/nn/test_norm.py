@@ -8,8 +8,8 @@ from mxnet import autograd
 from mxnet.gluon import nn
 from numpy.lib.stride_tricks import sliding_window_view
 
-from gluon_fg.nn import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze_batch_norm
-from gluon_fg.nn.norm import clear_cached_graphs
+from gluon_fg.nn import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze, freeze_batch_norm
+from gluon_fg.nn.norm import clear_cached_graphs, has_statistics
 
 
 def conv_norm(channels, kernel=(3, 3, 3)):
@@ -136,7 +136,7 @@ def test_freezing_reaches_all_layers_also_in_traced_graphs(keep_first):
     x = mx.nd.random.normal(shape=(4, 3, 3, 6, 5))
     with autograd.record():
         net(x).sum().backward()  # a graph with learning batch norm exists
-    assert freeze_batch_norm(net, keep_first) == 2 - keep_first
+    assert freeze_batch_norm(net, keep_first) == batch_norms(net)[keep_first:]
     before = [[p.data().asnumpy() for p in layer.params.values()] for layer in batch_norms(net)]
     trainer = mx.gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
     with autograd.record():
@@ -146,6 +146,34 @@ def test_freezing_reaches_all_layers_also_in_traced_graphs(keep_first):
     same = [all((a == b.data().asnumpy()).all() for a, b in zip(values, layer.params.values()))
             for values, layer in zip(before, batch_norms(net))]  # fmt: skip
     assert same == [not keep_first, True]
+
+
+def test_layers_without_statistics_go_on_learning_where_that_is_asked_for():
+    net = two_stage()
+    for layer in batch_norms(net):
+        layer.initialize(force_reinit=True)
+    x = mx.nd.random.normal(shape=(4, 3, 3, 6, 5))
+    assert freeze_batch_norm(net, keep_new=True) == []
+    net[0][1].running_mean.set_data(mx.nd.ones(16))
+    assert freeze_batch_norm(net, keep_new=True) == [net[0][1]]
+    with autograd.record():
+        (net(x) ** 2).sum().backward()
+    mx.nd.waitall()
+    assert has_statistics(net[1][1])  # it learned
+
+
+def test_frozen_blocks_are_as_before_once_they_are_thawed():
+    net = two_stage()
+    net[1][0].bias.grad_req = 'add'
+    before = [p.grad_req for p in net.collect_params().values()]
+    thaw = freeze(net[1])
+    assert {p.grad_req for p in net[1].collect_params().values()} == {'null'}
+    assert net[1][1]._kwargs['use_global_stats'] and not net[0][1]._kwargs['use_global_stats']
+    first = [p.grad_req for p in net[0].collect_params().values()]
+    assert first == before[: len(first)]
+    thaw()
+    assert [p.grad_req for p in net.collect_params().values()] == before
+    assert not net[1][1]._kwargs['use_global_stats']
 
 
 def test_cleared_graphs_are_traced_again():

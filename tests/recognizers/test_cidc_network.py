@@ -46,7 +46,7 @@ def test_every_branch_and_the_loss_equal_numpy(name, options, given, static):
     np.testing.assert_allclose(net(x).asnumpy(), expected[0], rtol=1e-3, atol=1e-3)
     loss = reference.cross_entropy(expected[0], label.asnumpy().astype(int))
     np.testing.assert_allclose(net.loss(outputs, label).asnumpy(), loss, rtol=1e-3, atol=1e-3)
-    for f, e in zip(net.feature_maps(x), network.maps(x.asnumpy().astype('float64'))):
+    for f, e in zip(net.maps(x).values(), network.maps(x.asnumpy().astype('float64'))):
         np.testing.assert_allclose(f.asnumpy(), e, rtol=1e-3, atol=1e-3)
 
 
@@ -97,10 +97,10 @@ def test_a_forward_network_on_still_frames_is_causal_in_the_maps_that_it_classif
     net = randomized('r2d_tiny_synthfg_cidc', direction='forward')
     net.hybridize(static_alloc=True, static_shape=True)
     x = np.random.normal(size=(1, 3, 8, 48, 48)).astype('float32')
-    before = net.feature_maps(mx.nd.array(x))[1].asnumpy()
+    before = net.maps(mx.nd.array(x))['F_CIDC'].asnumpy()
     later = x.copy()
     later[:, :, 5:] += 1
-    after = net.feature_maps(mx.nd.array(later))[1].asnumpy()
+    after = net.maps(mx.nd.array(later))['F_CIDC'].asnumpy()
     np.testing.assert_array_equal(before[:, :, :5], after[:, :, :5])
     assert np.abs(before[:, :, 5:] - after[:, :, 5:]).max(axis=(0, 1, 3, 4)).min() > 0
 
@@ -134,7 +134,7 @@ def test_it_exports_and_a_backbone_that_reduces_time_between_stages_serves_too()
     inception = gluon_fg.recognizers.CIDCNetwork('i3d_inceptionv1', CLASSES, frames=32, units=(1, 1, 1))
     inception.initialize()
     clip = mx.nd.random.normal(shape=(1, 3, 32, 64, 64))
-    f5, directed = inception.feature_maps(clip)
+    f5, directed = inception.maps(clip).values()
     assert directed.shape == f5.shape and inception(clip).shape == (1, CLASSES)
 
 

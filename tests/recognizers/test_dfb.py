@@ -129,9 +129,9 @@ def test_responses_follow_the_parameters_and_the_frozen_layers():
     bias = net.branches.bank.filters.bias
     bias.set_data(bias.data() + 1)
     np.testing.assert_allclose(net.filter_responses(x).asnumpy(), before + 1, rtol=1e-4, atol=1e-4)
-    assert net._responses._cached_op is not None
+    assert net.views['filter_responses']._cached_op is not None
     net._clear_cached_op()
-    assert net._responses._cached_op is None
+    assert net.views['filter_responses']._cached_op is None
 
 
 def test_the_local_stage_starts_random_or_as_a_copy():

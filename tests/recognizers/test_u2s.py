@@ -11,8 +11,7 @@ from mxnet import autograd, gluon
 import gluon_fg
 from gluon_fg import factory
 from gluon_fg.errors import UserError
-from gluon_fg.nn.mask_network import carried
-from gluon_fg.recognizers.u2s import PARTS
+from gluon_fg.recognizers.u2s.network import PARTS
 from gluon_fg.weights.warm_start import warm_start
 
 CLASSES = 5
@@ -77,12 +76,12 @@ def test_every_branch_and_the_loss_equal_numpy(name, options, given, static):
     outputs = net.branches(x, *labels_of(net, label))
     np.testing.assert_allclose(mx.nd.softmax(outputs[0]).asnumpy(), expected[0], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(net(x, *labels_of(net, label)).asnumpy(), outputs[0].asnumpy(), rtol=1e-4, atol=1e-4)
-    assert len(outputs) == len(expected) == len(net.branch_names)
+    assert len(outputs) - len(net.auxiliary_names) == len(expected) == len(net.branch_names)
     for branch, z, e in zip(net.branch_names[1:], outputs[1:], expected[1:]):
-        if branch == 'bridge':  # shifted, so that its mean is w_regular
-            np.testing.assert_allclose(carried(z).asnumpy(), [network.w_regular()] * 2, rtol=1e-3, atol=1e-4)
-            z, e = (a - a.mean(1, keepdims=True) for a in (z.asnumpy(), e))
-        np.testing.assert_allclose(z if isinstance(z, np.ndarray) else z.asnumpy(), e, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(z.asnumpy(), e, rtol=1e-3, atol=1e-3, err_msg=branch)
+    assert net.auxiliary_names == (() if net.csm is None else ('regular',))
+    if net.csm is not None:
+        np.testing.assert_allclose(outputs[-1].asnumpy(), [network.w_regular()], rtol=1e-3, atol=1e-4)
     loss = net.loss(outputs, label).sum().asscalar()
     assert loss == pytest.approx(network.loss(x.asnumpy(), [1, 4]), rel=1e-3)
     x_u, z_u = net.universal(x)
@@ -167,10 +166,15 @@ def test_the_shared_part_computed_once_gives_what_two_networks_give(name):
     gated = mx.nd.broadcast_mul(x_c, mx.nd.sigmoid(mask))
     z_c = specific.branches.consensus(mx.nd, specific.branches.global_logits(gated))
     np.testing.assert_allclose(z_c.asnumpy(), net.branches(x)[3].asnumpy(), rtol=1e-4, atol=1e-4)
-    features, opening, behind = net.feature_maps(x)
+    features, behind, opening, masks = net.maps(x).values()
     np.testing.assert_allclose(behind.asnumpy(), gated.asnumpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(opening.asnumpy(), mx.nd.sigmoid(mask).asnumpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(features.asnumpy(), x_u.asnumpy())
+    assert tuple(net.maps(x)) == tuple(net.map_info)
+    assert masks.shape == (len(x_u), CLASSES, *x_u.shape[2:])
+    for kind, volume in zip(net.feature_kinds, net.features(x)):
+        parts = np.concatenate([net.maps(x)[name].asnumpy() for name in kind.maps], axis=1)
+        np.testing.assert_array_equal(volume.asnumpy(), parts)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +223,7 @@ def test_a_baselines_weights_fit_and_the_specific_network_starts_as_a_copy(tmp_p
     net.backbone_loaded()
     x = mx.nd.random.normal(shape=(2, 3, 4, 48, 48))
     np.testing.assert_array_equal(net(x).asnumpy(), baseline(x).asnumpy())
-    x_u, opening, gated = net.feature_maps(x)
+    x_u, gated, opening, _ = net.maps(x).values()
     np.testing.assert_allclose(gated.asnumpy(), (x_u * opening).asnumpy(), rtol=1e-4, atol=1e-5)
     other = gluon_fg.get_model('topheavy_tiny_synthfg_u2s', specific_init='random')
     own = other._collect_params_with_prefix()
@@ -268,6 +272,8 @@ def test_the_csm_is_saved_with_the_weights(tmp_path):
         ({'predictions': ()}, 'name at least one of universal, bridge, specific'),
         ({'non_local': True, 'mask_network': True}, 'takes the place of the mask network'),
         ({'regularization': -1}, 'regularization must be 0'),
+        ({'csm_n': 0.5}, 'csm_n must be 1 or more, got 0.5'),
+        ({'csm_target': 85}, 'csm_target must be a fraction above 0, at most 1, got 85'),
     ],
 )
 def test_wrong_options_are_named(options, message):
@@ -278,7 +284,7 @@ def test_wrong_options_are_named(options, message):
 
 def test_what_does_not_fit_is_refused():
     net = randomized(select='oracle')
-    for call in (net, net.branches, net.feature_maps):
+    for call in (net, net.branches, net.maps, net.features):
         with pytest.raises(UserError, match=r"'oracle' takes the true labels: call net\(x, label\)"):
             call(clips(net))
     with pytest.raises(UserError, match='the CSM is 4x4; this network has 5 classes'):
@@ -287,6 +293,6 @@ def test_what_does_not_fit_is_refused():
         net.stage = 'universal'
     plain = randomized(mask_network=False)
     assert plain.csm is None and plain.branch_names == ('fused', 'universal', 'specific')
-    for call in (lambda: plain.set_csm(np.eye(5)), lambda: plain.feature_maps(clips(plain))):
-        with pytest.raises(UserError, match='without a mask network; choose mask_network=True'):
-            call()
+    with pytest.raises(UserError, match='without a mask network; choose mask_network=True'):
+        plain.set_csm(np.eye(5))
+    assert plain.class_relation is None and plain.class_filters() is None and plain.selected_classes(0) == []

@@ -19,24 +19,34 @@ its non-local block behind X_C.
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence, Tuple
+import types
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
-from ..backbones import Backbone, get_backbone
-from ..errors import UserError, unknown
-from ..nn.consensus import average_scores
-from ..nn.mask_network import MaskedAvgPool, MaskGate, MaskNetwork, carried, carry
-from ..nn.non_local import NonLocal
-from ..nn.norm import batch_norms, clear_cached_graphs, freeze_batch_norm
-from ..registry import alias, register
-from .base import Branches, Recognizer, unused_parameters_allowed
-from .baseline import TINY_HEAD_STD
+from ...backbones import Backbone, get_backbone
+from ...errors import UserError, unknown
+from ...nn.consensus import average_scores
+from ...nn.mask_network import MaskedAvgPool, MaskGate, MaskNetwork
+from ...nn.non_local import NonLocal
+from ...nn.norm import clear_cached_graphs, freeze
+from ..base import Recognizer
+from ..branches import Branches, View
+from ..contract import ClassRelation, FeatureKind, MapInfo, PrepareContext
+from .prepare import prepare
 
 PARTS = ('universal', 'bridge', 'specific')
 STAGES = ('specific', 'joint')
-_TINY = dict(dropout=0.0, head_std=TINY_HEAD_STD)
+_MAPS = types.MappingProxyType(
+    {
+        'F5': MapInfo('features'),
+        'specific': MapInfo('features'),
+        'gate': MapInfo('gate'),
+        'masks': MapInfo('mask'),
+    }
+)
 
 
 class SpecificStages(HybridBlock):
@@ -64,7 +74,7 @@ class SpecificStages(HybridBlock):
 
 
 class _U2SBranches(Branches):
-    """Fused, universal, bridge (with a mask network), specific; see the file's diagram."""
+    """Fused, universal, bridge (with a mask network), specific; behind them w_regular (with a mask network)."""
 
     class_blocks = ('classifier', 'masks', 'specific_classifier')
 
@@ -112,19 +122,19 @@ class _U2SBranches(Branches):
             pooled = self.pool(x_c)
         logits['specific'] = self.consensus(F, self.specific_classifier(self.dropout(pooled)))
         counted = [z for name, z in logits.items() if name in (self._trained or self._counted)]
-        fused = average_scores(F, *counted)
-        if self.masks is not None:  # w_regular leaves the graph with z_M: see `MaskNetwork.regularization`
-            regular = self.masks.regularization(F, x.context if F is mx.nd else None)
-            logits['bridge'] = carry(F, logits['bridge'], regular)
-        return (fused, *logits.values())
+        outputs = (average_scores(F, *counted), *logits.values())
+        if self.masks is None:
+            return outputs
+        # In this very graph, not beside it: see `MaskNetwork.regularization`.
+        return (*outputs, self.masks.regularization(F, x.context if F is mx.nd else None))
 
     def __call__(self, x, label=None):
         self.check_input(x)
-        out = HybridBlock.__call__(self, x, *self.of_oracle(label))
+        out = HybridBlock.__call__(self, x, *self.extra_inputs(label))
         return tuple(out) if isinstance(out, list) else out
 
-    def of_oracle(self, label) -> tuple:
-        """The labels where they select masks, else nothing."""
+    def extra_inputs(self, label) -> tuple:
+        """Extra positional inputs of the forward pass: the labels when they select the masks, otherwise none."""
         if self.masks is None or self.masks.select != 'oracle':
             return ()
         if label is None:
@@ -134,32 +144,31 @@ class _U2SBranches(Branches):
         return (label,)
 
 
-class _Maps(HybridBlock):
-    """Features on the way to the branches; its layers stay children of `branches`, too.
+class UniversalFeatures(View):
+    """X_U and z_U of a network; the specific network is not computed."""
 
-    `whole` False: X_U and z_U, without the specific network; True: X_U, the gate's opening, X_C behind the gate.
-    """
-
-    def __init__(self, branches: _U2SBranches, whole: bool, **kwargs):
+    def __init__(self, branches: _U2SBranches, **kwargs):
         super().__init__(**kwargs)
-        object.__setattr__(self, '_branches', branches)
-        self._whole = whole
+        object.__setattr__(self, '_branches', branches)  # no child: its parts are
         self.backbone, self.pool, self.dropout = branches.backbone, branches.pool, branches.dropout
         self.classifier = branches.classifier
-        if whole:
-            self.specific, self.masks, self.gate = branches.specific, branches.masks, branches.gate
 
-    def _build_cache(self, *args):
-        with unused_parameters_allowed():
-            super()._build_cache(*args)
+    def hybrid_forward(self, F, x):
+        _, x_u, z_u = self._branches.universal(F, x)
+        return x_u, z_u
+
+
+class FeatureMaps(UniversalFeatures):
+    """X_U, X_C behind its gate, the gate's opening, and the mask of every category before the gate."""
+
+    def __init__(self, branches: _U2SBranches, **kwargs):
+        super().__init__(branches, **kwargs)
+        self.specific, self.masks, self.gate = branches.specific, branches.masks, branches.gate
 
     def hybrid_forward(self, F, x, label=None):
         f3, x_u, z_u = self._branches.universal(F, x)
-        if not self._whole:
-            return x_u, z_u
         mask, _ = self._branches.select(F, x_u, z_u, label)
-        x_c = self._branches.specific(f3)
-        return x_u, self.gate.opening(F, mask), self.gate(x_c, mask)
+        return x_u, self.gate(self._branches.specific(f3), mask), self.gate.opening(F, mask)
 
 
 class U2S(Recognizer):
@@ -189,6 +198,10 @@ class U2S(Recognizer):
         lambda of eq. 3; 0 switches category regularization off
     specific_init
         'copy': the specific network starts as a copy of the universal one; 'random'
+    csm_n
+        number of categories that a prediction may be confused with, itself counted, on average; the CSM is made for it
+    csm_target
+        where csm_n is not given: the smallest n whose top-n accuracy reaches this fraction
     dropout, temporal_downsample, num_segments, head_std
         as for `Baseline`; dropout acts on both classifiers
 
@@ -202,8 +215,8 @@ class U2S(Recognizer):
         - **label**: (N,) true categories, for the oracle alone
 
     Outputs:
-        - **z_fused**: logits (N, M); `branches` gives (z_fused, z_U, z_M, z_C), without a mask network no z_M. The mean
-          of z_M over the categories is w_regular
+        - **z_fused**: logits (N, M); `branches` gives (z_fused, z_U, z_M, z_C) and behind them w_regular (1,), without
+          a mask network neither z_M nor w_regular
 
     Raises
     ------
@@ -213,6 +226,7 @@ class U2S(Recognizer):
 
     global_branch = 'universal'
     stages = STAGES
+    moved_settings = types.MappingProxyType({'train.csm_n': 'csm_n', 'train.csm_target': 'csm_target'})
 
     def __init__(
         self,
@@ -225,6 +239,8 @@ class U2S(Recognizer):
         mask: str = 'gate',
         regularization: float = 0.5,
         specific_init: str = 'copy',
+        csm_n: Optional[float] = None,
+        csm_target: float = 0.85,
         dropout: float = 0.5,
         temporal_downsample: Optional[int] = None,
         num_segments: int = 1,
@@ -243,6 +259,10 @@ class U2S(Recognizer):
         for name in predictions:
             if name not in parts:
                 raise unknown('branch in predictions', name, parts)
+        if not 0 < csm_target <= 1:
+            raise UserError(f'csm_target must be a fraction above 0, at most 1, got {csm_target!r}')
+        if csm_n is not None and not 1 <= csm_n < float('inf'):
+            raise UserError(f'csm_n must be 1 or more, got {csm_n!r}')
         if not predictions:
             raise UserError(f'predictions: name at least one of {", ".join(parts)}')
         branches = _U2SBranches(
@@ -257,19 +277,22 @@ class U2S(Recognizer):
             predictions,
         )
         super().__init__(branches, ('fused', *parts), nclass, **kwargs)
-        self._regularization, self._copy, self._stage, self._before = (
-            regularization,
-            specific_init == 'copy',
-            'joint',
-            ([], []),
-        )
-        # Not children: their layers are already.
-        object.__setattr__(self, '_universal', _Maps(branches, whole=False))
-        object.__setattr__(self, '_maps', _Maps(branches, whole=True) if bridge == 'masks' else None)
+        self._regularization, self._copy = regularization, specific_init == 'copy'
+        self._csm_n, self._csm_target = csm_n, csm_target
+        self._stage, self._thaw = 'joint', None
+        self.add_view('universal', UniversalFeatures(branches))
+        universal = FeatureKind('universal', 'universal', ('F5',))
+        self.feature_kinds = (universal,)
+        if bridge == 'masks':
+            self.auxiliary_names = ('regular',)
+            self.add_view('maps', FeatureMaps(branches))
+            self.map_info = _MAPS
+            both = FeatureKind('U2S', None, ('F5', 'specific'))
+            self.feature_kinds = (universal, FeatureKind('specific', 'specific', ('specific',)), both)
 
     def __call__(self, x, label=None):
         self.branches.check_input(x)
-        return HybridBlock.__call__(self, x, *self.branches.of_oracle(label))
+        return HybridBlock.__call__(self, x, *self.branches.extra_inputs(label))
 
     def hybrid_forward(self, F, x, label=None):
         return self.branches(x, label)[0]
@@ -283,17 +306,49 @@ class U2S(Recognizer):
     def universal(self, x) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """X_U (N, C, T', H', W'), or (N * num_segments, C, H', W'), and z_U (N, M); the rest is not computed."""
         self.branches.check_input(x)
-        return tuple(self._universal(x))
+        return tuple(self.views['universal'](x))
 
-    def feature_maps(self, x, label=None) -> Tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """X_U; what X_C is multiplied with, the same with one channel; and X_C behind that gate, as X_U.
-
-        Every category's mask: `net.branches.masks.masks(X_U)`. Raises UserError without a mask network.
+    def maps(self, x, label=None) -> Dict[str, mx.nd.NDArray]:
+        """X_U ('F5'); with a mask network also 'specific', X_C behind its gate; 'gate', what X_C is multiplied with;
+        and 'masks', every category's mask before the gate.
         """
-        if self._maps is None:
+        self.branches.check_input(x)
+        if self.branches.masks is None:
+            return super().maps(x)
+        x_u, x_c, opening = self.views['maps'](x, *self.branches.extra_inputs(label))
+        return {'F5': x_u, 'specific': x_c, 'gate': opening, 'masks': self.branches.masks.masks(x_u)}
+
+    def feature_maps(self, x, label=None):  # analysis reads it until it reads `maps`
+        if self.branches.masks is None:
             raise UserError(f'{self.name} was built without a mask network; choose mask_network=True')
         self.branches.check_input(x)
-        return tuple(self._maps(x, *self.branches.of_oracle(label)))
+        x_u, x_c, opening = self.views['maps'](x, *self.branches.extra_inputs(label))
+        return x_u, opening, x_c
+
+    def features(self, x, label=None):
+        if self.branches.masks is None:
+            return [self.universal(x)[0]]
+        self.branches.check_input(x)
+        x_u, x_c, _ = self.views['maps'](x, *self.branches.extra_inputs(label))
+        return [x_u, x_c, mx.nd.concat(x_u, x_c, dim=1)]
+
+    def class_filters(self) -> Optional[np.ndarray]:
+        """The mask network's filters, (M, 1, C), or None without one."""
+        return None if self.branches.masks is None else self.branches.masks.filters()[:, None]
+
+    @property
+    def class_relation(self) -> Optional[ClassRelation]:
+        """The category similarity matrix, or None without a mask network."""
+        if self.csm is None:
+            return None
+        return ClassRelation('CSM', self.csm.data(self.csm.list_ctx()[0]).asnumpy().astype(np.float64))
+
+    def selected_classes(self, predicted: int) -> List[int]:
+        """The categories with a value above 0 in the CSM's column; of a real-valued CSM that is nearly all."""
+        if self.branches.masks is None or self.branches.masks.select == 'predicted':  # which leaves the CSM aside
+            return []
+        column = self.class_relation.matrix[:, predicted]
+        return [int(j) for j in np.flatnonzero(column > 0) if j != predicted]
 
     # Training
 
@@ -316,11 +371,15 @@ class U2S(Recognizer):
         """Whether the CSM holds similarities (c) or zeros and ones."""
         return self.branches.masks is not None and self.branches.masks.select == 'soft'
 
+    def prepare(self, context: PrepareContext) -> None:
+        """Make the CSM by the universal network and the training set (sec. III-A): see `prepare.py`."""
+        prepare(self, context, self._csm_n, self._csm_target)
+
     def named_losses(self, outputs, label) -> Dict[str, mx.nd.NDArray]:
         """As every recognizer's; with a mask network also 'regular', w_regular (eq. 5) once for each row."""
         named = super().named_losses(outputs, label)
         if self.branches.masks is not None:
-            named['regular'] = carried(outputs[self.branch_names.index('bridge')])
+            named['regular'] = mx.nd.broadcast_like(outputs[-1].astype('float32'), named['fused'])
         return named
 
     def loss(self, outputs, label):
@@ -346,18 +405,10 @@ class U2S(Recognizer):
             raise unknown(f'training stage of {self.name}', stage, STAGES)
         if stage == self._stage:
             return
-        params, layers = self.global_parameters().values(), batch_norms(self.branches.backbone)
         if stage == 'specific':
-            self._before = [p.grad_req for p in params], [layer._kwargs['use_global_stats'] for layer in layers]
-            freeze_batch_norm(self.branches.backbone)
-            for p in params:
-                p.grad_req = 'null'
+            self._thaw = freeze(self.branches.backbone, self.branches.classifier)
         else:
-            requests, frozen = self._before
-            for p, request in zip(params, requests):
-                p.grad_req = request
-            for layer, was in zip(layers, frozen):
-                layer._kwargs['use_global_stats'] = was
+            self._thaw()
         self._stage = stage
         clear_cached_graphs(self)
 
@@ -376,52 +427,3 @@ class U2S(Recognizer):
             source = own._collect_params_with_prefix()
             for name, p in copy._collect_params_with_prefix().items():
                 p.set_data(source[name].data())
-
-    # The blocks beside `branches`
-
-    def hybridize(self, active=True, **kwargs):
-        for block in (self._universal, self._maps):
-            if block is not None:
-                block.hybridize(active, **kwargs)
-        super().hybridize(active, **kwargs)
-
-    def _clear_cached_op(self):
-        super()._clear_cached_op()
-        for name in ('_universal', '_maps'):
-            if self.__dict__.get(name) is not None:
-                self.__dict__[name]._clear_cached_op()
-
-
-# name, method, dataset (None: the user's own), input, backbone
-register('topheavy_tiny_synthfg_u2s', U2S, 'synthfg', 'tiny_clips', 'topheavy_tiny', **_TINY)
-register('topheavy_tiny_custom_u2s', U2S, None, 'tiny_clips', 'topheavy_tiny', **_TINY)
-register('topheavy_tiny_flow_custom_u2s', U2S, None, 'tiny_flow', 'topheavy_tiny_flow', **_TINY)
-register('tsn_tiny_synthfg_u2s', U2S, 'synthfg', 'tiny_frames', 'tiny', **_TINY)
-register('tsn_tiny_custom_u2s', U2S, None, 'tiny_frames', 'tiny', **_TINY)
-
-register('topheavy_resnet50_sthsthv2_u2s', U2S, 'sthsthv2', 'spread', 'topheavy_resnet50')
-register('topheavy_resnet50_ucf101_u2s', U2S, 'ucf101', 'spread', 'topheavy_resnet50')
-register('topheavy_resnet50_hmdb51_u2s', U2S, 'hmdb51', 'spread', 'topheavy_resnet50')
-register('topheavy_resnet50_custom_u2s', U2S, None, 'spread', 'topheavy_resnet50')
-register('topheavy_resnet50_v2_sthsthv2_u2s', U2S, 'sthsthv2', 'spread', 'topheavy_resnet50_v2')
-register('topheavy_resnet50_v2_custom_u2s', U2S, None, 'spread', 'topheavy_resnet50_v2')
-register('topheavy_resnet50_flow_sthsthv2_u2s', U2S, 'sthsthv2', 'spread_flow', 'topheavy_resnet50_flow')
-register('topheavy_resnet50_flow_ucf101_u2s', U2S, 'ucf101', 'spread_flow', 'topheavy_resnet50_flow')
-register('topheavy_resnet50_flow_hmdb51_u2s', U2S, 'hmdb51', 'spread_flow', 'topheavy_resnet50_flow')
-register('topheavy_resnet50_flow_custom_u2s', U2S, None, 'spread_flow', 'topheavy_resnet50_flow')
-
-register('tsn_resnet50_v1b_kinetics400_u2s', U2S, 'kinetics400', 'frames', 'resnet50_v1b', gluoncv=True)
-register('tsn_resnet50_v1b_sthsthv2_u2s', U2S, 'sthsthv2', 'frames', 'resnet50_v1b', gluoncv=True)
-register('tsn_resnet50_v1b_custom_u2s', U2S, None, 'frames', 'resnet50_v1b')
-register('tsm8f_resnet50_v1b_sthsthv2_u2s', U2S, 'sthsthv2', 'frames8', 'tsm_resnet50_v1b')
-register('tsm16f_resnet50_v1b_sthsthv2_u2s', U2S, 'sthsthv2', 'frames16', 'tsm_resnet50_v1b')
-register('tsm8f_resnet50_v1b_custom_u2s', U2S, None, 'frames8', 'tsm_resnet50_v1b')
-register('tsm16f_resnet50_v1b_custom_u2s', U2S, None, 'frames16', 'tsm_resnet50_v1b')
-
-register('resnet50_v1b_stanfordcars_u2s', U2S, 'stanfordcars', 'images', 'resnet50_v1b')
-register('resnet50_v1b_stanforddogs_u2s', U2S, 'stanforddogs', 'images', 'resnet50_v1b')
-register('resnet50_v1b_custom_images_u2s', U2S, None, 'images', 'resnet50_v1b')
-register('tiny_synthfg_images_u2s', U2S, 'synthfg_images', 'tiny_images', 'tiny', **_TINY)
-register('tiny_custom_images_u2s', U2S, None, 'tiny_images', 'tiny', **_TINY)
-
-alias('tsn_resnet_u2s', 'tsn_resnet50_v1b_sthsthv2_u2s')

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gluon_fg.errors import UserError
 from gluon_fg.nn import MaskNetwork
-from gluon_fg.nn.csm import ChannelActivity, TrueRanks, binary_csm, confusing_pairs, similarity, threshold
+from gluon_fg.nn.class_similarity import ChannelActivity, related_pairs, similarity
+from gluon_fg.recognizers.u2s.csm import TrueRanks, binary_csm, threshold
 
 
 def clips(count, classes, channels, shape=(3, 4, 5), dead=0.5):
@@ -173,11 +174,11 @@ def test_pairs_are_named_most_similar_first():
     for (i, j), value in {(0, 1): 0.6, (1, 3): 0.9, (0, 2): 0.1}.items():
         s[i, j] = s[j, i] = value
     csm = binary_csm(s, 0.5)
-    pairs = confusing_pairs(csm, s, ['bend', 'break', 'throw', 'pour'])
+    pairs = related_pairs(csm, s, ['bend', 'break', 'throw', 'pour'])
     assert [p.names for p in pairs] == [('break', 'pour'), ('bend', 'break')]
     assert pairs[0] == (1, 3, ('break', 'pour'), 0.9)
-    assert confusing_pairs(csm, s)[0].names == ('1', '3')
-    assert confusing_pairs(np.eye(4), s) == []
+    assert related_pairs(csm, s)[0].names == ('1', '3')
+    assert related_pairs(np.eye(4), s) == []
 
 
 def test_groups_that_share_channels_are_found():
@@ -255,7 +256,7 @@ def test_equal_classes_are_all_similar():
         (lambda a: a.add(np.ones((2, 4, 4, 4)), [0, 1]), r'features have shape .*; expected \(N, 3, ...\)'),
         (lambda a: a.add(np.ones((2, 3)), [0, 1]), r'features have shape \(2, 3\)'),
         (lambda a: a.merge(lambda array: array[:2]), r'counts have shape \(2, 4\); expected \(5, 4\)'),
-        (lambda a: a.sparsity(), 'the CSM needs training samples, and none were counted'),
+        (lambda a: a.sparsity(), 'class similarities need labelled samples, and none were counted'),
         (lambda a: TrueRanks(3).accuracy(), 'top-n accuracy needs predictions, and none were counted'),
         (lambda a: TrueRanks(3).add(np.ones((2, 4)), [0, 1]), r'scores have shape \(2, 4\); expected \(N, 3\)'),
         (lambda a: TrueRanks(3).smallest(85), r'a fraction in \(0, 1\], such as 0.85, got 85'),

@@ -1,0 +1,94 @@
+"""What recognizers say of themselves, so that training, analysis and pictures need no knowledge of a method."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, FrozenSet, Iterator, NamedTuple, Optional, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+
+
+class MapInfo(NamedTuple):
+    """Describes a volume that a network can show: its features, or a mask over them.
+
+    Parameters
+    ----------
+    kind
+        'features': (N, C, T, H, W); 'mask': one channel a class, (N, M, T, H, W); 'gate': one channel that features
+        are multiplied with, (N, 1, T, H, W). On images the frames take the place of N, and T is missing
+    directions
+        names of the equal parts, one behind the other in time, that the volume consists of; () for a plain volume
+    """
+
+    kind: str
+    directions: Tuple[str, ...] = ()
+
+
+class FeatureKind(NamedTuple):
+    """Features that a classifier of the network reads.
+
+    Parameters
+    ----------
+    name
+        what tables and files call them
+    branch
+        the branch whose logits are made of them; None: the fused prediction
+    maps
+        names of the maps (`Recognizer.map_info`) whose channels, side by side, they are
+    """
+
+    name: str
+    branch: Optional[str]
+    maps: Tuple[str, ...]
+
+
+class ClassRelation(NamedTuple):
+    """How a network relates its classes to each other.
+
+    Parameters
+    ----------
+    name
+        what the method's paper calls the matrix
+    matrix
+        (M, M) float64, 0 to 1, with a diagonal of 1: column i holds how much each class counts where i is predicted
+    """
+
+    name: str
+    matrix: np.ndarray
+
+
+class PrepareContext(NamedTuple):
+    """What a training run offers to a method that makes something of the training set before the first update.
+
+    All callables are collective: every rank of the job calls them, in the same order.
+
+    Parameters
+    ----------
+    untrained
+        structural names of the parameters that no loaded weights gave a value
+    class_names
+        names of the classes, in the order of the logits
+    training_batches
+        () -> iterator over this rank's share of the labelled training videos that can be decoded, one view of each, as
+        in testing, in batches: (x ready for the network, labels (videos,)). It ends the run, resumable, when that is
+        asked to stop
+    validation
+        branch name -> (probabilities (videos, M), labels (videos,)) of the network as the run found it; measured once
+    add_over_ranks
+        float64 array -> the ranks' sum of it
+    say
+        takes a line for the user
+    record
+        (event, **values) -> a record of the run's log
+    save
+        (file name, **arrays) -> a compressed .npz in the run's folder
+    """
+
+    untrained: FrozenSet[str]
+    class_names: Sequence[str]
+    training_batches: Callable[[], Iterator[Tuple[mx.nd.NDArray, np.ndarray]]]
+    validation: Callable[[str], Tuple[np.ndarray, np.ndarray]]
+    add_over_ranks: Callable[[np.ndarray], np.ndarray]
+    say: Callable[[str], None]
+    record: Callable[..., None]
+    save: Callable[..., Any]
