@@ -19,7 +19,7 @@ ALLOWED = {
     'deploy': {'nn'},
     'evaluation': {'data', 'deploy', 'registry', 'factory', 'weights'},
     'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy'},
-    'training': {'_runtime', 'nn', 'data', 'evaluation', 'registry', 'factory', 'weights'},
+    'training': {'_runtime', 'nn', 'recognizers.contract', 'data', 'evaluation', 'registry', 'factory', 'weights'},
     # The command is above everything; nothing is above it.
     'cli': {
         '__version__',

@@ -42,8 +42,10 @@ def train(config: Optional[str], out: Optional[str], overrides: List[str], print
         click.echo(to_yaml(settings), nl=False)
         return 0
     from ..training import distributed, stages
+    from ..training.log import show_lines
     from ..training.run import Interrupted
 
+    show_lines()
     world = distributed.init()
     folder = out or str(Path('runs', Path(path).stem if path else 'default'))
     try:

@@ -66,7 +66,10 @@ class TrainConfig:
     epochs: int = setting(100, at_least(1))
     batch_size: int = setting(8, at_least(1))  # clips per rank and forward pass
     accumulate: int = setting(1, at_least(1))  # forward passes per update
-    lr: float = setting(0.01, above(0), synonyms=('learning_rate', 'optimizer'))  # for `lr_batch_size` clips an update
+    optimizer: str = setting('sgd', one_of('sgd', 'adamw'))  # sgd: with momentum; adamw: decoupled weight decay
+    lr: float = setting(0.01, above(0), synonyms=('learning_rate',))  # for `lr_batch_size` clips an update
+    lr_backbone: float = setting(1.0, above(0))  # times lr: for the backbone
+    lr_new: float = setting(1.0, above(0))  # times lr: for layers outside it that no loaded weights gave a value
     lr_batch_size: int = setting(0, at_least(0))  # 0: lr as it stands; else lr is scaled linearly to the real batch
     lr_scale: float = setting(1.0, above(0))  # times lr: for a stage that runs at a fraction of the rate of the others
     schedule: str = setting('step', one_of('step', 'cosine'))
@@ -77,11 +80,10 @@ class TrainConfig:
     momentum: float = setting(0.9, Rule('0 or more, below 1', lambda v: 0 <= v < 1))
     wd: float = setting(0.0001, at_least(0), synonyms=('weight_decay',))
     clip: float = setting(0.0, at_least(0, '0 (off) or more'))  # largest global L2 norm of the mean gradient
-    batch_norm: str = setting('train', one_of('train', 'partial', 'frozen'))  # partial: the first layer trains
-    stage: Optional[str] = None  # U2S: specific (the universal network is kept) | joint; None: everything is trained
-    # U2S: a prediction may be confused with the n classes whose top-n accuracy reaches this
-    csm_target: float = setting(0.85, share())
-    csm_n: Optional[float] = setting(None, at_least(1))  # U2S: n itself, in place of csm_target
+    # frozen: layers whose statistics were loaded keep them; partial: so do all but the first; new layers always learn
+    batch_norm: str = setting('train', one_of('train', 'partial', 'frozen'))
+    freeze: List[str] = field(default_factory=list)  # stages of the backbone that stay as they are: stem, res2 .. res5
+    stage: Optional[str] = None  # of a network that is trained part by part (`net.stages`); None: everything is trained
     precision: str = setting('float32', one_of('float32', 'float16', 'bfloat16'))  # float16: GPU; bfloat16: CPU
     device: str = setting('auto', one_of('auto', 'cpu', 'gpu'))
     seed: int = setting(0, Rule('0 or more, below 2**31', lambda v: 0 <= v < 2**31))
@@ -125,7 +127,7 @@ def _read_layers(path: Path, seen=()):
     return [*layers, (str(path), loaded)]
 
 
-def load_config(path: Optional[str] = None, overrides: List[str] = ()) -> Config:
+def load_config(path: Optional[str] = None, overrides: List[str] = (), saved: bool = False) -> Config:
     """Read a YAML file and `key=value` overrides into a checked `Config`.
 
     Parameters
@@ -134,6 +136,9 @@ def load_config(path: Optional[str] = None, overrides: List[str] = ()) -> Config
         YAML file, or None for the defaults; its key `base` names a file (relative to it) read before it
     overrides
         strings such as `train.lr=0.02`
+    saved
+        True: the file is a run's own config.yaml; settings that became options of a method since it was written are
+        taken over as such, where a user's config is told where they went
 
     Raises
     ------
@@ -142,7 +147,7 @@ def load_config(path: Optional[str] = None, overrides: List[str] = ()) -> Config
     """
     config = OmegaConf.structured(Config)
     for source, layer in _read_layers(Path(path)) if path else []:
-        config = merge(config, layer, source)
+        config = merge(config, _without_moved(layer, source, saved), source)
     for text in overrides:
         key, equals, _ = text.partition('=')
         if not equals or not key:
@@ -151,11 +156,24 @@ def load_config(path: Optional[str] = None, overrides: List[str] = ()) -> Config
             layer = OmegaConf.from_dotlist([text])
         except (YAMLError, OmegaConfBaseException) as error:
             raise UserError(f'--set {text}: {" ".join(str(error).split())}') from None
-        config = merge(config, layer, f'--set {text}')
+        config = merge(config, _without_moved(layer, f'--set {text}'), f'--set {text}')
     config = OmegaConf.to_object(config)
     check(config, path or 'config')
     stage_configs(config, path or 'config')
     return config
+
+
+def _without_moved(layer: Any, source: str, saved: bool = False) -> Any:
+    """A layer as it is, unless it has keys that became options of a method (`moved.MOVED`): see `load_config`."""
+    train = layer.get('train')
+    stages = layer.get('stages') or {}
+    parts = [train, *(stage.get('train') for stage in stages.values() if OmegaConf.is_dict(stage))]
+    known = {f.name for f in dataclasses.fields(TrainConfig)}
+    if all(set(part) <= known for part in parts if OmegaConf.is_dict(part)):
+        return layer
+    from .moved import without_moved  # on demand: it needs the networks, which an error in a config does not
+
+    return without_moved(layer, source, saved)
 
 
 def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
@@ -182,7 +200,7 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
         own = changes.get('model') or {}
         if isinstance(own, dict) and own.get('name', config.model.name) != config.model.name:
             part.model.options = {}
-        parts[name] = OmegaConf.to_object(merge(part, OmegaConf.create(changes), where))
+        parts[name] = OmegaConf.to_object(merge(part, _without_moved(OmegaConf.create(changes), where), where))
         check(parts[name], where)
     return parts
 

@@ -1,13 +1,26 @@
-"""A run's record: metrics.jsonl (one JSON object a line), TensorBoard events and a picture of the curves."""
+"""A run's record: lines for the user, metrics.jsonl (a JSON object a line), TensorBoard events, a picture of curves."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
+import sys
 from pathlib import Path
 from typing import List
 
 from ..files import atomic_path, atomic_write
+
+
+def show_lines() -> None:
+    """Print what the package logs, from INFO on, as plain lines on standard output: for commands, called once."""
+    logger = logging.getLogger('gluon_fg')
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter('%(message)s'))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 def read_metrics(path: Path) -> List[dict]:

@@ -1,50 +1,50 @@
 """The training loop: one plain pass over epochs and updates, the same alone and on every rank of a Horovod job.
 
-It knows recognizers only through their contract (`branches`, `branch_names`, `loss`, `named_losses`, `input_spec`,
-`stage`, `csm`); what one method needs beyond that lives in its recognizer.
+    set up -> resume -> prepare -> (train_one_epoch -> validate -> save) x epochs -> finish
+
+It knows recognizers only through their contract (`gluon_fg.recognizers.base`); what one method needs beyond that lives
+in its recognizer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import time
-import warnings
 from pathlib import Path
-from typing import Callable, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 from tqdm import tqdm
 
-from ..data.loader import TrainLoader
-from ..data.transforms import TrainTransform
-from ..errors import UserError, unknown
+from ..errors import UserError
 from ..evaluation.metrics import summarize
-from ..evaluation.protocol import get_protocol
-from ..evaluation.score import Scores, check_classes, score_dataset
-from ..files import atomic_path, atomic_write
-from ..nn.norm import freeze_batch_norm
-from ..weights.warm_start import warm_start
-from . import checkpoint, distributed, precision
-from .config import Config, to_yaml
-from .csm import build_csm, confusing_count
-from .log import RunLog, plot_curves, read_metrics
-from .run import Interrupted, StopFlag, build_network, choose_context, claim_run_dir, describe, environment, split_of
-from .schedule import make_schedule
-from .step import check_finite, forward_backward, update
+from ..evaluation.score import Scores, score_dataset
+from ..files import atomic_write
+from . import distributed
+from .config import Config
+from .log import plot_curves, read_metrics
+from .parts import Run, TrainState, resume, save, set_up
+from .preparation import prepare
+from .run import Interrupted, StopFlag, claim_run_dir
+from .step import Readings, check_finite, forward_backward, mean_of, means_of, update
+
+logger = logging.getLogger(__name__)
 
 
 def train(
     config: Config,
     run_dir,
     world: Optional[distributed.World] = None,
-    say: Callable[[str], None] = print,
     progress: bool = True,
     start: Optional[Path] = None,
 ) -> dict:
-    """One run as `config` says, into `run_dir`; called again after an interruption, it goes on where it was.
+    """Train a recognizer as a config says; called again after an interruption, it goes on where it was.
 
-    Where `config.stages` may hold several runs call `stages.train` instead.
+    Where `config.stages` may hold several runs call `stages.train` instead. What happens is told to the logger
+    `gluon_fg`, line by line, on rank 0 alone (`log.show_lines` prints it).
 
     Parameters
     ----------
@@ -52,18 +52,18 @@ def train(
         a checked config
     run_dir
         the run's folder: config.yaml, classes.txt, metrics.jsonl, tensorboard/, checkpoint-<update>/, best.params,
-        final.params, curves.png, summary.json, and csm.npz where the network has a CSM
+        final.params, curves.png, summary.json, and what the method saves when it prepares itself
     world
         the job this process belongs to; None joins the one it was launched in
-    say, progress
-        receives lines for the user (rank 0 only); whether to draw progress bars
+    progress
+        whether to draw progress bars
     start
         parameters to start from, in place of `config.model.params`
 
     Returns
     -------
     The last validation's metrics with `epochs`, `updates`, and `seconds` and `cpu_seconds` spent in updates, and in
-    making a CSM, over all its starts; empty on ranks other than 0.
+    the method's preparation, over all its starts; empty on ranks other than 0.
 
     Raises
     ------
@@ -72,15 +72,204 @@ def train(
     Interrupted
         SIGINT or SIGTERM arrived; the state is saved
     """
-    world = world or distributed.init()
-    say = say if world.rank == 0 else (lambda line: None)
-    run_dir = Path(run_dir)
+    world, run_dir = world or distributed.init(), Path(run_dir)
     if (run_dir / 'summary.json').is_file():
         claim_run_dir(config, run_dir, world)
-        say(f'{run_dir} is already finished; choose another --out to train again')
+        if world.rank == 0:
+            logger.info('%s is already finished; choose another --out to train again', run_dir)
         return json.loads((run_dir / 'summary.json').read_text())
+    with _lost_ranks_explained(world, run_dir):
+        run = set_up(config, run_dir, world, progress, start)
+        state, metrics = resume(run), {}
+        with StopFlag() as stop:
+            prepare(run, state, stop, measure)
+            for epoch in range(state.updates // run.updates_per_epoch, config.train.epochs):
+                train_one_epoch(run, state, epoch, stop)
+                metrics = validate(run, state, epoch) if _is_validated(config, epoch) else metrics
+                save(run, state)
+        return finish(run, state, metrics)
+
+
+def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> None:
+    """All updates of an epoch that are not done yet, and its line in the log."""
+    train, first = run.config.train, state.updates - epoch * run.updates_per_epoch
+    batches = run.loader.batches(epoch, start=first * train.accumulate)
+    pending: List[_Update] = []  # updates whose readings still lie on the device
     try:
-        return _Training(config, run_dir, world, say, progress and world.rank == 0, start).run()
+        with _bar(run, epoch, first) as bar:
+            for _ in range(first, run.updates_per_epoch):
+                done = one_update(run, state, epoch, batches, stop)
+                pending.append(done)
+                rate, clips = run.rate(state.updates - 1), _clips_per_second(run, done)
+                waiting = 100 * done.extra['data_seconds'] / done.extra['seconds']
+                bar.set_postfix_str(
+                    f'loss {done.loss:.3f}, lr {rate:.2g}, {clips:.1f} clips/s, {waiting:.0f} % waiting for data',
+                    refresh=False,
+                )
+                bar.update()
+                due = train.checkpoint_steps and state.updates % train.checkpoint_steps == 0
+                last = state.updates % run.updates_per_epoch == 0
+                if state.updates % train.log_steps == 0 or done.stopping or due or last:
+                    values, pending = add_up(run, state, pending), []
+                    if run.log and state.updates % train.log_steps == 0:
+                        epochs = state.updates / run.updates_per_epoch
+                        fields = {'epoch': epochs, 'lr': rate, 'clips_per_second': clips, **done.extra, **values}
+                        run.log.write('train', state.updates, **fields)
+                if done.stopping:
+                    save(run, state)
+                    raise Interrupted(f'stopped; start the same command again to resume {run.run_dir}')
+                if due and not last:
+                    save(run, state)
+    finally:
+        batches.close()
+    _write_epoch(run, state, epoch)
+
+
+class _Update:
+    """What came out of an update: its readings, pass by pass, its loss, its timings, and whether to stop."""
+
+    def __init__(self, passes: List[Readings], loss: float, extra: Dict[str, float], stopping: bool):
+        self.passes, self.loss, self.extra, self.stopping = passes, loss, extra, stopping
+
+
+def one_update(run: Run, state: TrainState, epoch: int, batches: Iterator, stop: StopFlag) -> _Update:
+    """Forward and backward passes and the optimizer's step. Of its readings the loss alone is waited for."""
+    train, world = run.config.train, run.world
+    began, cpu_began, waited, passes = time.perf_counter(), time.process_time(), 0.0, []
+    # Reseeding from the update's number makes dropout the same in a resumed run: MXNet's generator cannot be saved.
+    mx.random.seed((train.seed * 1_000_003 + state.updates * 64 + world.rank) % 2**31, ctx=run.ctx)
+    for _ in range(train.accumulate):
+        before = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - before
+        passes.append(forward_backward(run.net, batch, run.scaler, run.ctx))
+    # One small exchange an update: every rank sees the same loss, and all stop together.
+    loss, asked = world.mean(np.array([mean_of(passes, 'loss'), float(stop.set)])).tolist()
+    if not np.isfinite(loss):
+        videos = [str(run.train_set.records[int(i)].path) for i in batch.indices[:3]]
+        values = dict(zip(passes[0], world.mean(np.array(list(means_of(passes).values()))).tolist()))
+        check_finite(values, f'epoch {epoch + 1}, update {state.updates + 1}', videos, run.run_dir)
+    run.trainer.set_learning_rate(run.rate(state.updates))
+    norm = update(run.trainer, run.params, run.scaler, train.batch_size * train.accumulate, train.clip)
+    state.updates += 1
+    extra = {'seconds': time.perf_counter() - began, 'data_seconds': waited}
+    state.seconds += extra['seconds']
+    state.cpu_seconds += time.process_time() - cpu_began  # does not grow when the machine is shared
+    return _Update(passes, loss, extra if norm is None else {**extra, 'grad_norm': norm}, asked > 0)
+
+
+def add_up(run: Run, state: TrainState, updates: List[_Update]) -> Dict[str, float]:
+    """Bring the readings of some updates to the host, as means over all ranks, and add them to the epoch's sums.
+
+    Returns
+    -------
+    The last update's: `loss`, `loss_<branch>`, `top1_<branch>`
+    """
+    names = list(updates[0].passes[0])
+    own = np.array([list(means_of(done.passes).values()) for done in updates])
+    values: Dict[str, float] = {}
+    for done, row in zip(updates, run.world.mean(own).tolist()):
+        values = dict(zip(names, row))
+        for name, value in {**values, 'updates': 1, **done.extra}.items():
+            state.sums[name] = state.sums.get(name, 0.0) + (value or 0.0)
+    return values
+
+
+def validate(run: Run, state: TrainState, epoch: int) -> dict:
+    """Measure the network after an epoch, and keep its parameters where they are the best so far."""
+    metrics, _ = measure(run, state, epoch + 1, f'epoch {epoch + 1}/{run.config.train.epochs}')
+    if run.world.rank == 0 and (state.best is None or metrics['top1'] > state.best['top1']):
+        state.best = {'top1': metrics['top1'], 'epoch': epoch + 1}
+        run.save_parameters('best.params')
+    return metrics
+
+
+def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, Scores]:
+    """Accuracy on the validation split after so many epochs, logged and said; and the scores that it is from."""
+    config, world = run.config, run.world
+    scores = score_dataset(
+        run.net,
+        run.val_set,
+        run.protocol,
+        run.ctx,
+        config.test.batch_size,
+        config.data.workers,
+        world.rank,
+        world.size,
+        world.gather_objects,
+        run.progress,
+    )
+    metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
+    if run.log:
+        run.log.write('val', state.updates, epoch=epoch, protocol=config.test.val_protocol, **metrics)
+    shown = [f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics]
+    run.say(f'{when}: validation {", ".join(shown)}')
+    return metrics, scores
+
+
+def finish(run: Run, state: TrainState, metrics: dict) -> dict:
+    """The last files of a run: final.params, curves.png, summary.json."""
+    if run.log is None:
+        return {}
+    run.save_parameters('final.params')
+    run.log.close()
+    records = read_metrics(run.log.path)
+    plot_curves(records, run.run_dir / 'curves.png')
+    if not metrics:  # killed between the last checkpoint and here
+        metrics = next(r for r in reversed(records) if r['event'] == 'val')
+    summary = {
+        **metrics,
+        'epochs': run.config.train.epochs,
+        'updates': state.updates,
+        'seconds': state.seconds,
+        'cpu_seconds': state.cpu_seconds,
+        'best': state.best,
+        'failed_videos': run.loader.failed,
+    }
+    with atomic_write(run.run_dir / 'summary.json') as stream:
+        json.dump(summary, stream, indent=1)
+    run.say(
+        f'trained {state.updates} updates in {state.seconds:.0f} s; best validation top-1 '
+        f'{100 * state.best["top1"]:.1f} % (epoch {state.best["epoch"]}); see {run.run_dir / "curves.png"}'
+    )
+    return summary
+
+
+def _is_validated(config: Config, epoch: int) -> bool:
+    every = config.test.val_epochs
+    return epoch + 1 == config.train.epochs or bool(every and (epoch + 1) % every == 0)
+
+
+def _clips_per_second(run: Run, done: _Update) -> float:
+    return run.config.train.batch_size * run.config.train.accumulate * run.world.size / done.extra['seconds']
+
+
+def _bar(run: Run, epoch: int, first: int) -> tqdm:
+    return tqdm(
+        total=run.updates_per_epoch,
+        initial=first,
+        desc=f'epoch {epoch + 1}/{run.config.train.epochs}',
+        unit='update',
+        disable=not run.progress,
+        dynamic_ncols=True,
+    )
+
+
+def _write_epoch(run: Run, state: TrainState, epoch: int) -> None:
+    """The epoch's means, and the sums begin anew."""
+    if run.log:
+        count, totals = state.sums['updates'], {name: state.sums[name] for name in ('seconds', 'data_seconds')}
+        means = {name: value / count for name, value in state.sums.items() if name not in ('updates', *totals)}
+        fields = {'epoch': epoch + 1, 'lr': run.rate(state.updates - 1), **totals}
+        run.log.write('epoch', state.updates, **fields, failed_videos=len(run.loader.failed), **means)
+    state.sums = {}
+
+
+@contextlib.contextmanager
+def _lost_ranks_explained(world: distributed.World, run_dir: Path) -> Iterator[None]:
+    """Turn the error that a rank gets when another has ended into a line."""
+    try:
+        yield
     except mx.MXNetError as error:
         if world.size > 1 and any(word in str(error) for word in ('Horovod', 'horovod', 'gloo', 'by peer')):
             raise UserError(
@@ -88,320 +277,3 @@ def train(
                 f'start the same command again to resume {run_dir}'
             ) from error
         raise
-
-
-class _Training:
-    """One run, from its parts put together (`__init__`) to its last file (`_finish`)."""
-
-    def __init__(self, config: Config, run_dir: Path, world, say, progress: bool, params: Optional[Path] = None):
-        train = config.train
-        self.config, self.run_dir, self.world, self.say, self.progress = config, run_dir, world, say, progress
-        self.protocol = get_protocol(config.test.val_protocol)
-        self.ctx = choose_context(train.device, world.local_rank)
-        precision.enable(train.precision, self.ctx)  # before the network exists
-        self.train_set, self.val_set = train_set, _ = [
-            split_of(config, s) for s in (config.data.train_split, config.data.val_split)
-        ]
-        mx.random.seed(train.seed, ctx=self.ctx)
-        np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
-        self.net = net = build_network(config, self.ctx, train_set.labels)
-        start, params, untrained = net.weights_source, params or config.model.params, set()
-        if params:
-            report = warm_start(net, params)
-            start, untrained = (
-                f'{params}: {report}',
-                {*report.new, *report.resized, *report.reclassed, *report.inflated},
-            )
-            if report.new:
-                net.backbone_loaded()  # new branches may start as copies of the backbone
-        elif not config.model.pretrained:
-            untrained = set(net._collect_params_with_prefix())
-        _set_stage(net, train.stage, untrained)
-        set_aside = config.model.pretrained and net.trained_branches == (net.global_branch,)
-        self.csm_missing = net.csm is not None and (set_aside or 'branches.masks.csm' in untrained)
-        self.can_make_csm = self.csm_missing and untrained.isdisjoint(net.global_parameters())
-        for dataset in (train_set, self.val_set):
-            check_classes(net, dataset.labels, dataset.name)
-            dataset.probe()  # a wrong root is said now, not video by video
-        self.loader = TrainLoader(
-            train_set,
-            net.input_spec,
-            TrainTransform(net.input_spec, config.data.augment, config.data.flip, config.data.jitter),
-            train.batch_size,
-            seed=train.seed,
-            rank=world.rank,
-            size=world.size,
-            workers=config.data.workers,
-        )
-        self.updates_per_epoch = len(self.loader) // train.accumulate
-        if self.updates_per_epoch == 0:
-            raise UserError(
-                f'{len(train_set)} training videos make no single update of {train.batch_size} clips x '
-                f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
-            )
-        claim_run_dir(config, run_dir, world, train_set.labels.classes)
-
-        if train.batch_norm != 'train':
-            freeze_batch_norm(net, keep_first=train.batch_norm == 'partial')
-        params = {name: p for name, p in net.collect_params().items() if p.grad_req != 'null'}
-        self.params = list(params.values())
-        for p in self.params:
-            p.grad_req = 'add' if train.accumulate > 1 else 'write'
-        world.broadcast_parameters(net.collect_params())  # every rank starts from rank 0's weights
-        net.hybridize(static_alloc=True, static_shape=True)
-        self.rate = make_schedule(train, self.updates_per_epoch, world.size)
-        self.trainer = world.trainer(
-            params, 'sgd', {'learning_rate': self.rate(0), 'momentum': train.momentum, 'wd': train.wd}
-        )
-        self.scaler = precision.Scaler(train.precision, self.trainer)
-
-        self.done = 0  # updates
-        self.state = {'best': None, 'seconds': 0.0, 'cpu_seconds': 0.0, 'sums': {}}
-        found = world.gather_objects(checkpoint.latest_checkpoint(run_dir))[0]  # rank 0's, should storage lag
-        if found:
-            self.state = checkpoint.load_checkpoint(found, net, self.trainer, self.ctx)
-            self.done = self.state.pop('step')
-            self.scaler.load_state(self.state.pop('scaler'))
-        self.log = RunLog(run_dir, self.done) if world.rank == 0 else None
-        say(to_yaml(config).rstrip())
-        say(describe(self, train_set, start))
-        if found:
-            total = train.epochs * self.updates_per_epoch
-            say(f'resumes from {found} (epoch {self.done // self.updates_per_epoch}, update {self.done} of {total})')
-
-    def run(self) -> dict:
-        """All epochs that are not done yet."""
-        if self.log:
-            with atomic_write(self.run_dir / 'environment.json') as stream:
-                json.dump(environment(self.world), stream, indent=1)
-        metrics, epochs, every = {}, self.config.train.epochs, self.config.test.val_epochs
-        with StopFlag() as stop:
-            self._bring_branches_in(stop)
-            for epoch in range(self.done // self.updates_per_epoch, epochs):
-                self._train_epoch(epoch, stop)
-                if epoch + 1 == epochs or (every and (epoch + 1) % every == 0):
-                    metrics = self._validate(epoch)
-                self._save()
-        return self._finish(metrics)
-
-    def _bring_branches_in(self, stop: StopFlag) -> None:
-        """Let all branches count, from the first update on.
-
-        A run that starts with untrained branches set aside is validated so before: that is its baseline's accuracy,
-        and no candidate for best.params, which could not say that some branches are untrained. By that baseline the
-        CSM is made, for a network with one.
-        """
-        trained, self.net.trained_branches = self.net.trained_branches, None
-        if self.done:
-            return
-        if self.can_make_csm or trained != self.net.trained_branches:
-            self.net.trained_branches = trained
-            _, scores = self._measure(0, f'before training, by {", ".join(trained)} alone')
-            self.net.trained_branches = None
-            if self.can_make_csm:
-                self._build_csm(scores, stop)
-        elif self.csm_missing:
-            self.say(
-                f'warning: {self.net.name} starts without a trained {self.net.global_branch} network, so that no CSM '
-                'can be made: each class uses its own mask alone; set model.params, or train in stages'
-            )
-
-    def _build_csm(self, scores, stop: StopFlag) -> None:
-        """Make the CSM by the validation scores and the training set; it is saved with the weights from now on."""
-        config, train = self.config, self.config.train
-        began, cpu_began = time.perf_counter(), time.process_time()
-        n = train.csm_n or confusing_count(self.net, scores, train.csm_target)
-        batch_size, workers = config.test.batch_size, config.data.workers
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter('always', UserWarning)
-            found = build_csm(
-                self.net, self.train_set, self.world, n, self.ctx, batch_size, workers, stop=lambda: stop.set
-            )
-        if found is None:
-            raise Interrupted(f'stopped; start the same command again to resume {self.run_dir}')
-        self.state['seconds'] += time.perf_counter() - began
-        self.state['cpu_seconds'] += time.process_time() - cpu_began
-        self.say(str(found))
-        for warning in caught:
-            self.say(f'warning: {warning.message}')
-        if self.log:
-            found.save(self.run_dir / 'csm.npz')
-            self.log.write(
-                'csm',
-                0,
-                n=n,
-                target=None if train.csm_n else train.csm_target,
-                alpha=found.alpha,
-                average=found.average,
-                videos=found.videos,
-                pairs=[[*pair.names, pair.similarity] for pair in found.pairs],
-            )
-
-    def _train_epoch(self, epoch: int, stop: StopFlag) -> None:
-        train, first = self.config.train, self.done - epoch * self.updates_per_epoch
-        batches = self.loader.batches(epoch, start=first * train.accumulate)
-        bar = tqdm(
-            total=self.updates_per_epoch,
-            initial=first,
-            desc=f'epoch {epoch + 1}/{train.epochs}',
-            unit='update',
-            disable=not self.progress,
-            dynamic_ncols=True,
-        )
-        sums = self.state['sums']
-        try:
-            for _ in range(first, self.updates_per_epoch):
-                stopping, values, extra = self._one_update(epoch, batches, stop)
-                for name, value in {**values, 'updates': 1, **extra}.items():
-                    sums[name] = sums.get(name, 0.0) + (value or 0.0)
-                clips = train.batch_size * train.accumulate * self.world.size / extra['seconds']
-                rate, waiting = self.rate(self.done - 1), 100 * extra['data_seconds'] / extra['seconds']
-                bar.set_postfix_str(
-                    f'loss {values["loss"]:.3f}, lr {rate:.2g}, {clips:.1f} clips/s, {waiting:.0f} % waiting for data',
-                    refresh=False,
-                )
-                bar.update()
-                if self.log and self.done % train.log_steps == 0:
-                    self.log.write(
-                        'train',
-                        self.done,
-                        epoch=self.done / self.updates_per_epoch,
-                        lr=rate,
-                        clips_per_second=clips,
-                        **extra,
-                        **values,
-                    )
-                if stopping:
-                    self._save()
-                    raise Interrupted(f'stopped; start the same command again to resume {self.run_dir}')
-                steps = train.checkpoint_steps
-                if steps and self.done % steps == 0 and self.done % self.updates_per_epoch:
-                    self._save()
-        finally:
-            batches.close()
-            bar.close()
-        if self.log:
-            count, totals = sums['updates'], {name: sums[name] for name in ('seconds', 'data_seconds')}
-            means = {name: value / count for name, value in sums.items() if name not in ('updates', *totals)}
-            self.log.write(
-                'epoch',
-                self.done,
-                epoch=epoch + 1,
-                lr=self.rate(self.done - 1),
-                **totals,
-                failed_videos=len(self.loader.failed),
-                **means,
-            )
-        self.state['sums'] = {}
-
-    def _one_update(self, epoch: int, batches, stop: StopFlag):
-        """Forward and backward passes and the step; returns whether to stop, mean losses, and timings with the norm."""
-        train = self.config.train
-        began, cpu_began, waited, values = time.perf_counter(), time.process_time(), 0.0, {}
-        # Reseeding from the update's number makes dropout the same in a resumed run: MXNet's generator cannot be saved.
-        mx.random.seed((train.seed * 1_000_003 + self.done * 64 + self.world.rank) % 2**31, ctx=self.ctx)
-        for _ in range(train.accumulate):
-            before = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - before
-            for name, value in forward_backward(self.net, batch, self.scaler, self.ctx).items():
-                values[name] = values.get(name, 0.0) + value / train.accumulate
-        # One small exchange an update: every rank sees the same losses, and all stop together.
-        shared = self.world.mean(np.array([*values.values(), float(stop.set)]))
-        values, stopping = dict(zip(values, shared[:-1].tolist())), shared[-1] > 0
-        videos = [str(self.loader.dataset.records[int(i)].path) for i in batch.indices[:3]]
-        check_finite(values, f'epoch {epoch + 1}, update {self.done + 1}', videos, self.run_dir)
-        self.trainer.set_learning_rate(self.rate(self.done))
-        norm = update(self.trainer, self.params, self.scaler, train.batch_size * train.accumulate, train.clip)
-        self.done += 1
-        extra = {'seconds': time.perf_counter() - began, 'data_seconds': waited}
-        self.state['seconds'] += extra['seconds']
-        self.state['cpu_seconds'] += time.process_time() - cpu_began  # does not grow when the machine is shared
-        return stopping, values, extra if norm is None else {**extra, 'grad_norm': norm}
-
-    def _validate(self, epoch: int) -> dict:
-        metrics, _ = self._measure(epoch + 1, f'epoch {epoch + 1}/{self.config.train.epochs}')
-        if self.world.rank == 0 and (self.state['best'] is None or metrics['top1'] > self.state['best']['top1']):
-            self.state['best'] = {'top1': metrics['top1'], 'epoch': epoch + 1}
-            self._save_parameters('best.params')
-        return metrics
-
-    def _measure(self, epoch: int, when: str) -> Tuple[dict, Scores]:
-        """Accuracy on the validation split after so many epochs, logged and said; and the scores it is from."""
-        config, world = self.config, self.world
-        scores = score_dataset(
-            self.net,
-            self.val_set,
-            self.protocol,
-            self.ctx,
-            config.test.batch_size,
-            config.data.workers,
-            world.rank,
-            world.size,
-            world.gather_objects,
-            self.progress,
-        )
-        metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
-        if world.rank == 0:
-            self.log.write('val', self.done, epoch=epoch, protocol=config.test.val_protocol, **metrics)
-            shown = [
-                f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics
-            ]
-            self.say(f'{when}: validation {", ".join(shown)}')
-        return metrics, scores
-
-    def _save(self) -> None:
-        if self.world.rank == 0:
-            state = {**self.state, 'scaler': self.scaler.state()}
-            checkpoint.save_checkpoint(
-                self.run_dir, self.done, self.net, self.trainer, state, self.config.train.keep_checkpoints
-            )
-        self.world.barrier()  # nobody goes on before the checkpoint exists
-
-    def _save_parameters(self, name: str) -> None:
-        with atomic_path(self.run_dir / name) as temporary:
-            self.net.save_parameters(temporary)
-
-    def _finish(self, metrics: dict) -> dict:
-        if self.world.rank != 0:
-            return {}
-        self._save_parameters('final.params')
-        self.log.close()
-        records = read_metrics(self.log.path)
-        plot_curves(records, self.run_dir / 'curves.png')
-        if not metrics:  # killed between the last checkpoint and here
-            metrics = next(r for r in reversed(records) if r['event'] == 'val')
-        best, seconds = self.state['best'], self.state['seconds']
-        summary = {
-            **metrics,
-            'epochs': self.config.train.epochs,
-            'updates': self.done,
-            'seconds': seconds,
-            'cpu_seconds': self.state['cpu_seconds'],
-            'best': best,
-            'failed_videos': self.loader.failed,
-        }
-        with atomic_write(self.run_dir / 'summary.json') as stream:
-            json.dump(summary, stream, indent=1)
-        self.say(
-            f'trained {self.done} updates in {seconds:.0f} s; best validation top-1 {100 * best["top1"]:.1f} % '
-            f'(epoch {best["epoch"]}); see {self.run_dir / "curves.png"}'
-        )
-        return summary
-
-
-def _set_stage(net, stage: Optional[str], untrained: Set[str]) -> None:
-    """Let a network train the part that a stage is for, if what it keeps has been trained before."""
-    if stage is None:
-        return
-    if not net.stages:
-        raise UserError(f'train.stage {stage}: {net.name} is trained as a whole; leave it out')
-    if stage not in net.stages:
-        raise unknown('train.stage', stage, net.stages)
-    net.stage = stage
-    missing = sorted(untrained.intersection(net.kept_parameters()))
-    if missing:
-        raise UserError(
-            f'train.stage {stage} keeps the {net.global_branch} network as it is, but no trained weights of it are '
-            f'loaded, for example {missing[0]}; set model.params to those of its own run, or train it in a stage before'
-        )

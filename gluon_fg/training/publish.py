@@ -276,7 +276,7 @@ def _checked_scores(net, dataset: VideoDataset, measurement: Measurement, ctx) -
 def _source(run_dir: Path, config: Config, checkpoint: str) -> str:
     summary = json.loads((run_dir / 'summary.json').read_text())
     epoch = summary['best']['epoch'] if checkpoint == 'best' else summary['epochs']
-    start = ', warm start' if load_config(str(run_dir / 'config.yaml')).model.params else ''
+    start = ', warm start' if load_config(str(run_dir / 'config.yaml'), saved=True).model.params else ''
     return (
         f'scripts/train.py on {config.data.dataset}: epoch {epoch} of {summary["epochs"]}, '
         f'learning rate {config.train.lr:g}, seed {config.train.seed}{start}'
@@ -285,7 +285,7 @@ def _source(run_dir: Path, config: Config, checkpoint: str) -> str:
 
 def _public_config(run_dir: Path, stem: str) -> str:
     """The run's config, every value, without what lies on its machine."""
-    config = load_config(str(run_dir / 'config.yaml'))
+    config = load_config(str(run_dir / 'config.yaml'), saved=True)
     lines = [f'# The run that made {stem}.params, every value; folders of its machine are left out.']
     if config.model.params:
         given = Path(config.model.params)

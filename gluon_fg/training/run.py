@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import signal
@@ -19,7 +20,9 @@ from ..data.labels import LabelSet
 from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes
 from ..files import atomic_write
+from ..nn.norm import batch_norms
 from .config import Config, differences, load_config, save_config
+from .moved import chosen_options
 from .schedule import scaled_lr
 
 # What may differ between a run and its resumption without changing the result.
@@ -107,7 +110,7 @@ def load_run(run_dir, params: Optional[str] = None, ctx: Optional[mx.Context] = 
     path = Path(params) if params else folder / 'best.params'
     if not path.is_file():
         raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
-    config = load_config(str(folder / 'config.yaml'))
+    config = load_config(str(folder / 'config.yaml'), saved=True)
     config.model.pretrained, config.model.pretrained_base = False, False
     net = build_network(config, ctx)
     if net.labels is None and (folder / 'classes.txt').is_file():
@@ -137,26 +140,32 @@ def claim_run_dir(config: Config, run_dir: Path, world, classes: Sequence[str] =
 
 
 def changed_settings(config: Config, run_dir: Path) -> List[str]:
-    """Settings that differ between `config` and those of the run in a folder, as 'key: theirs -> ours' lines.
+    """Settings that differ between a run in a folder and a config, as 'key: the run's -> the config's' lines.
 
     Those that cannot change its result, such as where the data lie, are left out.
     """
-    theirs = load_config(str(run_dir / 'config.yaml'))
-    if config.model.nclass is None:  # left to the dataset, which gave theirs
-        theirs.model.nclass = None
-    return differences(theirs, config, ignore=_FREE_KEYS)
+    saved, given = load_config(str(run_dir / 'config.yaml'), saved=True), copy.deepcopy(config)
+    if given.model.nclass is None:  # left to the dataset, which gave the run's
+        saved.model.nclass = None
+    for each in (saved, given):  # an option at its default is as good as none
+        each.model.options = chosen_options(each.model.name, each.model.options)
+    return differences(saved, given, ignore=_FREE_KEYS)
 
 
-def describe(run, train_set: VideoDataset, start: str) -> str:
-    """What a run is about to do, in three lines; `start` says where its weights come from."""
+def describe(run, frozen: int) -> str:
+    """What a run is about to do, in a few lines; `frozen` counts the batch norm layers that are kept as they are."""
     train, size = run.config.train, run.world.size
     trained = sum(int(np.prod(p.shape)) for p in run.params)
     everything = sum(int(np.prod(p.shape)) for p in run.net.collect_params().values())
     scaled = f'scaled from {train.lr_batch_size} clips' if train.lr_batch_size else 'as given'
     scaled += f', times {train.lr_scale:g}' if train.lr_scale != 1 else ''
+    kept = [f'batch norm of {frozen} of {len(batch_norms(run.net))} layers'] if train.batch_norm != 'train' else []
+    kept += [f'stages {", ".join(train.freeze)}'] if train.freeze else []
     return (
-        f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; starts from {start}\n'
-        f'data {train_set.name}: {len(train_set)} training and {len(run.val_set)} validation videos\n'
+        f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; '
+        f'starts from {run.start.source}\n'
+        + (f'frozen: {"; ".join(kept)}\n' if kept else '')
+        + f'data {run.train_set.name}: {len(run.train_set)} training and {len(run.val_set)} validation videos\n'
         f'update: {train.batch_size} clips x {train.accumulate} x {size} ranks; '
         f'learning rate {train.lr:g} -> {scaled_lr(train, size):g} ({scaled})'
     )

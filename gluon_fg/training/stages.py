@@ -8,15 +8,18 @@ stage that is not.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
 from ..files import atomic_path, atomic_write
 from . import distributed, loop
 from .config import Config, stage_configs
 from .log import read_metrics
 from .run import claim_run_dir, know_classes, split_of
+
+logger = logging.getLogger(__name__)
 
 _ADDED_UP = ('updates', 'seconds', 'cpu_seconds')
 
@@ -25,14 +28,13 @@ def train(
     config: Config,
     run_dir,
     world: Optional[distributed.World] = None,
-    say: Callable[[str], None] = print,
     progress: bool = True,
 ) -> dict:
     """Train as `config` says, in one run or in its stages; called again after an interruption, it goes on.
 
     Parameters
     ----------
-    config, run_dir, world, say, progress
+    config, run_dir, world, progress
         as for `loop.train`; stages go into sub-folders of `run_dir` by their names
 
     Returns
@@ -47,7 +49,7 @@ def train(
     """
     run_dir = Path(run_dir)
     if not config.stages or (run_dir / 'summary.json').is_file():
-        return loop.train(config, run_dir, world, say, progress)
+        return loop.train(config, run_dir, world, progress)
     world = world or distributed.init()
     labels = split_of(config, config.data.train_split).labels
     know_classes(config, labels)
@@ -56,8 +58,8 @@ def train(
     for name, part in stage_configs(config).items():
         folder = run_dir / name
         if world.rank == 0:
-            say(f'stage {name} of {", ".join(config.stages)}')
-        summaries[name] = loop.train(part, folder, world, say, progress, start)
+            logger.info('stage %s of %s', name, ', '.join(config.stages))
+        summaries[name] = loop.train(part, folder, world, progress, start)
         world.barrier()  # its last files are written
         start = folder / 'final.params'
     return _gathered(run_dir, summaries) if world.rank == 0 else {}

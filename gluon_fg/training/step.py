@@ -12,13 +12,16 @@ from ..data.transforms import to_input
 from ..errors import UserError
 from .precision import Scaler
 
+Readings = Dict[str, mx.nd.NDArray]
 
-def forward_backward(net, batch, scaler: Scaler, ctx: mx.Context) -> Dict[str, float]:
-    """Add the gradient of a batch's summed loss; returns means over the rank's clips.
+
+def forward_backward(net, batch, scaler: Scaler, ctx: mx.Context) -> Readings:
+    """Add the gradient of a batch's summed loss, and say what came out of it; nothing is waited for.
 
     Returns
     -------
-    `loss`, and `loss_<branch>` and `top1_<branch>` (fraction) of every branch
+    Arrays of one value a clip of this rank, still on the device: `loss`, and `loss_<branch>` and `top1_<branch>` (1 for
+    a right answer, else 0) of every branch
     """
     x = to_input(batch.clips, net.input_spec, ctx)
     label = mx.nd.array(batch.labels, ctx=ctx)
@@ -26,12 +29,22 @@ def forward_backward(net, batch, scaler: Scaler, ctx: mx.Context) -> Dict[str, f
         outputs = net.branches(x, label) if net.takes_labels else net.branches(x)
         loss = net.loss(outputs, label)
         scaler.backward([loss])
-    values = {'loss': loss}
-    values.update({f'loss_{name}': value for name, value in net.named_losses(outputs, label).items()})
-    values = {name: float(value.asnumpy().astype('float64').mean()) for name, value in values.items()}
+    readings = {'loss': loss}
+    readings.update({f'loss_{name}': value for name, value in net.named_losses(outputs, label).items()})
     for name, logits in zip(net.branch_names, outputs):
-        values[f'top1_{name}'] = float((logits.astype('float32').asnumpy().argmax(1) == batch.labels).mean())
-    return values
+        # New arrays: a static graph writes its next outputs into the same memory.
+        readings[f'top1_{name}'] = mx.nd.argmax(logits.astype('float32'), axis=1) == label
+    return readings
+
+
+def mean_of(passes: List[Readings], name: str) -> float:
+    """The mean of a reading over the clips of an update's forward passes; waits for it."""
+    return sum(float(readings[name].asnumpy().astype('float64').mean()) / len(passes) for readings in passes)
+
+
+def means_of(passes: List[Readings]) -> Dict[str, float]:
+    """`mean_of` for every reading."""
+    return {name: mean_of(passes, name) for name in passes[0]}
 
 
 def check_finite(values: Dict[str, float], where: str, videos: List[str], run_dir) -> None:

@@ -239,7 +239,7 @@ class Study:
             metrics = [summarize(s) for s in scores]
             rows[name] = {
                 'epochs': self._epochs(jobs[0]),
-                'lr': load_config(str(self.root / jobs[0].name / 'config.yaml')).train.lr,
+                'lr': load_config(str(self.root / jobs[0].name / 'config.yaml'), saved=True).train.lr,
                 'cpu_seconds': [self._cost(job) for job in jobs],
                 'validation': [self._summary(job)[study.select] for job in jobs],
                 **{key: [m[key] for m in metrics] for key in ('top1', 'group_top1', 'within_group')},

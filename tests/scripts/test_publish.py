@@ -44,7 +44,7 @@ def trained(tiny_synthfg, tmp_path_factory):
         if not any(s.startswith('model.name') for s in settings):
             gluon_fg.get_model(NAME).save_parameters(str(start))
             config.append(f'model.params={start}')
-        loop.train(load_config(None, config), run, say=lambda line: None, progress=False)
+        loop.train(load_config(None, config), run, progress=False)
         return run
 
     return train

@@ -13,6 +13,8 @@ from gluon_fg.training.config import load_config
 from gluon_fg.training.log import RunLog, read_metrics
 from gluon_fg.training.run import build_network
 
+FROZEN = ('train.batch_norm=frozen', 'model.pretrained=true')  # with statistics to keep
+
 
 @pytest.fixture
 def config(tiny_synthfg):
@@ -39,7 +41,7 @@ def config(tiny_synthfg):
 
 
 def run(config, path):
-    summary = loop.train(config, path, say=lambda line: None, progress=False)
+    summary = loop.train(config, path, progress=False)
     return (
         summary,
         [r for r in read_metrics(path / 'metrics.jsonl') if r['event'] == 'train'],
@@ -48,9 +50,8 @@ def run(config, path):
 
 
 def test_accumulated_gradients_equal_one_large_batch(config, tmp_path):
-    frozen = 'train.batch_norm=frozen'
-    _, whole, a = run(config('train.batch_size=16', frozen), tmp_path / 'whole')
-    _, halves, b = run(config('train.batch_size=4', 'train.accumulate=4', frozen), tmp_path / 'parts')
+    _, whole, a = run(config('train.batch_size=16', *FROZEN), tmp_path / 'whole')
+    _, halves, b = run(config('train.batch_size=4', 'train.accumulate=4', *FROZEN), tmp_path / 'parts')
     np.testing.assert_allclose([r['loss'] for r in whole], [r['loss'] for r in halves], rtol=1e-4)
     for name in a:  # a ReLU that flips by rounding moves single weights by some 1e-4; a wrong scale moves all of them
         np.testing.assert_allclose(a[name].asnumpy(), b[name].asnumpy(), rtol=1e-3, atol=3e-4, err_msg=name)
@@ -58,12 +59,12 @@ def test_accumulated_gradients_equal_one_large_batch(config, tmp_path):
 
 def test_clipping_bounds_the_mean_gradient(config, tmp_path):
     """With no momentum and no decay one update moves the weights by exactly lr x limit."""
-    common = ('train.momentum=0', 'train.wd=0', 'train.batch_size=48', 'train.lr=1', 'train.batch_norm=frozen')
+    common = ('train.momentum=0', 'train.wd=0', 'train.batch_size=48', 'train.lr=1', *FROZEN)
     summary, records, after = run(config('train.clip=0.001', *common), tmp_path / 'clipped')
     assert records[0]['grad_norm'] > 0.001
     np.random.seed(0)
     mx.random.seed(0)
-    start = build_network(config(), mx.cpu())._collect_params_with_prefix()
+    start = build_network(config('model.pretrained=true'), mx.cpu())._collect_params_with_prefix()
     moved = sum(float(((after[n] - p.data()) ** 2).sum().asscalar()) for n, p in start.items()) ** 0.5
     assert moved == pytest.approx(0.001, rel=1e-3)
 
@@ -72,11 +73,11 @@ def test_clipping_bounds_the_mean_gradient(config, tmp_path):
 def test_batch_norm_layers_that_are_frozen_do_not_change(mode, config, tmp_path):
     mx.random.seed(0)
     np.random.seed(0)
-    net = build_network(config(), mx.cpu())
+    net = build_network(config('model.pretrained=true'), mx.cpu())
     names = {p.name: n for n, p in net._collect_params_with_prefix().items()}
     layers = [[names[p.name] for p in layer.params.values()] for layer in batch_norms(net)]
     before = {n: p.data().asnumpy() for n, p in net._collect_params_with_prefix().items()}
-    _, _, after = run(config(f'train.batch_norm={mode}'), tmp_path / 'run')
+    _, _, after = run(config(f'train.batch_norm={mode}', 'model.pretrained=true'), tmp_path / 'run')
     changed = [any(not np.array_equal(after[n].asnumpy(), before[n]) for n in layer) for layer in layers]
     assert len(layers) > 8 and changed[1:] == [False] * (len(layers) - 1)
     assert changed[0] == (mode == 'partial')

@@ -1,6 +1,7 @@
 """U2S in three stages: one command, killed and resumed in each of them; its CSM; what cannot be trained so."""
 
 import json
+import logging
 import signal
 import sys
 
@@ -12,13 +13,14 @@ from test_jobs import HOROVODRUN, REPO, finish, needs_horovod, start, wait_for_u
 from gluon_fg import checking, get_model
 from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.views import dataset_views
+from gluon_fg.recognizers import PrepareContext
+from gluon_fg.recognizers.u2s import prepare as preparing
+from gluon_fg.recognizers.u2s.prepare import build_csm
 from gluon_fg.training import config as C
-from gluon_fg.training import csm as csm_module
-from gluon_fg.training import stages
-from gluon_fg.training.csm import build_csm
-from gluon_fg.training.distributed import World
+from gluon_fg.training import preparation, stages
 from gluon_fg.training.log import read_metrics
-from gluon_fg.training.run import load_run
+from gluon_fg.training.run import Interrupted, load_run
 
 NAMES = ('universal', 'specific', 'joint')
 STAGES = (
@@ -35,7 +37,7 @@ SMALL = (
     'train.batch_size=8',
     'train.lr=0.01',
     'train.log_steps=1',
-    'train.csm_n=4',
+    'model.options={csm_n: 4}',
 )
 
 
@@ -47,9 +49,27 @@ def settings(tiny_synthfg):
     return make
 
 
+class Lines(logging.Handler):
+    """What the package tells the user."""
+
+    def __enter__(self):
+        self.lines, self.logger = [], logging.getLogger('gluon_fg')
+        self.level_before = self.logger.level
+        self.logger.addHandler(self)
+        self.logger.setLevel(logging.INFO)
+        return self.lines
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+    def __exit__(self, *exc):
+        self.logger.removeHandler(self)
+        self.logger.setLevel(self.level_before)
+
+
 def run(settings, path):
-    said = []
-    summary = stages.train(C.load_config(None, settings), path, say=said.append, progress=False)
+    with Lines() as said:
+        summary = stages.train(C.load_config(None, settings), path, progress=False)
     return summary, '\n'.join(said)
 
 
@@ -121,39 +141,54 @@ def test_the_csm_is_shown_in_the_log(finished):
     assert f'n 4, alpha {record["alpha"]:.4g}' in said and f'{first} / {second} {likeness:.3f}' in said
 
 
-def test_the_csm_of_two_ranks_is_that_of_one(finished, tiny_synthfg, monkeypatch):
-    """Rank 1 alone first, its messages kept; then rank 0, which gets them."""
+def context(net, dataset, batch_size=16, rank=0, size=1, add=lambda array: array):
+    """What training offers to a network that makes its CSM, without a run around it."""
+
+    def batches():
+        mine = range(rank, len(dataset), size)
+        for batch in dataset_views(dataset, net.input_spec, mine, batch_size=batch_size):
+            yield batch.x, batch.labels
+
+    nothing = [None] * 4  # validation, say, record, save
+    return PrepareContext(frozenset(), dataset.labels.classes, batches, nothing[0], add, *nothing[1:])
+
+
+def test_the_csm_of_two_ranks_is_that_of_one(finished, tiny_synthfg):
+    """Rank 1 alone first, its counts kept; then rank 0, which gets them."""
     folder, *_ = finished
     dataset = build_dataset('synthfg', 'train', root=tiny_synthfg, sizes={'train': 48, 'val': 24, 'test': 24})
     net = load_run(folder, folder / 'final.params')[0]
     sent = []
-
-    class Rank(World):
-        size = 2
-
-        def __init__(self, rank):
-            self.rank, self.call = rank, 0
-
-        def gather_objects(self, value):
-            if self.rank:
-                sent.append(value)
-                return [value, value]
-            self.call += 1
-            return [value, sent[self.call - 1]]
-
-    alone = build_csm(net, dataset, World(), 4, batch_size=16)
-    build_csm(net, dataset, Rank(1), 4, batch_size=5)
-    both = build_csm(net, dataset, Rank(0), 4, batch_size=7)
-    for first, second in zip(alone, both):
-        np.testing.assert_array_equal(first, second)
+    alone = build_csm(net, context(net, dataset), 4)
+    build_csm(net, context(net, dataset, 5, 1, 2, add=lambda array: sent.append(array.copy()) or 2 * array), 4)
+    both = build_csm(net, context(net, dataset, 7, 0, 2, add=lambda array: array + sent[0]), 4)
+    for name, value in alone.arrays().items():
+        np.testing.assert_array_equal(value, both.arrays()[name], err_msg=name)
     assert alone.videos == 48 and len(alone.pairs) > 0
-    before = net.csm.data().asnumpy()
-    assert build_csm(net, dataset, World(), 20, stop=lambda: True) is None
-    np.testing.assert_array_equal(net.csm.data().asnumpy(), before)
     frames = get_model('tsn_tiny_synthfg_u2s', num_segments=2)
-    found = build_csm(frames, dataset, World(), 4)
-    assert found.videos == 48 and frames.csm.data().asnumpy().sum() > 24
-    assert (found.sparsity >= 0).all() and (found.sparsity <= 1).all()
+    matrix = build_csm(frames, context(frames, dataset), 4)
+    assert matrix.videos == 48 and frames.csm.data().asnumpy().sum() > 24
+    assert (matrix.sparsity >= 0).all() and (matrix.sparsity <= 1).all()
+
+
+def test_asked_to_stop_while_the_csm_is_made_nothing_is_changed(finished, settings, tmp_path, monkeypatch):
+    folder, *_ = finished
+    overrides = (f'model.params={folder}/universal/final.params', 'train.stage=specific')
+    batches, seen = preparation.training_batches, []
+
+    def stopped_at_the_second(dataset, run, stopping):
+        for number, batch in enumerate(batches(dataset, run, lambda: bool(seen))):
+            seen.append(number)
+            yield batch
+
+    monkeypatch.setattr(preparation, 'training_batches', stopped_at_the_second)
+    with pytest.raises(Interrupted, match='start the same command again'):
+        run(settings(*overrides), tmp_path / 'run')
+    assert seen == [0] and not (tmp_path / 'run/csm.npz').exists()
+    monkeypatch.undo()
+    run(settings(*overrides), tmp_path / 'run')
+    csm = parameters(tmp_path / 'run/final.params')['branches.masks.csm']
+    np.testing.assert_array_equal(csm, parameters(folder / 'specific/final.params')['branches.masks.csm'])
 
 
 @needs_horovod
@@ -207,9 +242,9 @@ def test_killed_and_interrupted_in_each_stage_it_ends_as_if_never(settings, tmp_
 def test_n_comes_from_the_validation_videos(settings, finished, tmp_path, monkeypatch):
     folder, *_ = finished
     seen = []
-    monkeypatch.setattr(csm_module.TrueRanks, 'smallest', lambda self, target: seen.append((target, self.state)) or 3)
+    monkeypatch.setattr(preparing.TrueRanks, 'smallest', lambda self, target: seen.append((target, self.state)) or 3)
     start_from = f'model.params={folder}/universal/final.params'
-    _, said = run(settings(start_from, 'train.csm_n=null', 'train.csm_target=0.9'), tmp_path / 'run')
+    _, said = run(settings(start_from, 'model.options={csm_n: null, csm_target: 0.9}'), tmp_path / 'run')
     ((target, clips),) = seen
     assert target == 0.9 and clips.sum() == 24
     record = next(r for r in read_metrics(tmp_path / 'run/metrics.jsonl') if r['event'] == 'csm')
@@ -221,7 +256,9 @@ def test_n_comes_from_the_validation_videos(settings, finished, tmp_path, monkey
 @pytest.mark.parametrize('n, message', [(1, 'leaves no pair'), (24, 'makes all 276 pairs')])
 def test_an_alpha_of_no_use_is_warned_of(n, message, settings, finished, tmp_path):
     folder, *_ = finished
-    _, said = run(settings(f'model.params={folder}/universal/final.params', f'train.csm_n={n}'), tmp_path / 'run')
+    _, said = run(
+        settings(f'model.params={folder}/universal/final.params', f'model.options={{csm_n: {n}}}'), tmp_path / 'run'
+    )
     assert any(line.startswith('warning: alpha') and message in line for line in said.splitlines())
 
 
@@ -249,9 +286,13 @@ def test_without_a_trained_universal_network(settings, tmp_path):
     'overrides, message',
     [
         (('train.stage=specfic',), "unknown train.stage 'specfic'; did you mean 'specific'"),
-        (('train.stage=joint', 'model.name=topheavy_tiny_synthfg'), 'is trained as a whole'),
-        (('train.csm_n=0.5',), 'train.csm_n is 0.5; it must be 1 or more'),
-        (('train.csm_target=85',), 'train.csm_target is 85.0; it must be above 0, at most 1'),
+        (('model.options={csm_n: 0.5}',), 'csm_n must be 1 or more, got 0.5'),
+        (('model.options={csm_target: 85}',), 'csm_target must be a fraction above 0, at most 1, got 85'),
+        (
+            ('train.csm_n=4',),
+            '--set train.csm_n=4: train.csm_n is an option of the model now; write model.options.csm_n',
+        ),
+        (('stages={a: {train: {csm_target: 0.9}}}',), 'train.csm_target is an option of the model now; write model.op'),
         (('stages={a: {train: {learning_rate: 1}}}',), r'stages\.a: unknown key train.learning_rate; did you mean'),
         (('stages={a: {train: {epochs: 0}}}',), r'stages\.a: train.epochs is 0'),
         (('stages={a: 3}',), r'stages\.a is 3; it must hold sections'),
@@ -265,10 +306,16 @@ def test_what_cannot_be_is_refused_on_one_line(overrides, message, settings, tmp
     assert '\n' not in str(caught.value)
 
 
+def test_a_network_without_stages_has_none(settings, tmp_path):
+    given = [s for s in settings('train.stage=joint', model='topheavy_tiny_synthfg') if 'options' not in s]
+    with pytest.raises(UserError, match='is trained as a whole; leave it out'):
+        run(given, tmp_path / 'run')
+
+
 def test_n_beyond_the_classes_is_refused(settings, finished, tmp_path):
     folder, *_ = finished
     with pytest.raises(UserError, match='must be from 1 to 24, got 25'):
-        run(settings(f'model.params={folder}/universal/final.params', 'train.csm_n=25'), tmp_path / 'run')
+        run(settings(f'model.params={folder}/universal/final.params', 'model.options={csm_n: 25}'), tmp_path / 'run')
 
 
 def test_a_stage_takes_the_configs_values_and_its_own():

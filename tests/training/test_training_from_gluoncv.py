@@ -136,12 +136,12 @@ def test_a_run_killed_before_its_first_checkpoint_records_its_beginning_once(con
     with pytest.raises(Killed):
         loop.train(starting, tmp_path / 'run', say=kill, progress=False)
     assert [v['top1'] for v in records(tmp_path / 'run', 'val')] == [RIGHT / 24]
-    loop.train(config(*given), tmp_path / 'run', say=lambda line: None, progress=False)
+    loop.train(config(*given), tmp_path / 'run', progress=False)
     assert [v['step'] for v in records(tmp_path / 'run', 'val')] == [0, 1]
 
 
 def test_a_run_without_untrained_branches_is_not_validated_before(config, gluoncv_weights, tmp_path):
     plain = config('model.name=tsn_resnet18_v1b_custom', 'model.pretrained=false', f'model.params={gluoncv_weights}',
                    'model.pretrained_base=false', 'train.epochs=1', 'train.batch_size=48')  # fmt: skip
-    loop.train(plain, tmp_path / 'run', say=lambda line: None, progress=False)
+    loop.train(plain, tmp_path / 'run', progress=False)
     assert [v['step'] for v in records(tmp_path / 'run', 'val')] == [1]

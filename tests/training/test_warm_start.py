@@ -91,7 +91,7 @@ def test_a_2d_network_is_a_start_for_clips_but_no_trained_network(tiny_synthfg, 
     settings = ['model.name=topheavy_tiny_synthfg_u2s', f'model.params={tmp_path / "images.params"}']
     settings += [f'data.root={tiny_synthfg}', 'train.lr_epochs=[]', 'train.epochs=1', 'train.stage=specific']
     with pytest.raises(UserError, match='no trained weights of it are loaded'):
-        loop.train(load_config(None, settings), tmp_path / 'run', say=lambda line: None, progress=False)
+        loop.train(load_config(None, settings), tmp_path / 'run', progress=False)
 
 
 def test_a_copied_local_branch_copies_the_warm_start(baseline, tiny_synthfg, tmp_path):
@@ -102,7 +102,7 @@ def test_a_copied_local_branch_copies_the_warm_start(baseline, tiny_synthfg, tmp
     settings = ['model.name=i3d_tiny_synthfg_dfb', 'model.options.local_init=copy', f'model.params={baseline[1]}']
     settings += [f'data.root={tiny_synthfg}', 'train.lr_epochs=[]', 'train.epochs=1', 'train.lr=1e-30']
     settings += ['train.batch_size=48', 'train.batch_norm=frozen', 'train.wd=0', 'data.augment=random_crop']
-    loop.train(load_config(None, settings), tmp_path / 'run', say=lambda line: None, progress=False)
+    loop.train(load_config(None, settings), tmp_path / 'run', progress=False)
     end = mx.nd.load(str(tmp_path / 'run/final.params'))
     copied = [n for n in end if '.local.stage.' in n and n.endswith('weight')]
     assert copied

@@ -1,0 +1,99 @@
+"""Which parameters are trained, by which optimizer, and at which share of the learning rate."""
+
+from __future__ import annotations
+
+from typing import Dict, FrozenSet
+
+import mxnet as mx
+
+from ..errors import UserError, unknown
+from ..nn.norm import clear_cached_graphs, freeze, freeze_batch_norm
+from .config import TrainConfig
+
+BACKBONE = 'branches.backbone.'
+
+
+@mx.optimizer.register
+class AdamW(mx.optimizer.Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, alg. 2), the decay scaled by the rate.
+
+    MXNet 1.9.1 has the operator but no optimizer around it, and its operator takes the decay unscaled.
+
+    Parameters
+    ----------
+    beta1, beta2
+        shares of the running means of gradient and squared gradient that each update keeps
+    epsilon
+        added to the root of the latter
+    """
+
+    def __init__(self, learning_rate: float = 0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+
+    def create_state(self, index, weight):
+        """The two running means, zeros at first."""
+        return mx.nd.zeros_like(weight), mx.nd.zeros_like(weight)
+
+    def update(self, index, weight, grad, state):
+        """One step of one parameter."""
+        self._update_count(index)
+        lr, wd, count = self._get_lr(index), self._get_wd(index), self._index_update_count[index]
+        mean, variance = state
+        grad = grad * self.rescale_grad
+        mean[:] = self.beta1 * mean + (1 - self.beta1) * grad
+        variance[:] = self.beta2 * variance + (1 - self.beta2) * grad * grad
+        root = mx.nd.sqrt(variance / (1 - self.beta2**count)) + self.epsilon
+        weight[:] = weight * (1 - lr * wd) - (lr / (1 - self.beta1**count)) * mean / root
+
+
+def freeze_parts(net, train: TrainConfig) -> int:
+    """Keep batch norm and stages of the backbone as they are, as a config says; returns how many layers are frozen.
+
+    Of batch norm only the layers whose statistics were loaded are frozen: those of new branches have none yet.
+    """
+    frozen = 0
+    if train.batch_norm != 'train':
+        frozen = len(freeze_batch_norm(net, keep_first=train.batch_norm == 'partial', keep_new=True))
+    backbone = net.branches.backbone
+    stages = ('stem', *(f'res{number}' for number in range(2, 6)))
+    for name in train.freeze:
+        if name not in stages:
+            raise unknown('stage in train.freeze', name, stages)
+    if train.freeze:
+        freeze(*(getattr(backbone, name) for name in train.freeze))
+        clear_cached_graphs(net)
+    return frozen
+
+
+def trained_parameters(net, train: TrainConfig, untrained: FrozenSet[str]) -> Dict[str, mx.gluon.Parameter]:
+    """The parameters that have a gradient, by Gluon's names, with their shares of the learning rate in place.
+
+    Parameters
+    ----------
+    net
+        a recognizer, its frozen parts frozen
+    train
+        `lr_backbone`: for all of the backbone; `lr_new`: for what is outside and was given no value by loaded weights
+    untrained
+        structural names of those that were given none
+    """
+    params = {}
+    for name, p in net._collect_params_with_prefix().items():
+        if p.grad_req == 'null':
+            continue
+        p.grad_req = 'add' if train.accumulate > 1 else 'write'
+        p.lr_mult = train.lr_backbone if name.startswith(BACKBONE) else train.lr_new if name in untrained else 1.0
+        params[p.name] = p
+    if not params:
+        raise UserError(f'train.freeze {list(train.freeze)} leaves nothing of {net.name} to train; leave out a stage')
+    ordered = {name: params[name] for name in net.collect_params() if name in params}
+    return ordered
+
+
+def make_trainer(world, params: Dict[str, mx.gluon.Parameter], train: TrainConfig, lr: float) -> mx.gluon.Trainer:
+    """The trainer of a run: SGD with momentum, or AdamW; over several ranks it averages gradients."""
+    options = {'learning_rate': lr, 'wd': train.wd}
+    if train.optimizer == 'sgd':
+        options['momentum'] = train.momentum
+    return world.trainer(params, train.optimizer, options)

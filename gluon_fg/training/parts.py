@@ -1,0 +1,199 @@
+"""A training run as it is set up, and how far it has come."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
+
+import mxnet as mx
+import numpy as np
+
+from ..data.datasets import VideoDataset
+from ..data.loader import TrainLoader
+from ..data.transforms import TrainTransform
+from ..errors import UserError
+from ..evaluation.protocol import Protocol, get_protocol
+from ..evaluation.score import check_classes
+from ..files import atomic_path, atomic_write
+from . import checkpoint, precision
+from .config import Config, to_yaml
+from .distributed import World
+from .log import RunLog
+from .optimizer import freeze_parts, make_trainer, trained_parameters
+from .run import build_network, choose_context, claim_run_dir, describe, environment, split_of
+from .schedule import make_schedule
+from .start import Start, set_stage, start_from
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Run:
+    """What a training run consists of; nothing of it changes but the parameters of its network.
+
+    Parameters
+    ----------
+    config, run_dir, world, ctx
+        the config, the run's folder, the job and the device
+    net, start
+        the recognizer, and where its weights come from
+    train_set, val_set, loader, protocol
+        training and validation videos, the loader of training batches, how the network is validated
+    params, trainer, scaler, rate
+        trained parameters, their optimizer, the loss scale, update -> learning rate
+    updates_per_epoch
+        updates in an epoch
+    log
+        the run's record, on rank 0 alone
+    progress
+        whether to draw progress bars
+    """
+
+    config: Config
+    run_dir: Path
+    world: World
+    ctx: mx.Context
+    net: mx.gluon.HybridBlock
+    start: Start
+    train_set: VideoDataset
+    val_set: VideoDataset
+    loader: TrainLoader
+    protocol: Protocol
+    params: List[mx.gluon.Parameter]
+    trainer: mx.gluon.Trainer
+    scaler: precision.Scaler
+    rate: Callable[[int], float]
+    updates_per_epoch: int
+    log: Optional[RunLog]
+    progress: bool
+
+    def say(self, line: str) -> None:
+        """Tell the user a line, on rank 0 alone."""
+        if self.world.rank == 0:
+            logger.info('%s', line)
+
+    def save_parameters(self, name: str) -> None:
+        """Write the network's parameters into the run's folder."""
+        with atomic_path(self.run_dir / name) as temporary:
+            self.net.save_parameters(temporary)
+
+
+@dataclasses.dataclass
+class TrainState:
+    """How far a run has come: all that a checkpoint keeps beside parameters, optimizer and loss scale.
+
+    Parameters
+    ----------
+    updates
+        updates done
+    best
+        the best validation: top1 (a fraction) and epoch, or None before the first
+    seconds, cpu_seconds
+        time spent in updates and in the method's preparation, over all starts
+    sums
+        of what was read from the updates of an epoch that is under way
+    """
+
+    updates: int = 0
+    best: Optional[dict] = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    sums: Dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: Optional[Path]) -> Run:
+    """Put a run together; the order matters, as the comments say. Arguments and errors as for `loop.train`."""
+    train = config.train
+    protocol = get_protocol(config.test.val_protocol)
+    ctx = choose_context(train.device, world.local_rank)
+    precision.enable(train.precision, ctx)  # before the network exists
+    train_set, val_set = (split_of(config, split) for split in (config.data.train_split, config.data.val_split))
+    mx.random.seed(train.seed, ctx=ctx)
+    np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
+    net = build_network(config, ctx, train_set.labels)
+    start = start_from(net, config, params)
+    set_stage(net, train.stage, start.untrained)
+    for dataset in (train_set, val_set):
+        check_classes(net, dataset.labels, dataset.name)
+        dataset.probe()  # a wrong root is said now, not video by video
+    loader = make_loader(config, net, train_set, world)
+    updates_per_epoch = len(loader) // train.accumulate
+    if updates_per_epoch == 0:
+        raise UserError(
+            f'{len(train_set)} training videos make no single update of {train.batch_size} clips x '
+            f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
+        )
+    claim_run_dir(config, run_dir, world, train_set.labels.classes)  # behind all that can be wrong
+    frozen = freeze_parts(net, train)
+    trained = trained_parameters(net, train, start.untrained)
+    world.broadcast_parameters(net.collect_params())  # every rank starts from rank 0's weights
+    net.hybridize(static_alloc=True, static_shape=True)
+    rate = make_schedule(train, updates_per_epoch, world.size)
+    trainer = make_trainer(world, trained, train, rate(0))
+    run = Run(
+        config=config,
+        run_dir=run_dir,
+        world=world,
+        ctx=ctx,
+        net=net,
+        start=start,
+        train_set=train_set,
+        val_set=val_set,
+        loader=loader,
+        protocol=protocol,
+        params=list(trained.values()),
+        trainer=trainer,
+        scaler=precision.Scaler(train.precision, trainer),
+        rate=rate,
+        updates_per_epoch=updates_per_epoch,
+        log=None,
+        progress=progress and world.rank == 0,
+    )
+    run.say(to_yaml(config).rstrip())
+    run.say(describe(run, frozen))
+    return run
+
+
+def make_loader(config: Config, net, train_set: VideoDataset, world: World) -> TrainLoader:
+    """This rank's loader of training batches."""
+    data, train = config.data, config.train
+    return TrainLoader(
+        train_set,
+        net.input_spec,
+        TrainTransform(net.input_spec, data.augment, data.flip, data.jitter),
+        train.batch_size,
+        seed=train.seed,
+        rank=world.rank,
+        size=world.size,
+        workers=data.workers,
+    )
+
+
+def resume(run: Run) -> TrainState:
+    """The state of a run: of its last checkpoint, which is loaded, or of one that has done nothing; opens its log."""
+    world, state = run.world, TrainState()
+    path = world.gather_objects(checkpoint.latest_checkpoint(run.run_dir))[0]  # rank 0's, should storage lag
+    if path:
+        saved = checkpoint.load_checkpoint(path, run.net, run.trainer, run.ctx)
+        run.scaler.load_state(saved.pop('scaler'))
+        state = TrainState(updates=saved.pop('step'), **saved)
+        epoch, total = state.updates // run.updates_per_epoch, run.config.train.epochs * run.updates_per_epoch
+        run.say(f'resumes from {path} (epoch {epoch}, update {state.updates} of {total})')
+    if world.rank == 0:
+        run.log = RunLog(run.run_dir, state.updates)
+        with atomic_write(run.run_dir / 'environment.json') as stream:
+            json.dump(environment(world), stream, indent=1)
+    return state
+
+
+def save(run: Run, state: TrainState) -> None:
+    """Write a checkpoint; nobody goes on before it exists."""
+    if run.world.rank == 0:
+        values = {'best': state.best, 'seconds': state.seconds, 'cpu_seconds': state.cpu_seconds, 'sums': state.sums}
+        values['scaler'] = run.scaler.state()
+        keep = run.config.train.keep_checkpoints
+        checkpoint.save_checkpoint(run.run_dir, state.updates, run.net, run.trainer, values, keep)
+    run.world.barrier()
