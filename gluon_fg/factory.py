@@ -34,7 +34,7 @@ from .weights.index import find, index
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What an entry of the zoo is for.
+    """A setting says what an entry of the zoo is for.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Setting:
 
 
 def setting(name: str) -> Setting:
-    """Dataset, number of classes, test protocol and input of an entry or alias; raises UserError for other names."""
+    """Return what an entry or alias is for; raises UserError with the closest names for any other name."""
     entry = model_entry(name)
     shown = named_input(entry.input) if isinstance(entry.input, str) else entry.input
     shown = shown.for_dataset(entry.dataset)
@@ -71,7 +71,7 @@ def register_model(
     backbone: str,
     **defaults,
 ) -> None:
-    """Add a model of one's own to the zoo, so that `get_model`, training and evaluation know it by name.
+    """Add a model of your own to the zoo, so that `get_model`, training and evaluation know it by name.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def register_model(
         name of a dataset (`gluon_fg.data.register_dataset` adds new ones), whose classes are predicted; None: the
         number of classes is given by the user
     input
-        name of an input (`gluon_fg.recognizers.inputs.INPUTS`), or an `Input` of one's own
+        name of an input (`gluon_fg.recognizers.inputs.INPUTS`), or an `Input` of your own
     backbone
         name in `gluon_fg.backbones.BACKBONES`
     defaults
@@ -111,7 +111,7 @@ def register_model(
 
 
 def list_models(pattern: str = '*', pretrained: Union[bool, str] = False) -> List[str]:
-    """Names of the zoo's entries and aliases, sorted.
+    """List the names of the zoo's entries and aliases, sorted.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def list_models(pattern: str = '*', pretrained: Union[bool, str] = False) -> Lis
 
 
 def model_info(name: str) -> Dict[str, Any]:
-    """Facts of an entry or alias; the network is not built.
+    """Tell the facts of an entry or alias; the network is not built.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def _weights_from(entry: ModelEntry, published) -> Union[bool, str]:
 
 
 def build(name: str, nclass: Optional[int] = None, **options) -> HybridBlock:
-    """The network of an entry, all shapes known, not initialized; arguments and errors as `get_model`'s."""
+    """Build the network of an entry: all shapes known, not initialized. Arguments and errors are `get_model`'s."""
     entry = model_entry(name)
     for option in options:
         if option not in entry.options:
@@ -201,7 +201,7 @@ def get_model(
     root: Optional[str] = None,
     **options,
 ) -> HybridBlock:
-    """A network of the zoo, initialized and ready to train or predict.
+    """Build a network of the zoo, initialized and ready to train or predict.
 
     Parameters
     ----------

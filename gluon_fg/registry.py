@@ -20,7 +20,7 @@ _FIXED = ('backbone', 'nclass', 'prefix', 'params', 'kwargs')
 
 @dataclasses.dataclass(frozen=True)
 class ModelEntry:
-    """One name of the zoo: which recognizer, for which dataset, seen how.
+    """An entry says what a name of the zoo stands for: a recognizer, a dataset, and what it is shown of a video.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def register(
     gluoncv: Union[bool, str, None] = None,
     **defaults,
 ) -> None:
-    """Add an entry to the zoo; arguments as `ModelEntry`'s.
+    """Add an entry to the zoo. The arguments are those of `ModelEntry`, but for the sibling.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def register(
 
 
 def alias(name: str, target: str) -> None:
-    """Let a short name stand for an entry; raises ValueError when it is taken or there is no such entry."""
+    """Let a short name stand for an entry. Raises ValueError when it is taken or there is no such entry."""
     _check_free(name)
     if target not in _entries:
         raise ValueError(f'alias {name!r} of {target!r}, which is no entry')
@@ -90,17 +90,17 @@ def alias(name: str, target: str) -> None:
 
 
 def names() -> List[str]:
-    """Names of all entries and aliases, in the order in which they were registered."""
+    """Return the names of all entries and aliases, in the order in which they were registered."""
     return [*_entries, *_aliases]
 
 
 def is_known(name: str) -> bool:
-    """Whether a name is an entry's or an alias."""
+    """Tell whether a name is an entry's or an alias."""
     return name in _entries or name in _aliases
 
 
 def model_entry(name: str) -> ModelEntry:
-    """The entry of a name or alias; raises UserError with the closest names where there is none."""
+    """Return the entry of a name or alias; raises UserError with the closest names where there is none."""
     entry = _entries.get(_aliases.get(name, name))
     if entry is None:
         raise unknown('model', name, names())

@@ -39,7 +39,7 @@ class VideoDataset(Dataset):
     records
         the videos, in the order of the list
     labels
-        what the labels mean
+        names, groups and mirror rules of the classes
     root
         folder that relative paths start from
     name
@@ -78,7 +78,7 @@ class VideoDataset(Dataset):
         return len(self.records)
 
     def __getitem__(self, index: int) -> Tuple[np.ndarray, int]:
-        """A whole video, uint8 (T, H, W, 3) RGB, and its label, -1 where unknown.
+        """Decode a whole video: uint8 (T, H, W, 3), RGB, and its label, -1 where unknown.
 
         Raises
         ------
@@ -107,11 +107,11 @@ class VideoDataset(Dataset):
         return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
 
     def path(self, index: int) -> str:
-        """Where the file of a record is."""
+        """Return where the file of a record is."""
         return os.path.join(self.root, self.records[index].path)
 
     def open(self, index: int) -> video.VideoReader:
-        """A reader of a record's video, to be closed by the caller (a context manager); safe from several threads.
+        """Open a record's video for reading; the caller closes it (a context manager). Safe from several threads.
 
         Raises
         ------
@@ -130,10 +130,10 @@ class VideoDataset(Dataset):
                 known = self._frames.setdefault(path, known)  # another thread may have been first
         return video.ArrayReader(path, *known)
 
-    def require_classes(self, nclass: int, what: str = 'the model') -> None:
+    def require_classes(self, nclass: int, model: str = 'the model') -> None:
         """Refuse a model made for another number of classes."""
         if nclass != self.nclass:
-            raise UserError(f'{what} has {nclass} classes, {self.name} has {self.nclass}; choose nclass={self.nclass}')
+            raise UserError(f'{model} has {nclass} classes, {self.name} has {self.nclass}; choose nclass={self.nclass}')
 
     def probe(self, n: int = 3) -> List[VideoError]:
         """Open the first `n` videos; errors of some are logged and returned, errors of all raised as one.
@@ -157,12 +157,12 @@ class VideoDataset(Dataset):
 
 
 def outside(label: int, classes: int) -> str:
-    """What is wrong with a label that is not one of the classes."""
+    """Say what is wrong with a label that is not one of the classes."""
     return f'label {label} is outside 0..{classes - 1}'
 
 
 def existing_folder(path: Union[str, os.PathLike]) -> Path:
-    """The path of a folder; raises UserError where there is none."""
+    """Check that a folder exists, and return its path; raises UserError where there is none."""
     path = Path(path)
     if not path.is_dir():
         raise UserError(f'{path}: ' + ('is not a folder' if path.exists() else 'no such folder'))

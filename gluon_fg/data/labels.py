@@ -96,7 +96,7 @@ class LabelSet:
         return np.array([position[name] for name in self.groups], dtype=np.int64)
 
     def mirrored_names(self) -> List[str]:
-        """One line for each class that is not simply itself in a mirror, to show before training."""
+        """Write a line for each class that is not simply itself in a mirror, to show before training."""
         return [
             f'{name} -> {self.classes[to]}' if to >= 0 else f'{name} -> never mirrored'
             for i, (name, to) in enumerate(zip(self.classes, self.flip_map.tolist()))
@@ -124,14 +124,14 @@ def _checked_flip_map(flip_map: Sequence[int], classes: Tuple[str, ...]) -> np.n
 
 
 def _words(name: str) -> Tuple[str, ...]:
-    """Lower-case words of a class name: 'TurnLeft', 'turn_left' and 'Turn left' are the same two."""
+    """Split a class name into lower-case words: 'TurnLeft', 'turn_left' and 'Turn left' are the same two."""
     spaced = re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name)
     text = ' '.join(re.findall(r'[^\W_]+', spaced.lower()))
     return tuple(re.sub(r'\b(?:counter|anti) ?(?=clockwise)', 'counter', text).split())
 
 
 def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
-    """(M,) label of each class's mirrored clip, read from the names; -1 where a clip may not be mirrored.
+    """Read from class names the label of each class's mirrored clip: (M,), -1 where a clip may not be mirrored.
 
     Left and right (also -ward, -wards), clockwise and counterclockwise (also anticlockwise) count as whole words in any
     case. A class without such a word stays itself; one whose mirrored name is in the list swaps with it; any other may

@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 def label_of(row: Row, classes: Sequence[str]) -> Optional[int]:
-    """A row's label: the number that stands there, else the position of the class of that name, else None."""
+    """Tell a row's label: the number that stands there, else the position of the class of that name, else None."""
     number = _integer(row.label)
     if number is None and row.label in classes:
         number = classes.index(row.label)
@@ -37,7 +37,7 @@ def _integer(text: str) -> Optional[int]:
 
 
 def read_rows(path: Path, text: str) -> List[Row]:
-    """The rows of a list (`datasets.from_csv` says of what form); errors name the line."""
+    """Read the rows of a list (`readers.from_csv` describes its forms); errors name the line."""
     first = next((line for line in text.splitlines() if line.strip()), '')
     header = [cell.strip().lower() for cell in next(csv.reader([first]), [])]
     if 'path' not in header:
@@ -85,7 +85,7 @@ def _gluoncv_rows(path: Path, text: str) -> List[Row]:
 
 
 def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str], LabelSet]]) -> LabelSet:
-    """The `LabelSet` of a list: given, or read from its columns; groups from the column `group`."""
+    """Make the `LabelSet` of a list: given, or read from its columns; groups from the column `group`."""
     if isinstance(classes, LabelSet):
         return classes
     numbers = [_integer(row.label) for row in rows]

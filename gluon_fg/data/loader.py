@@ -27,7 +27,7 @@ _TRIES = 8  # videos tried for one place of a batch
 
 
 def ordered_map(fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2, prefetch: int = 4) -> Iterator[Any]:
-    """`map(fn, items)` computed ahead by `workers` threads; results come in the order of `items`.
+    """Compute `map(fn, items)` ahead in `workers` threads; results come in the order of `items`.
 
     At most `prefetch` (or `workers`, if more) calls are started and not yet handed over, which bounds memory. An
     exception of `fn` is raised where its result would have come. Whatever ends the iteration (an exception,
@@ -39,7 +39,7 @@ def ordered_map(fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2
     if workers == 0:
         yield from map(fn, items)
         return
-    cv2.setNumThreads(0)  # the threads here are ours; OpenCV's own would fight over the same cores
+    cv2.setNumThreads(0)  # OpenCV's own threads would fight with these over the same cores
     pool = ThreadPoolExecutor(workers, thread_name_prefix='gluon_fg-data')
     pending: collections.deque = collections.deque()
     try:
@@ -75,7 +75,7 @@ class _Sample(NamedTuple):
 
 
 class TrainLoader:
-    """Random clips of a dataset in batches, the same whatever the number of workers, and shared exactly among ranks.
+    """Deals out random clips of a dataset in batches, the same for any number of workers, shared exactly among ranks.
 
     An epoch is one permutation of the videos, drawn from (seed, epoch). Global batch g is its positions
     [g * batch_size * size, (g + 1) * batch_size * size); rank r takes the r-th slice of `batch_size` of them. The clip,
@@ -152,7 +152,7 @@ class TrainLoader:
         return total // per_step if self.drop_last else -(-total // per_step)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """This rank's batches `start`, `start` + 1, ... of an epoch (both from 0)."""
+        """Give this rank's batches `start`, `start` + 1, ... of an epoch (both from 0)."""
         order = self._generator(epoch, _ORDER).permutation(len(self.dataset))
         first = [(step * self.size + self.rank) * self.batch_size for step in range(start, len(self))]
         positions = ((epoch, p, int(order[p % len(order)])) for f in first for p in range(f, f + self.batch_size))
@@ -167,7 +167,7 @@ class TrainLoader:
         return np.random.default_rng([self.seed, epoch, *stream])
 
     def _draw(self, place: Tuple[int, int, int]) -> _Sample:
-        """The sample at a position of the epoch's order, from its own video or, if that fails, from a stand-in."""
+        """Draw the sample at a position of the epoch's order from its own video or, if that fails, from a stand-in."""
         epoch, position, index = place
         failures: List[VideoError] = []
         for attempt in range(_TRIES):
@@ -181,7 +181,7 @@ class TrainLoader:
         raise UserError(f'{len(failures)} videos in a row cannot be decoded; the first: {failures[0]}')
 
     def sample(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, int]:
-        """A random view of a record's video, uint8, and its label after the mirror."""
+        """Draw a random view of a record's video, uint8, and tell its label after the mirror."""
         label = self.dataset.records[index].label
         with self.dataset.open(index) as reader:
             if self.spec.sampling == 'spread':

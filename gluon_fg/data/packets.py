@@ -61,7 +61,7 @@ def scan(path: str) -> Scan:
 
 
 def open_container(path: str):
-    """PyAV's container of a file, to be closed by the caller; raises VideoError where there is no such file."""
+    """Open a file with PyAV; the caller closes the container. Raises VideoError where there is no such file."""
     if not os.path.exists(path):
         raise VideoError(path, 'no such file')
     if not os.path.isfile(path):
@@ -73,7 +73,7 @@ def open_container(path: str):
 
 
 def short_reason(error: BaseException) -> str:
-    """An error's text on one line, without the path and the C++ stack that decord and PyAV put into it."""
+    """Shorten an error's text to one line, without the path and the C++ stack that decord and PyAV put into it."""
     text = getattr(error, 'strerror', None) or str(error)
     lines = [line for line in text.splitlines() if line.strip()]
     return re.sub(r'^\[[^]]*\]\s*\S*:\d+:\s*', '', lines[0])[:200] if lines else type(error).__name__
@@ -135,7 +135,7 @@ def _scan_container(path: str, container) -> Scan:
 
 
 def _closed(packets: Sequence[_Packet]) -> bool:
-    """Whether decoding can start at every packet marked as key, and nothing after it is shown before it."""
+    """Tell whether decoding can start at every packet marked as key, and nothing after it is shown before it."""
     if not packets[0].key:
         return False
     earliest = None  # presentation time still to come, going backwards
@@ -147,7 +147,7 @@ def _closed(packets: Sequence[_Packet]) -> bool:
 
 
 def _starts_clean(codec_context, packet) -> bool:
-    """Whether the picture is right from a packet marked as key on.
+    """Tell whether the picture is right from a packet marked as key on.
 
     In H.264 the mark may only mean a recovery point, some frames before the picture is right; an IDR picture is what
     does. In HEVC all random access pictures will do. Other codecs' key frames are complete.
@@ -168,6 +168,6 @@ def _unit_kinds(codec_context, data: bytes) -> Iterator[int]:
             yield data[at + width]
             at += width + int.from_bytes(data[at : at + width], 'big')
     else:  # each unit after a start code
-        for found in re.finditer(b'\0\0\1', data):
-            if found.end() < len(data):
-                yield data[found.end()]
+        for match in re.finditer(b'\0\0\1', data):
+            if match.end() < len(data):
+                yield data[match.end()]

@@ -1,4 +1,4 @@
-"""Reading what a user has: a folder for each class, a CSV file, or GluonCV's list format."""
+"""Reading the videos or images that a user has: a folder for each class, a CSV file, or GluonCV's list format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .lists import label_of, labels_of, read_rows
 
 
 def class_folders(root: Path) -> List[str]:
-    """Names of the folders in a folder, sorted, hidden ones left out."""
+    """List the names of the folders in a folder, sorted, hidden ones left out."""
     return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
 
 
@@ -25,7 +25,7 @@ def from_folder(
     cache: str = 'none',
     suffixes: Tuple[str, ...] = VIDEO_SUFFIXES,
 ) -> VideoDataset:
-    """One folder per class, the class named like the folder; videos may lie deeper in it.
+    """Read a folder for each class, the class named like its folder; videos may lie deeper in it.
 
     Classes are in alphabetical order unless `classes` gives them (names, or a whole `LabelSet`). Files that do not end
     like a video (or with one of `suffixes`: `video.IMAGE_SUFFIXES` for images), and hidden ones, are left out. Folders
@@ -52,8 +52,8 @@ def from_folder(
                 if file.lower().endswith(suffixes) and not file.startswith('.'):
                     records.append(VideoRecord(os.path.relpath(os.path.join(directory, file), root), label))
     if not records:
-        what = 'video' if suffixes == VIDEO_SUFFIXES else 'image'
-        raise UserError(f'{root}: no {what} in its class folders (looked for {", ".join(suffixes)})')
+        kind = 'video' if suffixes == VIDEO_SUFFIXES else 'image'
+        raise UserError(f'{root}: no {kind} in its class folders (looked for {", ".join(suffixes)})')
     return VideoDataset(records, labels, root, name or str(root), cache)
 
 
@@ -64,11 +64,11 @@ def from_csv(
     name: Optional[str] = None,
     cache: str = 'none',
 ) -> VideoDataset:
-    """A list of videos: CSV with a header, or GluonCV's list.
+    """Read a list of videos: CSV with a header, or GluonCV's list.
 
     CSV: columns `path` and `label`, and `class` and `group` if wanted, in any order; a path with commas stands in
     quotes. The label is a number from 0, -1 for unknown, or a class name (where nothing else names the classes, the
-    names found, sorted, are the classes). GluonCV: 'path frames label' or 'path label' on each line, split from the
+    list's names, sorted, are the classes). GluonCV: 'path frames label' or 'path label' on each line, split from the
     right, so that paths keep their spaces. A path is a video, or a folder of frames.
 
     Class names come from `classes`; else from the file `classes.txt` beside the list (one a line, in order); else from

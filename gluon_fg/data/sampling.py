@@ -34,7 +34,7 @@ def clamp(indices: np.ndarray, total: int, short: str = 'repeat_last') -> np.nda
 
 
 def segment_indices(total: int, segments: int, rng: Optional[np.random.Generator] = None) -> np.ndarray:
-    """One frame from each of `segments` equal parts of a video (TSN, Wang et al. 2016; U2S sec. IV).
+    """Take one frame from each of `segments` equal parts of a video (TSN, Wang et al. 2016; U2S sec. IV).
 
     Part s covers the real interval [s * total / segments, (s + 1) * total / segments). With `rng` the frame is drawn
     uniformly in time inside it; without, it is the one at the middle: floor((2 s + 1) * total / (2 * segments)).
@@ -53,7 +53,7 @@ def segment_indices(total: int, segments: int, rng: Optional[np.random.Generator
 
 
 def spread_clips(total: int, frames: int, clips: int) -> np.ndarray:
-    """`clips` clips for testing, each spread over the whole video (U2S sec. IV-B): (clips, frames) int64.
+    """Take `clips` clips for testing, each spread over the whole video (U2S sec. IV-B): (clips, frames) int64.
 
     Frame s of a clip lies in part s of `frames` equal ones, at the same position in each: the middle for one clip; of
     several, clip c has floor((s + p) * total / frames) with p = (c + 1/2) / clips. From one frame to the next it is as
@@ -65,13 +65,13 @@ def spread_clips(total: int, frames: int, clips: int) -> np.ndarray:
 
 
 def random_spread(total: int, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """As a clip of `spread_clips`, its position in the parts drawn uniformly, once for all: (frames,) int64."""
+    """Take a clip as `spread_clips` does, its position in the parts drawn uniformly, once for all: (frames,) int64."""
     _positive(total=total, frames=frames)
     return np.minimum(((np.arange(frames) + rng.random()) * total / frames).astype(np.int64), total - 1)
 
 
 def clip_indices(total: int, frames: int, stride: int, start: int, short: str = 'repeat_last') -> np.ndarray:
-    """The `frames` frames start, start + stride, ... of a video of `total` frames: (frames,) int64."""
+    """Take the `frames` frames start, start + stride, ... of a video of `total` frames: (frames,) int64."""
     _positive(total=total, frames=frames, stride=stride)
     if not 0 <= start < total:
         raise UserError(f'a clip starts at one of the frames 0..{total - 1}, got {start}')
@@ -79,7 +79,7 @@ def clip_indices(total: int, frames: int, stride: int, start: int, short: str = 
 
 
 def last_start(total: int, frames: int, stride: int) -> int:
-    """The last start whose clip lies wholly inside the video; 0 for a video shorter than a clip."""
+    """Return the last start whose clip lies wholly inside the video; 0 for a video shorter than a clip."""
     _positive(total=total, frames=frames, stride=stride)
     return max(total - 1 - (frames - 1) * stride, 0)
 
@@ -87,15 +87,15 @@ def last_start(total: int, frames: int, stride: int) -> int:
 def random_clip(
     total: int, frames: int, stride: int, rng: np.random.Generator, short: str = 'repeat_last'
 ) -> np.ndarray:
-    """A clip whose start is drawn uniformly among all that lie inside the video: (frames,) int64."""
+    """Take a clip whose start is drawn uniformly among all that lie inside the video: (frames,) int64."""
     start = int(rng.integers(0, last_start(total, frames, stride) + 1))
     return clip_indices(total, frames, stride, start, short)
 
 
 def regular_clips(total: int, frames: int, stride: int, clips: int, short: str = 'repeat_last') -> np.ndarray:
-    """`clips` clips evenly over the video, for testing: (clips, frames) int64.
+    """Take `clips` clips evenly over the video, for testing: (clips, frames) int64.
 
-    One clip is the centre one, starting at floor(last / 2) where `last` is the last start inside the video; of several
+    One clip is the center one, starting at floor(last / 2) where `last` is the last start inside the video; of several
     the first starts at 0, the last at `last`, clip c at floor(c * last / (clips - 1) + 1/2). They overlap where the
     video is shorter than all of them together, and are one and the same where it is no longer than a clip.
     """

@@ -27,7 +27,7 @@ def check_frames(frames: np.ndarray) -> np.ndarray:
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Every frame at height x width pixels, bilinear; the frames themselves where they have that size."""
+    """Resize every frame to height x width pixels, bilinear; the frames themselves where they have that size."""
     if frames.shape[1:3] == (height, width):
         return frames
     out = np.empty((frames.shape[0], height, width, 3), np.uint8)
@@ -37,19 +37,19 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def short_side_size(height: int, width: int, short_side: int) -> Tuple[int, int]:
-    """(height, width) whose shorter side is exactly `short_side`; the longer one is rounded, halves up."""
+    """Return (height, width) whose shorter side is exactly `short_side`; the longer one is rounded, halves up."""
     side, long_side = min(height, width), max(height, width)
     other = (2 * long_side * short_side + side) // (2 * side)
     return (short_side, other) if height <= width else (other, short_side)
 
 
 def resize_short(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Frames scaled so that their shorter side is `short_side` pixels (`short_side_size`)."""
+    """Scale frames so that their shorter side is `short_side` pixels (`short_side_size`)."""
     return resize(check_frames(frames), *short_side_size(*frames.shape[1:3], short_side))
 
 
 def crop(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    """The window of height x width pixels whose first pixel is (top, left); refuses one that leaves the frame."""
+    """Cut the window of height x width pixels that starts at (top, left); refuses windows that leave the frame."""
     rows, columns = frames.shape[1:3]
     if not (0 <= top <= rows - height and 0 <= left <= columns - width):
         raise UserError(f'a crop of {height}x{width} at ({top}, {left}) leaves the frame of {rows}x{columns}')
@@ -57,36 +57,36 @@ def crop(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np
 
 
 def hflip(frames: np.ndarray) -> np.ndarray:
-    """Frames mirrored left to right (a view). What it does to the label is `LabelSet.flip_map`'s business."""
+    """Mirror frames left to right (a view). What it does to the label is `LabelSet.flip_map`'s business."""
     return frames[:, :, ::-1]
 
 
 def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
-    """The size x size window that starts at floor((side - size) / 2) in both directions."""
+    """Cut the size x size window that starts at floor((side - size) / 2) in both directions."""
     return crop(frames, (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2, size, size)
 
 
 def corner_positions(height: int, width: int, size_h: int, size_w: int) -> List[Tuple[int, int]]:
-    """(top, left) of five windows: top left, top right, bottom left, bottom right, centre."""
+    """Return (top, left) of five windows: top left, top right, bottom left, bottom right, center."""
     bottom, right = height - size_h, width - size_w
     return [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
 
 
 def five_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
-    """Four corners and the centre, each size x size, in the order of `corner_positions`."""
+    """Cut the four corners and the center, each size x size, in the order of `corner_positions`."""
     return [crop(frames, *at, size, size) for at in corner_positions(*frames.shape[1:3], size, size)]
 
 
 def ten_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
-    """Oversampling: the five crops, then the mirror image of each in the same order."""
+    """Cut the five crops, and after them the mirror image of each in the same order."""
     crops = five_crops(frames, size)
     return crops + [hflip(view) for view in crops]
 
 
 def three_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
-    """Three size x size windows along the longer side: its begin (left or top), its middle, its end.
+    """Cut three size x size windows along the longer side: its begin (left or top), its middle, its end.
 
-    They are centred in the other direction, which they fill when `size` is the shorter side (30-view testing).
+    They are centered in the other direction, which they fill when `size` is the shorter side (30-view testing).
     """
     bottom, right = frames.shape[1] - size, frames.shape[2] - size
     if frames.shape[1] <= frames.shape[2]:
@@ -97,7 +97,7 @@ def three_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
 
 
 def random_crop(frames: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A size x size window at a place drawn uniformly."""
+    """Cut a size x size window at a place drawn uniformly."""
     top, left = (int(rng.integers(0, max(side - size, 0) + 1)) for side in frames.shape[1:3])
     return crop(frames, top, left, size, size)
 
@@ -109,12 +109,12 @@ def random_resized_crop(
     area: Tuple[float, float] = (0.25, 1.0),
     aspect: Tuple[float, float] = (3 / 4, 4 / 3),
 ) -> np.ndarray:
-    """A window of random area and shape, resized to size x size.
+    """Cut a window of random area and shape, and resize it to size x size.
 
     Parameters
     ----------
     area
-        range of the window's share of the frame. From 0.25, not 0.08 as for images (ours): a smaller window often
+        range of the window's share of the frame. From 0.25, not 0.08 as for images (our choice): a smaller window often
         misses the detail that makes the class
     aspect
         range of width / height, drawn uniformly on a logarithmic scale
@@ -133,9 +133,9 @@ def random_resized_crop(
 def multiscale_corner_crop(
     frames: np.ndarray, size: int, rng: np.random.Generator, scales: Tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
 ) -> np.ndarray:
-    """A window at a corner or the centre, its sides drawn from `scales` of the shorter side, then resized (TSN).
+    """Cut a window at a corner or the center, its sides drawn from `scales` of the shorter side, then resized (TSN).
 
-    Height and width are neighbours in the list of scales at most, which bounds the change of shape.
+    Height and width are neighbors in the list of scales at most, which bounds the change of shape.
     """
     height, width = frames.shape[1:3]
     sides = [max(int(min(height, width) * scale), 1) for scale in scales]
@@ -146,7 +146,7 @@ def multiscale_corner_crop(
 
 
 class TrainTransform:
-    """Random crop and mirror of a training clip.
+    """Crops and mirrors a training clip at random.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class TrainTransform:
 
 
 def to_view(frames: np.ndarray, spec: InputSpec) -> np.ndarray:
-    """(T, H, W, 3) -> one network input: contiguous uint8 (3, T, H, W) for 'NCTHW', (T, 3, H, W) for 'NCHW'."""
+    """Turn frames (T, H, W, 3) into a network input: contiguous uint8 (3, T, H, W), or (T, 3, H, W) for 'NCHW'."""
     axes = (3, 0, 1, 2) if spec.layout == 'NCTHW' else (0, 3, 1, 2)
     return np.ascontiguousarray(check_frames(frames).transpose(axes))
 
@@ -197,7 +197,7 @@ def to_view(frames: np.ndarray, spec: InputSpec) -> np.ndarray:
 def to_input(
     batch: Union[np.ndarray, mx.nd.NDArray], spec: InputSpec, ctx: Optional[mx.Context] = None
 ) -> mx.nd.NDArray:
-    """A batch of uint8 views as normalized float32 on `ctx`: (x / 255 - mean) / std per channel.
+    """Turn a batch of uint8 views into normalized float32 on `ctx`: (x / 255 - mean) / std per channel.
 
     uint8 crosses to the device, a quarter of the traffic. The result is an array of its own, never a view of another
     (max pooling of a view has wrong gradients on CPU).

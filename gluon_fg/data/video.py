@@ -31,7 +31,7 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 
 
 class VideoReader:
-    """Frames of one video by number. A context manager: nothing stays open after the block.
+    """Gives frames of a video by number. A context manager: nothing stays open after the block.
 
     `len(reader)` frames; `fps` frames per second; `size` (W, H) pixels; `path`; `backend`, what decodes.
     """
@@ -54,7 +54,7 @@ class VideoReader:
         """Release the file; harmless when done twice."""
 
     def get_batch(self, indices: Sequence[int]) -> np.ndarray:
-        """Frames by number, repeated and in any order: uint8 (T, H, W, 3), RGB.
+        """Decode frames by number, repeated and in any order: uint8 (T, H, W, 3), RGB.
 
         Raises
         ------
@@ -121,14 +121,14 @@ class PyAVReader(VideoReader):
         key = self._key_before(number)
         if self._container is None or number < self._next or key > self._next:
             self._start(key)
-        for found, frame in self._frames:
-            if self._seeks and found is None:  # a time that no packet announced: count from the start instead
+        for shown, frame in self._frames:
+            if self._seeks and shown is None:  # a time that no packet announced: count from the start instead
                 self._seeks = False
                 return self._frame(number)
-            self._next = found + 1
-            if found == number:
+            self._next = shown + 1
+            if shown == number:
                 return frame
-            if found > number:  # skipped by the decoder
+            if shown > number:  # skipped by the decoder
                 break
         if self._seeks:
             self._seeks = False
@@ -137,7 +137,7 @@ class PyAVReader(VideoReader):
         raise VideoError(self.path, f'only {self._next} of its {len(self)} frames can be decoded (truncated?)')
 
     def _key_before(self, number: int) -> int:
-        """The frame to start decoding at to reach `number`: 0 where the file cannot be entered elsewhere."""
+        """Return the frame to start decoding at to reach `number`: 0 where the file cannot be entered elsewhere."""
         if not self._seeks:
             return 0
         keys = self._info.keys[self._info.keys <= number]
@@ -189,7 +189,7 @@ class PyAVReader(VideoReader):
 
 
 class DecordReader(VideoReader):
-    """Decord, one thread, for files where it is exact; PyAV takes over a file on which it fails."""
+    """Reads with decord, in one thread, files where it is exact; PyAV takes over a file on which it fails."""
 
     backend = 'decord'
 
@@ -228,7 +228,7 @@ class DecordReader(VideoReader):
 
 
 def read_image(path: str) -> np.ndarray:
-    """An image file, turned upright: uint8 (H, W, 3), RGB.
+    """Read an image file, turned upright: uint8 (H, W, 3), RGB.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def read_image(path: str) -> np.ndarray:
 
 
 class FrameFolderReader(VideoReader):
-    """A folder of images, one a frame, in the order of the numbers in their names (Something-Something-V1's 00001.jpg).
+    """Reads a folder of images, one a frame, in the order of the numbers in their names (00001.jpg, 00002.jpg).
 
     Raises
     ------
@@ -272,7 +272,7 @@ class FrameFolderReader(VideoReader):
 
 
 class ArrayReader(VideoReader):
-    """Frames already decoded: uint8 (T, H, W, 3). Batches are copies, so that nobody can spoil the original."""
+    """Holds frames already decoded: uint8 (T, H, W, 3). Batches are copies, so that nobody can spoil the original."""
 
     backend = 'memory'
 
@@ -287,12 +287,12 @@ class ArrayReader(VideoReader):
 
 
 def natural(name: str) -> list:
-    """Sort key in which 'frame2' comes before 'frame10'."""
+    """Return a sort key in which 'frame2' comes before 'frame10'."""
     return [(1, int(part), '') if part.isdigit() else (0, 0, part) for part in re.split(r'(\d+)', name) if part]
 
 
 def _decord():
-    """The decord module, or None where it is not installed or would crash (horovod was imported before it)."""
+    """Return the decord module, or None where it is not installed or would crash (horovod was imported before it)."""
     if not _runtime.DECORD_SAFE:
         return None
     import decord
@@ -302,7 +302,7 @@ def _decord():
 
 
 def open_video(path: str, backend: str = 'auto') -> VideoReader:
-    """A reader for a video file, a folder of images, or an image.
+    """Open a video file, a folder of images, or an image.
 
     Parameters
     ----------

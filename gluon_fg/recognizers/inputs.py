@@ -15,7 +15,7 @@ from ..input_spec import InputSpec
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """Frames, sizes and scale of a view, and the test protocol that shows views of a video.
+    """An input says what a network is shown: frames, sizes and scale of a view, and the test protocol.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ class Input:
     on: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def for_dataset(self, dataset: Optional[str]) -> Input:
-        """The input as it is for one dataset; None stands for the user's own."""
+        """Return the input as it is for a dataset; None stands for the user's own."""
         changes = dict(self.on.get(dataset, {}))
         protocol = changes.pop('protocol', self.protocol)
         return Input(self.spec.replace(**changes), protocol)
 
 
 def named_input(name: str) -> Input:
-    """The input of a name in `INPUTS`; raises UserError with the closest name where there is none."""
+    """Return the input of a name in `INPUTS`; raises UserError with the closest name where there is none."""
     if name not in INPUTS:
         raise unknown('input', name, INPUTS)
     return INPUTS[name]

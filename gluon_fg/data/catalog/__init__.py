@@ -49,7 +49,7 @@ def build_dataset(
     cache: str = 'none',
     sizes: Optional[Mapping[str, int]] = None,
 ) -> VideoDataset:
-    """A split of a dataset, by the dataset's name (`list_datasets`; each has a file in `gluon_fg/data/catalog`).
+    """Open a split of a dataset by the dataset's name (`list_datasets`; each has a file in `gluon_fg/data/catalog`).
 
     - 'synthfg', 'synthfg_images', 'synthfg_order': rendered here, under `root` on first use
     - 'folder', 'image_folder': your own, root/<split>/<class>/<video or image> (`open_folders`)

@@ -17,12 +17,12 @@ SPLITS = ('train', 'val', 'test')
 
 
 class Request(NamedTuple):
-    """What was asked of `build_dataset` beside the dataset's name.
+    """A request holds what was asked of `build_dataset` beside the dataset's name.
 
     Parameters
     ----------
     split
-        'train', 'val', 'test', or what else the dataset takes
+        'train', 'val', 'test', or another that the dataset takes
     root
         folder of the dataset, or None
     cache
@@ -39,7 +39,7 @@ class Request(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """All that is known of a dataset before its files are read.
+    """A record of all that is known of a dataset before its files are read.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class DatasetInfo:
             raise UserError(f'dataset {self.name!r}: {len(self.classes)} class names for nclass {self.nclass}')
 
     def label_set(self, classes: Optional[Sequence[str]] = None) -> Optional[LabelSet]:
-        """Labels with groups and mirror rules: of its own classes, or of those read from its files; None without."""
+        """Return labels, groups and mirror rules of its classes, or of those read from its files; None without."""
         if classes is None:
             classes = self.classes() if callable(self.classes) else self.classes
         if classes is None:
@@ -94,7 +94,7 @@ class DatasetInfo:
         return LabelSet(tuple(classes), groups=self.groups, flip_map=flip_map)
 
     def folder(self, root: Optional[Union[str, os.PathLike]]) -> Path:
-        """The root folder that the dataset cannot do without; raises UserError where there is none."""
+        """Check the root folder that the dataset cannot do without; raises UserError where there is none."""
         if root is None:
             raise UserError(f'dataset {self.name!r} needs a root folder; set data.root')
         return existing_folder(root)
@@ -117,17 +117,17 @@ def register_dataset(info: DatasetInfo) -> None:
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """The catalog's record of a dataset; raises UserError with the closest names where there is none."""
+    """Return the catalog's record of a dataset; raises UserError with the closest names where there is none."""
     if name not in _datasets:
         raise unknown('dataset', name, _datasets)
     return _datasets[name]
 
 
 def list_datasets() -> List[str]:
-    """Names of all datasets in the catalog, sorted."""
+    """List the names of all datasets in the catalog, sorted."""
     return sorted(_datasets)
 
 
 def label_set(name: Optional[str]) -> Optional[LabelSet]:
-    """The labels of a dataset whose classes the catalog knows, in their order; None for any other name."""
+    """Return the labels of a dataset whose classes the catalog knows, in their order; None for any other name."""
     return _datasets[name].label_set() if name in _datasets else None

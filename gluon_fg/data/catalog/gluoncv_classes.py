@@ -7,7 +7,7 @@ from typing import Callable, Tuple
 
 
 def gluoncv_classes(attribute: str) -> Callable[[], Tuple[str, ...]]:
-    """A function that reads the names from a class of `gluoncv.data`, such as 'Kinetics400Attr', when it is called."""
+    """Return a function that reads the names from a class of `gluoncv.data`, such as 'Kinetics400Attr', when called."""
     return functools.partial(_read, attribute)
 
 

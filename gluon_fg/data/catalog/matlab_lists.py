@@ -1,4 +1,4 @@
-"""Lists of images with labels in MATLAB files: what Stanford Cars and Stanford Dogs have in common."""
+"""Lists of images with labels in MATLAB files, as Stanford Cars and Stanford Dogs have them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .entry import DatasetInfo, Request
 
 
 def split_folder(info: DatasetInfo, asked: Request) -> Tuple[Path, str]:
-    """The root and the split that were asked for, both checked."""
+    """Check the root and the split that were asked for."""
     root = info.folder(asked.root)
     if asked.split not in info.splits:
         hint = '(data.val_split=test to validate on it)'
@@ -21,8 +21,8 @@ def split_folder(info: DatasetInfo, asked: Request) -> Tuple[Path, str]:
     return root, asked.split
 
 
-def labelled(path: Path, files: Sequence[str], labels: np.ndarray, classes: int = 0) -> List[VideoRecord]:
-    """Files with their labels from 0; `classes` 0: not more than files."""
+def labeled(path: Path, files: Sequence[str], labels: np.ndarray, classes: int = 0) -> List[VideoRecord]:
+    """Pair files with their labels, counted from 0; `classes` 0: not more than files."""
     valid = range(1, (classes or len(files)) + 1)
     for number, (file, label) in enumerate(zip(files, labels), 1):
         if label not in valid:  # an integer of any type
@@ -31,16 +31,17 @@ def labelled(path: Path, files: Sequence[str], labels: np.ndarray, classes: int 
 
 
 def strings(values: np.ndarray) -> List[str]:
+    """Turn the values of a cell array into text."""
     return [str(value) for value in values]
 
 
-def read_variable(root: Path, places: Sequence[str], variable: str, what: str) -> Tuple[Path, np.ndarray]:
-    """A variable of the first file that is there, as an array of one dimension, and the file's path."""
+def read_variable(root: Path, places: Sequence[str], variable: str, hint: str) -> Tuple[Path, np.ndarray]:
+    """Read a variable of the first file that is there: the file's path, and an array of one dimension."""
     from scipy.io import loadmat  # slow: only for those who read such files
 
     path = next((root / place for place in places if (root / place).is_file()), None)
     if path is None:
-        raise UserError(f'{root}: no {places[0]}; {what}')
+        raise UserError(f'{root}: no {places[0]}; {hint}')
     try:
         content = loadmat(str(path), squeeze_me=True)
     except Exception as error:  # a damaged file fails in many ways

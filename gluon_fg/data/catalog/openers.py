@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
-    """root/<split>.csv, else root/<split>.txt; or the split is itself the path of a list (see `from_csv`).
+    """Open root/<split>.csv, else root/<split>.txt; the split may itself be the path of a list (see `from_csv`).
 
     Where the catalog does not know the classes, those of every split are the training split's, where there is one, so
     that the same label means the same class.
@@ -34,7 +34,7 @@ def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
 
 
 def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = VIDEO_SUFFIXES) -> VideoDataset:
-    """root/<split>/<class>/<video>. Where root has no folder for any split: root/<class>/<video>, with a warning.
+    """Open root/<split>/<class>/<video>; without a folder for any split root/<class>/<video>, with a warning.
 
     Classes are the catalog's, else those of the training split, where there is one, so that the same label means the
     same class.

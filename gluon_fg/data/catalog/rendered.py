@@ -10,7 +10,7 @@ from .entry import DatasetInfo, Request
 
 
 def open_rendered(info: DatasetInfo, asked: Request) -> VideoDataset:
-    """A split of a set that `gluon_fg.data.synthfg` renders; a root of None is MXNet's dataset folder."""
+    """Open a split of a set that `gluon_fg.data.synthfg` renders; a root of None is MXNet's dataset folder."""
     for split in (asked.split, *asked.sizes):
         if split not in info.splits:
             raise unknown('split', split, info.splits)

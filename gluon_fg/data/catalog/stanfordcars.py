@@ -13,13 +13,13 @@ from __future__ import annotations
 from ...errors import UserError
 from ..datasets import VideoDataset
 from .entry import DatasetInfo, Request, register_dataset
-from .matlab_lists import labelled, read_variable, split_folder, strings
+from .matlab_lists import labeled, read_variable, split_folder, strings
 
-_WHAT = 'Stanford Cars lies there as its archives unpack: see gluon_fg.data.catalog.stanfordcars'
+_WHERE = 'Stanford Cars lies there as its archives unpack: see gluon_fg.data.catalog.stanfordcars'
 
 
 def open_cars(info: DatasetInfo, asked: Request) -> VideoDataset:
-    """Images and labels of a split.
+    """Open the images of a split.
 
     Raises
     ------
@@ -27,17 +27,17 @@ def open_cars(info: DatasetInfo, asked: Request) -> VideoDataset:
         no root, an unknown split, a file that is missing or of another form, or a label without a class
     """
     root, split = split_folder(info, asked)
-    names = strings(read_variable(root, ('devkit/cars_meta.mat',), 'class_names', _WHAT)[1])
+    names = strings(read_variable(root, ('devkit/cars_meta.mat',), 'class_names', _WHERE)[1])
     places = ('devkit/cars_train_annos.mat',)
     if split == 'test':
         places = ('cars_test_annos_withlabels.mat', 'devkit/cars_test_annos_withlabels.mat')
-    path, rows = read_variable(root, places, 'annotations', _WHAT)
+    path, rows = read_variable(root, places, 'annotations', _WHERE)
     for field in ('fname', 'class'):
         if field not in (rows.dtype.names or ()):
             hint = '; take cars_test_annos_withlabels.mat' if split == 'test' else ''
             raise UserError(f'{path}: its annotations have no field {field!r}{hint}')
     files = [f'cars_{split}/{name}' for name in strings(rows['fname'])]
-    records = labelled(path, files, rows['class'], len(names))
+    records = labeled(path, files, rows['class'], len(names))
     return VideoDataset(records, info.label_set(names), root, f'{info.name} {split}', asked.cache)
 
 

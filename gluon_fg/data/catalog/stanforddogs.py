@@ -14,13 +14,13 @@ from typing import Dict, List
 from ...errors import UserError
 from ..datasets import VideoDataset, VideoRecord
 from .entry import DatasetInfo, Request, register_dataset
-from .matlab_lists import labelled, read_variable, split_folder, strings
+from .matlab_lists import labeled, read_variable, split_folder, strings
 
-_WHAT = 'Stanford Dogs lies there as its archives unpack: see gluon_fg.data.catalog.stanforddogs'
+_WHERE = 'Stanford Dogs lies there as its archives unpack: see gluon_fg.data.catalog.stanforddogs'
 
 
 def open_dogs(info: DatasetInfo, asked: Request) -> VideoDataset:
-    """Images and labels of a split, the classes named like their folders.
+    """Open the images of a split, the classes named like their folders.
 
     Raises
     ------
@@ -31,12 +31,12 @@ def open_dogs(info: DatasetInfo, asked: Request) -> VideoDataset:
     names: Dict[int, str] = {}
     listed: Dict[str, List[VideoRecord]] = {}
     for part in info.splits:  # a class that only one of them has keeps its label
-        path, files = read_variable(root, (f'{part}_list.mat',), 'file_list', _WHAT)
-        labels = read_variable(root, (f'{part}_list.mat',), 'labels', _WHAT)[1]
+        path, files = read_variable(root, (f'{part}_list.mat',), 'file_list', _WHERE)
+        labels = read_variable(root, (f'{part}_list.mat',), 'labels', _WHERE)[1]
         files = strings(files)
         if len(files) != len(labels):
             raise UserError(f'{path}: {len(files)} images and {len(labels)} labels')
-        listed[part] = [VideoRecord(f'Images/{file}', label) for file, label in labelled(path, files, labels)]
+        listed[part] = [VideoRecord(f'Images/{file}', label) for file, label in labeled(path, files, labels)]
         for file, label in listed[part]:
             folder = file.split('/')[1]
             if names.setdefault(label, folder) != folder:

@@ -9,7 +9,7 @@ from .rendered import open_rendered
 
 
 def open_order(info: DatasetInfo, asked: Request) -> VideoDataset:
-    """The clips of SynthFG's split whose classes it has."""
+    """Open SynthFG's split, and keep the clips of the classes that differ in order."""
     whole, labels = open_rendered(dataset_info('synthfg'), asked), synthfg.ORDER_LABELS
     kept = [VideoRecord(path, labels[label]) for path, label in whole.records if label in labels]
     return VideoDataset(kept, info.label_set(), whole.root, f'{info.name} {asked.split}', asked.cache)

@@ -2,7 +2,7 @@
 
 24 classes in 6 groups of 4. The classes of a group share the body, its motion, and the texture and hue of the
 background. They differ in a small local detail (kind 'detail'), in the order of events (kind 'order': no single frame
-tells them apart), or in both. Place, scale, speed, colours, pan, jitter, gain, noise, and distractors that carry the
+tells them apart), or in both. Place, scale, speed, colors, pan, jitter, gain, noise, and distractors that carry the
 other classes' details vary from clip to clip.
 
 On disk, under a root of its own:

@@ -62,7 +62,7 @@ def render_clip(
 
 
 def render_image(label: int, seed: Seed, return_truth: bool = False) -> Union[np.ndarray, Tuple[np.ndarray, List[Box]]]:
-    """An image of 'synthfg_images': of a clip, the frame in the middle of those that show the detail.
+    """Render an image of 'synthfg_images': of a clip, the frame in the middle of those that show the detail.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def render_image(label: int, seed: Seed, return_truth: bool = False) -> Union[np
 
 
 def clip_seed(split: str, seed: int, index: int) -> Tuple[int, int, int]:
-    """Seed of clip `index` of a split: other splits, set seeds and indices have independent random streams."""
+    """Return the seed of clip `index` of a split; other splits, set seeds and indices have independent streams."""
     return _SPLIT_ID[split], seed, index
 
 

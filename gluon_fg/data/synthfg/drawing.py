@@ -30,7 +30,7 @@ _SHAPES = {
 
 
 def _pose(scene: Scene, t: int) -> Tuple[float, float, float]:
-    """Centre x, y and scale of the body in frame t."""
+    """Center x, y and scale of the body in frame t."""
     moment, (dx, dy) = scene.clock[t] - 0.5 * (FRAMES - 1), scene.direction
     travel, angle = scene.speed * moment, scene.phase + dx * scene.speed * moment * 2 * math.pi / FRAMES
     moves = 0.0 if scene.speed == 0 else 1.0
@@ -73,19 +73,19 @@ def _background(scene: Scene, t: int) -> np.ndarray:
         'diagonal': lambda: wave(0.7 * (x + scene.slant * y)),
         'radial': lambda: wave(np.hypot(x, y)),
     }[scene.look.texture]()
-    colour = 255 * np.array(colorsys.hsv_to_rgb(*scene.background), np.float32)
-    return np.clip(colour * (1 + 0.25 * pattern[..., None]), 0, 255).astype(np.uint8)
+    color = 255 * np.array(colorsys.hsv_to_rgb(*scene.background), np.float32)
+    return np.clip(color * (1 + 0.25 * pattern[..., None]), 0, 255).astype(np.uint8)
 
 
 def _distractor(canvas: np.ndarray, d: Distractor, scene: Scene, t: int) -> None:
     moment = scene.clock[t] - 0.5 * (FRAMES - 1)
     x, y = d.x + d.vx * moment + scene.jitter[t, 0], d.y + d.vy * moment + scene.jitter[t, 1]
-    _polygon(canvas, _around(32, d.radius, d.radius) + (x, y), d.colour)
+    _polygon(canvas, _around(32, d.radius, d.radius) + (x, y), d.color)
     if d.shown[scene.clock[t]]:
         if d.glyph is None:
-            _polygon(canvas, _around(16, 2.4, 2.4) + (x, y), _mark(d.colour))
+            _polygon(canvas, _around(16, 2.4, 2.4) + (x, y), _mark(d.color))
         else:
-            _glyph(canvas, d.glyph, x, y, d.half, _mark(d.colour))
+            _glyph(canvas, d.glyph, x, y, d.half, _mark(d.color))
 
 
 def _body(canvas: np.ndarray, scene: Scene, state: State, t: int) -> List[Box]:
@@ -133,16 +133,16 @@ def _mark(ground: Sequence[float]) -> Tuple[int, int, int]:
     return (28, 28, 28) if 0.3 * ground[0] + 0.59 * ground[1] + 0.11 * ground[2] > 118 else (238, 238, 238)
 
 
-def _glyph(canvas: np.ndarray, name: str, x: float, y: float, half: float, colour: Tuple[int, int, int]) -> None:
+def _glyph(canvas: np.ndarray, name: str, x: float, y: float, half: float, color: Tuple[int, int, int]) -> None:
     """A mirror-symmetric mark within `half` pixels of (x, y)."""
     if name in ('plus', 'cross'):
         a = half if name == 'plus' else 0.75 * half
         ends = ((a, 0), (0, a)) if name == 'plus' else ((a, a), (a, -a))
         for dx, dy in ends:
-            _stroke(canvas, (x - dx, y - dy), (x + dx, y + dy), STROKE, colour)
+            _stroke(canvas, (x - dx, y - dy), (x + dx, y + dy), STROKE, color)
     elif name == 'bars':
         for dy in (-0.55 * half, 0.55 * half):
-            _stroke(canvas, (x - half, y + dy), (x + half, y + dy), STROKE, colour)
+            _stroke(canvas, (x - half, y + dy), (x + half, y + dy), STROKE, color)
     else:
         sides, radius, start = {
             'ring': (32, 1.0, 0.0),
@@ -155,20 +155,18 @@ def _glyph(canvas: np.ndarray, name: str, x: float, y: float, half: float, colou
         inner = points * (1 - STROKE / (half * math.cos(math.pi / sides) * radius))
         if name == 'triangle':
             inner = points + (np.array([0, 0.25 * half]) - points) * (STROKE / (half * 0.5 * radius))
-        _polygon(canvas, points + (x, y), colour, hole=inner + (x, y))
+        _polygon(canvas, points + (x, y), color, hole=inner + (x, y))
 
 
 def _stroke(
-    canvas: np.ndarray, a: Tuple[float, float], b: Tuple[float, float], width: float, colour: Tuple[int, int, int]
+    canvas: np.ndarray, a: Tuple[float, float], b: Tuple[float, float], width: float, color: Tuple[int, int, int]
 ) -> None:
     a, b = np.asarray(a), np.asarray(b)
     normal = np.array([a[1] - b[1], b[0] - a[0]]) / (np.hypot(*(b - a)) + 1e-9) * width / 2
-    _polygon(canvas, np.stack([a + normal, b + normal, b - normal, a - normal]), colour)
+    _polygon(canvas, np.stack([a + normal, b + normal, b - normal, a - normal]), color)
 
 
-def _polygon(
-    canvas: np.ndarray, points: np.ndarray, colour: Sequence[float], hole: Optional[np.ndarray] = None
-) -> None:
+def _polygon(canvas: np.ndarray, points: np.ndarray, color: Sequence[float], hole: Optional[np.ndarray] = None) -> None:
     """Fill a polygon given in pixels of the frame (x, y); a hole is cut out by the even-odd rule."""
     rings = [np.rint((p * _SUPER - 0.5) * (1 << _BITS)).astype(np.int32) for p in (points, hole) if p is not None]
-    cv2.fillPoly(canvas, rings, colour, lineType=cv2.LINE_8, shift=_BITS)
+    cv2.fillPoly(canvas, rings, color, lineType=cv2.LINE_8, shift=_BITS)

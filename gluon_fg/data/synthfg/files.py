@@ -61,7 +61,7 @@ _FORMS = {
 
 
 def default_root(dataset: str = 'synthfg') -> Path:
-    """Where MXNet keeps datasets: $MXNET_HOME/datasets/synthfg, by default ~/.mxnet/datasets/synthfg."""
+    """Return where MXNet keeps datasets: $MXNET_HOME/datasets/synthfg, by default ~/.mxnet/datasets/synthfg."""
     return Path(os.environ.get('MXNET_HOME') or Path.home() / '.mxnet').expanduser() / 'datasets' / dataset
 
 
@@ -130,7 +130,7 @@ def ensure(
     progress: bool = False,
     dataset: str = 'synthfg',
 ) -> Path:
-    """The root of a complete set: the one that is there, or a new one.
+    """Return the root of a complete set: the set that is there, or a new one.
 
     A size or seed of None accepts what is there, and stands for the default where nothing is. Errors as in `generate`.
     """
@@ -143,7 +143,7 @@ def ensure(
 
 
 def read_meta(root: Union[str, os.PathLike], dataset: str = 'synthfg') -> Optional[Dict]:
-    """Content of a complete set's meta.json; None where there is none."""
+    """Read a complete set's meta.json; None where there is none."""
     path = Path(root) / 'meta.json'
     try:
         meta = json.loads(path.read_text())
@@ -159,7 +159,7 @@ def read_meta(root: Union[str, os.PathLike], dataset: str = 'synthfg') -> Option
 
 
 def read_truth(root: Union[str, os.PathLike], split: str) -> Dict[str, List[Box]]:
-    """Boxes of the discriminative details of a split's clips, by path relative to the root."""
+    """Read the boxes of the discriminative details of a split's clips, by path relative to the root."""
     content = json.loads((Path(root) / split / 'truth.json').read_text())
     return {path: [Box(*box) for box in boxes] for path, boxes in content.items()}
 
@@ -199,20 +199,20 @@ def _summary(meta: Dict) -> str:
 
 
 def _is_there(form: _Form, root: Path, sizes: Dict[str, int], seed: Optional[int]) -> bool:
-    """Whether `root` holds a whole set; an error where it is another than the one asked for."""
-    found = read_meta(root, form.dataset)
-    if found is None:
+    """Tell whether `root` holds a whole set; an error where it is another set than was asked for."""
+    meta = read_meta(root, form.dataset)
+    if meta is None:
         return False
-    if found.get('version') != VERSION:
-        held = f'holds {form.title} version {found.get("version")}, this is version {VERSION}'
+    if meta.get('version') != VERSION:
+        held = f'holds {form.title} version {meta.get("version")}, this is version {VERSION}'
         raise UserError(f'{root} {held}; choose another root or remove it')
-    differs = [f'{split} {n}' for split, n in sizes.items() if n != found['sizes'][split]]
-    if seed is not None and seed != found['seed']:
+    differs = [f'{split} {n}' for split, n in sizes.items() if n != meta['sizes'][split]]
+    if seed is not None and seed != meta['seed']:
         differs.append(f'seed {seed}')
     if differs:
-        held = f'holds a {form.title} of {_summary(found)}, not of {", ".join(differs)}'
+        held = f'holds a {form.title} of {_summary(meta)}, not of {", ".join(differs)}'
         raise UserError(f'{root} {held}; choose another root or remove it')
-    for split, n in found['sizes'].items():
+    for split, n in meta['sizes'].items():
         there = _count_files(root / split, form.suffix) if (root / split).is_dir() else 0
         if there != n or not (root / f'{split}.csv').is_file():
             lost = f'split {split} has {there} of its {n} {form.unit}s' if there != n else f'{split}.csv is missing'
@@ -225,13 +225,13 @@ def _count_files(folder: Path, suffix: str) -> int:
 
 
 def _check_folder(form: _Form, root: Path) -> None:
-    """Refuse a folder with anything in it that is not ours."""
+    """Refuse a folder with anything in it that does not belong to such a set."""
     if root.exists() and not root.is_dir():
         raise UserError(f'{root} is a file; {form.title} needs a folder of its own')
-    ours = {'.lock', 'meta.json', *SIZES, *(f'{split}.csv' for split in SIZES)}
-    temporary = tuple(f'.{name}.' for name in ours)  # .train.partial, and half-written files of `atomic_write`
+    known = {'.lock', 'meta.json', *SIZES, *(f'{split}.csv' for split in SIZES)}
+    temporary = tuple(f'.{name}.' for name in known)  # .train.partial, and half-written files of `atomic_write`
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        foreign = path.name not in ours and not path.name.startswith(temporary)
+        foreign = path.name not in known and not path.name.startswith(temporary)
         if foreign or (path.name in SIZES and not (path / 'split.json').is_file()):
             raise UserError(f'{root} holds something else ({path.name}); {form.title} needs a folder of its own')
 
@@ -265,7 +265,7 @@ def _make_split(form: _Form, root: Path, split: str, meta: Dict, progress: bool)
     folder, partial = root / split, root / f'.{split}.partial'
     if not _is_split(form, folder, settings):
         for old in (folder, partial):
-            if old.exists():  # ours, of an interrupted generation
+            if old.exists():  # of an interrupted generation
                 shutil.rmtree(old)
         partial.mkdir()
         _render_split(form, partial, split, settings, progress)

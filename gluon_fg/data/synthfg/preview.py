@@ -10,7 +10,7 @@ from .scene import FRAMES, SIZE
 
 
 def contact_sheet(seed: int = 0, zoom: int = 2, boxes: bool = False) -> np.ndarray:
-    """One clip of each class as a strip, four strips a group with the same scene: uint8 (H, W, 3) RGB.
+    """Draw one clip of each class as a strip, four strips a group with the same scene: uint8 (H, W, 3) RGB.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What happens in a SynthFG clip: the scene, and the events of the class. `drawing` makes pixels of them.
 
 A clip is drawn in two steps. `draw_scene` takes from the random stream everything that a class of the group may not
-decide: place, speed, colours, distractors, noise, and *when* things happen. Only then does `events` use the class, to
+decide: place, speed, colors, distractors, noise, and *when* things happen. Only then does `events` use the class, to
 say *what* happens. So two classes of one group with the same seed differ in the discriminative detail and in nothing
 else.
 
@@ -29,8 +29,8 @@ FRAMES = 8
 SIZE = 54  # side of a frame, pixels
 GLYPHS = ('plus', 'cross', 'ring', 'bars', 'triangle', 'square')
 GLYPH_HALF, STROKE, ARM, ARM_WIDTH = 4.3, 2.0, 13.0, 4.0  # pixels at scale 1
-PORT, PORT_GAP = 3.9, 6.2  # lamp: radius, distance from the body's centre
-NOISE = 6.0  # standard deviation, grey levels
+PORT, PORT_GAP = 3.9, 6.2  # lamp: radius, distance from the body's center
+NOISE = 6.0  # standard deviation, gray levels
 
 # Order of the same eight states, ascending from closed to open: a permutation for each course of the arm.
 _ARM_COURSES = ((0, 1, 2, 3, 4, 5, 6, 7), (7, 6, 5, 4, 3, 2, 1, 0), (0, 2, 4, 6, 7, 5, 3, 1), (7, 5, 3, 1, 0, 2, 4, 6))
@@ -77,7 +77,7 @@ class Distractor:
     vx: float  # pixels a frame
     vy: float
     radius: float
-    colour: Tuple[int, int, int]
+    color: Tuple[int, int, int]
     glyph: Optional[str]
     half: float
     shown: Tuple[bool, ...]  # in which of the frames the glyph or dot shows
@@ -142,7 +142,7 @@ def draw_scene(look: Look, rng: np.random.Generator) -> Scene:
         slant=sign(),
         period=u(9, 13),
         background=(((look.hue + u(-18, 18)) % 360) / 360, u(0.45, 0.7), u(0.4, 0.75)),
-        body=_colour(rng),
+        body=_color(rng),
         distractors=distractors,
         gain=u(0.85, 1.15),
         start=int(rng.integers(0, FRAMES - 1)),
@@ -171,17 +171,17 @@ def _draw_distractor(x: float, y: float, half: float, slow: float, rng: np.rando
         shown = np.ones(FRAMES, bool)
     vx, vy = slow * rng.uniform(-0.7, 0.7, 2)
     return Distractor(
-        px, py, vx, vy, radius, _colour(rng), glyph, GLYPH_HALF * rng.uniform(0.87, 1.13), tuple(bool(s) for s in shown)
+        px, py, vx, vy, radius, _color(rng), glyph, GLYPH_HALF * rng.uniform(0.87, 1.13), tuple(bool(s) for s in shown)
     )
 
 
-def _colour(rng: np.random.Generator) -> Tuple[int, int, int]:
+def _color(rng: np.random.Generator) -> Tuple[int, int, int]:
     rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.4, 0.95))
     return tuple(int(round(255 * c)) for c in rgb)
 
 
 def still(scene: Scene) -> Scene:
-    """The same scene with the event alone: no motion, pan, jitter, distractors, gain or noise."""
+    """Return the same scene with the event alone: no motion, pan, jitter, distractors, gain or noise."""
     return replace(
         scene,
         speed=0.0,
@@ -203,7 +203,7 @@ class State(NamedTuple):
 
 
 def events(scene: Scene, variant: int) -> List[State]:
-    """The class at last: state of each frame for class `variant` (0..3) of the scene's group."""
+    """Use the class at last: give the state of each frame for class `variant` (0..3) of the scene's group."""
     shape, low, high = scene.look.shape, *scene.reach
     angles = [low + (high - low) * (i + scene.arm_phase) / FRAMES for i in range(FRAMES)]
     if shape == 'disc':
@@ -231,5 +231,5 @@ def events(scene: Scene, variant: int) -> List[State]:
 
 
 def generator(seed: Union[int, Sequence[int]]) -> np.random.Generator:
-    """The random stream of one clip."""
+    """Return the random stream of one clip."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
