@@ -10,13 +10,13 @@ setup:
 	@sh scripts/setup_env.sh
 
 demo: setup
-	@.venv/bin/python scripts/demo.py
+	@.venv/bin/gluon-fg demo
 
 test: setup
 	.venv/bin/python -m pytest tests -q -n 2 --dist loadfile
 
 bench: setup
-	@.venv/bin/python scripts/benchmark.py
+	@.venv/bin/gluon-fg benchmark
 
 lint: setup
 	.venv/bin/ruff check .

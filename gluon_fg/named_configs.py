@@ -22,7 +22,9 @@ def config_names(section: str = '') -> List[str]:
     Files that others are built on (`_kinetics400_3d.yaml`) are left out.
     """
     folder = config_folder()
-    paths = (path.relative_to(folder) for path in (folder / section).rglob('*.yaml') if not path.name.startswith('_'))
+    paths = (
+        path.relative_to(folder) for path in folder.glob(f'{section or "*"}/*.yaml') if not path.name.startswith('_')
+    )
     return sorted(path.with_suffix('').as_posix() for path in paths)
 
 

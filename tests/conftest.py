@@ -13,6 +13,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from gluon_fg.cli import main  # noqa: E402
+
 REPO = Path(__file__).resolve().parents[1]
 
 settings.register_profile('gluon_fg', deadline=None)  # a busy machine is no failure
@@ -67,3 +69,35 @@ def run_command():
         )
 
     return run
+
+
+@pytest.fixture
+def command(capfd):
+    """`command('predict', ...)` -> (exit code, stdout, stderr), in this process: each start of MXNet costs seconds."""
+
+    def run(*words):
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        return (stop.value.code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def error_line(command):
+    """`error_line('predict', ...)` -> the one line on stderr of a command that must end with exit code 2."""
+
+    def run(*words):
+        code, _, err = command(*words)
+        lines = err.strip().splitlines()
+        assert code == 2 and len(lines) == 1 and lines[0].startswith('error: '), err
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def command_done(command):
+    """As `command`, with the result in the form of a finished process."""
+    return lambda *words: subprocess.CompletedProcess(words, *command(*words))

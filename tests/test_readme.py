@@ -69,7 +69,7 @@ def test_every_command_runs_and_leaves_what_it_says(outputs):
     ):
         assert (home / path).is_file()
     assert len(list((home / 'my_weights').glob('*.params'))) == len(list((home / 'my_zoo').glob('*.params'))) == 1
-    prediction = printed['python scripts/predict.py my_videos/val --run runs/mine']
+    prediction = printed['gluon-fg predict my_videos/val --run runs/mine']
     assert prediction.count('%  opening a door') == prediction.count('%  closing a door') == 4
 
 

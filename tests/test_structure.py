@@ -16,7 +16,7 @@ ALLOWED = {
     'recognizers': {'nn', 'backbones', 'registry'},
     'weights': {'backbones'},
     'data': {'_runtime'},
-    'deploy': {'nn'},
+    'deploy': {'nn', 'factory', 'registry'},
     'evaluation': {'data', 'deploy', 'registry', 'factory', 'weights'},
     'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy'},
     'training': {'_runtime', 'nn', 'recognizers.contract', 'data', 'evaluation', 'registry', 'factory', 'weights'},

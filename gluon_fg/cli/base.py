@@ -124,7 +124,7 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> List[str]:
         there = [name for name, module in self.places.items() if importlib.util.find_spec(module)]
-        return [*there, *self.commands]
+        return [*self.commands, *there]
 
     def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
         return super().parse_args(ctx, args or ['--help'])

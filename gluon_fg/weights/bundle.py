@@ -171,7 +171,7 @@ def _put_in_place(folder: Path, new: Dict[str, Path], noted: Dict[str, Entry]) -
         for file, staged in new.items():
             os.replace(staged, folder / file)
         if noted:
-            save_index({**before, **noted}, folder / INDEX, 'Weights imported by scripts/zoo.py')
+            save_index({**before, **noted}, folder / INDEX, 'Weights imported by gluon-fg zoo import')
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ _MAGIC = struct.pack('<Q', 0x112)  # a list of arrays, as mx.nd.save writes it
 _ARRAY, _FORMER = 0xF993FAC9, (0xF993FAC8, 0xF993FACA)  # before each array; of other versions and NumPy semantics
 _BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1, 12: 2}  # of a value, by MXNet's number of its type
 _DTYPES = ('float16', 'float32', 'float64')
-_CONVERT = 'scripts/convert.py makes parameter files of PyTorch checkpoints'
+_CONVERT = 'gluon-fg zoo convert makes parameter files of PyTorch checkpoints'
 
 # first bytes -> what such a file is
 _OTHERS = (

@@ -19,7 +19,7 @@ from .disk import locked
 from .entries import Entry, dump_index, load_index
 from .index import INDEX, entries_in
 
-_HEADING = '# The zoo, one entry a model, as scripts/publish.py writes it; paths start here.\n'
+_HEADING = '# The zoo, one entry a model, as gluon-fg zoo publish writes it; paths start here.\n'
 
 
 def files_of(entry: Entry) -> List[str]:

@@ -1,36 +1,9 @@
-"""Commands inside this process: each start of MXNet costs seconds."""
+"""What tests of several commands need."""
 
 import numpy as np
 import pytest
 
 from gluon_fg import get_model
-from gluon_fg.cli import main
-
-
-@pytest.fixture
-def command(capfd):
-    """`command('predict', ...)` -> (exit code, stdout, stderr)."""
-
-    def run(*words):
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(word) for word in words])
-        return (stop.value.code, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def error_line(command):
-    """`error_line('predict', ...)` -> the one line on stderr of a command that must end with exit code 2."""
-
-    def run(*words):
-        code, _, err = command(*words)
-        lines = err.strip().splitlines()
-        assert code == 2 and len(lines) == 1 and lines[0].startswith('error: '), err
-        return lines[0]
-
-    return run
 
 
 @pytest.fixture(scope='session')

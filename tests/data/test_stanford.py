@@ -176,12 +176,12 @@ def test_no_root_or_no_folder(tmp_path):
         build_dataset('stanforddogs', 'train', tmp_path / 'nowhere')
 
 
-def test_the_script_counts_what_is_there(cars, dogs, run_script):
-    done = run_script('prepare_data.py', 'stanfordcars', '--root', cars)
+def test_the_script_counts_what_is_there(cars, dogs, command_done):
+    done = command_done('data', 'prepare', 'stanfordcars', '--root', cars)
     assert done.returncode == 0 and done.stdout.splitlines() == [
         '  train     4 images of 3 classes, 4 there', '  test      2 images of 3 classes, 2 there',
     ]  # fmt: skip
     os.remove(dogs / f'Images/{DOGS[1]}/{DOGS[1][:9]}_7.jpg')
-    done = run_script('prepare_data.py', 'stanforddogs', '--root', dogs)
+    done = command_done('data', 'prepare', 'stanforddogs', '--root', dogs)
     assert done.returncode == 2 and '2 images of 3 classes, 1 there' in done.stdout
     assert done.stderr.strip().endswith('n02085782_7.jpg is missing, and 0 more') and 'Traceback' not in done.stderr

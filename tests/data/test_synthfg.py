@@ -350,22 +350,22 @@ def test_default_root_follows_mxnet_home(monkeypatch, tmp_path):
     assert synthfg.default_root().parts[-3:] == ('.mxnet', 'datasets', 'synthfg')
 
 
-def test_script(run_script, tmp_path):
-    made = run_script(
-        'prepare_data.py', 'synthfg', '--root', tmp_path / 'set', '--train', 24, '--val', 24, '--test', 24
+def test_script(command_done, tmp_path):
+    made = command_done(
+        'data', 'prepare', 'synthfg', '--root', tmp_path / 'set', '--train', 24, '--val', 24, '--test', 24
     )
     assert (
         made.returncode == 0
         and str(tmp_path / 'set' / 'val.csv') in made.stdout
         and synthfg.read_meta(tmp_path / 'set')
     )
-    wrong = run_script('prepare_data.py', 'synthfg', '--root', tmp_path / 'set', '--train', 25)
+    wrong = command_done('data', 'prepare', 'synthfg', '--root', tmp_path / 'set', '--train', 25)
     assert (
         wrong.returncode == 2
         and wrong.stdout == ''
         and wrong.stderr.startswith('error: ')
         and wrong.stderr.count('\n') == 1
     )
-    sheet = run_script('prepare_data.py', 'synthfg', '--preview', tmp_path / 'sheet.png', '--boxes')
+    sheet = command_done('data', 'prepare', 'synthfg', '--preview', tmp_path / 'sheet.png', '--boxes')
     assert sheet.returncode == 0
     assert cv2.imread(str(tmp_path / 'sheet.png')).std() > 30

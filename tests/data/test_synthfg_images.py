@@ -96,9 +96,9 @@ def test_default_root_is_its_own(monkeypatch, tmp_path):
         synthfg.render_image(8, 0)
 
 
-def test_the_script_renders_it(run_script, tmp_path):
-    done = run_script(
-        'prepare_data.py', 'synthfg_images', '--root', tmp_path / 'set', '--train', 8, '--val', 8, '--test', 8
+def test_the_script_renders_it(command_done, tmp_path):
+    done = command_done(
+        'data', 'prepare', 'synthfg_images', '--root', tmp_path / 'set', '--train', 8, '--val', 8, '--test', 8
     )
     assert done.returncode == 0 and done.stdout.startswith('SynthFG images: 8 classes in 2 groups, seed 0')
     assert f'{tmp_path / "set" / "val.csv"}' in done.stdout and synthfg.read_meta(tmp_path / 'set', 'synthfg_images')

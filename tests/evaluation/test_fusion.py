@@ -1,8 +1,6 @@
 """Late fusion of score files: two streams as one prediction."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +78,17 @@ def test_names_are_one_for_each(names):
         fuse_scores([scores('rgb', RGB), scores('flow', FLOW)], names=names)
 
 
-def test_the_script_prints_and_writes_what_evaluate_does(tmp_path):
+def test_the_command_prints_and_writes_what_evaluate_does(tmp_path, command_done):
     scores('rgb', RGB).save(tmp_path / 'rgb.npz')
     scores('flow', FLOW).save(tmp_path / 'flow.npz')
-    command = [sys.executable, 'scripts/fuse_scores.py', str(tmp_path / 'rgb.npz'), str(tmp_path / 'flow.npz')]
-    command += ['--out', str(tmp_path / 'both.npz'), '--names', 'appearance', 'motion']
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    words = ['fuse', tmp_path / 'rgb.npz', tmp_path / 'flow.npz']
+    words += ['--out', tmp_path / 'both.npz', '--names', 'appearance', 'motion']
+    done = command_done(*words)
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / 'both.metrics.json').read_text())
     # By hand: 'a' is called 1 (0.4, 0.5), 'b' 1, 'c' 2 by their mean; RGB alone is right on 'a', flow on 'b' and 'c'.
     assert summary['top1'] == pytest.approx(2 / 3) and summary['branches']['appearance']['top1'] == pytest.approx(1 / 3)
     assert 'appearance' in done.stdout and 'motion' in done.stdout
     assert Scores.load(tmp_path / 'both.npz').model == 'rgb + flow' and (tmp_path / 'both.per_class.csv').is_file()
-    again = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
-    assert again.returncode == 2 and 'exists; choose another --out' in again.stderr
+    again = command_done(*words)
+    assert again.returncode == 2 and 'is there already; use --force' in again.stderr

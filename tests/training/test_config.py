@@ -81,7 +81,6 @@ def test_every_setting_is_read_somewhere():
     code = ''.join(
         open(f).read() for f in glob.glob('gluon_fg/**/*.py', recursive=True) if not f.endswith('training/config.py')
     )
-    code += ''.join(open(f).read() for f in glob.glob('scripts/*.py'))
     for key in checking.valid_keys(C.Config):
         leaf = key.split('.')[-1]
         assert re.search(rf"\.{leaf}\b|'{leaf}'", code), f'{key} is never read'

@@ -307,23 +307,23 @@ def tsn(tmp_path_factory):
     return path, net
 
 
-def test_it_says_what_a_checkpoint_is(run_script, tsn):
-    done = run_script('convert.py', tsn[0])
+def test_it_says_what_a_checkpoint_is(command_done, tsn):
+    done = command_done('zoo', 'convert', tsn[0])
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert first == 'recognized: TSN ResNet, 174 classes, parameters of resnet18_v1b'
     assert second == 'fits: tsn_resnet18_v1b_custom, tsn_resnet18_v1b_sthsthv1'
 
 
-def test_half_precision_loads_as_float32_and_scores_alike(run_script, tsn, tmp_path):
+def test_half_precision_loads_as_float32_and_scores_alike(command_done, tsn, tmp_path):
     out = tmp_path / 'sth.params'
-    done = run_script('convert.py', tsn[0], '--model', 'tsn_resnet18_v1b_sthsthv1', '--out', out, '--float16')
+    done = command_done('zoo', 'convert', tsn[0], '--model', 'tsn_resnet18_v1b_sthsthv1', '--out', out, '--float16')
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[0] == f'{out}: 102 parameters for tsn_resnet18_v1b_sthsthv1, from ' + (
         'TSN ResNet, 174 classes, parameters of resnet18_v1b'
     )
-    assert 'order of classes is taken to be ours' in said[1]
+    assert 'order of classes is taken to be the' in said[1]
     assert {a.dtype for a in mx.nd.load(str(out)).values()} == {np.float16}
     net = load_network('tsn_resnet18_v1b_sthsthv1', str(out))
     x = torch.randn((3, 3, 64, 64), generator=torch.Generator().manual_seed(1))
@@ -331,10 +331,10 @@ def test_half_precision_loads_as_float32_and_scores_alike(run_script, tsn, tmp_p
         expected = tsn[1](x).numpy()
     got = net(mx.nd.array(x.numpy())).asnumpy()
     assert got.dtype == np.float32 and np.abs(got - expected).max() < 1e-2 * np.abs(expected).max()
-    again = run_script('convert.py', tsn[0], '--model', 'tsn_resnet18_v1b_sthsthv1', '--out', out)
+    again = command_done('zoo', 'convert', tsn[0], '--model', 'tsn_resnet18_v1b_sthsthv1', '--out', out)
     assert (
         again.returncode == 2
-        and again.stderr == f'error: {out} exists; choose another --out, or --force to replace it\n'
+        and again.stderr == f'error: {out} is there already; use --force to replace it, or another --out\n'
     )
 
 

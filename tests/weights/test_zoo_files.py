@@ -156,7 +156,7 @@ def archive(stream):
 @pytest.mark.parametrize('data, reason', [
     (as_bytes(np.savez, np.ones(3)), 'a zip archive, as PyTorch and NumPy write'),
     (as_bytes(archive), 'a zip archive'), (as_bytes(np.save, np.ones(3)), 'a NumPy array'),
-    (pickle.dumps(Bomb()), 'a Python pickle; scripts/convert.py'), (b'\x1f\x8b123', 'a gzip archive'),
+    (pickle.dumps(Bomb()), 'a Python pickle; gluon-fg zoo convert'), (b'\x1f\x8b123', 'a gzip archive'),
     (b'\n<HTML>', 'a web page (HTML)'), (b'', 'empty'), (b'\x12\x01\0\0', 'something else'),
 ], ids=range(8))  # fmt: skip
 def test_another_format_is_refused_unread(data, reason, tmp_path, monkeypatch):

@@ -134,7 +134,7 @@ def test_nothing_is_replaced_unasked(published, run, trained, tmp_path, error_li
     folder = tmp_path / 'zoo'
     shutil.copytree(published[0], folder)
     before = everything_in(folder)
-    line = error_line('publish.py', [run, '--repo', folder, '--licence', 'MIT'])
+    line = error_line('zoo', 'publish', run, '--repo', folder, '--licence', 'MIT')
     assert f'has weights of {NAME} already' in line and '--replace' in line
     assert everything_in(folder) == before
     other = trained('train.seed=5')
@@ -237,24 +237,24 @@ def test_a_served_folder_gives_the_weights_by_name(published, tmp_path, monkeypa
     np.testing.assert_array_equal(net.branches.classifier.weight.data().asnumpy(), given)
 
 
-def test_a_zoo_is_mirrored_whole_or_not_at_all(published, tmp_path, monkeypatch, script_output, error_line):
+def test_a_zoo_is_mirrored_whole_or_not_at_all(published, tmp_path, monkeypatch, command, error_line):
     zoo = tmp_path / 'zoo'
     shutil.copytree(published[0], zoo)
     monkeypatch.setattr(index, '_REPO_ZOO', zoo)
-    code, out, err = script_output('publish.py', ['--repo', tmp_path / 'served'])
+    code, out, err = command('zoo', 'publish', '--repo', tmp_path / 'served')
     assert code == 0 and f'1 models added ({NAME})' in out, err
     served = everything_in(tmp_path / 'served')
     own = everything_in(zoo)
     assert {k: v for k, v in served.items() if k != 'README.md'} == {k: v for k, v in own.items() if k != 'README.md'}
-    assert 'all were there' in script_output('publish.py', ['--repo', tmp_path / 'served'])[1]
+    assert 'all were there' in command('zoo', 'publish', '--repo', tmp_path / 'served')[1]
     (zoo / published[1].file).write_bytes(b'damaged')
-    assert 'is missing or not what' in error_line('publish.py', ['--repo', tmp_path / 'other'])
+    assert 'is missing or not what' in error_line('zoo', 'publish', '--repo', tmp_path / 'other')
     assert not (tmp_path / 'other').exists()
 
 
-def test_the_script_publishes_and_its_mistakes_are_one_line(run, tmp_path, script_output, error_line):
-    code, out, err = script_output('publish.py', [run, '--repo', tmp_path / 'zoo', '--licence', 'CC-BY-4.0',
-                                                  '--source', 'a study', '--float16'])  # fmt: skip
+def test_the_command_publishes_and_its_mistakes_are_one_line(run, tmp_path, command, error_line):
+    code, out, err = command('zoo', 'publish', run, '--repo', tmp_path / 'zoo', '--licence', 'CC-BY-4.0',
+                                                  '--source', 'a study', '--float16')  # fmt: skip
     assert code == 0 and re.search(NAME + r' on synthfg: top1 [\d.]+, .*videos 24', out), err
     card = (tmp_path / 'zoo' / 'README.md').read_text()
     assert '- licence: CC-BY-4.0; source: a study' in card and 'values in float16' in card
@@ -273,7 +273,7 @@ def test_the_script_publishes_and_its_mistakes_are_one_line(run, tmp_path, scrip
     (tmp_path / 'file').write_text('')
     new = ['--repo', tmp_path / 'new', '--licence', 'MIT']
     for arguments, message in (
-        ([], 'give the folder of a training run, --repo DIR or --tables'),
+        ([], 'give the folder of a training run, --repo FOLDER or --tables'),
         ([run], '--licence is missing'),
         ([tmp_path, *new], 'no config.yaml there'),
         ([unfinished, *new], 'the run is not finished'),
@@ -287,11 +287,11 @@ def test_the_script_publishes_and_its_mistakes_are_one_line(run, tmp_path, scrip
         ([large, *new, '--float16'], 'branches.classifier.bias reaches 1e.06, beyond float16'),
         ([run, '--licence', 'MIT', '--repo', tmp_path / 'file'], 'file: .*; choose another folder'),
     ):
-        assert re.search(message, error_line('publish.py', arguments)), arguments
+        assert re.search(message, error_line('zoo', 'publish', *arguments)), arguments
     assert not (tmp_path / 'new' / 'index.yaml').exists()
 
 
-def test_every_script_refuses_other_classes(published, tmp_path, monkeypatch, error_line, tiny_synthfg):
+def test_every_command_refuses_other_classes(published, tmp_path, monkeypatch, error_line, tiny_synthfg):
     """All shapes fit, and the file has another name: only its checksum tells."""
     folder, entry = published
     (tmp_path / 'mine.params').write_bytes((folder / entry.file).read_bytes())
@@ -299,20 +299,20 @@ def test_every_script_refuses_other_classes(published, tmp_path, monkeypatch, er
     save_index({NAME: other}, tmp_path / 'zoo' / 'index.yaml')
     monkeypatch.setattr(index, '_REPO_ZOO', tmp_path / 'zoo')
     file, clip = tmp_path / 'mine.params', next((tiny_synthfg / 'test').glob('*.mp4'))
-    for script, arguments in (
-        ('evaluate.py', ['--model', NAME, '--params', file, '--root', tiny_synthfg, '--out', tmp_path / 's.npz']),
-        ('predict.py', [clip, '--model', NAME, '--params', file]),
-        ('train.py', ['--out', tmp_path / 'run', '--set', f'model.name={NAME}', f'model.params={file}',
+    for name, arguments in (
+        ('evaluate', ['--model', NAME, '--params', file, '--root', tiny_synthfg, '--out', tmp_path / 's.npz']),
+        ('predict', [clip, '--model', NAME, '--params', file]),
+        ('train', ['--out', tmp_path / 'run', '--set', f'model.name={NAME}', f'model.params={file}',
                       f'data.root={tiny_synthfg}']),
     ):  # fmt: skip
-        line = error_line(script, arguments)
+        line = error_line(name, *arguments)
         assert re.search(f'predicts the classes of synthfg2 .*, {NAME} the classes of synthfg ', line), line
     assert {p.name for p in tmp_path.iterdir()} == {'mine.params', 'zoo'}
 
 
 def test_the_page_of_the_zoo_is_the_generated_one():
     zoo = index.zoo_folder()
-    assert (zoo / 'README.md').read_text() == publish.page(zoo), 'run python scripts/publish.py --tables'
+    assert (zoo / 'README.md').read_text() == publish.page(zoo), 'run gluon-fg zoo publish --tables'
 
 
 def test_the_page_has_every_name_and_every_number(published):

@@ -1,4 +1,4 @@
-"""scripts/convert.py as a user starts it, with a stand-in for PyTorch: what it says and leaves behind."""
+"""`gluon-fg zoo convert` as a user starts it, with a stand-in for PyTorch: what it says and leaves behind."""
 
 import os
 import re
@@ -46,10 +46,10 @@ def torch_path(tmp_path_factory):
 
 
 @pytest.fixture
-def convert(run_script, torch_path):
+def convert(run_command, torch_path):
     def run(*args, torch=torch_path):
         paths = [torch, os.environ.get('PYTHONPATH')]
-        return run_script('convert.py', *args, env={'PYTHONPATH': os.pathsep.join(filter(None, paths))})
+        return run_command('zoo', 'convert', *args, env={'PYTHONPATH': os.pathsep.join(filter(None, paths))})
 
     return run
 
@@ -105,7 +105,7 @@ def test_classes_in_another_order_are_put_into_ours(convert, checkpoint, tmp_pat
     (tmp_path / 'classes.txt').write_text('\n'.join(shuffled))
     model = ('--model', 'tsn_resnet18_v1b_custom', '--classes', tmp_path / 'classes.txt')
     done = convert(path, *model, '--out', tmp_path / 'custom.params')
-    assert done.returncode == 0 and 'predict.py too' in done.stdout, done.stderr
+    assert done.returncode == 0 and 'predict too' in done.stdout, done.stderr
     np.testing.assert_array_equal(
         mx.nd.load(str(tmp_path / 'custom.params'))['branches.classifier.bias'].asnumpy(), arrays['fc.bias']
     )

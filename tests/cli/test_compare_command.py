@@ -24,8 +24,8 @@ def files(tmp_path):
     return paths
 
 
-def test_tables_and_json(script_output, files, tmp_path):
-    code, out, _ = script_output('compare.py', [*files, '--branch-a', 'avg', '--json', tmp_path / 'c.json'])
+def test_tables_and_json(command, files, tmp_path):
+    code, out, _ = command('compare', *files, '--branch-a', 'avg', '--out', tmp_path / 'c.json')
     assert code == 0
     numbers = json.loads((tmp_path / 'c.json').read_text())
     a, b = (Scores.load(path) for path in files)
@@ -36,11 +36,11 @@ def test_tables_and_json(script_output, files, tmp_path):
         assert word in out
 
 
-def test_gains_of_classes_and_pairs(run_script, files, tmp_path):
-    out = {flag: tmp_path / f'gains.{flag}' for flag in ('json', 'csv', 'markdown', 'chart')}
+def test_gains_of_classes_and_pairs(command_done, files, tmp_path):
+    out = {flag: tmp_path / f'gains.{flag}' for flag in ('out', 'csv', 'markdown', 'chart')}
     pair = 'wax legs/close'
     arguments = [item for flag, path in out.items() for item in (f'--{flag}', path)]
-    done = run_script('compare.py', *files, '--per-class', '1', '--similar', pair, 'open/close', *arguments)
+    done = command_done('compare', *files, '--per-class', '1', '--similar', pair, 'open/close', *arguments)
     assert done.returncode == 0, done.stderr
     a, b = (Scores.load(path) for path in files)
     gain = {
@@ -49,7 +49,7 @@ def test_gains_of_classes_and_pairs(run_script, files, tmp_path):
         )
         for i, name in enumerate(a.classes)
     }
-    numbers = json.loads(out['json'].read_text())['gains']
+    numbers = json.loads(out['out'].read_text())['gains']
     assert {row['name']: row['gain'] for row in numbers['classes']} == pytest.approx(gain)
     assert [(p['first'], p['second']) for p in numbers['pairs']] == [('wax legs', 'close'), ('open', 'close')]
     best = numbers['classes'][0]['name']
@@ -61,11 +61,11 @@ def test_gains_of_classes_and_pairs(run_script, files, tmp_path):
     assert cv2.imread(str(out['chart'])) is not None
 
 
-def test_similar_without_names_takes_the_references_errors(script_output, files):
-    code, out, _ = script_output('compare.py', [*files, '--similar', '--pairs', 2])
+def test_similar_without_names_takes_the_references_errors(command, files):
+    code, out, _ = command('compare', *files, '--similar', '--pairs', 2)
     assert code == 0 and "chosen by A's errors" in out and 'gain most' not in out
     assert len(re.findall(r' / .* / ', out)) == 2
-    code, out, _ = script_output('compare.py', files)
+    code, out, _ = command('compare', *files)
     assert code == 0 and 'pair of classes' not in out and 'gain most' not in out
 
 
@@ -80,14 +80,18 @@ def test_bad_input_is_one_line(error_line, files, tmp_path):
         ([tmp_path / 'text.npz', b], 'not a score file'),
         ([a, tmp_path / 'other.npz'], '40 only in .*base.npz, first 0.mp4; 40 only in .*other.npz, first 0.avi'),
         ([a, b, '--branch-b', 'local'], "no branch 'local' in these scores; choose from comb, avg"),
-        ([a, b, '--json', tmp_path / 'there.json'], 'exists; choose another --json, or --force'),
-        ([a, b, '--csv', tmp_path / 'there.json'], 'exists; choose another --csv, or --force'),
-        ([a, b, '--csv', tmp_path / 'x', '--chart', tmp_path / 'x'], '--chart .*x is .*x as well'),
-        ([a, b, '--markdown', a, '--force'], '--markdown .*base.npz is .*base.npz as well'),
+        ([a, b, '--out', tmp_path / 'there.json'], 'there already; use --force to replace it, or another --out'),
+        ([a, b, '--json', tmp_path / 'there.json'], '--json prints the numbers and takes no file; .* --out FILE.json'),
+        ([a, b, '--csv', tmp_path / 'there.json'], 'there already; use --force to replace it, or another --csv'),
+        (
+            [a, b, '--csv', tmp_path / 'x', '--chart', tmp_path / 'x'],
+            'x is one of the given files; choose another --chart',
+        ),
+        ([a, b, '--markdown', a, '--force'], 'base.npz is one of the given files; choose another --markdown'),
         ([a, b, '--similar', 'opn/close'], "unknown class 'opn'; did you mean 'open'"),
         ([a, b, '--similar', 'open'], "pair 'open': write it as"),
         ([a, b, '--per-class', 0], '--per-class must be at least 1, got 0'),
     ):
-        line = error_line('compare.py', arguments)
+        line = error_line('compare', *arguments)
         assert re.search(message, line), line
     assert (tmp_path / 'there.json').read_text() == 'mine'

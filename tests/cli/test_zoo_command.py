@@ -1,39 +1,25 @@
 """The zoo from the command line: what is listed, checked, fetched, packed and unpacked."""
 
-import importlib.util
 import os
 from pathlib import Path
 
 import pytest
 
-from gluon_fg import errors
 from gluon_fg.weights import index
 
 REPO = Path(__file__).resolve().parents[2]
 NAME = 'i3d_tiny_synthfg_dfb'
 
 
-@pytest.fixture(scope='module')
-def script():
-    spec = importlib.util.spec_from_file_location('zoo_script', REPO / 'scripts' / 'zoo.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def zoo(script, tmp_path, monkeypatch, capsys):
+def zoo(command, tmp_path, monkeypatch):
     """Run it with arguments and a root; (exit code, lines of output, lines of errors). No repository is set."""
     for name in ('GLUON_FG_REPO', 'MXNET_GLUON_REPO'):
         monkeypatch.delenv(name, raising=False)
 
-    def run(*args):
-        capsys.readouterr()
-        monkeypatch.setattr('sys.argv', ['zoo.py', *map(str, args), '--root', str(tmp_path / 'root')])
-        with pytest.raises(SystemExit) as stop:
-            errors.run(script.main)
-        said = capsys.readouterr()
-        return stop.value.code, said.out.splitlines(), said.err.splitlines()
+    def run(*words):
+        code, out, err = command('zoo', *words, '--root', tmp_path / 'root')
+        return code, out.splitlines(), err.splitlines()
 
     return run
 

@@ -1,0 +1,35 @@
+"""`gluon-fg data check`: what is listed, what is there, what can be decoded."""
+
+import json
+import shutil
+
+from gluon_fg.data import synthfg
+
+
+def test_a_whole_set_is_counted(command, tiny_synthfg):
+    code, out, err = command('data', 'check', 'synthfg', '--root', tiny_synthfg, '--split', 'val', '--probe', 2)
+    first, *counts = out.splitlines()
+    assert (code, err) == (0, '') and first == '  val      24 videos of 24 classes, 24 there, 2 decoded'
+    assert [line.split('  ')[2].strip() for line in counts] == list(synthfg.CLASSES)
+    assert all(line.endswith('    1') for line in counts)
+
+
+def test_the_missing_and_the_broken_are_named(command, tiny_synthfg, tmp_path):
+    for split, files in (('train', ('a.mp4', 'cut.mp4')), ('val', ('b.mp4',))):
+        folder = tmp_path / split / 'open'
+        folder.mkdir(parents=True)
+        for name in files:
+            shutil.copy(next(iter((tiny_synthfg / 'test').glob('*.mp4'))), folder / name)
+    (tmp_path / 'train' / 'open' / 'cut.mp4').write_bytes(b'cut')
+    code, out, err = command('data', 'check', 'folder', '--root', tmp_path, '--json')
+    reports = json.loads(out)
+    assert code == 2 and [(r['split'], r['listed'], r['there'], r['decoded']) for r in reports] == [
+        ('train', 2, 2, 2),
+        ('val', 1, 1, 1),
+    ]
+    assert reports[0]['classes'] == {'open': 2}
+    assert len(reports[0]['errors']) == 1 and 'cut.mp4' in err and 'note: ' in err and 'test' in err
+    (tmp_path / 'list.csv').write_text('path,label\ntrain/open/a.mp4,open\nnone.mp4,close\nmore.mp4,close\n')
+    code, out, err = command('data', 'check', 'csv', '--root', tmp_path, '--split', tmp_path / 'list.csv')
+    assert code == 2 and '3 videos of 2 classes, 1 there, 1 decoded' in out
+    assert err == f'error: {tmp_path / "none.mp4"} is missing, and 1 more\n'
