@@ -74,6 +74,23 @@ class _Sample(NamedTuple):
     failures: List[VideoError]
 
 
+class Share(NamedTuple):
+    """Which part of every global batch a process gets: its rank among `size` processes."""
+
+    rank: int = 0
+    size: int = 1
+
+
+class Reading(NamedTuple):
+    """How far ahead videos are read: in how many threads (0: in the caller's), for how many batches."""
+
+    workers: int = 2
+    prefetch: int = 4
+
+
+ALONE, AHEAD = Share(), Reading()
+
+
 class TrainLoader:
     """Deals out random clips of a dataset in batches, the same for any number of workers, shared exactly among ranks.
 
@@ -98,9 +115,9 @@ class TrainLoader:
         videos per rank
     seed
         any integer from 0
-    rank, size
+    share
         this process among how many
-    workers, prefetch
+    reading
         threads, and batches prepared ahead
     drop_last
         True leaves out the videos that do not fill a global batch (others in each epoch); False completes the last
@@ -120,12 +137,11 @@ class TrainLoader:
         transform: TrainTransform,
         batch_size: int,
         seed: int = 0,
-        rank: int = 0,
-        size: int = 1,
-        workers: int = 2,
-        prefetch: int = 4,
+        share: Share = ALONE,
+        reading: Reading = AHEAD,
         drop_last: bool = True,
     ):
+        (rank, size), (workers, prefetch) = share, reading
         if batch_size < 1 or seed < 0 or workers < 0 or prefetch < 1:
             raise UserError(
                 'batch_size and prefetch must be at least 1, seed and workers at least 0; '

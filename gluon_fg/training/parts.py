@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 
 from ..data.datasets import VideoDataset
-from ..data.loader import TrainLoader
+from ..data.loader import Reading, Share, TrainLoader
 from ..data.transforms import TrainTransform
 from ..errors import UserError
 from ..evaluation.protocol import Protocol, get_protocol
@@ -166,9 +166,8 @@ def make_loader(config: Config, net, train_set: VideoDataset, world: World) -> T
         TrainTransform(net.input_spec, data.augment, data.flip, data.jitter),
         train.batch_size,
         seed=train.seed,
-        rank=world.rank,
-        size=world.size,
-        workers=data.workers,
+        share=Share(world.rank, world.size),
+        reading=Reading(data.workers),
     )
 
 

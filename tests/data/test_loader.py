@@ -10,7 +10,7 @@ import pytest
 
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.labels import LabelSet
-from gluon_fg.data.loader import TrainLoader, ordered_map
+from gluon_fg.data.loader import Reading, Share, TrainLoader, ordered_map
 from gluon_fg.data.transforms import TrainTransform
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.errors import UserError, VideoError
@@ -40,7 +40,10 @@ class Films(VideoDataset):
 
 def make(dataset=None, batch_size=4, spec=SPEC, **options):
     transform = TrainTransform(spec, options.pop('kind', 'random_crop'), flip=options.pop('flip', 0.5))
-    return TrainLoader(dataset or Films(), spec, transform, batch_size, **{'seed': 5, 'workers': 0, **options})
+    share = Share(options.pop('rank', 0), options.pop('size', 1))
+    reading = Reading(options.pop('workers', 0), options.pop('prefetch', 4))
+    seed = options.pop('seed', 5)
+    return TrainLoader(dataset or Films(), spec, transform, batch_size, seed, share, reading, **options)
 
 
 def equal(a, b):
@@ -209,7 +212,7 @@ def test_synthfg_trains_end_to_end(tiny_synthfg):
 
     spec = InputSpec(frames=8, frame_stride=1, crop_size=48, short_side=54)
     data = build_dataset('synthfg', 'train', tiny_synthfg, cache='memory')
-    loader = TrainLoader(data, spec, TrainTransform(spec, 'random_crop'), 16, workers=2)
+    loader = TrainLoader(data, spec, TrainTransform(spec, 'random_crop'), 16, reading=Reading(workers=2))
     for _ in range(2):
         for batch in loader.batches(0):
             assert to_input(batch.clips, spec).shape == (16, 3, 8, 48, 48)
