@@ -12,7 +12,7 @@ marked `PRETRAINED`, and non-local I3D on datasets where CIDC starts it from Kin
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from ..backbones import get_backbone
 from ..registry import register
@@ -20,9 +20,9 @@ from .base import Recognizer
 from .branches import Branches
 
 TINY_HEAD_STD = 0.29
-TINY = dict(dropout=0.0, head_std=TINY_HEAD_STD)
+TINY: Dict[str, Any] = dict(dropout=0.0, head_std=TINY_HEAD_STD)
 # For entries that can start from the weights that GluonCV publishes for <backbone>_<dataset>.
-PRETRAINED = dict(gluoncv=True, temporal_downsample=8)
+PRETRAINED: Dict[str, Any] = dict(gluoncv=True, temporal_downsample=8)
 
 
 class _GlobalBranch(Branches):

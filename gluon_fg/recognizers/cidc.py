@@ -16,7 +16,7 @@ the next scale's units; the number of units of each scale (see `CIDCNetwork`).
 from __future__ import annotations
 
 import types
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -30,13 +30,13 @@ from ..nn.pooling import GlobalAvgPool
 from ..nn.upsample import BilinearUpsample
 from ..registry import alias, register
 from .base import Recognizer
-from .baseline import PRETRAINED, TINY_HEAD_STD
+from .baseline import PRETRAINED, TINY
 from .branches import Branches, View
 from .contract import MapInfo
 
 FUSIONS = ('time', 'channel', 'sum')
 SCALES = ((3, 4, 5), (4, 5), (3, 5), (5,))
-_TINY = dict(units=(1, 1, 1), dropout=0.0, head_std=TINY_HEAD_STD)
+_TINY: Dict[str, Any] = dict(units=(1, 1, 1), **TINY)
 
 
 class SpatialAttention(HybridBlock):

@@ -33,7 +33,7 @@ class Input:
 
     def for_dataset(self, dataset: Optional[str]) -> Input:
         """Return the input as it is for a dataset; None stands for the user's own."""
-        changes = dict(self.on.get(dataset, {}))
+        changes = dict(self.on.get(dataset or '', {}))
         protocol = changes.pop('protocol', self.protocol)
         return Input(self.spec.replace(**changes), protocol)
 

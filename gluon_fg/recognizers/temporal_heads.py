@@ -16,7 +16,7 @@ attention block consists of (`gluon_fg.nn.SelfAttention`); dropout 0.6 as for CI
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Dict, Optional
 
 import mxnet as mx
 from mxnet.gluon import nn
@@ -28,11 +28,10 @@ from ..nn.pooling import GlobalAvgPool
 from ..nn.self_attention import SelfAttention
 from ..registry import register
 from .base import Recognizer
-from .baseline import PRETRAINED, TINY_HEAD_STD
+from .baseline import PRETRAINED, TINY
 from .branches import Branches
 
-_TINY = dict(dropout=0.0, head_std=TINY_HEAD_STD)
-_TINY_LSTM = dict(units=64, **_TINY)  # as many as the tiny backbones have channels
+_TINY_LSTM: Dict[str, Any] = dict(units=64, **TINY)  # as many as the tiny backbones have channels
 
 
 class _LSTMBranches(Branches):
@@ -208,10 +207,10 @@ register('i3d_resnet50_v1_hmdb51_attention', SelfAttentionHead, 'hmdb51', 'long'
 register('i3d_resnet50_v1_custom_attention', SelfAttentionHead, None, 'long', 'i3d_resnet50_v1', temporal_downsample=8)
 
 register('i3d_tiny_synthfg_lstm', LSTMHead, 'synthfg', 'tiny_clips', 'i3d_tiny', **_TINY_LSTM)
-register('i3d_tiny_synthfg_attention', SelfAttentionHead, 'synthfg', 'tiny_clips', 'i3d_tiny', **_TINY)
+register('i3d_tiny_synthfg_attention', SelfAttentionHead, 'synthfg', 'tiny_clips', 'i3d_tiny', **TINY)
 register('i3d_tiny_custom_lstm', LSTMHead, None, 'tiny_clips', 'i3d_tiny', **_TINY_LSTM)
-register('i3d_tiny_custom_attention', SelfAttentionHead, None, 'tiny_clips', 'i3d_tiny', **_TINY)
+register('i3d_tiny_custom_attention', SelfAttentionHead, None, 'tiny_clips', 'i3d_tiny', **TINY)
 register('r2d_tiny_synthfg_lstm', LSTMHead, 'synthfg', 'tiny_clips', 'r2d_tiny', **_TINY_LSTM)
-register('r2d_tiny_synthfg_attention', SelfAttentionHead, 'synthfg', 'tiny_clips', 'r2d_tiny', **_TINY)
+register('r2d_tiny_synthfg_attention', SelfAttentionHead, 'synthfg', 'tiny_clips', 'r2d_tiny', **TINY)
 register('r2d_tiny_custom_lstm', LSTMHead, None, 'tiny_clips', 'r2d_tiny', **_TINY_LSTM)
-register('r2d_tiny_custom_attention', SelfAttentionHead, None, 'tiny_clips', 'r2d_tiny', **_TINY)
+register('r2d_tiny_custom_attention', SelfAttentionHead, None, 'tiny_clips', 'r2d_tiny', **TINY)
