@@ -20,6 +20,7 @@ ALLOWED = {
     'evaluation': {'data', 'deploy', 'registry', 'factory', 'weights'},
     'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy'},
     'training': {'_runtime', 'nn', 'recognizers.contract', 'data', 'evaluation', 'registry', 'factory', 'weights'},
+    'studies': {'evaluation', 'training'},
     # The command is above everything; nothing is above it.
     'cli': {
         '__version__',
@@ -31,6 +32,7 @@ ALLOWED = {
         'evaluation',
         'factory',
         'registry',
+        'studies',
         'training',
         'weights',
     },

@@ -25,7 +25,7 @@ REPLACED = {
     'category_masks': 'explain masks',
     'class_similarity': 'explain similarity',
     'fuse_scores': 'fuse',
-    'plot_accuracy_over_n': 'study --plot',
+    'plot_accuracy_over_n': 'study chart',
     'plot_confusion': 'explain confusion',
     'plot_similarity': 'explain similarity',
     'plot_tsne': 'explain tsne',

@@ -69,13 +69,6 @@ def test_weights_of_two_networks(script_output, u2s_params, tmp_path):
     assert cv2.imread(str(tmp_path / 'w.png')).std() > 10
 
 
-def test_accuracy_over_n(script_output, tmp_path):
-    (tmp_path / 'r.csv').write_text('n,top1\n1,0.5\n1,0.6\n5,0.7\n5,0.8\n')
-    code, text, err = script_output('plot_accuracy_over_n.py', [tmp_path / 'r.csv', '--out', tmp_path / 'n.png'])
-    assert code == 0 and err == '' and 'top1: highest mean at n = 5' in text and '75.0 ± 7.1' in text
-    assert cv2.imread(str(tmp_path / 'n.png')).std() > 5
-
-
 def test_bad_input_is_one_line(error_line, u2s_params, tmp_path):
     there, scores = tmp_path / 'there.png', score_file(tmp_path / 'scores.npz', ONE_PASS)
     there.write_text('mine')
@@ -105,9 +98,6 @@ def test_bad_input_is_one_line(error_line, u2s_params, tmp_path):
             ['--models', ONE_PASS, '--params', u2s_params[ONE_PASS], '--out', 'o.png'],
             'has no mask network',
         ),
-        ('plot_accuracy_over_n.py', [tmp_path / 'no.csv', '--out', 'o.png'], 'no file .*no.csv'),
-        ('plot_accuracy_over_n.py', [scores, '--out', 'o.png'], "choose a study's results"),
-        ('plot_accuracy_over_n.py', [scores, '--out', scores], 'is the file to read'),
     ):
         line = error_line(script, arguments)
         assert re.search(message, line), line
