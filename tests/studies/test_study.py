@@ -241,7 +241,7 @@ methods:
   one-pass: {model.name: topheavy_tiny_synthfg}
   U2S:
     model.name: topheavy_tiny_synthfg_u2s
-    train.csm_n: 4
+    model.options.csm_n: 4
     stages: {specific: {train: {stage: specific, epochs: 1}}, joint: {train: {stage: joint, epochs: 1}}}
   from scratch: {model.name: topheavy_tiny_synthfg, model.params: null, train.epochs: 1}
 subsets: [U2S]
