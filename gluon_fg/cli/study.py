@@ -45,8 +45,8 @@ def study() -> None:
     'run',
     cls=Command,
     example="""
-study dfb_synthfg --out runs/dfb_study --jobs 2
-study mine.yaml --out runs/mine --set data.root=data/synthfg
+study run dfb_synthfg --out runs/dfb_study --jobs 2
+study run mine.yaml --out runs/mine --set data.root=data/synthfg
 """,
 )
 @click.argument('studies', metavar='NAME...', nargs=-1, required=True)
