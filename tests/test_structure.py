@@ -19,6 +19,7 @@ ALLOWED = {
     'deploy': {'nn', 'factory', 'registry'},
     'evaluation': {'data', 'deploy', 'registry', 'factory', 'weights'},
     'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy'},
+    'visualization': {'data', 'evaluation', 'analysis'},
     'training': {'_runtime', 'nn', 'recognizers.contract', 'data', 'evaluation', 'registry', 'factory', 'weights'},
     'studies': {'evaluation', 'training'},
     # The command is above everything; nothing is above it.
@@ -34,6 +35,7 @@ ALLOWED = {
         'registry',
         'studies',
         'training',
+        'visualization',
         'weights',
     },
 }

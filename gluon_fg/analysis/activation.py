@@ -3,58 +3,52 @@
 A sub-clip is what one position in time of the backbone's last features F5 stands for: on I3D ResNet-50 a clip of 32
 frames has four. Shown are F5 of any network on clips, and F_CIDC of the CIDC networks, which has the same places.
 
-Ours, where the paper is silent:
+What the paper leaves open, and our choice:
 
-- a sub-clip's representative frame is the one on which its position is centred (`Backbone.geometry`);
+- a sub-clip's representative frame is the one on which its position is centered (`Backbone.geometry`);
 - F_CIDC's outputs are not sub-clips: output t' of T' is put where its mask ends, t' (T - 1) / (T' - 1) of T sub-clips,
-  and a sub-clip shows the output nearest to it. Of direction 'both' the forward and the backward outputs, which lie one
-  behind the other in F_CIDC, are two maps of the same sub-clips. With several units in a row this is where an output
-  stands, not all that it has seen: the units before may have shown it the whole clip;
-- the colours of a map reach from the lowest to the highest value of all its sub-clips, which the picture states: the
+  and a sub-clip shows the output nearest to it. The forward and the backward outputs, which lie one behind the other in
+  F_CIDC, are two series of maps of the same sub-clips. With several units in a row this is where an output stands, not
+  all that it has seen: the units before may have shown it the whole clip;
+- the colors of a map reach from the lowest to the highest value of all its sub-clips, which the picture states: the
   mean of features behind a ReLU is at least 0 and mostly small, so that att(F) uses a narrow band above 0.5. Outputs of
   F_CIDC that see more sub-clips tend to be larger: compare the places of one map before maps of different times.
 """
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 from scipy.special import expit
 
-from ..data import sampling, transforms
 from ..data.video import VideoReader
 from ..errors import UserError
 from ..evaluation.score import class_names
+from .clips import all_clips, one_clip, placement, read_clips, require_recognizer
 from .placement import Placement
-from .scan import clip_starts
-
-ATT = 'att(F) = sigmoid(mean of F over its channels), each F on a colour scale of its own.'
 
 
-class ActivationMap(NamedTuple):
-    """att of one volume of features, or of one direction's part of it.
+class MapSeries(NamedTuple):
+    """Maps of the moments of a clip, or of a whole video.
 
     Parameters
     ----------
-    part
-        which: 'F5', 'F_CIDC', 'F_CIDC forward' or 'F_CIDC backward'
     places
         (S,) the sub-clip where each map lies, counted from 0; outputs of F_CIDC may lie between two
     frames
-        (S,) number of the video's frame on which each map is centred
+        (S,) number of the video's frame on which each map is centered
     maps
-        (S, H', W') att
+        (S, H', W') values
     limits
-        lowest and highest att of the whole volume, both directions: one colour scale for all of it
+        lowest and highest value of all maps that share a color scale with these
     placement
         where the maps lie in the frame
     quantity
-        what its values are called
+        what the values are called
     """
 
-    part: str
     places: np.ndarray
     frames: np.ndarray
     maps: np.ndarray
@@ -87,19 +81,16 @@ class Activations(NamedTuple):
     clips
         first and last frame of each clip that it saw
     parts
-        its maps
+        its maps by name: 'F5', 'F_CIDC', 'F_CIDC forward', 'F_CIDC backward'
     predictions
         (label, probability) of its likeliest classes, averaged over the clips
-    about
-        what the maps are, for the headline
     """
 
     name: str
     frames: np.ndarray
     clips: List[Tuple[int, int]]
-    parts: List[ActivationMap]
+    parts: Dict[str, MapSeries]
     predictions: List[Tuple[str, float]]
-    about: str = ATT
 
 
 def att(features) -> np.ndarray:
@@ -110,11 +101,11 @@ def att(features) -> np.ndarray:
 
 def require_clips(net) -> None:
     """Refuse a network whose features have no sub-clips."""
-    name, backbone = getattr(net, 'name', 'this network'), getattr(getattr(net, 'branches', None), 'backbone', None)
-    if backbone is None:
-        raise UserError(f'{name} has no backbone of ours, so there are no features to show; choose from list_models()')
-    if backbone.ndim != 3:
-        raise UserError(f'{name} sees single images, so it has no sub-clips; choose a network on clips, such as i3d_*')
+    require_recognizer(net)
+    if net.input_spec.ndim != 3:
+        raise UserError(
+            f'{net.name} sees single images, so it has no sub-clips; choose a network on clips, such as i3d_*'
+        )
 
 
 def clip_activations(
@@ -138,7 +129,7 @@ def clip_activations(
     name
         what to call the network; None: its own name
     backbone
-        of a CIDC network, show F5 before F_CIDC
+        show the backbone's F5 before the maps that the network shows by itself (`Recognizer.activation_names`)
     ctx
         where the network lies (default: CPU)
 
@@ -151,7 +142,7 @@ def clip_activations(
         frames that the network cannot take, features that are not finite
     """
     require_clips(net)
-    return merge(net, reader, [one_clip(net, reader, start)], _activation_parts(net, backbone), name, ctx)
+    return _activations(net, reader, [one_clip(net, len(reader), start)], name, backbone, ctx)
 
 
 def video_activations(
@@ -160,155 +151,120 @@ def video_activations(
     """As `clip_activations`, for clips one behind the other over the whole video, the last one ending with it: their
     maps in the order of time. Where the last clip overlaps the one before, only its later maps count."""
     require_clips(net)
-    return merge(net, reader, all_clips(net, reader), _activation_parts(net, backbone), name, ctx)
+    return _activations(net, reader, all_clips(net, len(reader)), name, backbone, ctx)
 
 
-def one_clip(net, reader: VideoReader, start: Optional[int] = None) -> np.ndarray:
-    """(frames,) numbers of the clip that starts at a frame; None: of the middle one, or, where the network's frames are
-    spread over the video (`InputSpec.sampling`, images' segments), of those."""
-    spec, total = net.input_spec, len(reader)
-    if _spread(spec):
-        if start is not None:
-            raise UserError(f'{net.name} takes frames spread over the whole video; leave out the start of a clip')
-        return sampling.segment_indices(total, spec.frames if spec.ndim == 3 else spec.segments)
-    if start is None:
-        return sampling.regular_clips(total, spec.frames, spec.frame_stride, 1)[0]
-    return sampling.clip_indices(total, spec.frames, spec.frame_stride, start)
+def _activations(net, reader, clips, name, backbone, ctx) -> Activations:
+    pieces: Dict[str, List[Piece]] = {}
+    frames: List[Piece] = []
+    probabilities = []
+    shown = [n for n in net.map_info if n in net.activation_names or backbone and n == 'F5']
+    names = {n: net.map_info[n].directions or (None,) for n in shown}
+    for clip in seen_clips(net, reader, clips, ctx):
+        probabilities.append(clip.probabilities[0])
+        frames.append(clip.piece(np.arange(clip.subclips)))
+        for volume, sides in names.items():
+            for side, maps in zip(sides, np.split(att(clip.maps[volume][None])[0], len(sides))):
+                part = f'{volume} {side}' if sides[1:] else volume
+                where = places(len(maps), clip.subclips, side)
+                pieces.setdefault(part, []).append(clip.piece(where, maps))
+    parts = {part: joined(of_part, place_in(net, reader)) for part, of_part in pieces.items()}
+    for volume in names:  # both sides of a volume share their colors
+        group = [part for part in parts if part.split(' ')[0] == volume]
+        ends = np.array([parts[part].limits for part in group])
+        limits = float(ends[:, 0].min()), float(ends[:, 1].max())
+        parts.update({part: parts[part]._replace(limits=limits) for part in group})
+    whole = joined(frames, place_in(net, reader)).frames
+    return Activations(name or str(net.name), whole, spans(clips), parts, likeliest(net, probabilities))
 
 
-def all_clips(net, reader: VideoReader) -> List[np.ndarray]:
-    """Clips one behind the other over the whole video, the last one ending with it; one where it is spread."""
-    spec, total = net.input_spec, len(reader)
-    if _spread(spec):
-        return [one_clip(net, reader)]
-    starts = clip_starts(total, spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
-    return [sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts]
+# Clips of a video seen by a network, shared with `masks`
 
 
-def _spread(spec) -> bool:
-    """Whether a view is spread over the whole video."""
-    return spec.ndim == 2 or getattr(spec, 'sampling', 'clip') == 'spread'
+class Piece(NamedTuple):
+    """Maps of one clip: `places` among its sub-clips, the video's `frames`, `maps` (S, ...), `subclips` in the clip."""
 
-
-class Part(NamedTuple):
-    """Maps of one clip, as `ActivationMap`; those of one `volume` share a colour scale."""
-
-    volume: str
-    part: str
     places: np.ndarray
     frames: np.ndarray
     maps: np.ndarray
-    quantity: str = 'att'
+    subclips: int
 
 
-# (input, the network's outputs for it, function from places to the video's frames) -> number of sub-clips, their maps
-PartsOf = Callable[[mx.nd.NDArray, tuple, Callable], Tuple[int, List[Part]]]
-
-
-def merge(
-    net,
-    reader: VideoReader,
-    indices: List[np.ndarray],
-    parts_of: PartsOf,
-    name: Optional[str] = None,
-    ctx: Optional[mx.Context] = None,
-) -> Activations:
-    """Maps of clips, whole frames scaled to `input_spec.short_side`, in the order of time. Hybridizes the network.
+class SeenClip(NamedTuple):
+    """A clip and what a network makes of it.
 
     Parameters
     ----------
-    net, reader, name, ctx
-        as for `clip_activations`
-    indices
-        the video's frames in each clip, increasing from clip to clip
-    parts_of
-        finds the maps of a clip
+    frames
+        (T,) numbers of its frames
+    probabilities
+        (branches, M) float64
+    maps
+        `Recognizer.maps` by name, (C, T', H', W')
+    subclips
+        positions in time of the backbone's last features
+    placement
+        where the maps lie; None for a network on images, each of whose maps lies on its own image
+    """
+
+    frames: np.ndarray
+    probabilities: np.ndarray
+    maps: Dict[str, np.ndarray]
+    subclips: int
+    placement: Optional[Placement]
+
+    def piece(self, places: np.ndarray, maps: Optional[np.ndarray] = None) -> Piece:
+        """Maps (S, ...) at some places among the sub-clips, with the frames on which they are centered."""
+        at = [int(p) if self.placement is None else self.placement.frame(p) for p in places]
+        empty = np.zeros((len(at), 0, 0))
+        return Piece(np.asarray(places), self.frames[at], empty if maps is None else maps, self.subclips)
+
+
+def seen_clips(
+    net, reader: VideoReader, clips: Sequence[np.ndarray], ctx: Optional[mx.Context] = None
+) -> Iterator[SeenClip]:
+    """Show a network clips of a video, one after another. Hybridizes the network.
 
     Raises
     ------
     UserError
-        frames that the network cannot take, features that are not finite
+        frames that the network cannot take, maps or predictions that are not finite
     """
-    spec, ctx = net.input_spec, ctx or mx.cpu()
-    width, height = reader.size
-    placement = Placement(
-        net.branches.backbone.geometry(5),
-        spec.frames,
-        transforms.short_side_size(height, width, spec.short_side),
-        (height, width),
-    )
+    clips_have_time, place = net.input_spec.ndim == 3, place_in(net, reader)
     net.hybridize(static_alloc=True, static_shape=True)
-    merged, frames, clips, sums, before = {}, [], [], 0.0, 0
-    for clip in indices:
-        seen = transforms.resize_short(reader.get_batch(clip), spec.short_side)
-        view = transforms.to_view(seen, spec)
-        x = transforms.to_input(view[None] if spec.ndim == 3 else view, spec, ctx)
-        outputs = net.branches(x)  # first, as it refuses what the network cannot take
-        sums = sums + mx.nd.softmax(outputs[0].astype('float32')).asnumpy()[0].astype(np.float64)
-
-        def frame_of(where, clip=clip):
-            # a map of an image lies on that image
-            return clip[[placement.frame(p) if spec.ndim == 3 else int(p) for p in where]]
-
-        subclips, parts = parts_of(x, outputs, frame_of)
-        own = frame_of(range(subclips))
-        frames.append(own[_later(frames, own)])
-        for part in parts:
-            known = merged.setdefault(part.part, [])
-            later = _later([p.frames for p in known], part.frames)
-            known.append(
-                part._replace(places=part.places[later] + before, frames=part.frames[later], maps=part.maps[later])
+    for batch in read_clips(reader, net.input_spec, clips, ctx):
+        # first, as it refuses what the network cannot take
+        logits = net.branches(batch.x)[: len(net.branch_names)]
+        shares = np.stack([mx.nd.softmax(z.astype('float32')).asnumpy()[0] for z in logits]).astype(np.float64)
+        arrays = {name: volume.asnumpy() for name, volume in net.maps(batch.x).items()}
+        maps = {name: volume[0] if clips_have_time else volume.swapaxes(0, 1) for name, volume in arrays.items()}
+        if not np.isfinite(shares).all() or not all(np.isfinite(volume).all() for volume in maps.values()):
+            raise UserError(
+                f'{net.name}: its features are not finite; are these the parameters of a run that diverged?'
             )
-        before += subclips
-        clips.append((int(clip[0]), int(clip[-1])))
-    if not all(np.isfinite(p.maps).all() for parts in merged.values() for p in parts) or not np.isfinite(sums).all():
-        raise UserError(f'{net.name}: its features are not finite; are these the parameters of a run that diverged?')
-    limits = {}
-    for parts in merged.values():
-        for p in parts:
-            if p.maps.size:
-                low, high = limits.get(p.volume, (np.inf, -np.inf))
-                limits[p.volume] = min(low, float(p.maps.min())), max(high, float(p.maps.max()))
-    names, order = class_names(net), np.argsort(-sums, kind='stable')[:3]
-    return Activations(
-        name or str(net.name),
-        np.concatenate(frames),
-        clips,
-        [
-            ActivationMap(
-                part,
-                *(np.concatenate([getattr(p, field) for p in parts]) for field in ('places', 'frames', 'maps')),
-                limits[parts[0].volume],
-                placement,
-                parts[0].quantity,
-            )
-            for part, parts in merged.items()
-        ],
-        [(names[i], float(sums[i] / len(indices))) for i in order],
-    )
+        yield SeenClip(batch.frames[0], shares, maps, maps['F5'].shape[1], place if clips_have_time else None)
 
 
-def _activation_parts(net, backbone: bool) -> PartsOf:
-    """The volumes of a network by direction."""
+def joined(pieces: Sequence[Piece], place: Placement, quantity: str = 'att') -> MapSeries:
+    """The maps of clips one behind the other; of a clip that overlaps those before, only the later maps."""
+    kept, last, before = [], -1, 0
+    for number, piece in enumerate(pieces):
+        later = piece.frames > last if number else np.ones(len(piece.frames), bool)
+        kept.append((piece.places[later] + before, piece.frames[later], piece.maps[later]))
+        last = max([last, *piece.frames[later]])
+        before += piece.subclips
+    where, frames, maps = (np.concatenate(arrays) for arrays in zip(*kept))
+    return MapSeries(where, frames, maps, limits_of(maps), place, quantity)
 
-    def parts_of(x, outputs, frame_of):
-        if hasattr(net, 'directions'):
-            f5, directed = (att(f)[0] for f in net.feature_maps(x))
-            directions = net.directions
-            volumes = ([('F5', 'F5', f5, None)] if backbone else []) + [
-                ('F_CIDC', f'F_CIDC {name}' if directions[1:] else 'F_CIDC', part, name)
-                for name, part in zip(directions, np.split(directed, len(directions)))
-            ]
-        else:
-            f5 = att(net.branches.backbone(x)[3])[0]
-            volumes = [('F5', 'F5', f5, None)]
-        parts = []
-        for volume, part, maps, direction in volumes:
-            where = places(len(maps), len(f5), direction)
-            parts.append(Part(volume, part, where, frame_of(where), maps))
-        return len(f5), parts
 
-    return parts_of
+def limits_of(maps: np.ndarray) -> Tuple[float, float]:
+    """The lowest and the highest value of maps; (0, 0) of none."""
+    return (float(maps.min()), float(maps.max())) if maps.size else (0.0, 0.0)
+
+
+def place_in(net, reader: VideoReader) -> Placement:
+    """Where positions of the backbone's last features lie in the video."""
+    return placement(net, net.branches.backbone.geometry(5), reader.size)
 
 
 def places(outputs: int, subclips: int, direction: Optional[str] = None) -> np.ndarray:
@@ -320,6 +276,12 @@ def places(outputs: int, subclips: int, direction: Optional[str] = None) -> np.n
     return np.array([{'forward': subclips - 1.0, 'backward': 0.0}.get(direction, (subclips - 1) / 2)])
 
 
-def _later(known: List[np.ndarray], frames: np.ndarray) -> np.ndarray:
-    """(S,) bool: the frames after all known ones; all frames of a first clip."""
-    return np.ones(len(frames), bool) if not known else frames > max((f.max() for f in known if len(f)), default=-1)
+def spans(clips: Sequence[np.ndarray]) -> List[Tuple[int, int]]:
+    """First and last frame of each clip."""
+    return [(int(clip[0]), int(clip[-1])) for clip in clips]
+
+
+def likeliest(net, probabilities: Sequence[np.ndarray], count: int = 3) -> List[Tuple[str, float]]:
+    """Names and mean probabilities of the likeliest classes; `probabilities` (M,) of each clip."""
+    names, mean = class_names(net), np.sum(probabilities, axis=0) / len(probabilities)
+    return [(names[i], float(mean[i])) for i in np.argsort(-mean, kind='stable')[:count]]

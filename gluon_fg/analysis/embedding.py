@@ -1,22 +1,21 @@
-"""Two confusing classes before and after: their videos' pooled features in the plane, by t-SNE (U2S fig. 6 f, g).
+"""Confusing classes before and after: their videos' pooled features in the plane, by t-SNE (Zhao et al., fig. 6 f, g).
 
-t-SNE keeps neighbours together and little else: distances, sizes of clouds and gaps between them mean nothing, and two
+t-SNE keeps neighbors together and little else: distances, sizes of clouds and gaps between them mean nothing, and two
 pictures cannot be compared by eye. So each picture states a number that is measured in the features themselves: how
-many videos have the majority of their nearest neighbours in their own class.
+many videos have the majority of their nearest neighbors in their own class.
 """
 
 from __future__ import annotations
 
-import os
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_path
-from .features import feature_kinds, video_features
+from .clips import require_recognizer
+from .features import video_features
 
-NEIGHBOURS = 5
+NEIGHBORS = 5
 _LEAST = 8  # videos that a map can be made of
 
 
@@ -37,7 +36,7 @@ class Pooled(NamedTuple):
 
 
 class Embedding(NamedTuple):
-    """A map of one `Pooled`: `points` (N, 2); `agreement`, see `neighbour_agreement`."""
+    """A map of one `Pooled`: `points` (N, 2); `agreement`, see `neighbor_agreement`."""
 
     title: str
     points: np.ndarray
@@ -49,30 +48,32 @@ def pooled_features(
     net, dataset, labels: Sequence[int], title: Optional[str] = None, ctx=None, workers: int = 2, progress: bool = False
 ) -> List[Pooled]:
     """Every kind of features of a network, for the videos of some classes; see `video_features`."""
-    kinds, title = feature_kinds(net), title or str(net.name)
+    require_recognizer(net)
+    title = title or str(net.name)
     videos = [
         (video.label, [values.mean(axis=1, dtype=np.float64) for values in video.values])
         for video in video_features(net, dataset, labels, ctx, workers, progress)
     ]
     found = np.array([label for label, _ in videos])
+    alone = len(net.feature_kinds) == 1 and net.feature_kinds[0].branch is None
     return [
         Pooled(
-            title if kind.name == 'features' else f'{title}: {kind.name}',
+            title if alone else f'{title}: {kind.name}',
             np.stack([values[place] for _, values in videos]),
             found,
         )
-        for place, kind in enumerate(kinds)
+        for place, kind in enumerate(net.feature_kinds)
     ]
 
 
-def neighbour_agreement(values: np.ndarray, labels: np.ndarray, neighbours: int = NEIGHBOURS) -> float:
-    """Share of points whose nearest neighbours (Euclidean, itself left out) are mostly of their own class.
+def neighbor_agreement(values: np.ndarray, labels: np.ndarray, neighbors: int = NEIGHBORS) -> float:
+    """Share of points whose nearest neighbors (Euclidean, itself left out) are mostly of their own class.
 
     Parameters
     ----------
     values, labels
         (N, C) and (N,)
-    neighbours
+    neighbors
         how many; an odd number, so that two classes cannot tie. Fewer where there are not as many
 
     Raises
@@ -80,12 +81,12 @@ def neighbour_agreement(values: np.ndarray, labels: np.ndarray, neighbours: int 
     UserError
         fewer than two points, or an even number
     """
-    if len(values) < 2 or neighbours % 2 == 0:
-        raise UserError(f'{len(values)} points and {neighbours} neighbours; give two points and an odd number at least')
+    if len(values) < 2 or neighbors % 2 == 0:
+        raise UserError(f'{len(values)} points and {neighbors} neighbors; give two points and an odd number at least')
     squares = (values**2).sum(axis=1)
     apart = squares[:, None] + squares[None] - 2 * values @ values.T
     np.fill_diagonal(apart, np.inf)
-    count = min(neighbours, len(values) - 1 - (len(values) % 2))
+    count = min(neighbors, len(values) - 1 - (len(values) % 2))
     nearest = np.argsort(apart, axis=1, kind='stable')[:, :count]
     return float(((labels[nearest] == labels[:, None]).sum(axis=1) * 2 > count).mean())
 
@@ -98,7 +99,7 @@ def tsne(pooled: Pooled, seed: int = 0, perplexity: Optional[float] = None) -> E
     seed
         of the random numbers that scikit-learn uses
     perplexity
-        neighbours that count; None: 30, less for fewer than 90 videos
+        neighbors that count; None: 30, less for fewer than 90 videos
 
     Raises
     ------
@@ -123,42 +124,4 @@ def tsne(pooled: Pooled, seed: int = 0, perplexity: Optional[float] = None) -> E
     method = 'exact' if count <= 500 else 'barnes_hut'
     model = TSNE(2, perplexity=perplexity, init='pca', learning_rate='auto', random_state=seed, method=method)
     points = model.fit_transform(pooled.values)
-    return Embedding(pooled.title, points, pooled.labels, neighbour_agreement(pooled.values, pooled.labels))
-
-
-def plot_embeddings(maps: Sequence[Embedding], path: os.PathLike, names: Sequence[Tuple[int, str]]) -> None:
-    """Draw maps side by side as PNG, a colour and mark for each class.
-
-    Parameters
-    ----------
-    names
-        (label, name) of each class
-    """
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-
-    looks = (('o', '#d39a00'), ('^', '#6b3fa0'), ('s', '#1b7f5c'), ('D', '#b33a2c'), ('v', '#2a6fbb'))
-    figure, axes = plt.subplots(1, len(maps), figsize=(4.3 * len(maps), 4.9), squeeze=False, layout='constrained')
-    for axis, one in zip(axes[0], maps):
-        for number, (label, name) in enumerate(names):
-            mark, colour = looks[number % len(looks)]
-            x, y = one.points[one.labels == label].T
-            axis.plot(x, y, mark, color=colour, markersize=6, alpha=0.75, markeredgewidth=0, label=name)
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.set_title(
-            f'{one.title}\n{NEIGHBOURS} nearest neighbours mostly of its class: {100 * one.agreement:.0f} %', fontsize=9
-        )
-        for side in ('top', 'right', 'left', 'bottom'):
-            axis.spines[side].set_color('#bbb')
-    figure.legend(
-        *axes[0][0].get_legend_handles_labels(), loc='outside lower center', ncols=2, fontsize=9, frameon=False
-    )
-    figure.suptitle(
-        't-SNE: neighbours are kept, distances are not; the share is of the features themselves', fontsize=9
-    )
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format='png')
-    plt.close(figure)
+    return Embedding(pooled.title, points, pooled.labels, neighbor_agreement(pooled.values, pooled.labels))

@@ -12,8 +12,10 @@ import numpy as np
 from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.score import check_classes
+from ..evaluation.views import read_videos
 from ..files import atomic_write
-from .scan import Maxima, placement, require_bank, scan
+from .clips import placement
+from .scan import Maxima, require_filters, scan
 
 SAME = 0.99  # cosine similarity from which two filters count as one
 
@@ -54,7 +56,7 @@ def filter_strength(
     Parameters
     ----------
     net
-        a recognizer with a filter bank
+        a recognizer with class filters
     dataset
         videos of the network's classes; those without a label are left out
     limit
@@ -64,22 +66,18 @@ def filter_strength(
 
     Raises
     ------
-    VideoError
-        a video cannot be decoded
     UserError
-        a network without filter bank, another class list, a class without a video
+        a network without class filters, another class list, a class without a video that can be decoded
     """
-    require_bank(net)
+    require_filters(net)
     names = check_classes(net, dataset.labels, dataset.name).classes
     per_class, chosen = net.filters_per_class, _chosen(dataset, limit)
-    labels = np.array([dataset.records[i].label for i in chosen])
-    missing = sorted(set(range(net.nclass)) - set(labels.tolist()))
-    if missing or net.nclass < 2:
-        what = f'no video of class {names[missing[0]]!r}' if missing else 'one class only'
-        raise UserError(f'{dataset.name} has {what}; filters are rated by their own class against the others')
-    responses = np.stack([found.value for _, found in _maxima(net, dataset, chosen, ctx, batch_size)])  # (videos, M*K)
-    weights = net.branches.bank.filters.weight.data(ctx or mx.cpu()).asnumpy()
-    notes = _notes(responses, weights.reshape(len(weights), -1))
+    _check_every_class(net, names, dataset, chosen)
+    found = list(_maxima(net, dataset, chosen, ctx, batch_size))
+    labels = _check_every_class(net, names, dataset, [i for i, _ in found])
+    responses = np.stack([maxima.value for _, maxima in found])  # (videos, M*K)
+    weights = net.class_filters()
+    notes = _notes(responses, weights.reshape(-1, weights.shape[-1]))
     rows = []
     for number in range(responses.shape[1]):
         label = number // per_class
@@ -100,6 +98,16 @@ def filter_strength(
     return sorted(rows, key=lambda row: (row.label, -row.strength, row.filter))
 
 
+def _check_every_class(net, names: Sequence[str], dataset, chosen: Sequence[int]) -> np.ndarray:
+    """The labels of the chosen videos; refuses them where a class has none, or where there is one class only."""
+    labels = np.array([dataset.records[i].label for i in chosen], int)
+    missing = sorted(set(range(net.nclass)) - set(labels.tolist()))
+    if missing or net.nclass < 2:
+        lack = f'no video of class {names[missing[0]]!r}' if missing else 'one class only'
+        raise UserError(f'{dataset.name} has {lack}; filters are rated by their own class against the others')
+    return labels
+
+
 def write_strength(rows: Sequence[FilterStrength], path: Union[str, os.PathLike]) -> None:
     """The table as CSV, atomically."""
     with atomic_write(path) as stream:
@@ -110,13 +118,13 @@ def write_strength(rows: Sequence[FilterStrength], path: Union[str, os.PathLike]
 
 def _notes(responses: np.ndarray, weights: np.ndarray) -> List[str]:
     """'dead', 'like N' or '' for each filter. responses (videos, F), weights (F, C)."""
-    directions = weights / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    unit = weights / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     notes = []
     for number in range(len(weights)):
         if np.ptp(responses[:, number]) == 0:
             notes.append('dead')
             continue
-        same = np.flatnonzero(directions[:number] @ directions[number] > SAME)
+        same = np.flatnonzero(unit[:number] @ unit[number] > SAME)
         notes.append(f'like {same[0]}' if len(same) else '')
     return notes
 
@@ -171,20 +179,19 @@ def pointing_accuracy(
 
     Raises
     ------
-    VideoError
-        a video cannot be decoded
     UserError
-        a network without filter bank, another class list, or no video with a label and a box
+        a network without class filters, another class list, or no video with a label and a box
     """
-    require_bank(net)
+    require_filters(net)
     labels = check_classes(net, dataset.labels, dataset.name)
     boxes_of = truth if callable(truth) else lambda i: truth.get(dataset.records[i].path, ())
     chosen = [i for i in _chosen(dataset, limit) if len(boxes_of(i))]
     if not chosen:
         raise UserError(f'{dataset.name} has no video with a label and a box of the true detail')
-    per_class, results = net.filters_per_class, []
+    per_class, results, counted = net.filters_per_class, [], []
     for i, found in _maxima(net, dataset, chosen, ctx, batch_size):
-        label, boxes, place = dataset.records[i].label, boxes_of(i), placement(net, found.size)
+        label, boxes = dataset.records[i].label, boxes_of(i)
+        place = placement(net, net.response_geometry, found.size)
         number = label * per_class + int(found.value[label * per_class : (label + 1) * per_class].argmax())
         t, *cell = found.cell[number]
         frame = int(found.clip[number][place.frame(t)])
@@ -196,10 +203,13 @@ def pointing_accuracy(
                 _inside(boxes, frame, width / 2, height / 2),
             )
         )
+        counted.append(i)
+    if not results:
+        raise UserError(f'none of the {len(chosen)} videos of {dataset.name} can be decoded')
     everything = np.array(results, np.float64)
     groups = {}
     if labels.groups is not None:
-        of = np.array([labels.groups[dataset.records[i].label] for i in chosen])
+        of = np.array([labels.groups[dataset.records[i].label] for i in counted])
         groups = {name: _pointing(everything[of == name], {}) for name in labels.group_names if (of == name).any()}
     return _pointing(everything, groups)
 
@@ -235,10 +245,12 @@ def _chosen(dataset: VideoDataset, limit: Optional[int]) -> List[int]:
 
 
 def _maxima(net, dataset, chosen, ctx, batch_size) -> Iterator[Tuple[int, Maxima]]:
-    """Maxima of every filter on each of the chosen videos."""
-    for i in chosen:
-        with dataset.open(i) as reader:
-            found = Maxima(reader.size)
-            for part in scan(net, reader, ctx, batch_size):
-                found.update(part)
-        yield i, found
+    """Maxima of every filter on each of the chosen videos that can be decoded."""
+
+    def read(reader):
+        found = Maxima(reader.size)
+        for part in scan(net, reader, ctx, batch_size):
+            found.update(part)
+        return found
+
+    return read_videos(dataset, chosen, read, workers=0)

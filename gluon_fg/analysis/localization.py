@@ -18,8 +18,9 @@ import numpy as np
 from ..data.video import VideoReader, open_video
 from ..errors import UserError, unknown
 from ..evaluation.score import class_names
+from .clips import placement
 from .placement import Box, Placement, check_box
-from .scan import Maxima, placement, require_bank, scan
+from .scan import Maxima, require_filters, scan
 
 Video = Union[str, os.PathLike, VideoReader]
 
@@ -167,14 +168,14 @@ def examine(
     UserError
         a network without filter bank; unknown class, filter or kind of box; responses that are not finite
     """
-    require_bank(net)
+    require_filters(net)
     names, per_class = class_names(net), net.filters_per_class
     wanted = wanted_filters(net, filters, classes)
     if top is not None and top < 1:
         raise UserError(f'top must be at least 1, got {top}')
     check_box(box, cells)
     with _reader(video) as reader:
-        place = placement(net, reader.size)
+        place = placement(net, net.response_geometry, reader.size)
         best, slices = Maxima(reader.size), []
         for part in scan(net, reader, ctx, batch_size, overlap):
             best.update(part)

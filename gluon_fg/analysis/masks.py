@@ -1,13 +1,14 @@
-"""The masks of a U2S network over the frames of a video: the predicted class's and its confusing ones' (figs. 5, 6).
+"""The masks of a network that looks through those of look-alike classes: which places and moments they select.
 
-What is shown is each class's mask before any gate, whose mean over places and time is the class's logit z_M, and
-what the specific features are multiplied with: the gate's opening, made of the mean of the selected masks. A position
-in time of the features stands for a sub-clip, as in `activation`; on images it is a frame.
+Shown are the mask of the predicted class and those of the classes that the network relates to it (`selected_classes`),
+each before any gate, where its mean over places and time is the class's logit; and the gate: what the specific features
+are multiplied with, made of the mean of the selected masks. A position in time of the features stands for a sub-clip,
+as in `activation`; on images it is a frame.
 """
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -15,18 +16,71 @@ import numpy as np
 from ..data.video import VideoReader
 from ..errors import UserError, unknown
 from ..evaluation.score import class_names
-from .activation import Activations, Part, all_clips, merge, one_clip
+from .activation import MapSeries, joined, likeliest, limits_of, place_in, seen_clips, spans
+from .clips import all_clips, one_clip, require_recognizer
 
-GATE = 'gate'
+
+class ClassMask(NamedTuple):
+    """The mask of one class.
+
+    Parameters
+    ----------
+    class_name
+        whose mask it is
+    role
+        'predicted', 'confusing' (one that a prediction looks through, too) or 'not confusing'
+    share
+        probability of the class by the network's global branch
+    series
+        the mask over time
+    """
+
+    class_name: str
+    role: str
+    share: float
+    series: MapSeries
+
+
+class Masks(NamedTuple):
+    """Masks of a clip, or of a whole video.
+
+    Parameters
+    ----------
+    name
+        what to call the network
+    branch
+        the network's global branch, which makes the prediction that selects masks
+    frames
+        (T,) the representative frame of each sub-clip
+    clips
+        first and last frame of each clip that it saw
+    masks
+        of the classes asked for, or of the predicted class and those that it is confused with
+    gate
+        what the specific features are multiplied with
+    averaged
+        how many masks the gate of one clip is made of; None for a whole video, whose clips may select others
+    predictions
+        (label, probability) of its likeliest classes, averaged over the clips
+    """
+
+    name: str
+    branch: str
+    frames: np.ndarray
+    clips: List[Tuple[int, int]]
+    masks: List[ClassMask]
+    gate: MapSeries
+    averaged: Optional[int]
+    predictions: List[Tuple[str, float]]
 
 
 def require_masks(net) -> None:
-    """Refuse a network without a mask network, and one that cannot predict without labels."""
-    name, masks = getattr(net, 'name', 'this network'), getattr(getattr(net, 'branches', None), 'masks', None)
-    if masks is None or not hasattr(net, 'feature_maps'):
-        raise UserError(f'{name} has no mask network; choose a U2S network with one')
+    """Refuse a network without masks of classes, and one that cannot select them without labels."""
+    require_recognizer(net)
+    if 'masks' not in net.map_info:
+        raise UserError(f'{net.name} has no masks of classes; choose a network with a mask network')
     if net.takes_labels:
-        raise UserError(f"{name} selects masks by true labels, which a video does not bring; choose select 'csm'")
+        raise UserError(f'{net.name} selects masks by true labels, which a video does not bring; choose another select')
 
 
 def clip_masks(
@@ -37,9 +91,9 @@ def clip_masks(
     partners: int = 3,
     name: Optional[str] = None,
     ctx: Optional[mx.Context] = None,
-) -> List[Activations]:
-    """Masks of one clip, whole frames: of the class that the universal network predicts and of those it is confused
-    with, the likeliest first, then the gate. Hybridizes the network.
+) -> Masks:
+    """Masks of one clip, whole frames: of the class that the network's global branch predicts and of those it is
+    confused with, the likeliest first, and the gate. Hybridizes the network.
 
     Parameters
     ----------
@@ -48,27 +102,26 @@ def clip_masks(
     reader
         an open video
     start
-        first frame of the clip; None as for `activation.clip_activations`
+        first frame of the clip; None: the middle one, or spread over the video (`InputSpec.sampling`, segments)
     classes
-        names of the classes to show; None: the predicted and the confusing ones
+        show the masks of these classes instead
     partners
-        confusing classes, at most
+        at most so many confusing classes
     name
         what to call the network; None: its own name
     ctx
         where the network lies (default: CPU)
 
-    Returns
-    -------
-    One `Activations` for each mask, with the class as its part and its role as name, and one for the gate; the fused
-    prediction is the first one's.
-
     Raises
     ------
+    VideoError
+        the video cannot be decoded
     UserError
-        no mask network, an unknown class, a negative number of partners, or what `merge` refuses
+        a network without masks or one that needs labels, an unknown class, fewer than 0 partners, a start outside the
+        video, masks that are not finite
     """
-    return _masks(net, reader, lambda: [one_clip(net, reader, start)], classes, partners, name, ctx)
+    require_masks(net)
+    return _masks(net, reader, [one_clip(net, len(reader), start)], classes, partners, name, ctx)
 
 
 def video_masks(
@@ -78,72 +131,37 @@ def video_masks(
     partners: int = 3,
     name: Optional[str] = None,
     ctx: Optional[mx.Context] = None,
-) -> List[Activations]:
-    """As `clip_masks` for clips one behind the other over the whole video. The predicted class is that of the universal
-    scores' average, while each clip's gate is made of the masks that the clip itself selects."""
-    return _masks(net, reader, lambda: all_clips(net, reader), classes, partners, name, ctx)
-
-
-def selected(csm: np.ndarray, predicted: int, scores: np.ndarray) -> List[int]:
-    """Classes whose masks a CSM (M, M) selects for a prediction, but for itself, the likeliest by `scores` (M,) first.
-
-    Those with a value above 0 in its column; of a real-valued CSM that is nearly all, which are weighted by it.
-    """
-    others = [int(j) for j in np.flatnonzero(csm[:, predicted] > 0) if j != predicted]
-    return sorted(others, key=lambda j: -scores[j])
-
-
-def _masks(net, reader, clips, classes, partners, name, ctx) -> List[Activations]:
+) -> Masks:
+    """As `clip_masks`, for clips one behind the other over the whole video; probabilities are averaged over them."""
     require_masks(net)
+    return _masks(net, reader, all_clips(net, len(reader)), classes, partners, name, ctx)
+
+
+def _masks(net, reader, clips, classes, partners, name, ctx) -> Masks:
     if partners < 0:
         raise UserError(f'partners must be 0 or more, got {partners}')
-    names, masks, universal = class_names(net), net.branches.masks, []
+    names = class_names(net)
     for one in classes or ():
         if one not in names:
             raise unknown(f'class of {net.name}', one, names)
-
-    def parts_of(x, outputs, frame_of):
-        x_u, opening, _ = net.feature_maps(x)
-        z_u = outputs[net.branch_names.index('universal')].astype('float32')
-        universal.append(mx.nd.softmax(z_u).asnumpy()[0].astype(np.float64))
-        where = np.arange(x_u.shape[2] if net.input_spec.ndim == 3 else len(x_u))
-        frames = frame_of(where)
-        every = _by_class(masks.masks(x_u).asnumpy(), net.input_spec.ndim)
-        parts = [Part(str(j), str(j), where, frames, maps, 'mask') for j, maps in enumerate(every)]
-        (gate,) = _by_class(opening.asnumpy(), net.input_spec.ndim)
-        return len(where), [*parts, Part(GATE, GATE, where, frames, gate, GATE)]
-
-    merged = merge(net, reader, clips(), parts_of, name, ctx)
-    maps = {part.part: part for part in merged.parts}
-    shares = np.mean(universal, axis=0)
-    predicted, csm = int(shares.argmax()), masks.csm.data(masks.csm.list_ctx()[0]).asnumpy()
-    # 'predicted' leaves the CSM aside
-    chosen = selected(csm, predicted, shares) if masks.select != 'predicted' else []
+    selecting, pieces, gates, fused, shares = net.branch_names.index(net.global_branch), [], [], [], []
+    for clip in seen_clips(net, reader, clips, ctx):
+        fused.append(clip.probabilities[0])
+        shares.append(clip.probabilities[selecting])
+        where = np.arange(clip.subclips)
+        pieces.append(clip.piece(where, clip.maps['masks'].swapaxes(0, 1).astype(np.float64)))
+        gates.append(clip.piece(where, clip.maps['gate'][0].astype(np.float64)))
+    every, share = joined(pieces, place_in(net, reader), 'mask'), np.mean(shares, axis=0)
+    predicted = int(share.argmax())
+    chosen = sorted(net.selected_classes(predicted), key=lambda label: -share[label])
     labels = [names.index(one) for one in classes] if classes else [predicted, *chosen[:partners]]
-    rows = []
+    masks = []
     for label in labels:
         role = 'predicted' if label == predicted else 'confusing' if label in chosen else 'not confusing'
-        role += f' ({100 * shares[label]:.0f} % universal, mean {maps[str(label)].maps.mean():.2f})'
-        rows.append((role, names[label], maps[str(label)]))
-    what = 'of the masks that each clip selects'
-    if len(merged.clips) == 1:
-        what = f'of {1 + len(chosen)} masks' if chosen else 'of the predicted class alone'
-    rows.append((GATE, f'what the specific features are multiplied with, made {what}', maps[GATE]))
-    about = f'Masks of {merged.name} before the gate, each on a colour scale of its own.'
-    return [
-        Activations(
-            role,
-            merged.frames,
-            merged.clips,
-            [part._replace(part=text)],
-            merged.predictions if number == 0 else [],
-            about,
-        )
-        for number, (role, text, part) in enumerate(rows)
-    ]
-
-
-def _by_class(maps: np.ndarray, ndim: int) -> np.ndarray:
-    """(1, M, T, H, W), or (frames, M, H, W) -> (M, T, H, W) float64; as copies that no later pass changes."""
-    maps = maps[0] if ndim == 3 else maps.swapaxes(0, 1)
-    return maps.astype(np.float64)
+        maps = every.maps[:, label]
+        series = every._replace(maps=maps, limits=limits_of(maps))
+        masks.append(ClassMask(names[label], role, float(share[label]), series))
+    gate = joined(gates, place_in(net, reader), 'gate')
+    averaged = 1 + len(chosen) if len(clips) == 1 else None
+    told = name or str(net.name), net.global_branch, gate.frames, spans(clips)
+    return Masks(*told, masks, gate, averaged, likeliest(net, fused))

@@ -1,13 +1,8 @@
-"""Are classes that look like others to a network the ones it gets wrong? (U2S sec. IV-C4, figs. 1 and 4, eq. 7)
+"""How similar classes are to a network: which channels of its features they fire (Zhao et al., sec. III-A, eqs. 1, 2).
 
-    features of a split -> sparsity of each class -> S (`nn.csm`) -> eq. 7: how similar each is to all others -.
-    scores of a split -> accuracy of each class -------------------------------------------------------------+-> points
+    features of a split -> sparsity of each class (`nn.class_similarity`) -> S, for each kind of features
 
-Eq. 7 is Norm(sum over j of S_ij, less S_ii): the sum, or average, over **all** other classes, stretched from the least
-to the most similar class (min-max). Because of that stretching it does not matter whether S was stretched before, but
-also nothing is left to tell a network whose classes are all alike from one that tells them all apart. The paper wants
-"a unified scale among four kinds of feature representations": `scale='shared'` stretches from the lowest to the highest
-average of all kinds, of S that was not stretched before.
+`similarity_accuracy` sets S against the accuracies of the classes.
 """
 
 from __future__ import annotations
@@ -15,22 +10,18 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
-from scipy.stats import rankdata
 
-from ..data.labels import LabelSet
-from ..errors import UserError, unknown
-from ..evaluation.metrics import columns, per_class, percent
-from ..evaluation.score import Scores, check_classes, class_names
+from ..errors import UserError
+from ..evaluation.score import check_classes, class_names
 from ..files import atomic_write
-from ..nn import csm
-from .features import feature_kinds, video_features
+from ..nn.class_similarity import ChannelActivity, Pair, distance, related_pairs
+from .clips import require_recognizer
+from .features import video_features
 
 FORMAT = 1  # of the file
-SCALES = ('own', 'shared')
-_NORMAL = 1.959964  # quantile of the normal distribution that leaves 2.5 % above
 
 
 class Similarity(NamedTuple):
@@ -39,7 +30,7 @@ class Similarity(NamedTuple):
     Parameters
     ----------
     kind
-        which features: see `features.Kind`; 'CSM' for a network's own matrix
+        which features: a name of `Recognizer.feature_kinds`, or of the network's own matrix (`class_relation`)
     branch
         the prediction whose accuracy belongs to it; None: the fused one
     matrix
@@ -53,20 +44,25 @@ class Similarity(NamedTuple):
 
     @property
     def stretched(self) -> np.ndarray:
-        """S as in `nn.csm.similarity`, with the least similar pair at 0; NaN where the matrix has it."""
+        """S as in `nn.class_similarity.similarity`, with the least similar pair at 0; NaN where the matrix has it."""
         apart = 1 - self.matrix
         widest = np.nanmax(apart)
         return 1 - apart / widest if widest > 0 else np.where(np.isnan(apart), np.nan, 1.0)
 
 
 class ClassSimilarity(NamedTuple):
-    """What `class_similarity` found: names of the network, the data and the classes, their groups, the matrices."""
+    """Similarities of classes, with the names of the network, the data and the classes, and the classes' groups."""
 
     model: str
     source: str
     classes: Tuple[str, ...]
     groups: Optional[Tuple[str, ...]]
     kinds: Tuple[Similarity, ...]
+
+    @property
+    def of_network(self) -> bool:
+        """Whether it is the network's own matrix, which says nothing about distances between features."""
+        return self.source == _its(self.kinds[0].kind)
 
     def save(self, path: Union[str, os.PathLike]) -> None:
         """Write a compressed .npz, atomically; nothing pickled."""
@@ -94,10 +90,10 @@ class ClassSimilarity(NamedTuple):
                 known = meta['kind'] == 'class similarity' and meta['format'] == FORMAT
                 matrices = [arrays[f'matrix_{i}'] for i in range(len(meta['kinds']))] if known else []
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise UserError(f'{path}: not a file written by class_similarity.py, or cut short') from error
+            raise UserError(f'{path}: not a file of `gluon-fg explain similarity`, or cut short') from error
         if not known:
             raise UserError(
-                f'{path}: {meta["kind"]} of format {meta["format"]}; choose a file written by class_similarity.py'
+                f'{path}: {meta["kind"]} of format {meta["format"]}; choose a file of `gluon-fg explain similarity`'
             )
         return cls(
             meta['model'],
@@ -118,51 +114,56 @@ def class_similarity(net, dataset, source: str, ctx=None, workers: int = 2, prog
     source
         what to call the data
     """
-    kinds, counters = feature_kinds(net), None
-    known = check_classes(net, dataset.labels, dataset.name)
+    require_recognizer(net)
+    known, counters = check_classes(net, dataset.labels, dataset.name), []
     for video in video_features(net, dataset, None, ctx, workers, progress):
-        if counters is None:
-            counters = [csm.ChannelActivity(net.nclass, len(values)) for values in video.values]
+        if not counters:
+            counters = [ChannelActivity(net.nclass, len(values)) for values in video.values]
         for counter, values in zip(counters, video.values):
             counter.add(values[None], np.array([video.label]))
-    found = [
-        Similarity(kind.name, kind.branch, 1 - csm.distance(counter.sparsity()))
-        for kind, counter in zip(kinds, counters)
-    ]
-    return ClassSimilarity(str(net.name), source, known.classes, known.groups, tuple(found))
+    kinds = tuple(
+        Similarity(kind.name, kind.branch, 1 - distance(counter.sparsity()))
+        for kind, counter in zip(net.feature_kinds, counters)
+    )
+    return ClassSimilarity(str(net.name), source, known.classes, known.groups, kinds)
 
 
-def csm_similarity(net) -> ClassSimilarity:
-    """The matrix that a U2S network carries: similarities S where its masks are weighted by them, else 0 and 1.
+def relation_similarity(net) -> ClassSimilarity:
+    """The matrix by which a network relates its classes (`Recognizer.class_relation`): similarities, or 0 and 1.
 
-    Of the latter, eq. 7 counts each class's confusing classes.
+    Of the latter, eq. 7 counts the classes that each class is confused with.
 
     Raises
     ------
     UserError
         a network without one, or one that training has not filled
     """
-    if getattr(net, 'csm', None) is None:
-        raise UserError(f'{net.name} has no category similarity matrix; choose a U2S network with a mask network')
-    matrix = net.csm.data(net.csm.list_ctx()[0]).asnumpy().astype(np.float64)
+    require_recognizer(net)
+    relation = net.class_relation
+    if relation is None:
+        raise UserError(f'{net.name} has no matrix that relates its classes; leave out --own to count over videos')
+    name, matrix = relation
     if (matrix == np.eye(len(matrix))).all():
-        raise UserError(
-            f'the CSM of {net.name} has no pair of classes: training has not built it yet, or alpha left none'
-        )
-    one = Similarity('CSM', None, (matrix + matrix.T) / 2)
+        raise UserError(f'the {name} of {net.name} has no pair of classes: training has not built it yet, or left none')
+    one = Similarity(name, None, (matrix + matrix.T) / 2)
     groups = net.labels.groups if net.labels is not None else None
-    return ClassSimilarity(str(net.name), 'its CSM', class_names(net), groups, (one,))
+    return ClassSimilarity(str(net.name), _its(name), class_names(net), groups, (one,))
+
+
+def _its(name: str) -> str:
+    """The source of a network's own matrix."""
+    return f'its {name}'
 
 
 def training_similarity(net, path: Union[str, os.PathLike]) -> ClassSimilarity:
-    """The similarities behind a run's CSM: of the universal network's features after the first stage of training.
+    """Similarities that a run counted before its first update, over the training set (arrays `sparsity`, `videos`).
 
     Parameters
     ----------
     net
         the run's network
     path
-        its csm.npz
+        the .npz that training wrote into the run's folder
 
     Raises
     ------
@@ -173,179 +174,15 @@ def training_similarity(net, path: Union[str, os.PathLike]) -> ClassSimilarity:
         with np.load(path, allow_pickle=False) as arrays:
             sparsity, videos = arrays['sparsity'], int(arrays['videos'])
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path}: not a csm.npz written by training, or cut short') from error
+        raise UserError(f'{path}: not a file of class sparsities written by training, or cut short') from error
     if len(sparsity) != net.nclass:
         raise UserError(f'{path}: {len(sparsity)} classes; {net.name} has {net.nclass}')
-    one = Similarity('universal after stage 1', None, 1 - csm.distance(sparsity))
+    one = Similarity(f'{net.global_branch} after stage 1', None, 1 - distance(sparsity))
     groups = net.labels.groups if net.labels is not None else None
     return ClassSimilarity(str(net.name), f'{videos} training videos', class_names(net), groups, (one,))
 
 
-class Point(NamedTuple):
-    """A class: eq. 7's `similarity` in [0, 1], `accuracy` (a fraction) over `videos`."""
-
-    name: str
-    similarity: float
-    accuracy: float
-    videos: int
-
-
-class Series(NamedTuple):
-    """One kind of features and its prediction's accuracies.
-
-    `points`: the classes with features and scored videos; `average`: mean of S before stretching over all pairs of
-    them; `rho`: Spearman's correlation of the points, None where one side is constant, with its 95 % interval `low` to
-    `high` (`spearman`), None for fewer than four classes.
-    """
-
-    title: str
-    points: List[Point]
-    average: float
-    rho: Optional[float]
-    low: Optional[float]
-    high: Optional[float]
-
-
-def to_others(matrix: np.ndarray) -> np.ndarray:
-    """(M,) each class's average similarity to all others, S's own diagonal left out: eq. 7 before Norm. NaN for classes
-    that have none."""
-    known = ~np.isnan(np.diag(matrix))
-    result = np.full(len(matrix), np.nan)
-    if known.sum() > 1:
-        inner = matrix[np.ix_(known, known)]
-        result[known] = (inner.sum(axis=1) - np.diag(inner)) / (known.sum() - 1)
-    return result
-
-
-def min_max(values: np.ndarray, low: Optional[float] = None, high: Optional[float] = None) -> np.ndarray:
-    """Values stretched to [0, 1], or from given ends; all 0 where there is no span, NaN stays."""
-    low = np.nanmin(values) if low is None else low
-    high = np.nanmax(values) if high is None else high
-    return (values - low) / (high - low) if high > low else values * 0.0
-
-
-def relate(pairs: Sequence[Tuple[ClassSimilarity, Scores]], scale: str = 'own') -> List[Series]:
-    """Eq. 7's similarity and the accuracy of each class, for every kind of features of every network.
-
-    Each kind is set against the accuracy of the prediction made of it: universal features against the universal
-    branch, and so on.
-
-    Parameters
-    ----------
-    pairs
-        similarities and scores of each network; the features may come from another split than the scores
-    scale
-        'own': each kind stretched by itself (eq. 7); 'shared': all by the same ends (see above)
-
-    Raises
-    ------
-    UserError
-        unknown scale; scores of other classes or without a branch; fewer than two classes with both; a shared scale for
-        a network's own CSM, which says nothing about distances
-    """
-    if scale not in SCALES:
-        raise unknown('scale', scale, SCALES)
-    found = []
-    for similar, scores in pairs:
-        if LabelSet(similar.classes).fingerprint != scores.fingerprint:
-            raise UserError(
-                f'the similarities of {similar.model} are of {len(similar.classes)} classes, the scores of '
-                f'{scores.model or "the network"} of {len(scores.classes)}, and the lists differ; choose one dataset'
-            )
-        for one in similar.kinds:
-            if scale == 'shared' and one.kind == 'CSM':
-                raise UserError(f'the CSM of {similar.model} has a scale of its own; choose scale own, or no CSM')
-            rows = per_class(scores, one.branch)
-            seen = np.array([row['videos'] > 0 for row in rows]) & ~np.isnan(np.diag(one.matrix))
-            if seen.sum() < 2:
-                raise UserError(f'{similar.model}: fewer than two classes have both features and scored videos')
-            matrix = np.where(seen[:, None] & seen[None], one.matrix, np.nan)
-            title = similar.model if one.kind == 'features' else f'{similar.model}: {one.kind}'
-            found.append((title, rows, to_others(matrix)))
-    ends = [(np.nanmin(v), np.nanmax(v)) for _, _, v in found]
-    shared = (min(low for low, _ in ends), max(high for _, high in ends)) if scale == 'shared' else (None, None)
-    result = []
-    for title, rows, values in found:
-        points = [
-            Point(row['name'], float(x), row['top1'], row['videos'])
-            for row, x in zip(rows, min_max(values, *shared))
-            if not np.isnan(x)
-        ]
-        rho = spearman([p.similarity for p in points], [p.accuracy for p in points])
-        result.append(Series(title, points, float(np.nanmean(values)), *rho))
-    return result
-
-
-def spearman(x: Sequence[float], y: Sequence[float]) -> Tuple[Optional[float], Optional[float], Optional[float]]:
-    """Spearman's rank correlation with its 95 % interval by Fisher's z with the variance of Bonett and Wright (2000).
-
-    The interval takes the points for independent. Classes' similarities are not quite, as each pair of classes is in
-    two of them, so that the doubt is somewhat larger.
-
-    Returns
-    -------
-    rho, low, high: None each where one side is constant; low and high None for fewer than four points
-    """
-    x, y = rankdata(x), rankdata(y)
-    if x.std() == 0 or y.std() == 0:
-        return None, None, None
-    rho = float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
-    if len(x) < 4:
-        return rho, None, None
-    if abs(rho) > 1 - 1e-12:
-        return rho, rho, rho
-    half = _NORMAL * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
-    return rho, float(np.tanh(np.arctanh(rho) - half)), float(np.tanh(np.arctanh(rho) + half))
-
-
-class Histogram(NamedTuple):
-    """`edges` (bins + 1,) from 0 to 1; `classes` (bins,) how many lie in each; `accuracy` (bins,) their mean accuracy,
-    NaN for none."""
-
-    edges: np.ndarray
-    classes: np.ndarray
-    accuracy: np.ndarray
-
-
-def histogram(series: Series, bins: int = 10) -> Histogram:
-    """Classes and their mean accuracy in intervals of similarity; an edge belongs to the interval above, 1 to the last.
-
-    Raises
-    ------
-    UserError
-        fewer than one bin
-    """
-    if bins < 1:
-        raise UserError(f'bins must be at least 1, got {bins}')
-    similarity, accuracy = (np.array([getattr(p, f) for p in series.points]) for f in ('similarity', 'accuracy'))
-    counts, edges = np.histogram(similarity, bins, (0, 1))
-    sums, _ = np.histogram(similarity, bins, (0, 1), weights=accuracy)
-    return Histogram(edges, counts, np.divide(sums, counts, out=np.full(bins, np.nan), where=counts > 0))
-
-
-def most_similar(similar: ClassSimilarity, kind: int = 0, count: int = 5) -> List[csm.Pair]:
+def most_similar(similar: ClassSimilarity, kind: int = 0, count: int = 5) -> List[Pair]:
     """The most similar pairs of classes by one kind of features, by stretched S."""
     s = np.nan_to_num(similar.kinds[kind].stretched, nan=-1.0)
-    return [pair for pair in csm.confusing_pairs(np.ones_like(s), s, similar.classes)[:count] if pair.similarity >= 0]
-
-
-def format_series(series: Sequence[Series]) -> str:
-    """A table: classes, mean accuracy, mean similarity before stretching, correlation with its interval."""
-    rows = [
-        [
-            one.title,
-            len(one.points),
-            percent(float(np.mean([p.accuracy for p in one.points]))),
-            f'{one.average:.4f}',
-            correlation(one),
-        ]
-        for one in series
-    ]
-    return columns(['features', 'classes', 'mean of classes, top1 %', 'mean similarity', "Spearman's rho (95 %)"], rows)
-
-
-def correlation(one: Series) -> str:
-    """'-0.31 (-0.60 to 0.05)'; '-' where there is none."""
-    if one.rho is None:
-        return '-'
-    return f'{one.rho:.2f}' + ('' if one.low is None else f' ({one.low:.2f} to {one.high:.2f})')
+    return [pair for pair in related_pairs(np.ones_like(s), s, similar.classes)[:count] if pair.similarity >= 0]

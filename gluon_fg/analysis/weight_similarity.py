@@ -1,8 +1,7 @@
-"""How alike the mask network's filters are, with and without category regularization (U2S sec. IV-C6, fig. 7)."""
+"""How alike the filters of class masks are, for example with and without regularization (Zhao et al., fig. 7)."""
 
 from __future__ import annotations
 
-import os
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from ..errors import UserError
 from ..evaluation.metrics import columns
 from ..evaluation.score import class_names
-from .similarity_chart import plot_matrices
+from .clips import require_recognizer
 
 
 class WeightSimilarity(NamedTuple):
@@ -23,7 +22,7 @@ class WeightSimilarity(NamedTuple):
     matrix
         (M, M) cosine similarities of the classes' filters, -1 to 1
     confusing
-        (M, M) bool: pairs of different classes that its CSM holds to be confusing, either way round
+        (M, M) bool: pairs of different classes that the network relates to each other, either way round
     """
 
     title: str
@@ -38,8 +37,7 @@ class WeightSimilarity(NamedTuple):
 
     @property
     def between_confusing(self) -> Optional[float]:
-        """Mean over the confusing pairs: w_regular (eq. 5) where the CSM is symmetric, of zeros and ones. None without
-        any."""
+        """Mean over the confusing pairs; None without any. Eq. 5 where the relation is symmetric, of zeros and ones."""
         return float(self.matrix[self.confusing].mean()) if self.confusing.any() else None
 
     @property
@@ -50,21 +48,24 @@ class WeightSimilarity(NamedTuple):
 
 
 def weight_similarity(net, title: Optional[str] = None) -> WeightSimilarity:
-    """S^w of a network with a mask network; a real-valued CSM (variant c) makes no pair confusing.
+    """S^w of a network with one filter a class; a relation of classes that is no set of pairs makes none confusing.
 
     Raises
     ------
     UserError
-        no mask network
+        a network without such filters
     """
-    masks = getattr(getattr(net, 'branches', None), 'masks', None)
-    if masks is None or not hasattr(masks, 'weight_similarity'):
-        raise UserError(f'{net.name} has no mask network; choose a U2S network with one')
-    ctx = masks.weight.list_ctx()[0]
-    csm = masks.csm.data(ctx).asnumpy()
-    pairs = (csm == 1) | (csm.T == 1) if np.isin(csm, (0, 1)).all() else np.zeros(csm.shape, bool)
-    matrix = masks.weight_similarity(ctx=ctx).asnumpy().astype(np.float64)
-    return WeightSimilarity(title or str(net.name), class_names(net), matrix, pairs & ~np.eye(len(csm), dtype=bool))
+    require_recognizer(net)
+    filters, relation = net.class_filters(), net.class_relation
+    if filters is None or filters.shape[1] != 1 or relation is None:
+        raise UserError(f'{net.name} has no masks of classes; choose a network with a mask network')
+    w = filters[:, 0].astype(np.float64)
+    unit = w / np.maximum(np.linalg.norm(w, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    related = relation.matrix
+    binary = np.isin(related, (0, 1)).all()
+    pairs = (related == 1) | (related.T == 1) if binary else np.zeros(related.shape, bool)
+    pairs &= ~np.eye(len(w), dtype=bool)
+    return WeightSimilarity(title or str(net.name), class_names(net), unit @ unit.T, pairs)
 
 
 def by_name(one: WeightSimilarity) -> WeightSimilarity:
@@ -81,33 +82,6 @@ def check_alike(found: Sequence[WeightSimilarity]) -> None:
     for one in found[1:]:
         if one.classes != found[0].classes:
             raise UserError(f'{found[0].title} and {one.title} have other classes; choose networks of one dataset')
-
-
-def plot_weight_similarity(found: Sequence[WeightSimilarity], path: os.PathLike) -> None:
-    """Draw each matrix on one colour scale and, in one histogram, the similarities of all pairs, as PNG.
-
-    Raises
-    ------
-    UserError
-        networks of other classes
-    """
-    check_alike(found)
-    drawn = [by_name(one) for one in found]
-    low = min(0.0, min(one.matrix.min() for one in drawn))
-    titles = [
-        f'{one.title}\nconfusing pairs {number(one.between_confusing)}, others {number(one.between_others)}'
-        for one in drawn
-    ]
-    plot_matrices(
-        [one.matrix for one in drawn],
-        titles,
-        path,
-        drawn[0].classes,
-        (low, 1),
-        [one.pairs for one in drawn],
-        "S^w, cosine of two classes' filters (eq. 4)",
-        [one.title for one in drawn],
-    )
 
 
 def format_weight_similarity(found: Sequence[WeightSimilarity]) -> str:

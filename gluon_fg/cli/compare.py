@@ -124,9 +124,10 @@ def _write(targets: Dict[str, Optional[str]], numbers: dict, gains: Any, titles:
         yield f'tables: {path}'
     path = targets['--chart']
     if path:
-        from ..analysis.gain_chart import plot_gains
+        from ..visualization.charts import save_chart
+        from ..visualization.gains import gain_chart
 
-        plot_gains(gains, path, short, per_class)
+        save_chart(gain_chart(gains, short, per_class), path)
         yield f'chart: {path}'
 
 

@@ -373,13 +373,6 @@ class CIDCNetwork(Recognizer):
         """(N,) cross-entropy of the fused prediction; 'avg' and 'cidc' are read, not trained."""
         return self.named_losses(outputs, label)['fused']
 
-    def feature_maps(self, x):  # analysis reads it, and `directions`, until it reads `maps`
-        return tuple(self.maps(x).values())
-
-    @property
-    def directions(self):
-        return self.map_info['F_CIDC'].directions
-
     def maps(self, x, label=None) -> Dict[str, mx.nd.NDArray]:
         """F ('F5') and F_CIDC, both (N, C, T', H', W'), for activation maps (sec. 4.5)."""
         self.branches.check_input(x)

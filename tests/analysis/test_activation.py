@@ -1,87 +1,19 @@
-"""Activation maps against NumPy, at the right places and moments; pictures and films of them."""
+"""Activation maps against NumPy, at the right places and moments."""
 
 import math
 from types import SimpleNamespace
 
-import cv2
 import mxnet as mx
 import numpy as np
 import pytest
+from lamps import Backbone, Directed, Lamp, video
 
-from gluon_fg.analysis import activation_pictures, drawing
 from gluon_fg.analysis.activation import att, clip_activations, places, video_activations
-from gluon_fg.backbones import Geometry
 from gluon_fg.data import sampling, transforms
-from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.errors import UserError
 from gluon_fg.factory import get_model
-from gluon_fg.input_spec import InputSpec
 from gluon_fg.nn.cidc import visible
-
-
-class Backbone:
-    """Features of three channels, whose mean is the light of a cell: a cube of `stride` frames and pixels."""
-
-    ndim = 3
-
-    def __init__(self, stride):
-        self.stride = stride
-
-    def geometry(self, stage):
-        assert stage == 5
-        return Geometry(self.stride, self.stride, tuple((s - 1) / 2 for s in self.stride))
-
-    def __call__(self, x):
-        (time, space), (n, c, t, h, w) = self.stride, x.shape
-        whole = x.asnumpy()[..., : h // space * space, : w // space * space]
-        cubes = whole.reshape(n, c, t // time, time, h // space, space, w // space, space).mean(axis=(3, 5, 7))
-        return None, None, None, mx.nd.array(cubes * np.array([0, 1, 2]).reshape(1, 3, 1, 1, 1))
-
-
-class Branches:
-    def __init__(self, stride):
-        self.backbone = Backbone(stride)
-
-    def __call__(self, x):
-        light = x.mean(axis=(1, 2, 3, 4))
-        return (mx.nd.stack(light, 1 - light, axis=1),)
-
-
-class Lamp:
-    """A baseline whose F5 is known."""
-
-    name, nclass = 'lamp', 2
-    labels = LabelSet(('bright', 'dark'))
-    classes = labels.classes
-
-    def __init__(self, frames=8, frame_stride=1, stride=(2, 8)):
-        size = dict(short_side=32, crop_size=32, mean=(0, 0, 0), std=(1, 1, 1))
-        self.input_spec = InputSpec(frames=frames, frame_stride=frame_stride, **size)
-        self.branches = Branches(stride)
-
-    def hybridize(self, **kwargs):
-        pass
-
-
-class Directed(Lamp):
-    """Of direction 'both': F_CIDC's first half is forward, 10 and more, the second backward, 20 and more."""
-
-    name, directions = 'directed', ('forward', 'backward')
-
-    def feature_maps(self, x):
-        f5 = self.branches.backbone(x)[3]
-        half = f5.shape[2] // 2
-        steps = mx.nd.array([10 + t for t in range(half)] + [20 + t for t in range(half)]) / 100
-        return f5, mx.nd.zeros_like(f5) + steps.reshape((1, 1, -1, 1, 1))
-
-
-def video(total, size=(32, 32), lights=(), fps=10.0, name='clip.mp4'):
-    """A black video with white boxes (frame, x0, y0, x1, y1)."""
-    frames = np.zeros((total, size[1], size[0], 3), np.uint8)
-    for frame, x0, y0, x1, y1 in lights:
-        frames[frame, y0:y1, x0:x1] = 255
-    return ArrayReader(name, frames, fps)
 
 
 def sigmoid(value):
@@ -119,8 +51,8 @@ def test_a_light_shows_in_its_subclip_and_place():
     """Clips of 8 frames, every other one of the video's: sub-clips of 2 x 2 frames, cells of 8 of 32 pixels."""
     reader = video(20, (64, 64), [(9, 32, 16, 48, 32)])  # cell (1, 2) of each frame
     found = clip_activations(Lamp(frame_stride=2), reader, start=1)
-    (part,) = found.parts
-    assert part.part == 'F5' and part.maps.shape == (4, 4, 4) and found.clips == [(1, 15)]
+    ((name, part),) = found.parts.items()
+    assert name == 'F5' and part.maps.shape == (4, 4, 4) and found.clips == [(1, 15)]
     # between the clip's frames 0 and 1, 2 and 3, ...: the earlier one
     assert list(found.frames) == list(part.frames) == [1, 5, 9, 13]
     expected = np.full((4, 4, 4), 0.5)
@@ -158,8 +90,8 @@ def test_frames_spread_over_the_whole_video():
 
 def test_both_directions_are_maps_of_the_same_subclips():
     found = clip_activations(Directed(), video(8), backbone=True)
-    assert [part.part for part in found.parts] == ['F5', 'F_CIDC forward', 'F_CIDC backward']
-    f5, forward, backward = found.parts
+    assert list(found.parts) == ['F5', 'F_CIDC forward', 'F_CIDC backward']
+    f5, forward, backward = found.parts.values()
     np.testing.assert_allclose(forward.maps[:, 0, 0], sigmoid(np.array([0.1, 0.11])), rtol=1e-6)
     np.testing.assert_allclose(backward.maps[:, 3, 3], sigmoid(np.array([0.2, 0.21])), rtol=1e-6)
     assert forward.limits == backward.limits == pytest.approx((sigmoid(0.1), sigmoid(0.21)))
@@ -167,7 +99,7 @@ def test_both_directions_are_maps_of_the_same_subclips():
     for part in (forward, backward):
         assert list(part.places) == [0, 3] and list(part.frames) == [0, 6]
         assert [part.at_subclip(i) for i in range(4)] == [0, 0, 1, 1]
-    assert [part.part for part in clip_activations(Directed(), video(8)).parts] == ['F_CIDC forward', 'F_CIDC backward']
+    assert list(clip_activations(Directed(), video(8)).parts) == ['F_CIDC forward', 'F_CIDC backward']
 
 
 @pytest.mark.parametrize('total', [3, 8, 16, 17, 21, 40])
@@ -175,11 +107,11 @@ def test_a_whole_video_is_its_clips_one_behind_the_other(total):
     reader = video(total, lights=[(n, 8, 8, 16, 16) for n in range(0, total, 3)])
     found = video_activations(Directed(), reader, backbone=True)
     assert found.clips[0][0] == 0 and found.clips[-1][1] == total - 1 and len(found.clips) == max(-(-total // 8), 1)
-    for part in found.parts:
+    for part in found.parts.values():
         assert len(part.maps) == len(part.frames) and (np.diff(part.frames) >= (0 if total < 8 else 1)).all()
-    f5 = found.parts[0]
+    f5 = found.parts['F5']
     first = clip_activations(Directed(), reader, 0, backbone=True)
-    np.testing.assert_array_equal(f5.maps[:4], first.parts[0].maps)
+    np.testing.assert_array_equal(f5.maps[:4], first.parts['F5'].maps)
     assert list(found.frames) == list(f5.frames) and f5.limits == (f5.maps.min(), f5.maps.max())
     if total >= 8:  # every frame has a map of its own sub-clip, or of its neighbour where the last clips meet
         assert max(abs(f5.frames[f5.at_frame(n)] - n) for n in range(total)) <= 2
@@ -193,7 +125,7 @@ def test_a_networks_own_features():
     seen = transforms.resize_short(frames[sampling.clip_indices(11, 8, 1, 2)], spec.short_side)
     x = transforms.to_input(transforms.to_view(seen, spec)[None], spec)
     f5 = net.branches.backbone(x)[3].asnumpy()[0]
-    np.testing.assert_allclose(found.parts[0].maps, sigmoid(f5.astype(np.float64).mean(axis=0)), rtol=1e-6)
+    np.testing.assert_allclose(found.parts['F5'].maps, sigmoid(f5.astype(np.float64).mean(axis=0)), rtol=1e-6)
     assert list(found.frames) == list(range(2, 10)) and len(found.predictions) == 3
     z = net.branches(x)[0].asnumpy()[0].astype(np.float64)
     best = np.exp(z - z.max()).max() / np.exp(z - z.max()).sum()
@@ -202,12 +134,12 @@ def test_a_networks_own_features():
 
 def test_a_cidc_networks_maps_are_those_of_its_features():
     net = get_model('i3d_tiny_synthfg_cidc')
-    assert net.directions == ('forward', 'backward')
-    assert get_model('i3d_tiny_synthfg_cidc', direction='none').directions == ('full',)
+    assert net.map_info['F_CIDC'].directions == ('forward', 'backward')
+    assert get_model('i3d_tiny_synthfg_cidc', direction='none').map_info['F_CIDC'].directions == ('full',)
     frames = np.random.default_rng(0).integers(0, 256, (8, 54, 54, 3), np.uint8)
-    f5, forward, backward = clip_activations(net, ArrayReader('noise.mp4', frames, 8.0), backbone=True).parts
+    f5, forward, backward = clip_activations(net, ArrayReader('noise.mp4', frames, 8.0), backbone=True).parts.values()
     x = transforms.to_input(transforms.to_view(frames, net.input_spec)[None], net.input_spec)
-    theirs = [sigmoid(f.asnumpy()[0].astype(np.float64).mean(axis=0)) for f in net.feature_maps(x)]
+    theirs = [sigmoid(f.asnumpy()[0].astype(np.float64).mean(axis=0)) for f in net.maps(x).values()]
     assert theirs[0].shape == theirs[1].shape == (8, 4, 4)
     for part, expected in ((f5, theirs[0]), (forward, theirs[1][:4]), (backward, theirs[1][4:])):
         np.testing.assert_allclose(part.maps, expected, rtol=1e-5)
@@ -219,7 +151,7 @@ def test_what_has_no_maps_is_refused():
     reader = video(8)
     with pytest.raises(UserError, match='tsn_tiny_synthfg sees single images.*i3d_'):
         clip_activations(get_model('tsn_tiny_synthfg'), reader)
-    with pytest.raises(UserError, match='theirs has no backbone of ours'):
+    with pytest.raises(UserError, match='theirs is no recognizer'):
         video_activations(SimpleNamespace(name='theirs'), reader)
     with pytest.raises(UserError, match='starts at one of the frames 0..7, got 8'):
         clip_activations(Lamp(), reader, start=8)
@@ -231,71 +163,3 @@ def test_what_has_no_maps_is_refused():
     )
     with pytest.raises(UserError, match='not finite'):
         clip_activations(broken, reader)
-
-
-# Pictures
-
-
-def test_picture_has_a_row_for_each_map_and_one_of_frames():
-    reader = video(30, (64, 48), [(n, 16, 12, 32, 24) for n in range(30)])
-    lamp, directed, other = (
-        clip_activations(net, reader) for net in (Lamp(stride=(2, 8)), Directed(), Lamp(frame_stride=3, stride=(2, 8)))
-    )
-    one, two, three = (
-        activation_pictures.picture(found, reader) for found in ([lamp], [lamp, directed], [lamp, other])
-    )
-    assert all(p.dtype == np.uint8 and p.shape[2] == 3 for p in (one, two, three))
-    row, frames = 26 + 150 + 12, 150 + 38 + 12  # title, panel, gap; panel, two lines, gap
-    assert two.shape[0] == one.shape[0] + 2 * (row + 20)  # a line below each output
-    assert three.shape[0] == one.shape[0] + row + frames  # other frames: shown again
-    assert one.shape[1] == two.shape[1] > 4 * 200
-    # the box of light is white in the frame, and the hottest place in the map below it, whose rest is the coldest
-    top = 14 + 26 * 2 + 6
-    assert (one[top + 45 : top + 65, 14 + 60 : 14 + 85] > 240).all()
-    panel = one[top + frames + 26 : top + frames + 26 + 150, 14 : 14 + 200].astype(int)
-    assert panel[56, 75, 0] > 130 > panel[56, 75, 2] and panel[140, 190].max() < 60
-
-
-def test_many_subclips_are_shown_in_part():
-    reader = video(32)
-    found = clip_activations(Lamp(frames=32, stride=(1, 8)), reader)
-    assert len(found.frames) == 32
-    few, all_of_them = (activation_pictures.picture([found], reader, columns=n) for n in (4, 32))
-    assert few.shape[1] < 950 and all_of_them.shape[1] < 4000
-    assert activation_pictures.picture([found], reader, columns=1).shape[0] > 300
-
-
-def test_colour_scales_say_their_ends():
-    numbers = activation_pictures._numbers
-    assert numbers((0.5, 0.75)) == ('0.5000', '0.7500') and numbers((0.5, 0.5)) == ('0.5000', '0.5000')
-    assert numbers((0.50001, 0.50002)) == ('0.500010', '0.500020')
-
-
-@pytest.mark.parametrize('size', [(64, 36), (37, 65), (400, 300)])
-@pytest.mark.parametrize('total', [1, 21])
-def test_film_has_the_videos_frames_and_rate(tmp_path, size, total):
-    reader = video(total, size, [(n, 0, 0, size[0] // 2, size[1]) for n in range(10, total)])
-    found = [video_activations(net, reader) for net in (Lamp(), Directed(), Directed())]
-    path = tmp_path / 'maps.mp4'
-    assert activation_pictures.film(path, found, reader) == total
-    film = cv2.VideoCapture(str(path))
-    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
-    frames = []
-    while True:
-        there, frame = film.read()
-        if not there:
-            break
-        frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(int))
-    assert len(frames) == total and [p.name for p in tmp_path.iterdir()] == ['maps.mp4']
-    height, width = frames[0].shape[:2]
-    assert height % 2 == width % 2 == 0
-    view = drawing.fit(reader.get_batch([0])[0], 240, widest=360)[0]
-    h, w = view.shape[:2]
-    assert width > 4 * w and height > 2 * h  # six panels, four in a row
-    if total == 21:  # the left half is lit from frame 10 on, in the plain frames and in F5's panel
-        middle = 28 + h // 2
-        second = 2 * drawing.GAP + max(w, 200)
-        for number, lit in ((2, False), (18, True)):
-            plain, hot = frames[number][middle, drawing.GAP + w // 4], frames[number][middle, second + w // 4]
-            assert (plain.min() > 200) == lit and (plain.max() < 60) != lit
-            assert (hot[0] > hot[2] + 40) == lit

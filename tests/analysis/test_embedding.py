@@ -1,10 +1,9 @@
 import sys
 
-import cv2
 import numpy as np
 import pytest
 
-from gluon_fg.analysis.embedding import Pooled, neighbour_agreement, plot_embeddings, pooled_features, tsne
+from gluon_fg.analysis.embedding import Pooled, neighbor_agreement, pooled_features, tsne
 from gluon_fg.data import build_dataset
 from gluon_fg.data.transforms import to_input
 from gluon_fg.errors import UserError
@@ -14,14 +13,14 @@ from gluon_fg.factory import get_model
 
 def test_neighbours_by_hand():
     values, labels = np.array([[0.0], [1.0], [2.1], [3.0], [10.0], [10.5]]), np.array([0, 0, 0, 1, 1, 1])
-    assert neighbour_agreement(values, labels, 1) == pytest.approx(4 / 6)  # at 2.1 and 3.0 two classes meet
+    assert neighbor_agreement(values, labels, 1) == pytest.approx(4 / 6)  # at 2.1 and 3.0 two classes meet
     # around 3.0 lie three a; 10.0 and 10.5 have each other, the b at 3.0 and an a
-    assert neighbour_agreement(values, labels, 3) == pytest.approx(5 / 6)
-    assert neighbour_agreement(values, labels, 99) == 0  # of all five others two are of one's own class
-    assert neighbour_agreement(values, np.zeros(6), 5) == 1
+    assert neighbor_agreement(values, labels, 3) == pytest.approx(5 / 6)
+    assert neighbor_agreement(values, labels, 99) == 0  # of all five others two are of one's own class
+    assert neighbor_agreement(values, np.zeros(6), 5) == 1
     for wrong in (values[:1], 3), (values, 2):
         with pytest.raises(UserError, match='odd number'):
-            neighbour_agreement(wrong[0], labels[: len(wrong[0])], wrong[1])
+            neighbor_agreement(wrong[0], labels[: len(wrong[0])], wrong[1])
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +29,7 @@ def clouds():
     return Pooled('net', rng.normal(size=(24, 10)) + 20 * (labels == 7)[:, None], labels)
 
 
-def test_clouds_stay_apart_and_the_picture_shows_them(clouds, tmp_path):
+def test_clouds_stay_apart(clouds):
     pytest.importorskip('sklearn')
     one = tsne(clouds)
     assert one.points.shape == (24, 2) and one.agreement == 1
@@ -38,11 +37,6 @@ def test_clouds_stay_apart_and_the_picture_shows_them(clouds, tmp_path):
     apart = np.linalg.norm(a.mean(axis=0) - b.mean(axis=0))
     assert apart > 2 * max(np.linalg.norm(p - p.mean(axis=0), axis=1).max() for p in (a, b))
     np.testing.assert_array_equal(tsne(clouds).points, one.points)
-    plot_embeddings([one, one._replace(title='after')], tmp_path / 't.png', [(3, 'opens'), (7, 'closes')])
-    image = cv2.cvtColor(cv2.imread(str(tmp_path / 't.png')), cv2.COLOR_BGR2RGB).astype(int)
-    assert image.shape[1] > 1.5 * image.shape[0]
-    for colour in ((0xDE, 0xB3, 0x40), (0x90, 0x6F, 0xB8)):  # three quarters of it on white
-        assert (abs(image - colour).sum(axis=2) < 12).sum() > 24 * 10
 
 
 def test_bad_input(clouds):

@@ -10,7 +10,7 @@ from gluon_fg.analysis.filters import filter_strength, pointing_accuracy, write_
 from gluon_fg.analysis.scan import scan
 from gluon_fg.data import synthfg
 from gluon_fg.data.labels import LabelSet
-from gluon_fg.errors import UserError
+from gluon_fg.errors import UserError, VideoError
 from gluon_fg.factory import get_model
 
 
@@ -83,6 +83,23 @@ def test_pointing_counts_right_place_at_the_right_time(light, lit):
         pointing_accuracy(light(), dataset, {})
 
 
+def test_broken_videos_are_left_out(light, lit, caplog):
+    dataset = lit(labels=(0, 1, 0, 1))
+    whole, opened = filter_strength(light(), lit(labels=(0, 1, 0))), dataset.open
+
+    def broken(index):
+        if index == 3:
+            raise VideoError('3.mp4', 'it is broken')
+        return opened(index)
+
+    dataset.open = broken
+    assert filter_strength(light(), dataset) == whole and 'left out: 3.mp4: it is broken' in caplog.text
+    assert pointing_accuracy(light(), dataset, lambda i: boxes((0, 0, 0, 48, 48))).videos == 3
+    dataset.records[1].label = -1
+    with pytest.raises(UserError, match="no video of class 'dark'"):
+        filter_strength(light(), dataset)
+
+
 def test_both_on_synthfg(tiny_synthfg):
     from gluon_fg.data import build_dataset
 
@@ -95,14 +112,14 @@ def test_both_on_synthfg(tiny_synthfg):
     assert sum(group.hits * group.videos for group in result.groups.values()) == pytest.approx(24 * result.hits)
     rows = filter_strength(net, dataset)
     assert len(rows) == 120 and not any(row.note for row in rows)
-    weight = net.branches.bank.filters.weight
+    other = get_model('i3d_tiny_synthfg_dfb')
+    weight = other.branches.bank.filters.weight
     same = weight.data().asnumpy()
     same[7] = 1.5 * same[3]
-    other = get_model('i3d_tiny_synthfg_dfb')
-    other.branches.bank.filters.weight.set_data(same)
+    weight.set_data(same)
     notes = {row.filter: row.note for row in filter_strength(other, dataset)}
     assert notes[7] == 'like 3' and sum(map(bool, notes.values())) == 1
     with pytest.raises(UserError, match='classes'):
         pointing_accuracy(get_model('i3d_tiny_custom_dfb', nclass=2), dataset, truth)
-    with pytest.raises(UserError, match='no filter bank'):
+    with pytest.raises(UserError, match='no class filters'):
         filter_strength(get_model('i3d_tiny_synthfg'), dataset)

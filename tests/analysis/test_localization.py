@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gluon_fg.analysis.clips import clip_starts
 from gluon_fg.analysis.localization import class_label, examine, localize, response_volume
-from gluon_fg.analysis.scan import clip_starts, scan
+from gluon_fg.analysis.scan import scan
 from gluon_fg.errors import UserError
 from gluon_fg.factory import get_model
 
@@ -176,7 +177,7 @@ def test_which_peaks_come_back(light, flash):
     ]:
         with pytest.raises(UserError, match=match):
             localize(net, reader, **options)
-    with pytest.raises(UserError, match='no filter bank.*_dfb'):
+    with pytest.raises(UserError, match='no class filters.*_dfb'):
         localize(get_model('i3d_tiny_custom', nclass=2), reader)
     assert class_label(net, 'BRIGHT') == 0
 

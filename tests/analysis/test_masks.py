@@ -1,11 +1,9 @@
 """The masks of a network with known weights, against NumPy; which classes are shown."""
 
-import cv2
 import numpy as np
 import pytest
 
-from gluon_fg.analysis import activation_pictures
-from gluon_fg.analysis.masks import clip_masks, selected, video_masks
+from gluon_fg.analysis.masks import clip_masks, video_masks
 from gluon_fg.data import sampling, transforms
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.errors import UserError
@@ -33,7 +31,8 @@ def softmax(z):
 
 def test_masks_are_the_convolution_of_universal_features(net):
     reader = noise()
-    *shown, gate = clip_masks(net, reader, name='net')
+    found = clip_masks(net, reader, name='net')
+    shown, gate = found.masks, found.gate
     clips = net.input_spec.ndim == 3
     numbers = np.arange(8) if clips else sampling.segment_indices(8, net.input_spec.segments)
     seen = transforms.resize_short(reader.get_batch(numbers), net.input_spec.short_side)
@@ -47,48 +46,40 @@ def test_masks_are_the_convolution_of_universal_features(net):
     predicted = int(shares.argmax())
     group = [i for i, g in enumerate(net.labels.groups) if g == net.labels.groups[predicted]]
     order = [predicted, *sorted((i for i in group if i != predicted), key=lambda i: -shares[i])]
-    assert [one.parts[0].part for one in shown] == [net.classes[i] for i in order]
+    assert [one.class_name for one in shown] == [net.classes[i] for i in order]
     for one, label in zip(shown, order):
-        (part,) = one.parts
+        part = one.series
         np.testing.assert_allclose(part.maps, every[label], atol=1e-5 * np.abs(every).max())
         assert part.limits == (part.maps.min(), part.maps.max()) and part.quantity == 'mask'
         assert list(part.frames) == list(numbers)
-        role = 'predicted' if label == predicted else 'confusing'
-        assert one.name.startswith(f'{role} ({100 * shares[label]:.0f} % universal, mean ')
+        assert one.role == ('predicted' if label == predicted else 'confusing')
+        assert one.share == pytest.approx(shares[label], rel=1e-5)
     opening = 1 / (1 + np.exp(-every[group].mean(axis=0)))
-    np.testing.assert_allclose(gate.parts[0].maps, opening, atol=1e-5)
-    assert gate.name == 'gate' and gate.parts[0].part.endswith('of 4 masks')
+    np.testing.assert_allclose(gate.maps, opening, atol=1e-5)
+    assert gate.quantity == 'gate' and found.averaged == 4
     # their means are the logits of the bridge
     z_m = net.branches(x)[2].asnumpy()[0]
     means = every.reshape(24, -1).mean(axis=1)
     np.testing.assert_allclose(z_m - z_m.mean(), means - means.mean(), atol=1e-5)
-    assert shown[0].predictions and not shown[1].predictions
-    assert shown[0].about.startswith('Masks of net before the gate')
-    picture = activation_pictures.picture([*shown, gate], reader)
-    assert picture.shape[0] > 5 * 120 and picture.std() > 10
+    assert (found.name, found.branch, len(found.predictions)) == ('net', 'universal', 3)
 
 
-def test_a_whole_video(net, tmp_path):
-    reader = noise(21)
-    found = video_masks(net, reader, partners=1)
-    assert len(found) == 3
+def test_a_whole_video(net):
+    found = video_masks(net, noise(21), partners=1)
+    assert len(found.masks) == 2
     if net.input_spec.ndim == 3 and net.input_spec.sampling == 'clip':
-        assert found[0].clips[0][0] == 0 and found[0].clips[-1][1] == 20
-        assert len(found[0].parts[0].maps) == 21 and 'each clip' in found[-1].parts[0].part
-    assert activation_pictures.film(tmp_path / 'masks.mp4', found, reader) == 21
-    film = cv2.VideoCapture(str(tmp_path / 'masks.mp4'))
-    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 21 and film.read()[1].std() > 10
+        assert found.clips[0][0] == 0 and found.clips[-1][1] == 20
+        assert len(found.gate.maps) == 21 and found.averaged is None
 
 
 def test_chosen_classes(net):
     reader, names = noise(), list(net.classes)
-    every = clip_masks(net, reader, classes=names)
-    assert [one.parts[0].part for one in every[:-1]] == names
-    assert sum(one.name.startswith('predicted') for one in every) == 1
-    assert sum(one.name.startswith('not confusing') for one in every) == 20
-    assert [one.parts[0].part for one in clip_masks(net, reader, partners=0)[:-1]] == [
-        names[[one.name.startswith('predicted') for one in every].index(True)]
-    ]
+    every = clip_masks(net, reader, classes=names).masks
+    assert [one.class_name for one in every] == names
+    roles = [one.role for one in every]
+    assert roles.count('predicted') == 1 and roles.count('not confusing') == 20
+    (one,) = clip_masks(net, reader, partners=0).masks
+    assert one.class_name == names[roles.index('predicted')]
     with pytest.raises(UserError, match="unknown class of .* 'disc: pluss'; did you mean 'disc: plus'"):
         clip_masks(net, reader, classes=['disc: pluss'])
     with pytest.raises(UserError, match='partners must be 0 or more, got -1'):
@@ -96,17 +87,16 @@ def test_chosen_classes(net):
 
 
 def test_selected_reads_the_column_of_the_prediction():
-    csm = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 1]])
-    assert selected(csm, 0, np.array([0.5, 0.2, 0.3])) == [2, 1]
-    assert selected(csm, 1, np.array([0.5, 0.2, 0.3])) == []
-    assert selected(csm, 2, np.array([0.5, 0.2, 0.3])) == [0]
+    net = get_model('topheavy_tiny_custom_u2s', nclass=3)
+    net.set_csm(np.array([[1, 0, 1], [1, 1, 0], [1, 0, 1]]))
+    assert [net.selected_classes(label) for label in range(3)] == [[1, 2], [], [0]]
 
 
 def test_networks_without_masks_to_show():
     reader = noise()
     for name, options, message in (
-        ('i3d_tiny_synthfg', {}, 'i3d_tiny_synthfg has no mask network'),
-        ('topheavy_tiny_synthfg_u2s', {'mask_network': False}, 'has no mask network'),
+        ('i3d_tiny_synthfg', {}, 'i3d_tiny_synthfg has no masks of classes'),
+        ('topheavy_tiny_synthfg_u2s', {'mask_network': False}, 'has no masks of classes'),
         ('topheavy_tiny_synthfg_u2s', {'select': 'oracle'}, 'selects masks by true labels'),
     ):
         with pytest.raises(UserError, match=message):
@@ -115,6 +105,8 @@ def test_networks_without_masks_to_show():
 
 def test_its_own_mask_alone():
     net = get_model('topheavy_tiny_synthfg_u2s', select='predicted')
-    shown, gate = clip_masks(net, noise())
-    opening = 1 / (1 + np.exp(-shown.parts[0].maps))
-    np.testing.assert_allclose(gate.parts[0].maps, opening, atol=1e-5)
+    found = clip_masks(net, noise())
+    (shown,) = found.masks
+    opening = 1 / (1 + np.exp(-shown.series.maps))
+    np.testing.assert_allclose(found.gate.maps, opening, atol=1e-5)
+    assert found.averaged == 1

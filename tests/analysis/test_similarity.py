@@ -1,20 +1,19 @@
-"""Eq. 7 and its correlation on matrices made by hand; Xi over a dataset; files; pictures."""
+"""Eq. 7 and its correlation on matrices made by hand; Xi over a dataset; files."""
 
-import cv2
 import numpy as np
 import pytest
 from scipy import stats
 
 from gluon_fg.analysis import similarity as sim
-from gluon_fg.analysis.features import feature_kinds, video_features
-from gluon_fg.analysis.similarity_chart import plot_relation, plot_similarity
+from gluon_fg.analysis import similarity_accuracy as accuracy
+from gluon_fg.analysis.features import video_features
 from gluon_fg.data import build_dataset
 from gluon_fg.data.transforms import to_input
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.factory import get_model
-from gluon_fg.nn import csm
+from gluon_fg.nn import class_similarity
 
 CLASSES = ('a', 'b', 'c', 'd')
 MATRIX = np.array([[1, 0.9, 0.5, 0.6], [0.9, 1, 0.7, 0.2], [0.5, 0.7, 1, 0.3], [0.6, 0.2, 0.3, 1]])
@@ -38,35 +37,37 @@ def scores(right, branches=('fused',), classes=CLASSES, videos=10):
 
 def test_eq_7_by_hand():
     """Sums over the other classes are 2.0, 1.8, 1.5 and 1.1; stretched, 1, 7/9, 4/9 and 0."""
-    np.testing.assert_allclose(sim.to_others(MATRIX), np.array([2.0, 1.8, 1.5, 1.1]) / 3)
-    (one,) = sim.relate([(similarities(sim.Similarity('features', None, MATRIX)), scores([[2, 4, 8, 9]]))])
+    np.testing.assert_allclose(accuracy.to_others(MATRIX), np.array([2.0, 1.8, 1.5, 1.1]) / 3)
+    (one,) = accuracy.relate([(similarities(sim.Similarity('features', None, MATRIX)), scores([[2, 4, 8, 9]]))])
     assert one.title == 'net' and [p.name for p in one.points] == list(CLASSES)
     np.testing.assert_allclose([p.similarity for p in one.points], [1, 7 / 9, 4 / 9, 0], atol=1e-12)
     assert [p.accuracy for p in one.points] == pytest.approx([0.2, 0.4, 0.8, 0.9]) and one.points[0].videos == 10
     assert one.average == pytest.approx(6.4 / 12) and (one.rho, one.low, one.high) == (-1, -1, -1)
-    bars = sim.histogram(one, 4)
+    bars = accuracy.histogram(one, 4)
     assert list(bars.classes) == [1, 1, 0, 2]
     np.testing.assert_allclose(bars.accuracy, [0.9, 0.8, np.nan, 0.3])
     with pytest.raises(UserError, match='bins must be at least 1, got 0'):
-        sim.histogram(one, 0)
+        accuracy.histogram(one, 0)
 
 
 def test_stretching_s_before_changes_nothing_in_eq_7():
     one = sim.Similarity('features', None, MATRIX)
-    np.testing.assert_allclose(sim.min_max(sim.to_others(one.stretched)), sim.min_max(sim.to_others(MATRIX)))
+    np.testing.assert_allclose(
+        accuracy.min_max(accuracy.to_others(one.stretched)), accuracy.min_max(accuracy.to_others(MATRIX))
+    )
     xi = np.random.default_rng(0).random((5, 20))
-    kept = sim.Similarity('features', None, 1 - csm.distance(xi))
-    np.testing.assert_allclose(kept.stretched, csm.similarity(xi))
+    kept = sim.Similarity('features', None, 1 - class_similarity.distance(xi))
+    np.testing.assert_allclose(kept.stretched, class_similarity.similarity(xi))
     assert (sim.Similarity('features', None, np.ones((3, 3))).stretched == 1).all()
 
 
 def test_each_kind_meets_its_own_prediction():
     kinds = [sim.Similarity('universal', 'universal', MATRIX), sim.Similarity('U2S', None, MATRIX)]
-    found = sim.relate([(similarities(*kinds), scores([[1, 2, 3, 4], [9, 8, 7, 6]], ('fused', 'universal')))])
+    found = accuracy.relate([(similarities(*kinds), scores([[1, 2, 3, 4], [9, 8, 7, 6]], ('fused', 'universal')))])
     assert [one.title for one in found] == ['net: universal', 'net: U2S']
     assert [p.accuracy for p in found[0].points] == pytest.approx([0.9, 0.8, 0.7, 0.6]) and found[0].rho == 1
     assert [p.accuracy for p in found[1].points] == pytest.approx([0.1, 0.2, 0.3, 0.4]) and found[1].rho == -1
-    table = sim.format_series(found)
+    table = accuracy.format_series(found)
     assert 'net: universal' in table and '0.5333' in table and '-1.00 (-1.00 to -1.00)' in table
 
 
@@ -76,35 +77,35 @@ def test_a_shared_scale_keeps_two_networks_apart():
         (similarities(sim.Similarity('features', None, m), model=name), scores([[5, 5, 5, 5]]))
         for name, m in (('one', MATRIX), ('two', apart))
     ]
-    own = sim.relate(pairs)
+    own = accuracy.relate(pairs)
     assert [p.similarity for p in own[0].points] == pytest.approx([p.similarity for p in own[1].points])
-    one, two = sim.relate(pairs, 'shared')
+    one, two = accuracy.relate(pairs, 'shared')
     low, high = 0.55, 2.0  # sums over the others
     assert [p.similarity for p in one.points] == pytest.approx([(s - low) / (high - low) for s in (2, 1.8, 1.5, 1.1)])
     assert [p.similarity for p in two.points] == pytest.approx([(s - low) / (high - low) for s in (1, 0.9, 0.75, 0.55)])
-    assert one.rho is None and sim.correlation(one) == '-'  # all accuracies are equal
+    assert one.rho is None and accuracy.correlation(one) == '-'  # all accuracies are equal
 
 
 def test_classes_without_features_or_videos_are_left_out():
     matrix = MATRIX.copy()
     matrix[2], matrix[:, 2] = np.nan, np.nan
     given = similarities(sim.Similarity('features', None, matrix))
-    (one,) = sim.relate([(given, scores([[5, 6, 7, 8]]))])
+    (one,) = accuracy.relate([(given, scores([[5, 6, 7, 8]]))])
     assert [p.name for p in one.points] == ['a', 'b', 'd'] and (one.low, one.high) == (None, None)
     np.testing.assert_allclose([p.similarity for p in one.points], [1, (1.1 - 0.8) / (1.5 - 0.8), 0])
     some = scores([[5, 6, 7, 8]])
     some.labels[some.labels == 3] = -1
-    (one,) = sim.relate([(given, some)])
+    (one,) = accuracy.relate([(given, some)])
     assert [p.name for p in one.points] == ['a', 'b']
     some.labels[some.labels == 1] = -1
     with pytest.raises(UserError, match='net: fewer than two classes have both'):
-        sim.relate([(given, some)])
+        accuracy.relate([(given, some)])
 
 
 def test_spearman_and_its_interval():
     rng = np.random.default_rng(0)
     x, y = rng.random(30), rng.integers(0, 8, 30)
-    rho, low, high = sim.spearman(x, y)
+    rho, low, high = accuracy.spearman(x, y)
     assert rho == pytest.approx(stats.spearmanr(x, y)[0], abs=1e-12) and low < rho < high
     half = 1.959964 * np.sqrt((1 + rho**2 / 2) / 27)
     assert (np.arctanh(high) - np.arctanh(low)) / 2 == pytest.approx(half)
@@ -112,11 +113,11 @@ def test_spearman_and_its_interval():
     truth = 6 / np.pi * np.arcsin(-0.6 / 2)
     for _ in range(400):
         a = rng.normal(size=(40, 2)) @ np.linalg.cholesky([[1, -0.6], [-0.6, 1]]).T
-        _, low, high = sim.spearman(a[:, 0], a[:, 1])
+        _, low, high = accuracy.spearman(a[:, 0], a[:, 1])
         inside += low <= truth <= high
     assert 0.92 < inside / 400 < 0.98
-    assert sim.spearman([1, 1, 1], [1, 2, 3]) == (None, None, None)
-    assert sim.spearman([1, 2, 3], [1, 2, 3]) == (pytest.approx(1), None, None)
+    assert accuracy.spearman([1, 1, 1], [1, 2, 3]) == (None, None, None)
+    assert accuracy.spearman([1, 2, 3], [1, 2, 3]) == (pytest.approx(1), None, None)
 
 
 def test_similarities_over_a_dataset_are_those_of_its_sparsities(tiny_synthfg):
@@ -134,7 +135,8 @@ def test_similarities_over_a_dataset_are_those_of_its_sparsities(tiny_synthfg):
     for index, record in enumerate(dataset.records):  # one clip of each of the 24 classes
         with dataset.open(index) as reader:
             views, _ = get_protocol('train_time').views(reader, net.input_spec, dataset.labels)
-        x_u, _, x_c = net.feature_maps(to_input(views[0][None], net.input_spec))
+        maps = net.maps(to_input(views[0][None], net.input_spec))
+        x_u, x_c = maps['F5'], maps['specific']
         xi[record.label] = [(f.asnumpy()[0] == 0).mean(axis=(1, 2, 3)) for f in (x_u, x_c)]
     for kind, features in zip(found.kinds, (xi[:, 0], xi[:, 1], xi.reshape(24, -1))):
         expected = [[1 - np.abs(a - b).mean() for b in features] for a in features]
@@ -145,8 +147,8 @@ def test_similarities_over_a_dataset_are_those_of_its_sparsities(tiny_synthfg):
 def test_features_of_other_networks(tiny_synthfg, name):
     dataset = build_dataset('synthfg', 'val', str(tiny_synthfg))
     net = get_model(name)
-    (kind, *_), channels = feature_kinds(net), net.branches.backbone.channels[5]
-    assert kind == (('universal', 'universal') if 'u2s' in name else ('features', None))
+    (kind, *_), channels = net.feature_kinds, net.branches.backbone.channels[5]
+    assert kind[:2] == (('universal', 'universal') if 'u2s' in name else ('features', None))
     videos = list(video_features(net, dataset, [3, 5], workers=0))
     assert sorted(v.label for v in videos) == [3, 5] and all(v.values[0].shape[0] == channels for v in videos)
     with dataset.open(videos[0].index) as reader:
@@ -163,24 +165,26 @@ def test_features_of_other_networks(tiny_synthfg, name):
 
 
 def test_without_a_mask_network_there_are_universal_features_alone():
-    assert feature_kinds(get_model('topheavy_tiny_synthfg_u2s', mask_network=False)) == [('universal', 'universal')]
+    (kind,) = get_model('topheavy_tiny_synthfg_u2s', mask_network=False).feature_kinds
+    assert kind == ('universal', 'universal', ('F5',))
 
 
 def test_the_networks_own_matrix():
     net = get_model('topheavy_tiny_synthfg_u2s')
     with pytest.raises(UserError, match='has no pair of classes: training has not built it'):
-        sim.csm_similarity(net)
+        sim.relation_similarity(net)
     binary = np.eye(24)
     binary[0, 1] = binary[1, 0] = binary[0, 2] = binary[2, 0] = 1
     net.set_csm(binary)
-    (one,) = sim.csm_similarity(net).kinds
+    own = sim.relation_similarity(net)
+    (one,) = own.kinds
     np.testing.assert_array_equal(one.matrix, binary)
-    np.testing.assert_allclose(sim.to_others(one.matrix) * 23, [2, 1, 1] + [0] * 21)
-    given = similarities(one, classes=net.classes)
+    np.testing.assert_allclose(accuracy.to_others(one.matrix) * 23, [2, 1, 1] + [0] * 21)
+    assert own.of_network and one.kind == 'CSM'
     with pytest.raises(UserError, match='has a scale of its own'):
-        sim.relate([(given, scores([[5] * 24], classes=net.classes))], 'shared')
-    with pytest.raises(UserError, match='has no category similarity matrix'):
-        sim.csm_similarity(get_model('i3d_tiny_synthfg'))
+        accuracy.relate([(own, scores([[5] * 24], classes=net.classes))], 'shared')
+    with pytest.raises(UserError, match='has no matrix that relates its classes'):
+        sim.relation_similarity(get_model('i3d_tiny_synthfg'))
 
 
 def test_files_and_what_does_not_fit(tmp_path):
@@ -191,41 +195,29 @@ def test_files_and_what_does_not_fit(tmp_path):
     np.testing.assert_array_equal(again.kinds[1].matrix, MATRIX / 2)
     assert [p.names for p in sim.most_similar(given, 0, 2)] == [('a', 'b'), ('b', 'c')]
     with pytest.raises(UserError, match='no branch .x. in these scores'):
-        sim.relate([(given, scores([[1, 1, 1, 1]]))])
+        accuracy.relate([(given, scores([[1, 1, 1, 1]]))])
     with pytest.raises(UserError, match='of 4 classes, the scores of net of 3'):
-        sim.relate([(given, scores([[1, 1, 1]], classes=('a', 'b', 'c')))])
+        accuracy.relate([(given, scores([[1, 1, 1]], classes=('a', 'b', 'c')))])
     with pytest.raises(UserError, match="unknown scale 'both'"):
-        sim.relate([], 'both')
+        accuracy.relate([], 'both')
     with pytest.raises(UserError, match='no file of class similarities'):
         sim.ClassSimilarity.load(tmp_path / 'b.npz')
     scores([[1, 1, 1, 1]]).save(tmp_path / 'scores.npz')
     (tmp_path / 'cut.npz').write_bytes((tmp_path / 'a.npz').read_bytes()[:200])
     for name in ('scores.npz', 'cut.npz'):
-        with pytest.raises(UserError, match='written by class_similarity.py'):
+        with pytest.raises(UserError, match='not a file of .gluon-fg explain similarity.|choose a file of'):
             sim.ClassSimilarity.load(tmp_path / name)
-
-
-def test_pictures_are_written(tmp_path):
-    kinds = [sim.Similarity('universal', None, MATRIX), sim.Similarity('U2S', None, MATRIX**2)]
-    given = similarities(*kinds)
-    series = sim.relate([(given, scores([[2, 4, 8, 9]]))])
-    plot_relation(series, tmp_path / 'relation.png', 5)
-    plot_similarity(given, tmp_path / 'matrix.png')
-    for name in ('relation.png', 'matrix.png'):
-        image = cv2.imread(str(tmp_path / name))
-        assert min(image.shape[:2]) > 300 and image.std() > 10
-    assert sorted(p.name for p in tmp_path.iterdir()) == ['matrix.png', 'relation.png']
 
 
 def test_what_training_counted(tmp_path):
     net, xi = get_model('topheavy_tiny_synthfg_u2s'), np.random.default_rng(0).random((24, 6))
     np.savez(tmp_path / 'csm.npz', sparsity=xi, videos=480)
     found = sim.training_similarity(net, tmp_path / 'csm.npz')
-    np.testing.assert_allclose(found.kinds[0].stretched, csm.similarity(xi))
+    np.testing.assert_allclose(found.kinds[0].stretched, class_similarity.similarity(xi))
     assert found.source == '480 training videos' and found.classes == net.classes
     np.savez(tmp_path / 'csm.npz', sparsity=xi[:3], videos=480)
     with pytest.raises(UserError, match='3 classes; topheavy_tiny_synthfg_u2s has 24'):
         sim.training_similarity(net, tmp_path / 'csm.npz')
     np.savez(tmp_path / 'csm.npz', other=xi)
-    with pytest.raises(UserError, match='not a csm.npz written by training'):
+    with pytest.raises(UserError, match='not a file of class sparsities written by training'):
         sim.training_similarity(net, tmp_path / 'csm.npz')

@@ -1,4 +1,3 @@
-import cv2
 import mxnet as mx
 import numpy as np
 import pytest
@@ -7,7 +6,6 @@ from gluon_fg.analysis.weight_similarity import (
     by_name,
     check_alike,
     format_weight_similarity,
-    plot_weight_similarity,
     weight_similarity,
 )
 from gluon_fg.errors import UserError
@@ -61,13 +59,10 @@ def test_rows_in_the_order_of_names(net):
     assert sorted_.confusing[1, 3] and sorted_.confusing.sum() == 2
 
 
-def test_pictures_and_refusals(net, tmp_path):
+def test_refusals(net):
     found = weight_similarity(net, 'without')
-    plot_weight_similarity([found, found._replace(title='with', matrix=np.eye(4))], tmp_path / 'w.png')
-    image = cv2.imread(str(tmp_path / 'w.png'))
-    assert image.shape[1] > 2.5 * image.shape[0] * 0.8 and image.std() > 10
     with pytest.raises(UserError, match='without and b have other classes'):
         check_alike([found, found._replace(title='b', classes=('x',) * 4)])
     for name, options in (('topheavy_tiny_synthfg_u2s', {'mask_network': False}), ('i3d_tiny_synthfg', {})):
-        with pytest.raises(UserError, match='has no mask network'):
+        with pytest.raises(UserError, match='has no masks of classes'):
             weight_similarity(get_model(name, **options))

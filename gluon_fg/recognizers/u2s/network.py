@@ -318,13 +318,6 @@ class U2S(Recognizer):
         x_u, x_c, opening = self.views['maps'](x, *self.branches.extra_inputs(label))
         return {'F5': x_u, 'specific': x_c, 'gate': opening, 'masks': self.branches.masks.masks(x_u)}
 
-    def feature_maps(self, x, label=None):  # analysis reads it until it reads `maps`
-        if self.branches.masks is None:
-            raise UserError(f'{self.name} was built without a mask network; choose mask_network=True')
-        self.branches.check_input(x)
-        x_u, x_c, opening = self.views['maps'](x, *self.branches.extra_inputs(label))
-        return x_u, opening, x_c
-
     def features(self, x, label=None):
         if self.branches.masks is None:
             return [self.universal(x)[0]]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import List, Optional, Tuple
+
+from matplotlib.figure import Figure
 
 from ..errors import UserError
 from ..evaluation.gains import ClassGain, Gains, extremes
-from ..files import atomic_path
+from .charts import chart, open_axes, short_name
 
 MOST = 40  # bars without `per_class`; Kinetics-400 would make a picture of four metres
+_COLORS = {(True, True): '#1b7f5c', (True, False): '#8fcbb4', (False, True): '#b33a2c', (False, False): '#e6a79f'}
 
 
 def shown(result: Gains, per_class: Optional[int] = None) -> List[ClassGain]:
@@ -23,18 +25,13 @@ def shown(result: Gains, per_class: Optional[int] = None) -> List[ClassGain]:
     return up + down[::-1]
 
 
-def plot_gains(
-    result: Gains,
-    path: os.PathLike,
-    names: Tuple[str, str] = ('A', 'B'),
-    per_class: Optional[int] = None,
-) -> None:
-    """Draw a bar for each class with its 95 % interval as PNG; classes that survive Holm's correction are dark.
+def gain_chart(result: Gains, names: Tuple[str, str] = ('A', 'B'), per_class: Optional[int] = None) -> Figure:
+    """Draw a bar for each class with its 95 % interval; classes that survive Holm's correction are dark.
 
     Parameters
     ----------
     result
-        what `evaluation.gains.gains` found
+        of `evaluation.gains.gains`
     names
         of A and B, for the headline
     per_class
@@ -45,37 +42,24 @@ def plot_gains(
     UserError
         fewer than one class at either end asked for, or no class gains or loses anything then
     """
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
-
     if per_class is not None and per_class < 1:
         raise UserError(f'per_class must be at least 1, got {per_class}')
     rows = shown(result, per_class)
     if not rows:
         raise UserError('no class gains or loses a video, so there is no bar to draw')
-    colours = {(True, True): '#1b7f5c', (True, False): '#8fcbb4', (False, True): '#b33a2c', (False, False): '#e6a79f'}
-    figure, axis = plt.subplots(figsize=(8, 1.5 + 0.24 * len(rows)), layout='constrained')
-    places = range(len(rows))
-    axis.barh(
-        places,
-        [100 * row.gain for row in rows],
-        color=[colours[row.gain >= 0, row.p_holm < 0.05] for row in rows],
-        height=0.72,
-        zorder=2,
-    )
+    figure, places = chart(8, 1.5 + 0.24 * len(rows)), range(len(rows))
+    axis = figure.subplots()
+    colors = [_COLORS[row.gain >= 0, row.p_holm < 0.05] for row in rows]
+    axis.barh(places, [100 * row.gain for row in rows], color=colors, height=0.72, zorder=2)
     axis.hlines(places, [100 * r.low for r in rows], [100 * r.high for r in rows], color='#333', linewidth=1, zorder=3)
     axis.axvline(0, color='#333', linewidth=0.8, zorder=4)
     few, most = min(row.videos for row in rows), max(row.videos for row in rows)
     counts = [f'  ({row.videos})' if few < most else '' for row in rows]
-    axis.set_yticks(places, [row.name + count for row, count in zip(rows, counts)], fontsize=8)
+    axis.set_yticks(places, [short_name(row.name) + n for row, n in zip(rows, counts)], fontsize=8, parse_math=False)
     axis.invert_yaxis()
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.grid(axis='x', color='#ddd', linewidth=0.6)
-    axis.tick_params(length=0, labelsize=8)
-    for side in ('top', 'right', 'left', 'bottom'):
-        axis.spines[side].set_visible(False)
+    open_axes(axis, 'top', 'right', 'left', 'bottom')
     axis.set_xlabel('gain in top-1, points', fontsize=8)
     left = len(result.classes) - len(rows)
     axis.set_title(
@@ -86,6 +70,4 @@ def plot_gains(
         fontsize=9,
         loc='left',
     )
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110, format='png')
-    plt.close(figure)
+    return figure

@@ -1,0 +1,132 @@
+"""Clips of a video for a network: which frames they are made of, and the one generator that reads and batches them."""
+
+from __future__ import annotations
+
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from ..backbones.geometry import Geometry
+from ..data import sampling, transforms
+from ..data.video import VideoReader
+from ..errors import UserError
+from ..input_spec import InputSpec
+from .placement import Placement
+
+
+class ClipBatch(NamedTuple):
+    """Some clips of a video.
+
+    Parameters
+    ----------
+    frames
+        (N, T) numbers of the frames of each clip
+    x
+        network input: (N, C, T, H, W), or (N * T, C, H, W) for a network on images
+    """
+
+    frames: np.ndarray
+    x: mx.nd.NDArray
+
+
+def read_clips(
+    reader: VideoReader,
+    spec: InputSpec,
+    clips: Iterable[Sequence[int]],
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 1,
+) -> Iterator[ClipBatch]:
+    """Read clips of a video, whole frames scaled to `spec.short_side`, as batches for a network.
+
+    Parameters
+    ----------
+    reader
+        the open video
+    spec
+        the network's input
+    clips
+        numbers of the frames of each clip, all equally many
+    ctx
+        where the network lies (default: CPU)
+    batch_size
+        clips in a batch; the last one may be smaller
+
+    Raises
+    ------
+    VideoError
+        a frame that cannot be decoded
+    """
+    if batch_size < 1:
+        raise UserError(f'batch_size must be at least 1, got {batch_size}')
+    clips = [np.asarray(clip) for clip in clips]
+
+    def view(numbers: np.ndarray) -> np.ndarray:
+        return transforms.to_view(transforms.resize_short(reader.get_batch(numbers), spec.short_side), spec)
+
+    for start in range(0, len(clips), batch_size):
+        batch = np.stack(clips[start : start + batch_size])
+        views = np.stack([view(clip) for clip in batch]) if spec.ndim == 3 else view(batch.reshape(-1))
+        yield ClipBatch(batch, transforms.to_input(views, spec, ctx or mx.cpu()))
+
+
+def clip_starts(total: int, frames: int, stride: int, step: int) -> List[int]:
+    """First frames of clips `step` frames apart; the last clip ends with the video."""
+    last = sampling.last_start(total, frames, stride)
+    return [*range(0, last, step), last]
+
+
+def one_clip(net, total: int, start: Optional[int] = None) -> np.ndarray:
+    """(frames,) numbers of one clip of a video of `total` frames.
+
+    Parameters
+    ----------
+    net
+        a recognizer
+    total
+        frames of the video
+    start
+        first frame of the clip; None: of the middle one, or, where the network's frames are spread over the video
+        (`InputSpec.sampling`, images' segments), of those
+
+    Raises
+    ------
+    UserError
+        a start outside the video, or any where frames are spread
+    """
+    spec = net.input_spec
+    if _spread(spec):
+        if start is not None:
+            raise UserError(f'{net.name} takes frames spread over the whole video; leave out the start of a clip')
+        return sampling.segment_indices(total, spec.frames if spec.ndim == 3 else spec.segments)
+    if start is None:
+        return sampling.regular_clips(total, spec.frames, spec.frame_stride, 1)[0]
+    return sampling.clip_indices(total, spec.frames, spec.frame_stride, start)
+
+
+def all_clips(net, total: int) -> List[np.ndarray]:
+    """Clips one behind the other over a whole video, the last one ending with it; one where frames are spread."""
+    spec = net.input_spec
+    if _spread(spec):
+        return [one_clip(net, total)]
+    starts = clip_starts(total, spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
+    return [sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts]
+
+
+def _spread(spec: InputSpec) -> bool:
+    """Whether a view is spread over the whole video."""
+    return spec.ndim == 2 or spec.sampling == 'spread'
+
+
+def placement(net, geometry: Geometry, size: Tuple[int, int]) -> Placement:
+    """Where cells of that geometry in a network's input lie in a video of (W, H) pixels."""
+    spec, (width, height) = net.input_spec, size
+    seen = transforms.short_side_size(height, width, spec.short_side)
+    return Placement(geometry, spec.frames if spec.ndim == 3 else 1, seen, (height, width))
+
+
+def require_recognizer(net) -> None:
+    """Refuse a network that is no recognizer, such as one of GluonCV's, whose features cannot be named."""
+    if not hasattr(net, 'map_info'):
+        name = getattr(net, 'name', 'this network')
+        raise UserError(f'{name} is no recognizer of gluon_fg, so it cannot be looked into; choose from list_models()')

@@ -1,0 +1,191 @@
+"""Are classes that look like others to a network the ones it gets wrong? (Zhao et al., sec. IV-C4, figs. 1, 4, eq. 7)
+
+    `similarity`: S of each kind of features -> eq. 7: how similar a class is to all others -.
+    scores of a split -> accuracy of each class ---------------------------------------------+-> points
+
+Eq. 7 is Norm(sum over j of S_ij, less S_ii): the sum, or average, over **all** other classes, stretched from the least
+to the most similar class (min-max). Because of that stretching it does not matter whether S was stretched before, but
+also nothing is left to tell a network whose classes are all alike from one that tells them all apart. The paper wants
+"a unified scale among four kinds of feature representations": `scale='shared'` stretches from the lowest to the highest
+average of all kinds, of S that was not stretched before.
+"""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ..data.labels import LabelSet
+from ..errors import UserError, unknown
+from ..evaluation.metrics import columns, per_class, percent
+from ..evaluation.score import Scores
+from .similarity import ClassSimilarity
+
+SCALES = ('own', 'shared')
+_NORMAL = 1.959964  # quantile of the normal distribution that leaves 2.5 % above
+
+
+class Point(NamedTuple):
+    """A class: eq. 7's `similarity` in [0, 1], `accuracy` (a fraction) over `videos`."""
+
+    name: str
+    similarity: float
+    accuracy: float
+    videos: int
+
+
+class Series(NamedTuple):
+    """One kind of features and its prediction's accuracies.
+
+    `points`: the classes with features and scored videos; `average`: mean of S before stretching over all pairs of
+    them; `rho`: Spearman's correlation of the points, None where one side is constant, with its 95 % interval `low` to
+    `high` (`spearman`), None for fewer than four classes.
+    """
+
+    title: str
+    points: List[Point]
+    average: float
+    rho: Optional[float]
+    low: Optional[float]
+    high: Optional[float]
+
+
+def to_others(matrix: np.ndarray) -> np.ndarray:
+    """(M,) each class's average similarity to all others, S's own diagonal left out: eq. 7 before Norm. NaN for classes
+    that have none."""
+    known = ~np.isnan(np.diag(matrix))
+    result = np.full(len(matrix), np.nan)
+    if known.sum() > 1:
+        inner = matrix[np.ix_(known, known)]
+        result[known] = (inner.sum(axis=1) - np.diag(inner)) / (known.sum() - 1)
+    return result
+
+
+def min_max(values: np.ndarray, low: Optional[float] = None, high: Optional[float] = None) -> np.ndarray:
+    """Values stretched to [0, 1], or from given ends; all 0 where there is no span, NaN stays."""
+    low = np.nanmin(values) if low is None else low
+    high = np.nanmax(values) if high is None else high
+    return (values - low) / (high - low) if high > low else values * 0.0
+
+
+def relate(pairs: Sequence[Tuple[ClassSimilarity, Scores]], scale: str = 'own') -> List[Series]:
+    """Eq. 7's similarity and the accuracy of each class, for every kind of features of every network.
+
+    Each kind is set against the accuracy of the prediction made of it: universal features against the universal
+    branch, and so on.
+
+    Parameters
+    ----------
+    pairs
+        similarities and scores of each network; the features may come from another split than the scores
+    scale
+        'own': each kind stretched by itself (eq. 7); 'shared': all by the same ends (see above)
+
+    Raises
+    ------
+    UserError
+        unknown scale; scores of other classes or without a branch; fewer than two classes with both; a shared scale for
+        a network's own matrix, which says nothing about distances
+    """
+    if scale not in SCALES:
+        raise unknown('scale', scale, SCALES)
+    found = []
+    for similar, scores in pairs:
+        if LabelSet(similar.classes).fingerprint != scores.fingerprint:
+            raise UserError(
+                f'the similarities of {similar.model} are of {len(similar.classes)} classes, the scores of '
+                f'{scores.model or "the network"} of {len(scores.classes)}, and the lists differ; choose one dataset'
+            )
+        for one in similar.kinds:
+            if scale == 'shared' and similar.of_network:
+                raise UserError(f'the {one.kind} of {similar.model} has a scale of its own; choose scale own')
+            rows = per_class(scores, one.branch)
+            seen = np.array([row['videos'] > 0 for row in rows]) & ~np.isnan(np.diag(one.matrix))
+            if seen.sum() < 2:
+                raise UserError(f'{similar.model}: fewer than two classes have both features and scored videos')
+            matrix = np.where(seen[:, None] & seen[None], one.matrix, np.nan)
+            title = similar.model if one.kind == 'features' else f'{similar.model}: {one.kind}'
+            found.append((title, rows, to_others(matrix)))
+    ends = [(np.nanmin(v), np.nanmax(v)) for _, _, v in found]
+    shared = (min(low for low, _ in ends), max(high for _, high in ends)) if scale == 'shared' else (None, None)
+    result = []
+    for title, rows, values in found:
+        points = [
+            Point(row['name'], float(x), row['top1'], row['videos'])
+            for row, x in zip(rows, min_max(values, *shared))
+            if not np.isnan(x)
+        ]
+        rho = spearman([p.similarity for p in points], [p.accuracy for p in points])
+        result.append(Series(title, points, float(np.nanmean(values)), *rho))
+    return result
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> Tuple[Optional[float], Optional[float], Optional[float]]:
+    """Spearman's rank correlation with its 95 % interval by Fisher's z with the variance of Bonett and Wright (2000).
+
+    The interval takes the points for independent. Classes' similarities are not quite, as each pair of classes is in
+    two of them, so that the doubt is somewhat larger.
+
+    Returns
+    -------
+    rho, low, high: None each where one side is constant; low and high None for fewer than four points
+    """
+    x, y = rankdata(x), rankdata(y)
+    if x.std() == 0 or y.std() == 0:
+        return None, None, None
+    rho = float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
+    if len(x) < 4:
+        return rho, None, None
+    if abs(rho) > 1 - 1e-12:
+        return rho, rho, rho
+    half = _NORMAL * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
+    return rho, float(np.tanh(np.arctanh(rho) - half)), float(np.tanh(np.arctanh(rho) + half))
+
+
+class Histogram(NamedTuple):
+    """`edges` (bins + 1,) from 0 to 1; `classes` (bins,) how many lie in each; `accuracy` (bins,) their mean accuracy,
+    NaN for none."""
+
+    edges: np.ndarray
+    classes: np.ndarray
+    accuracy: np.ndarray
+
+
+def histogram(series: Series, bins: int = 10) -> Histogram:
+    """Classes and their mean accuracy in intervals of similarity; an edge belongs to the interval above, 1 to the last.
+
+    Raises
+    ------
+    UserError
+        fewer than one bin
+    """
+    if bins < 1:
+        raise UserError(f'bins must be at least 1, got {bins}')
+    similarity, accuracy = (np.array([getattr(p, f) for p in series.points]) for f in ('similarity', 'accuracy'))
+    counts, edges = np.histogram(similarity, bins, (0, 1))
+    sums, _ = np.histogram(similarity, bins, (0, 1), weights=accuracy)
+    return Histogram(edges, counts, np.divide(sums, counts, out=np.full(bins, np.nan), where=counts > 0))
+
+
+def format_series(series: Sequence[Series]) -> str:
+    """A table: classes, mean accuracy, mean similarity before stretching, correlation with its interval."""
+    rows = [
+        [
+            one.title,
+            len(one.points),
+            percent(float(np.mean([p.accuracy for p in one.points]))),
+            f'{one.average:.4f}',
+            correlation(one),
+        ]
+        for one in series
+    ]
+    return columns(['features', 'classes', 'mean of classes, top1 %', 'mean similarity', "Spearman's rho (95 %)"], rows)
+
+
+def correlation(one: Series) -> str:
+    """'-0.31 (-0.60 to 0.05)'; '-' where there is none."""
+    if one.rho is None:
+        return '-'
+    return f'{one.rho:.2f}' + ('' if one.low is None else f' ({one.low:.2f} to {one.high:.2f})')
