@@ -1,4 +1,4 @@
-"""The scripts of the charts of U2S (similarity of classes and of weights, accuracy over n) as users start them."""
+"""gluon-fg explain similarity and weights as users start them."""
 
 import re
 
@@ -22,16 +22,12 @@ def score_file(path, model):
     return path
 
 
-def test_from_networks_to_the_picture_of_similarity(run_script, script_output, u2s_params, tiny_synthfg, tmp_path):
+def test_from_networks_to_the_picture_of_similarity(command, u2s_params, tiny_synthfg, tmp_path):
     for name in (ONE_PASS, U2S):
         out = tmp_path / f'{name}.npz'
         arguments = ['--model', name, '--params', u2s_params[name], '--root', tiny_synthfg, '--split', 'val']
         arguments += ['--out', out]
-        if name == ONE_PASS:
-            done = run_script('class_similarity.py', *arguments)
-            code, text, err = done.returncode, done.stdout, done.stderr
-        else:
-            code, text, err = script_output('class_similarity.py', arguments)
+        code, text, err = command('explain', 'similarity', *arguments)
         assert code == 0 and err == '', err
         for kind in ('features',) if name == ONE_PASS else ('universal', 'specific', 'U2S'):
             assert re.search(rf'^{kind}: most similar classes.*\n  \w+: .* / \w+: .*  \d\.\d{{3}}$', text, re.M)
@@ -41,7 +37,7 @@ def test_from_networks_to_the_picture_of_similarity(run_script, script_output, u
     files = [tmp_path / f'{name}.npz' for name in (ONE_PASS, U2S)]
     scores = [score_file(tmp_path / f'{name}_scores.npz', name) for name in (ONE_PASS, U2S)]
     arguments = ['--similarity', *files, '--scores', *scores, '--out', tmp_path / 'relation.png', '--scale', 'shared']
-    code, text, err = script_output('plot_similarity.py', arguments)
+    code, text, err = command('explain', 'similarity', *arguments)
     assert code == 0 and err == '', err
     rows = [line for line in text.splitlines() if line.startswith(ONE_PASS)]
     assert [row.split('  ')[0] for row in rows] == [ONE_PASS] + [
@@ -52,53 +48,66 @@ def test_from_networks_to_the_picture_of_similarity(run_script, script_output, u
         assert cv2.imread(str(tmp_path / f'{name}.png')).std() > 10
 
 
-def test_the_networks_own_matrix(script_output, u2s_params, tmp_path):
-    arguments = ['--model', U2S, '--params', u2s_params[U2S], '--csm', '--out', tmp_path / 'csm.npz']
-    code, text, _ = script_output('class_similarity.py', arguments)
+def test_the_networks_own_matrix(command, u2s_params, tmp_path):
+    arguments = ['--model', U2S, '--params', u2s_params[U2S], '--own', '--out', tmp_path / 'csm.npz']
+    code, text, _ = command('explain', 'similarity', *arguments)
     assert code == 0 and 'CSM: most similar classes' in text
     (one,) = ClassSimilarity.load(tmp_path / 'csm.npz').kinds
     assert one.kind == 'CSM' and one.matrix.sum() == 24 * 4
 
 
-def test_weights_of_two_networks(script_output, u2s_params, tmp_path):
+def test_weights_of_two_networks(command, u2s_params, tmp_path):
     arguments = ['--models', U2S, U2S, '--params', u2s_params[U2S], u2s_params[U2S], '--titles', 'without', 'with']
-    code, text, err = script_output('plot_weight_similarity.py', [*arguments, '--out', tmp_path / 'w.png'])
+    code, text, err = command('explain', 'weights', *arguments, '--out', tmp_path / 'w.png')
     assert code == 0 and err == '', err
     rows = [line.split() for line in text.splitlines() if line.startswith('with')]
     assert [row[:2] for row in rows] == [['without', '36'], ['with', '36']] and rows[0][2:] == rows[1][2:]
     assert cv2.imread(str(tmp_path / 'w.png')).std() > 10
 
 
+def test_what_training_counted(command, u2s_params, tmp_path):
+    sparsity, out = np.random.default_rng(0).random((24, 6)), tmp_path / 'similar.npz'
+    np.savez(tmp_path / 'counted.npz', sparsity=sparsity, videos=480)
+    arguments = ['--model', U2S, '--params', u2s_params[U2S], '--sparsity', tmp_path / 'counted.npz', '--out', out]
+    code, text, err = command('explain', 'similarity', *arguments)
+    assert code == 0 and 'universal after stage 1: most similar classes' in text, err
+    found = ClassSimilarity.load(out)
+    assert found.source == '480 training videos' and len(found.kinds) == 1
+
+
 def test_bad_input_is_one_line(error_line, u2s_params, tmp_path):
     there, scores = tmp_path / 'there.png', score_file(tmp_path / 'scores.npz', ONE_PASS)
     there.write_text('mine')
     u2s = ['--model', U2S, '--params', u2s_params[U2S]]
-    for script, arguments, message in (
-        ('class_similarity.py', [*u2s, '--out', tmp_path / 'a.png'], 'choose a name that ends so'),
-        ('class_similarity.py', [*u2s, '--out', tmp_path / 'there.npz'], 'there.png is there already; use --force'),
-        ('class_similarity.py', [*u2s, '--csm', '--root', 'x', '--out', tmp_path / 'a.npz'], '--csm counts no videos'),
-        ('class_similarity.py', [*u2s, '--root', tmp_path, '--out', tmp_path / 'a.npz'], 'SynthFG needs a folder'),
+    for words, arguments, message in (
+        ('similarity', [*u2s, '--csm', '--out', 'a.npz'], 'no option --csm; --sparsity FILE reads what training'),
+        ('similarity', [*u2s, '--own', '--sparsity', 'x', '--out', 'a.npz'], 'two sources'),
+        ('similarity', [*u2s, '--similarity', 'x', '--out', 'a.png'], 'give either a model to count for'),
+        ('similarity', [*u2s, '--out', tmp_path / 'a.png'], 'choose a name that ends so'),
+        ('similarity', [*u2s, '--out', tmp_path / 'there.npz'], 'there.png is there already; use --force'),
+        ('similarity', [*u2s, '--own', '--root', 'x', '--out', tmp_path / 'a.npz'], '--own counts no videos'),
+        ('similarity', [*u2s, '--root', tmp_path, '--out', tmp_path / 'a.npz'], 'SynthFG needs a folder'),
         (
-            'class_similarity.py',
-            ['--model', ONE_PASS, '--params', u2s_params[ONE_PASS], '--csm', '--out', tmp_path / 'a.npz'],
-            'has no category similarity matrix',
+            'similarity',
+            ['--model', ONE_PASS, '--params', u2s_params[ONE_PASS], '--own', '--out', tmp_path / 'a.npz'],
+            'has no matrix that relates its classes',
         ),
-        ('plot_similarity.py', ['--similarity', 'a', '--scores', 'b', 'c', '--out', 'o.png'], '1 files of simil'),
-        ('plot_similarity.py', ['--similarity', 'a', '--scores', 'b', '--out', there], 'there.png is there already'),
+        ('similarity', ['--similarity', 'a', '--scores', 'b', 'c', '--out', 'o.png'], '1 files of simil'),
+        ('similarity', ['--similarity', 'a', '--scores', 'b', '--out', there], 'there.png is there already'),
         (
-            'plot_similarity.py',
+            'similarity',
             ['--similarity', scores, '--scores', scores, '--out', 'o.png'],
-            'written by class_simil',
+            'not a file of `gluon-fg explain similarity`|choose a file',
         ),
-        ('plot_similarity.py', ['--similarity', 'a', '--scores', scores, '--out', scores], 'is one of the given files'),
-        ('plot_weight_similarity.py', ['--models', U2S, '--out', there], 'there.png is there already'),
-        ('plot_weight_similarity.py', ['--models', U2S, '--titles', 'a', 'b', '--out', 'o.png'], '2 titles for 1 mod'),
+        ('similarity', ['--similarity', 'a.png', '--scores', scores, '--out', 'a.png'], 'is one of the given files'),
+        ('weights', ['--models', U2S, '--out', there], 'there.png is there already'),
+        ('weights', ['--models', U2S, '--titles', 'a', 'b', '--out', 'o.png'], '2 titles for 1 mod'),
         (
-            'plot_weight_similarity.py',
+            'weights',
             ['--models', ONE_PASS, '--params', u2s_params[ONE_PASS], '--out', 'o.png'],
-            'has no mask network',
+            'has no masks of classes',
         ),
     ):
-        line = error_line(script, arguments)
+        line = error_line('explain', words, *arguments)
         assert re.search(message, line), line
     assert there.read_text() == 'mine'

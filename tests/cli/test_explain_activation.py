@@ -1,4 +1,4 @@
-"""activation_maps.py as a user starts it."""
+"""gluon-fg explain activation as a user starts it."""
 
 import re
 
@@ -23,14 +23,14 @@ def video(tiny_synthfg):
     return tiny_synthfg / 'test' / '00009.mp4'
 
 
-def test_picture_and_film_of_baseline_and_cidc(run_script, video, params, tmp_path):
+def test_picture_and_film_of_baseline_and_cidc(command, video, params, tmp_path):
     for suffix, options in (('png', ['--backbone', '--columns', 4]), ('mp4', [])):
         out = tmp_path / f'maps.{suffix}'
         arguments = [video, '--models', *MODELS, '--params', *params, '--out', out, *options]
-        done = run_script('activation_maps.py', *arguments)
-        assert done.returncode == 0 and done.stderr == '', done.stderr
-        assert f'wrote {out}' in done.stdout
-        baseline, cidc = done.stdout.split('i3d_tiny_synthfg_cidc: ')
+        code, text, err = command('explain', 'activation', *arguments)
+        assert code == 0 and err == '', err
+        assert f'wrote {out}' in text
+        baseline, cidc = text.split('i3d_tiny_synthfg_cidc: ')
         assert re.search(r'^  F5: 8 maps, att 0\.\d{4} to [01]\.\d{4}$', baseline, re.M)
         for part in ('forward', 'backward'):
             assert f'  F_CIDC {part}: 4 maps, att ' in cidc
@@ -64,10 +64,10 @@ def test_bad_input_is_one_line_before_anything_is_written(error_line, video, par
         ([video, '--models', tmp_path, '--out', out], 'no config.yaml there'),
         ([broken, '--models', MODELS[0], '--out', out], 'broken.mp4: '),
     ):
-        line = error_line('activation_maps.py', arguments)
+        line = error_line('explain', 'activation', *arguments)
         assert re.search(message, line), line
     images = tmp_path / 'tsn.params'
     get_model('tsn_tiny_synthfg').save_parameters(str(images))
     arguments = [video, '--models', MODELS[0], 'tsn_tiny_synthfg', '--params', '-', images, '--out', out]
-    assert 'tsn_tiny_synthfg sees single images' in error_line('activation_maps.py', arguments)
+    assert 'tsn_tiny_synthfg sees single images' in error_line('explain', 'activation', *arguments)
     assert there.read_text() == 'mine' and not out.exists() and not (tmp_path / 'm.mp4').exists()

@@ -1,4 +1,4 @@
-"""category_masks.py and plot_tsne.py as users start them."""
+"""gluon-fg explain masks and tsne as users start them."""
 
 import re
 
@@ -16,20 +16,20 @@ def video(tiny_synthfg):
     return tiny_synthfg / 'test' / '00009.mp4'
 
 
-def test_masks_as_picture_and_film(run_script, script_output, video, u2s_params, tmp_path):
+def test_masks_as_picture_and_film(command, video, u2s_params, tmp_path):
     arguments = [video, '--model', U2S, '--params', u2s_params[U2S]]
     picture, film = tmp_path / 'masks.png', tmp_path / 'masks.mp4'
-    done = run_script('category_masks.py', *arguments, '--partners', 2, '--out', picture)
-    assert done.returncode == 0 and done.stderr == '', done.stderr
-    lines = done.stdout.splitlines()
+    code, text, err = command('explain', 'masks', *arguments, '--partners', 2, '--out', picture)
+    assert code == 0 and err == '', err
+    lines = text.splitlines()
     assert lines[0].startswith(f'{U2S}: ') and lines[-1] == f'wrote {picture}'
-    assert [re.search(r': (predicted|confusing|gate)', line)[1] for line in lines[1:-1]] == [
+    assert [re.search(r'(predicted|confusing|gate)[ ,]', line)[1] for line in lines[1:-1]] == [
         'predicted',
         'confusing',
         'confusing',
         'gate',
     ]
-    code, text, err = script_output('category_masks.py', [*arguments, '--classes', *CLASSES, '--out', film])
+    code, text, err = command('explain', 'masks', *arguments, '--classes', *CLASSES, '--out', film)
     assert code == 0 and err == '', err
     assert [line.split(': ')[1] for line in text.splitlines()[1:3]] == ['arm opens', 'arm closes']
     assert min(cv2.imread(str(picture)).shape[:2]) > 400
@@ -37,7 +37,7 @@ def test_masks_as_picture_and_film(run_script, script_output, video, u2s_params,
     assert written.get(cv2.CAP_PROP_FRAME_COUNT) == 8 and written.read()[1].std() > 10
 
 
-def test_maps_of_two_networks_and_of_one(script_output, u2s_params, tmp_path):
+def test_maps_of_two_networks_and_of_one(command, u2s_params, tmp_path):
     pytest.importorskip('sklearn')
     root = tmp_path / 'data'
     synthfg.generate(root, train=24, val=24, test=120, seed=0, progress=False)
@@ -48,9 +48,7 @@ def test_maps_of_two_networks_and_of_one(script_output, u2s_params, tmp_path):
         (alone, [f'{U2S}: {kind}' for kind in ('universal', 'specific', 'U2S')]),
     ):
         out = tmp_path / f'{len(rows)}.png'
-        code, text, err = script_output(
-            'plot_tsne.py', [*arguments, '--classes', *CLASSES, '--root', root, '--out', out]
-        )
+        code, text, err = command('explain', 'tsne', *arguments, '--classes', *CLASSES, '--root', root, '--out', out)
         assert code == 0 and err == '', err
         assert text.startswith('10 videos of synthfg test; share') and f'wrote {out}' in text
         assert re.findall(r'^  (.+): \d+\.\d %$', text, re.M) == rows
@@ -62,25 +60,25 @@ def test_bad_input_is_one_line(error_line, video, u2s_params, tiny_synthfg, tmp_
     there.write_text('mine')
     masks, one = [video, '--model', U2S, '--params', u2s_params[U2S]], [video, '--model', ONE_PASS]
     two = ['--models', U2S, '--params', u2s_params[U2S], '--root', tiny_synthfg, '--split', 'val']
-    for script, arguments, message in (
-        ('category_masks.py', [*masks, '--out', 'm.gif'], 'choose a name that ends in .png'),
-        ('category_masks.py', [*masks, '--out', there], 'there.png is there already; use --force'),
-        ('category_masks.py', [*masks, '--out', 'm.mp4', '--start', 1], 'leave out --start'),
-        ('category_masks.py', [*masks, '--out', out, '--columns', 0], '--columns must be at least 1, got 0'),
-        ('category_masks.py', [*masks, '--out', out, '--partners', -1], 'partners must be 0 or more, got -1'),
-        ('category_masks.py', [*masks, '--out', out, '--classes', 'x', '--partners', 1], 'leave out --partners'),
-        ('category_masks.py', [*masks, '--out', out, '--classes', 'disc: plu'], "did you mean 'disc: plus'"),
-        ('category_masks.py', [*one, '--params', u2s_params[ONE_PASS], '--out', out], 'has no mask network'),
-        ('category_masks.py', ['none.mp4', *masks[1:], '--out', out], 'none.mp4'),
-        ('plot_tsne.py', [*two, '--classes', CLASSES[0], '--out', out], 'name two different classes at least'),
-        ('plot_tsne.py', [*two, '--classes', *CLASSES, '--out', there], 'there.png is there already'),
+    for words, arguments, message in (
+        ('masks', [*masks, '--out', 'm.gif'], 'choose a name that ends in .png'),
+        ('masks', [*masks, '--out', there], 'there.png is there already; use --force'),
+        ('masks', [*masks, '--out', tmp_path / 'm.mp4', '--start', 1], 'leave out --start'),
+        ('masks', [*masks, '--out', out, '--columns', 0], '--columns must be at least 1, got 0'),
+        ('masks', [*masks, '--out', out, '--partners', -1], 'partners must be 0 or more, got -1'),
+        ('masks', [*masks, '--out', out, '--classes', 'x', '--partners', 1], 'leave out --partners'),
+        ('masks', [*masks, '--out', out, '--classes', 'disc: plu'], "did you mean 'disc: plus'"),
+        ('masks', [*one, '--params', u2s_params[ONE_PASS], '--out', out], 'has no masks of classes'),
+        ('masks', ['none.mp4', *masks[1:], '--out', out], 'none.mp4'),
+        ('tsne', [*two, '--classes', CLASSES[0], '--out', out], 'name two different classes at least'),
+        ('tsne', [*two, '--classes', *CLASSES, '--out', there], 'there.png is there already'),
         (
-            'plot_tsne.py',
+            'tsne',
             [*two, '--classes', 'disc: plu', 'x', '--out', out],
             "unknown class of synthfg val 'disc: plu'",
         ),
-        ('plot_tsne.py', [*two, '--classes', *CLASSES, '--out', out], '2 videos are too few for a map'),
+        ('tsne', [*two, '--classes', *CLASSES, '--out', out], '2 videos are too few for a map'),
     ):
-        line = error_line(script, arguments)
+        line = error_line('explain', words, *arguments)
         assert re.search(message, line), line
     assert there.read_text() == 'mine' and not out.exists()

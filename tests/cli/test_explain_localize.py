@@ -1,4 +1,4 @@
-"""visualize.py and plot_confusion.py as a user starts them."""
+"""gluon-fg explain localize, confusion and filters as a user starts them."""
 
 import json
 import shutil
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from gluon_fg.analysis.localization import localize
-from gluon_fg.analysis.visualize import visualize
 from gluon_fg.data import synthfg
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.factory import get_model
+from gluon_fg.visualization.localized_videos import Wanted, localize_videos
 
 
 @pytest.fixture(scope='module')
@@ -38,11 +38,12 @@ def frames_of(path):
     return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
 
 
-def test_pictures_of_good_videos_beside_a_bad_one(run_script, videos, params, net, tmp_path):
+def test_pictures_of_good_videos_beside_a_bad_one(run_command, command, videos, params, net, tmp_path):
     broken, out = tmp_path / 'broken.mp4', tmp_path / 'pictures'
     broken.write_bytes(videos[0].read_bytes()[:700])
-    done = run_script(
-        'visualize.py',
+    done = run_command(
+        'explain',
+        'localize',
         videos[0],
         broken,
         videos[1],
@@ -73,31 +74,18 @@ def test_pictures_of_good_videos_beside_a_bad_one(run_script, videos, params, ne
             line = next(row for row in printed.splitlines() if f'filter {peak.filter} ' in row)
             assert predicted in line and f'frame {peak.frame} ' in line and f'{peak.value:.3f}' in line
     before = {p: p.stat().st_mtime_ns for p in out.iterdir()}
-    again = run_script('visualize.py', videos[0], '--model', 'i3d_tiny_synthfg_dfb', '--params', params, '--out', out)
-    assert again.returncode == 2 and len(again.stderr.strip().splitlines()) == 1 and '--force' in again.stderr
+    arguments = ('explain', 'localize', videos[0], '--model', 'i3d_tiny_synthfg_dfb', '--params', params, '--out', out)
+    code, _, err = command(*arguments)
+    assert code == 2 and len(err.strip().splitlines()) == 1 and '--force' in err
     assert {p: p.stat().st_mtime_ns for p in out.iterdir()} == before
-    forced = run_script(
-        'visualize.py',
-        videos[0],
-        '--model',
-        'i3d_tiny_synthfg_dfb',
-        '--params',
-        params,
-        '--out',
-        out,
-        '--force',
-        '--class',
-        'DISC: ring',
-        '--top',
-        '2',
-    )
-    assert forced.returncode == 0, forced.stderr
+    code, _, err = command(*arguments, '--force', '--class', 'DISC: ring', '--top', '2')
+    assert code == 0, err
     (entry,) = json.loads((out / 'peaks.json').read_text())['videos']
     assert [p['class'] for p in entry['peaks']] == ['disc: ring'] * 2
 
 
 def test_one_filter_over_several_videos(net, videos, tmp_path):
-    done = list(visualize(net, videos, tmp_path, filter=31))
+    done = list(localize_videos(net, videos, tmp_path, Wanted(filter=31)))
     assert [[p.filter for p in one.found.peaks] for one in done] == [[31]] * 3
     assert (tmp_path / 'filter_31.png').exists()
     entries = json.loads((tmp_path / 'peaks.json').read_text())['videos']
@@ -109,7 +97,7 @@ def test_videos_of_one_name_keep_apart(net, videos, tmp_path):
     for folder in ('a', 'b'):
         (tmp_path / folder).mkdir()
         paths.append(shutil.copy(videos[0], tmp_path / folder / 'clip.mp4'))
-    list(visualize(net, paths, tmp_path / 'out', name=0))
+    list(localize_videos(net, paths, tmp_path / 'out', Wanted(name=0)))
     names = sorted(p.name for p in (tmp_path / 'out').iterdir())
     assert names == ['a_clip.mp4', 'a_clip.png', 'b_clip.mp4', 'b_clip.png', 'peaks.json']
 
@@ -119,7 +107,7 @@ def test_a_folder_of_pictures_is_never_its_own_input(net, videos, tmp_path):
     mine = shutil.copy(videos[0], tmp_path / 'clip.mp4')
     for force in (False, True):
         with pytest.raises(UserError, match='clip.mp4'):
-            list(visualize(net, [mine], tmp_path, force=force))
+            list(localize_videos(net, [mine], tmp_path, force=force))
     assert [p.name for p in tmp_path.iterdir()] == ['clip.mp4'] and (tmp_path / 'clip.mp4').read_bytes() == videos[
         0
     ].read_bytes()
@@ -138,23 +126,23 @@ def test_a_folder_of_pictures_is_never_its_own_input(net, videos, tmp_path):
 )
 def test_mistakes_are_said_before_anything_is_written(net, videos, tmp_path, options, match):
     with pytest.raises(UserError, match=match):
-        list(visualize(net, videos, tmp_path / 'out', **options))
+        list(localize_videos(net, videos, tmp_path / 'out', Wanted(**options)))
     assert not (tmp_path / 'out').exists()
 
 
 def test_networks_without_filters_and_files_in_the_way(net, videos, tmp_path):
-    with pytest.raises(UserError, match='i3d_tiny_synthfg has no filter bank'):
-        list(visualize(get_model('i3d_tiny_synthfg'), videos, tmp_path / 'out'))
+    with pytest.raises(UserError, match='i3d_tiny_synthfg has no class filters'):
+        list(localize_videos(get_model('i3d_tiny_synthfg'), videos, tmp_path / 'out'))
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match='is a file'):
-        list(visualize(net, videos, tmp_path / 'file'))
+        list(localize_videos(net, videos, tmp_path / 'file'))
     with pytest.raises(UserError, match='no video'):
-        list(visualize(net, [], tmp_path / 'out'))
+        list(localize_videos(net, [], tmp_path / 'out'))
 
 
-def test_confusion_plot(run_script, tmp_path):
+def test_confusion_picture(command, tmp_path):
     paths = []
-    for number, name in enumerate(('baseline', 'ours')):
+    for number, name in enumerate(('baseline', 'better')):
         probabilities = np.random.default_rng(number).dirichlet(np.ones(24), (48, 1)).astype(np.float32)
         scores = Scores(
             ids=tuple(f'{i}.mp4' for i in range(48)),
@@ -171,8 +159,22 @@ def test_confusion_plot(run_script, tmp_path):
         paths.append(tmp_path / f'{name}.npz')
         scores.save(paths[-1])
     picture = tmp_path / 'confusion.png'
-    done = run_script('plot_confusion.py', *paths, '--out', picture, '--group', 'disc')
-    assert done.returncode == 0 and str(picture) in done.stdout, done.stderr
+    code, out, err = command('explain', 'confusion', *paths, '--out', picture, '--group', 'disc')
+    assert code == 0 and str(picture) in out, err
     assert cv2.imread(str(picture)).shape[0] > 250
-    again = run_script('plot_confusion.py', *paths, '--out', picture)
-    assert again.returncode == 2 and again.stderr.startswith('error: ') and '--force' in again.stderr
+    code, _, err = command('explain', 'confusion', *paths, '--out', picture)
+    assert code == 2 and err.startswith('error: ') and '--force' in err
+    code, _, err = command('explain', 'confusion', *paths, '--out', tmp_path / 'p.png', '--group', 'disk')
+    assert code == 2 and "unknown group 'disk'; did you mean 'disc'" in err
+
+
+def test_filters_of_a_small_network(command, params, tiny_synthfg, tmp_path):
+    out = tmp_path / 'filters.csv'
+    arguments = ['explain', 'filters', '--model', 'i3d_tiny_synthfg_dfb', '--params', params, '--root', tiny_synthfg]
+    code, text, err = command(*arguments, '--out', out)
+    assert code == 0 and err == '', err
+    assert '120 filters; dead or copies: none' in text and text.splitlines()[-1] == f'wrote {out}'
+    assert "peak of the true class's strongest filter on the true detail" in text and '\n  hexagon ' in text
+    assert len(out.read_text().splitlines()) == 121
+    code, _, err = command(*arguments, '--out', out)
+    assert code == 2 and 'filters.csv is there already; use --force' in err

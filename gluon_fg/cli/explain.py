@@ -1,0 +1,77 @@
+"""`gluon-fg explain`: see why a network answers as it does."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Sequence
+
+import click
+
+from ..errors import UserError
+from .base import Command, Group
+from .options import ModelChoice
+
+_VIDEOS, _CLASSES = 'gluon_fg.cli.explain_videos', 'gluon_fg.cli.explain_classes'
+
+
+@click.group(
+    'explain',
+    cls=Group,
+    places={
+        'localize': _VIDEOS,
+        'activation': _VIDEOS,
+        'masks': _VIDEOS,
+        'filters': _CLASSES,
+        'confusion': _CLASSES,
+        'similarity': _CLASSES,
+        'weights': _CLASSES,
+        'tsne': _CLASSES,
+    },
+    epilog="""\b
+Example:
+  gluon-fg explain localize data/synthfg/test/00005.mp4 --model i3d_tiny_synthfg_dfb --out pictures
+""",
+)
+def explain() -> None:
+    """See why a network answers as it does: where it looks in videos, and which classes it confuses."""
+
+
+class ExplainCommand(Command):
+    """A command of this group; an unknown option is answered with what to use instead.
+
+    Parameters
+    ----------
+    instead
+        what serves in place of options of former versions
+    """
+
+    def __init__(self, *args: Any, instead: str = '', **attributes: Any):
+        super().__init__(*args, **attributes)
+        self.instead = instead
+
+    def parse_args(self, ctx: click.Context, args: list) -> list:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if not self.instead:
+                raise
+            raise UserError(f'no option {error.option_name}; {self.instead}') from None
+
+
+def load_one(network: ModelChoice, ctx: Any = None) -> Any:
+    """A `training.named.Named` network; --model may be the folder of a run, too."""
+    from ..training.named import Named
+
+    if network.name is not None and network.run is None and os.path.isdir(network.name):
+        network = network._replace(name=None, run=network.name)
+    net, config = network.load(ctx)
+    title = network.name
+    if network.run is not None:
+        folder = os.path.basename(os.path.normpath(os.path.abspath(network.run)))
+        title = folder.lstrip('_') or folder
+    return Named(title, net, config)
+
+
+def say_predictions(title: str, predictions: Sequence) -> None:
+    """Print a network's likeliest classes in a line."""
+    click.echo(f'{title}: {", ".join(f"{label} {100 * p:.1f} %" for label, p in predictions)}')

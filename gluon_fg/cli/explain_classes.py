@@ -1,0 +1,255 @@
+"""`gluon-fg explain filters|confusion|similarity|weights|tsne`: classes, filters and features over many videos."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, List, Optional
+
+import click
+
+from ..errors import UserError, unknown
+from .base import Command, Several
+from .explain import ExplainCommand, load_one
+from .options import DataChoice, ModelChoice, Output, data_options, device_option, model_options, output_options
+
+_PARAMS = 'Their parameters, one file for each; - for the default: the published weights, or best.params of a run.'
+
+
+@click.command(
+    cls=Command,
+    example='explain filters --model i3d_tiny_synthfg_dfb --root data/synthfg --out filters.csv',
+)
+@model_options
+@data_options
+@click.option('--limit', type=int, metavar='N', help='Only the first N videos of each class.')
+@device_option
+@output_options('CSV to write, a row for each filter.', required=True)
+def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device: str, output: Output) -> None:
+    """Rate the class filters of a network on a dataset.
+
+    For every filter: its mean highest response on videos of its own class and on all others. Dead filters and copies
+    are named. On SynthFG also how often the strongest filter's peak lies on the true detail.
+    """
+    output.check()
+    from ..analysis.filters import filter_strength, pointing_accuracy, write_strength
+    from ..training.named import dataset_of
+    from ..training.run import choose_context
+
+    ctx = choose_context(device, 0)
+    one = load_one(network, ctx)
+    dataset = dataset_of(one, data.split, data.dataset, data.root)
+    rows = filter_strength(one.net, dataset, limit, ctx)
+    write_strength(rows, output.out)
+    click.echo('class: its most discriminative filter, response on its own videos and on others')
+    for row in sorted({row.label: row for row in reversed(rows)}.values(), key=lambda row: row.label):
+        click.echo(f'  {row.class_name}: filter {row.filter}, {row.own:.2f} and {row.others:.2f}')
+    odd = [f'{row.filter} ({row.note})' for row in rows if row.note]
+    click.echo(f'{len(rows)} filters; dead or copies: {", ".join(odd) or "none"}')
+    if (data.dataset or (one.config.data.dataset if one.config else one.net.dataset)) == 'synthfg':
+        from ..data.synthfg import read_truth
+
+        whole = pointing_accuracy(one.net, dataset, read_truth(dataset.root, data.split), limit, ctx)
+        click.echo("peak of the true class's strongest filter on the true detail, in % (by chance; always the middle)")
+        for name, part in {'all': whole, **whole.groups}.items():
+            click.echo(f'  {name:10s} {100 * part.hits:5.1f} ({100 * part.chance:.1f}; {100 * part.centre:.1f})')
+    click.echo(f'wrote {output.out}')
+
+
+@click.command(cls=Command, example='explain confusion baseline.npz better.npz --out confusion.png')
+@click.argument('first', metavar='A')
+@click.argument('second', metavar='B')
+@click.option('--group', 'groups', multiple=True, metavar='NAME', help='Only this group; may be repeated.')
+@output_options('The picture, a .png.', required=True)
+def confusion(first: str, second: str, groups: Any, output: Output) -> None:
+    """Show the confusion inside each group of look-alike classes, two models side by side.
+
+    A and B are score files of `gluon-fg evaluate` for the same videos, the baseline first. Classes without groups are
+    shown in one matrix. `gluon-fg compare` prints the pairs of classes that they confuse most.
+    """
+    output.check(suffixes=('.png',), inputs=[first, second])
+    from ..evaluation.score import Scores
+    from ..visualization.charts import save_chart
+    from ..visualization.confusion import confusion_chart
+
+    a, b = Scores.load(first), Scores.load(second)
+    save_chart(confusion_chart(a, b, (a.model, b.model), list(groups) or None), output.out)
+    click.echo(f'wrote {output.out}')
+
+
+@click.command(
+    cls=ExplainCommand,
+    example="""\
+explain similarity --model i3d_tiny_synthfg --root data/synthfg --split test --out similar.npz
+explain similarity --similarity similar.npz --scores scores.npz --out relation.png""",
+    instead="--sparsity FILE reads what training counted, --own takes the network's own matrix",
+)
+@model_options
+@click.option('--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or the model]')
+@click.option('--root', metavar='FOLDER', help="The dataset's folder. [default: of the run, or its own]")
+@click.option('--split', default='train', show_default=True, help='train, val or test.')
+@click.option('--own', is_flag=True, help='Take the matrix by which the network itself relates its classes.')
+@click.option('--sparsity', metavar='FILE.npz', help="Take what training counted: a file in the run's folder.")
+@click.option('--similarity', 'files', cls=Several, metavar='FILE...', help='Instead of a model: files written before.')
+@click.option('--scores', cls=Several, metavar='FILE...', help='Score files of `gluon-fg evaluate`, one for each.')
+@click.option(
+    '--scale',
+    type=click.Choice(['own', 'shared']),
+    default='own',
+    show_default=True,
+    help='Stretch similarities for each kind of features (eq. 7), or all by the same ends.',
+)
+@click.option('--bins', type=int, default=10, show_default=True, help='Intervals of similarity.')
+@output_options('FILE.npz, and beside it FILE.png with the matrices; with --scores the picture, a .png.', required=True)
+def similarity(
+    network: ModelChoice,
+    dataset: Optional[str],
+    root: Optional[str],
+    split: str,
+    own: bool,
+    sparsity: Optional[str],
+    files: List[str],
+    scores: List[str],
+    scale: str,
+    bins: int,
+    output: Output,
+) -> None:
+    """Tell how similar classes are to a network, and whether those are the classes that it gets wrong.
+
+    With --model or --run: count which channels of the features each class fires, over a split, one view of each video,
+    for every kind of the network's features; written as .npz, with a picture of the matrices.
+
+    With --similarity and --scores: draw each class's similarity to all others (eq. 7) against its accuracy. Each kind
+    of features is set against the accuracy of the prediction that is made of it.
+    """
+    if files or scores:
+        if network.name or network.run or own or sparsity:
+            raise UserError('give either a model to count for, or --similarity and --scores to draw')
+        _draw_relation(files, scores, scale, bins, output)
+        return
+    _write_similarity(network, DataChoice(dataset, root, split), own, sparsity, output)
+
+
+def _write_similarity(
+    network: ModelChoice, data: DataChoice, own: bool, sparsity: Optional[str], output: Output
+) -> None:
+    network.check()
+    if not str(output.out).endswith('.npz'):
+        raise UserError(f'--out {output.out}: similarities are written as .npz; choose a name that ends so')
+    picture = str(output.out)[:-4] + '.png'
+    output.check(inputs=[network.params, sparsity])
+    output.check(path=picture)
+    if own and sparsity:
+        raise UserError('--own and --sparsity are two sources; choose one')
+    if (own or sparsity) and (data.dataset or data.root):
+        raise UserError(f'{"--own" if own else "--sparsity"} counts no videos; leave out --dataset and --root')
+    from ..analysis.similarity import class_similarity, most_similar, relation_similarity, training_similarity
+    from ..training.named import dataset_of
+    from ..visualization.charts import save_chart, similarity_chart
+
+    one = load_one(network)
+    if own:
+        found = relation_similarity(one.net)
+    elif sparsity:
+        found = training_similarity(one.net, sparsity)
+    else:
+        dataset = dataset_of(one, data.split, data.dataset, data.root)
+        source = f'{len(dataset)} videos of {dataset.name}'
+        found = class_similarity(one.net, dataset, source, progress=sys.stderr.isatty())
+    found = found._replace(model=one.title)
+    found.save(output.out)
+    save_chart(similarity_chart(found), picture)
+    for number, kind in enumerate(found.kinds):
+        click.echo(f'{kind.kind}: most similar classes (S, 0 for the least similar pair)')
+        for pair in most_similar(found, number):
+            click.echo(f'  {pair.names[0]} / {pair.names[1]}  {pair.similarity:.3f}')
+    click.echo(f'wrote {output.out} and {picture}')
+
+
+def _draw_relation(files: List[str], scores: List[str], scale: str, bins: int, output: Output) -> None:
+    if len(files) != len(scores):
+        raise UserError(f'{len(files)} files of similarities and {len(scores)} of scores; give one for each')
+    output.check(suffixes=('.png',), inputs=[*files, *scores])
+    from ..analysis.similarity import ClassSimilarity
+    from ..analysis.similarity_accuracy import format_series, relate
+    from ..evaluation.score import Scores
+    from ..visualization.charts import relation_chart, save_chart
+
+    pairs = [(ClassSimilarity.load(a), Scores.load(b)) for a, b in zip(files, scores)]
+    series = relate(pairs, scale)
+    save_chart(relation_chart(series, bins), output.out)
+    click.echo(format_series(series))
+    click.echo('(mean similarity before stretching; the correlation is of similarity by eq. 7 and top-1, over classes)')
+    click.echo(f'wrote {output.out}')
+
+
+@click.command(cls=Command, example='explain weights --models runs/without runs/with --out weights.png')
+@click.option('--models', cls=Several, required=True, metavar='NAME...', help='Networks; or folders of runs.')
+@click.option('--params', cls=Several, metavar='FILE...', help=_PARAMS)
+@click.option('--titles', cls=Several, metavar='TEXT...', help='What to call them, one for each.')
+@output_options('The picture, a .png.', required=True)
+def weights(models: List[str], params: List[str], titles: List[str], output: Output) -> None:
+    """Show how alike the filters of a network's class masks are: matrix and histogram.
+
+    Two or more networks are drawn side by side, for example one trained without and one with regularization.
+    """
+    output.check(suffixes=('.png',), inputs=[path for path in params if path != '-'])
+    if titles and len(titles) != len(models):
+        raise UserError(f'{len(titles)} titles for {len(models)} models; give one for each')
+    from ..analysis.weight_similarity import check_alike, format_weight_similarity, weight_similarity
+    from ..training.named import load_named
+    from ..visualization.charts import save_chart, weight_similarity_chart
+
+    found = [weight_similarity(one.net, one.title) for one in load_named(models, params)]
+    if titles:
+        found = [one._replace(title=title) for one, title in zip(found, titles)]
+    check_alike(found)
+    click.echo(format_weight_similarity(found))
+    save_chart(weight_similarity_chart(found), output.out)
+    click.echo(f'wrote {output.out}')
+
+
+@click.command(
+    cls=Command,
+    example="""\
+explain tsne --models i3d_tiny_synthfg --classes 'square: arm opens' 'square: arm closes' --root data/synthfg \
+--out tsne.png""",
+)
+@click.option('--models', cls=Several, required=True, metavar='NAME...', help='Networks; or folders of runs.')
+@click.option('--params', cls=Several, metavar='FILE...', help=_PARAMS)
+@click.option('--classes', cls=Several, required=True, metavar='NAME...', help='The classes, two or more.')
+@data_options
+@click.option('--seed', type=int, default=0, show_default=True, help='Of t-SNE.')
+@output_options('The picture, a .png.', required=True)
+def tsne(models: List[str], params: List[str], classes: List[str], data: DataChoice, seed: int, output: Output) -> None:
+    """Draw a map of the videos of two or more classes by t-SNE: before and after, or features beside each other.
+
+    Of several networks their last kind of features is drawn side by side; of a single one every kind. Needs
+    scikit-learn: pip install -c constraints.txt '.[tsne]'.
+    """
+    if len(set(classes)) != len(classes) or len(classes) < 2:
+        raise UserError(f'--classes: name two different classes at least, got {", ".join(classes)}')
+    output.check(suffixes=('.png',), inputs=[path for path in params if path != '-'])
+    from ..analysis.embedding import pooled_features
+    from ..analysis.embedding import tsne as mapped
+    from ..evaluation.score import check_classes
+    from ..training.named import dataset_of, load_named
+    from ..visualization.charts import embedding_chart, save_chart
+
+    dataset, pooled, labels = None, [], []
+    for network in load_named(models, params):
+        dataset = dataset or dataset_of(network, data.split, data.dataset, data.root)
+        known = check_classes(network.net, dataset.labels, dataset.name).classes
+        for name in classes:
+            if name not in known:
+                raise unknown(f'class of {dataset.name}', name, known)
+        labels = [known.index(name) for name in classes]
+        found = pooled_features(network.net, dataset, labels, network.title, progress=sys.stderr.isatty())
+        pooled += found if len(models) == 1 else found[-1:]
+    maps = [mapped(one, seed) for one in pooled]
+    save_chart(embedding_chart(maps, list(zip(labels, classes))), output.out)
+    click.echo(
+        f'{len(maps[0].labels)} videos of {dataset.name}; share with most of 5 nearest neighbors in their own class:'
+    )
+    for one in maps:
+        click.echo(f'  {one.title}: {100 * one.agreement:.1f} %')
+    click.echo(f'wrote {output.out}')
