@@ -30,7 +30,7 @@ def video_features(
     workers: int = 2,
     progress: bool = False,
 ) -> Iterator[VideoFeatures]:
-    """Each kind of a network's features (`Recognizer.feature_kinds`) for one view of each labelled video.
+    """Each kind of a network's features (`Recognizer.feature_kinds`) for one view of each labeled video.
 
     Views are those of protocol 'train_time'. Videos that cannot be decoded are logged and left out. Hybridizes the
     network.
@@ -60,7 +60,7 @@ def video_features(
     check_classes(net, dataset.labels, dataset.name)
     wanted = [i for i, r in enumerate(dataset.records) if r.label >= 0 and (labels is None or r.label in labels)]
     if not wanted:
-        raise UserError(f'{dataset.name} has no labelled video' + (' of these classes' if labels is not None else ''))
+        raise UserError(f'{dataset.name} has no labeled video' + (' of these classes' if labels is not None else ''))
     net.hybridize(static_alloc=True, static_shape=True)
     empty = True
     for batch in dataset_views(dataset, net.input_spec, wanted, ctx, workers=workers, progress=progress):

@@ -51,7 +51,7 @@ class FilterStrength(NamedTuple):
 def filter_strength(
     net, dataset: VideoDataset, limit: Optional[int] = None, ctx: Optional[mx.Context] = None, batch_size: int = 8
 ) -> List[FilterStrength]:
-    """Rate every filter on a labelled dataset: class by class, the most discriminative filter of each first.
+    """Rate every filter on a labeled dataset: class by class, the most discriminative filter of each first.
 
     Parameters
     ----------
@@ -135,13 +135,13 @@ class Pointing(NamedTuple):
     Parameters
     ----------
     videos
-        counted videos: labelled, with a box
+        counted videos: labeled, with a box
     hits
         the peak of the true class's strongest filter lies in a true box of its frame
     chance
         the same for a cell drawn at random from the response volume (expected value)
-    centre
-        the same for the centre of the peak's own frame: what pointing always at the middle would give
+    center
+        the same for the center of the peak's own frame: what pointing always at the middle would give
     groups
         group name -> Pointing of its videos; empty where classes have no groups
     """
@@ -149,7 +149,7 @@ class Pointing(NamedTuple):
     videos: int
     hits: float
     chance: float
-    centre: float
+    center: float
     groups: Dict[str, Pointing]
 
 
@@ -166,7 +166,7 @@ def pointing_accuracy(
 ) -> Pointing:
     """The pointing game: does the true class's strongest filter peak on the true detail, at a frame where it shows?
 
-    Of the K filters of a video's true class, the one with the highest response on that video counts. Its cell's centre
+    Of the K filters of a video's true class, the one with the highest response on that video counts. Its cell's center
     (a point in space and time) must lie inside one of the boxes of the detail in that frame.
 
     Parameters
@@ -223,7 +223,7 @@ def _inside(boxes: Sequence, frame: int, x: float, y: float) -> bool:
 
 
 def _chance(boxes: Sequence, place, found: Maxima) -> float:
-    """Share of all cells that counted whose centre lies on a box."""
+    """Share of all cells that counted whose center lies on a box."""
     rows, columns = found.shape
     points = [place.point((y, x)) for y in range(rows) for x in range(columns)]
     frames = [int(clip[place.frame(t)]) for clip, t in found.moments]
@@ -232,7 +232,7 @@ def _chance(boxes: Sequence, place, found: Maxima) -> float:
 
 
 def _chosen(dataset: VideoDataset, limit: Optional[int]) -> List[int]:
-    """Positions of the labelled videos, of each class the first `limit`."""
+    """Positions of the labeled videos, of each class the first `limit`."""
     if limit is not None and limit < 1:
         raise UserError(f'limit must be at least 1, got {limit}')
     taken: Dict[int, int] = {}

@@ -1,9 +1,9 @@
 """Where a discriminative filter fires: frame and box of its maximal response over a whole video (DFB sec. 5.3).
 
 The network slides over the video clip by clip on whole frames (fully convolutional), so every place and moment that it
-can see is compared. What the paper leaves open is ours: clips overlap by half and every moment counts in the clip where
-it lies farthest from an end, because the zero padding in time answers at the ends of clips; and the box is a few cells
-wide rather than the theoretical receptive field (`Placement.box`).
+can see is compared. What the paper leaves open, and our choice: clips overlap by half and every moment counts in the
+clip where it lies farthest from an end, because the zero padding in time answers at the ends of clips; and the box is a
+few cells wide rather than the theoretical receptive field (`Placement.box`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import UserError, unknown
 from ..evaluation.score import class_names
 from .clips import placement
 from .placement import Box, Placement, check_box
-from .scan import Maxima, require_filters, scan
+from .scan import Maxima, Part, require_filters, scan
 
 Video = Union[str, os.PathLike, VideoReader]
 
@@ -37,13 +37,13 @@ class Peak(NamedTuple):
     value
         the response (unbounded)
     frame, seconds
-        number of the video's frame nearest to the cell's centre, and its time
+        number of the video's frame nearest to the cell's center, and its time
     frames
         first and last frame nearer to this cell than to the next one in time
     point, box
-        (x, y) of the cell's centre and (x0, y0, x1, y1) around it, in the original video's pixels
+        (x, y) of the cell's center and (x0, y0, x1, y1) around it, in the original video's pixels
     clip
-        first frame of the clip it was found in
+        first frame of the clip in which it lies
     cell
         (t', y', x') in that clip's response volume
     """
@@ -70,7 +70,7 @@ class ResponseVolume(NamedTuple):
     filter
         channel of the responses
     frames
-        (S,) the video's frames on which the maps are centred, increasing
+        (S,) the video's frames on which the maps are centered, increasing
     maps
         (S, H', W') float32 responses; where two cells (of a short video's repeated frame) meet, the larger one
     """
@@ -87,12 +87,12 @@ class ResponseVolume(NamedTuple):
 
     @property
     def limits(self) -> Tuple[float, float]:
-        """Lowest and highest response of the whole video: one colour scale for all its frames."""
+        """Lowest and highest response of the whole video: one color scale for all its frames."""
         return float(self.maps.min()), float(self.maps.max())
 
 
 class Localization(NamedTuple):
-    """What `examine` found in one video: `peaks` by class as asked, strongest first, and their filters' `volumes`."""
+    """Where filters fire in one video: `peaks` by class as asked, strongest first, and their filters' `volumes`."""
 
     path: str
     length: int
@@ -132,7 +132,7 @@ def examine(
     ctx: Optional[mx.Context] = None,
     batch_size: int = 4,
 ) -> Localization:
-    """Run a filter bank over a whole video and find where each filter's response is highest.
+    """Run class filters over a whole video and find where each filter's response is highest.
 
     3-D networks see clips of `input_spec.frames` frames, `frame_stride` apart, the last one ending with the video; a
     video shorter than a clip repeats its last frame. 2-D networks see every frame on its own. Frames are scaled to
@@ -141,13 +141,11 @@ def examine(
     Parameters
     ----------
     net
-        a recognizer with a filter bank, its parameters loaded
+        a recognizer with class filters, its parameters loaded
     video
         a file (or folder of frames), or an open reader
-    filters
-        which filters, 0..M*K-1
-    classes
-        names or labels: all filters of these classes; neither given: all filters
+    filters, classes
+        numbers of filters, 0..M*K-1; or names or labels, for all filters of these classes; neither: all filters
     top
         only so many of each class, those with the highest peaks
     box, cells
@@ -156,62 +154,75 @@ def examine(
         whether to keep the response volumes of the peaks' filters
     overlap
         False: clips follow each other without overlap, in half the time; peaks gather at their ends then
-    ctx
-        where the network lies (default: CPU)
-    batch_size
-        clips (frames, for 2-D networks) in a forward pass
+    ctx, batch_size
+        where the network lies (default: CPU); clips (frames, for 2-D networks) in a forward pass
 
     Raises
     ------
-    VideoError
-        the video cannot be decoded
     UserError
-        a network without filter bank; unknown class, filter or kind of box; responses that are not finite
+        a network without class filters; unknown class, filter or kind of box; responses that are not finite; a video
+        that cannot be decoded (VideoError)
     """
     require_filters(net)
-    names, per_class = class_names(net), net.filters_per_class
     wanted = wanted_filters(net, filters, classes)
     if top is not None and top < 1:
         raise UserError(f'top must be at least 1, got {top}')
     check_box(box, cells)
     with _reader(video) as reader:
+        best, slices = _maxima(scan(net, reader, ctx, batch_size, overlap), reader.size, wanted if volumes else None)
         place = placement(net, net.response_geometry, reader.size)
-        best, slices = Maxima(reader.size), []
-        for part in scan(net, reader, ctx, batch_size, overlap):
-            best.update(part)
-            if volumes:
-                slices.append(part._replace(responses=part.responses[:, wanted].copy()))
-        ranks = _ranks(best.value, per_class)
-        peaks = []
-        for number in wanted:
-            cell, clip, label = best.cell[number], best.clip[number], number // per_class
-            frame, (first, last) = int(clip[place.frame(cell[0])]), clip[list(place.span(cell[0]))]
-            peaks.append(
-                Peak(
-                    number,
-                    label,
-                    names[label],
-                    int(ranks[number]),
-                    float(best.value[number]),
-                    frame,
-                    frame / reader.fps,
-                    (int(first), int(last)),
-                    place.point(cell[1:]),
-                    place.box(cell[1:], box, cells),
-                    int(clip[0]),
-                    cell,
-                )
-            )
-        order = {label: i for i, label in enumerate(dict.fromkeys(peak.label for peak in peaks))}
-        peaks.sort(key=lambda peak: (order[peak.label], peak.rank))
-        if top is not None:
-            peaks = [peak for label in order for peak in [p for p in peaks if p.label == label][:top]]
+        peaks = _strongest([_peak(net, best, number, place, reader.fps, box, cells) for number in wanted], top)
         kept = {peak.filter: _volume(slices, wanted, peak.filter, place) for peak in peaks} if volumes else {}
         return Localization(str(reader.path), len(reader), reader.fps, reader.size, peaks, kept)
 
 
+def _maxima(parts: Iterator[Part], size: Tuple[int, int], wanted: Optional[List[int]]) -> Tuple[Maxima, List[Part]]:
+    """The maxima of all filters, and the responses of the wanted ones."""
+    best, slices = Maxima(size), []
+    for part in parts:
+        best.update(part)
+        if wanted is not None:
+            slices.append(part._replace(responses=part.responses[:, wanted].copy()))
+    return best, slices
+
+
+def _peak(net, best: Maxima, number: int, place: Placement, fps: float, box: str, cells: float) -> Peak:
+    """The peak of a filter: see `Peak`."""
+    label, cell, clip = number // net.filters_per_class, best.cell[number], best.clip[number]
+    first, last = clip[list(place.span(cell[0]))]
+    frame = int(clip[place.frame(cell[0])])
+    return Peak(
+        filter=number,
+        label=label,
+        class_name=class_names(net)[label],
+        rank=_rank(best.value, number, net.filters_per_class),
+        value=float(best.value[number]),
+        frame=frame,
+        seconds=frame / fps,
+        frames=(int(first), int(last)),
+        point=place.point(cell[1:]),
+        box=place.box(cell[1:], box, cells),
+        clip=int(clip[0]),
+        cell=cell,
+    )
+
+
+def _rank(values: np.ndarray, number: int, per_class: int) -> int:
+    """Place of a filter among those of its class, 1 for the highest value; of equal ones the lower number first."""
+    start = number - number % per_class
+    order = np.argsort(-values[start : start + per_class], kind='stable')
+    return 1 + int(np.flatnonzero(order == number - start)[0])
+
+
+def _strongest(peaks: Sequence[Peak], top: Optional[int]) -> List[Peak]:
+    """Peaks by class in the order asked for, the strongest first; of each class at most `top`."""
+    labels = list(dict.fromkeys(peak.label for peak in peaks))
+    by_class = [sorted((p for p in peaks if p.label == label), key=lambda p: p.rank) for label in labels]
+    return [peak for of_class in by_class for peak in of_class[:top]]
+
+
 def _volume(slices, wanted: List[int], number: int, placement: Placement) -> ResponseVolume:
-    """One filter's maps of all clips, one for each frame on which cells are centred."""
+    """One filter's maps of all clips, one for each frame on which cells are centered."""
     column, maps = wanted.index(number), {}
     for part in slices:
         for clip, counts, responses in zip(*part):
@@ -221,14 +232,6 @@ def _volume(slices, wanted: List[int], number: int, placement: Placement) -> Res
                 maps[frame] = np.maximum(maps[frame], cells) if frame in maps else cells
     frames = sorted(maps)
     return ResponseVolume(number, np.array(frames), np.stack([maps[frame] for frame in frames]), placement)
-
-
-def _ranks(values: np.ndarray, per_class: int) -> np.ndarray:
-    """(M*K,) place of each filter among those of its class, 1 for the highest value; ties: the lower number first."""
-    order = np.argsort(-values.reshape(-1, per_class), axis=1, kind='stable')
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(1, per_class + 1)[None].repeat(len(order), 0), axis=1)
-    return ranks.reshape(-1)
 
 
 def wanted_filters(net, filters: Optional[Sequence[int]], classes: Optional[Sequence]) -> List[int]:

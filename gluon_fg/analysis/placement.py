@@ -1,8 +1,8 @@
 """From a cell of a response volume to frames and pixels of the video it came from.
 
 A network input is clip frames t and resized pixels y, x; a response cell is (t', y', x'). Along each axis a cell is
-centred on input index `offset + stride * cell` (`backbones.Geometry`). Pixel i covers the interval [i, i + 1), so its
-centre lies at i + 0.5: this is what OpenCV's bilinear resizing assumes too, and what every conversion to the original
+centered on input index `offset + stride * cell` (`backbones.Geometry`). Pixel i covers the interval [i, i + 1), so its
+center lies at i + 0.5: this is what OpenCV's bilinear resizing assumes too, and what every conversion to the original
 video's pixels here uses.
 """
 
@@ -41,18 +41,18 @@ class Placement(NamedTuple):
     size: Tuple[int, int]
 
     def frame(self, cell: float) -> int:
-        """Position in the clip (0..frames-1) of the frame nearest to a cell's centre; between two, the earlier one."""
+        """Position in the clip (0..frames-1) of the frame nearest to a cell's center; between two, the earlier one."""
         return self._in_clip(math.ceil(self._moment(cell) - 0.5))
 
     def span(self, cell: int) -> Tuple[int, int]:
-        """First and last position in the clip of the frames nearer to this cell's centre than to another one's."""
+        """First and last position in the clip of the frames nearer to this cell's center than to another one's."""
         half = 0.5 * self.geometry.stride[0]
         first = math.ceil(self._moment(cell) - half)
         last = max(math.ceil(self._moment(cell) + half) - 1, first)
         return self._in_clip(first), self._in_clip(last)
 
     def point(self, cell: Tuple[int, int]) -> Tuple[float, float]:
-        """(x, y) of the centre of cell (y', x') in the original video's pixels, brought into the frame."""
+        """(x, y) of the center of cell (y', x') in the original video's pixels, brought into the frame."""
         y, x = (self._to_video(self._place(i), axis) for axis, i in enumerate(cell))
         # at most just below the far edge, which belongs to no pixel
         return min(max(x, 0.0), float(np.nextafter(self.size[1], 0))), min(
@@ -60,7 +60,7 @@ class Placement(NamedTuple):
         )
 
     def box(self, cell: Tuple[int, int], kind: str = 'cell', cells: float = 2.0) -> Box:
-        """(x0, y0, x1, y1) around the centre of cell (y', x') in the original video's pixels, clipped to the frame.
+        """(x0, y0, x1, y1) around the center of cell (y', x') in the original video's pixels, clipped to the frame.
 
         Parameters
         ----------
@@ -83,9 +83,9 @@ class Placement(NamedTuple):
         return x0, y0, x1, y1
 
     def heat(self, responses: np.ndarray) -> np.ndarray:
-        """Responses (H', W') spread over the original frame, bilinear between cells' centres: (height, width) float32.
+        """Responses (H', W') spread over the original frame, bilinear between cells' centers: (height, width) float32.
 
-        At a cell's centre it is that cell's response; beyond the outermost centres the nearest value continues.
+        At a cell's center it is that cell's response; beyond the outermost centers the nearest value continues.
         """
         rows, columns = (
             ((np.arange(whole) + 0.5) * part / whole - 0.5 - self.geometry.offset[1]) / self.geometry.stride[1]

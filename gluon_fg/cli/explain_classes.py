@@ -51,7 +51,7 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
         whole = pointing_accuracy(one.net, dataset, read_truth(dataset.root, data.split), limit, ctx)
         click.echo("peak of the true class's strongest filter on the true detail, in % (by chance; always the middle)")
         for name, part in {'all': whole, **whole.groups}.items():
-            click.echo(f'  {name:10s} {100 * part.hits:5.1f} ({100 * part.chance:.1f}; {100 * part.centre:.1f})')
+            click.echo(f'  {name:10s} {100 * part.hits:5.1f} ({100 * part.chance:.1f}; {100 * part.center:.1f})')
     click.echo(f'wrote {output.out}')
 
 

@@ -154,6 +154,7 @@ def matrices_chart(
     beside = None if histograms is not None else label  # the histogram's axis says it
     figure.colorbar(drawn, ax=axes[: len(matrices)], shrink=0.75, pad=0.01, label=beside)
     if histograms is not None:
+        figure.get_layout_engine().set(wspace=0.04)  # between the scale's numbers and the histogram
         _draw_histograms(axes[-1], histograms, label)
     return figure
 

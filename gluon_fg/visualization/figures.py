@@ -6,6 +6,7 @@ need. It has 72 dots an inch, so that its points are pixels.
 
 from __future__ import annotations
 
+import functools
 import os
 import textwrap
 from typing import Sequence, Tuple
@@ -13,9 +14,10 @@ from typing import Sequence, Tuple
 import cv2
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, OffsetBox, OffsetImage, TextArea, VPacker
 
 from ..files import atomic_path
@@ -169,9 +171,17 @@ def scale_ends(limits: Limits) -> Tuple[str, str]:
 
 
 def shorten(line: str, width: float, size: int = 12) -> str:
-    """A text whose end is cut off where it is longer than about `width` pixels."""
-    letters = max(int(width / (0.58 * size)), 1)
-    return line if len(line) <= letters else line[: letters - 1] + '\u2026'
+    """A text whose end is cut off where it takes more than `width` pixels."""
+    if _text_width(line, size) <= width:
+        return line
+    while line and _text_width(line + '\u2026', size) > width:
+        line = line[:-1]
+    return line.rstrip() + '\u2026'
+
+
+@functools.lru_cache(maxsize=4096)
+def _text_width(line: str, size: int) -> float:
+    return RendererAgg(1, 1, 72).get_text_width_height_descent(line, FontProperties(size=size), ismath=False)[0]
 
 
 def _wrap(line: str, width: float, size: int) -> str:

@@ -12,7 +12,7 @@ import mxnet as mx
 from ..analysis.localization import Localization, class_label, examine, wanted_filters
 from ..analysis.placement import check_box
 from ..analysis.scan import require_filters
-from ..data.video import open_video
+from ..data.video import VideoReader, open_video
 from ..errors import UserError, VideoError
 from ..evaluation.predict import predict_videos
 from ..files import atomic_write
@@ -72,12 +72,10 @@ def localize_videos(
         a recognizer with class filters, its parameters loaded
     videos
         files; one that cannot be decoded carries its error and does not stop the others
-    out
-        folder for the files
+    out, force
+        folder for the files; whether to replace those that are there
     wanted
         which filters; None: the three highest of each video's predicted class
-    force
-        replace files that are there
     ctx, batch_size
         as for `examine`
 
@@ -100,12 +98,10 @@ def localize_videos(
         label = class_label(net, answer.predictions[0][0]) if asked is None else asked
         which = dict(classes=[label], top=wanted.top) if grid is None else dict(filters=[wanted.filter])
         options = dict(box=wanted.box, cells=wanted.cells, ctx=ctx, batch_size=batch_size)
-        files = [str(out / f'{stem}{end}') for end in ('.png', '.mp4')]
         try:
             with open_video(path) as reader:
                 found = examine(net, reader, **which, **options)
-                save_figure(localization.strip(found, reader, answer.predictions), files[0])
-                localization.film(files[1], found, reader, answer.predictions)
+                files = _draw(out / stem, found, reader, answer.predictions)
                 if grid is not None:
                     examples.append(localization.example(stem, found, reader))
         except VideoError as error:  # readable where the prediction looked, but not as a whole
@@ -113,11 +109,23 @@ def localize_videos(
             continue
         records.append(_record(path, answer.predictions, found))
         yield LocalizedVideo(path, answer.predictions, found, files)
-    if not records:
-        return
-    if grid is not None:
+    if records:
+        _finish(net, out, wanted, records, examples)
+
+
+def _draw(stem: Path, found: Localization, reader: VideoReader, predictions: localization.Predictions) -> List[str]:
+    """Write the strip and the film of a video; returns their names."""
+    files = [f'{stem}.png', f'{stem}.mp4']
+    save_figure(localization.strip(found, reader, predictions), files[0])
+    localization.film(files[1], found, reader, predictions)
+    return files
+
+
+def _finish(net, out: Path, wanted: Wanted, records: List[dict], examples: List[localization.Example]) -> None:
+    """Write what is about all videos: peaks.json, and the picture of the one filter that was asked for."""
+    if examples:
         title = f'filter {wanted.filter} of "{examples[0].peak.class_name}", videos: {len(examples)}'
-        save_figure(localization.filter_grid(examples, title), grid)
+        save_figure(localization.filter_grid(examples, title), out / f'filter_{wanted.filter}.png')
     with atomic_write(out / 'peaks.json') as stream:
         json.dump({'model': str(net.name), 'box': wanted.box, 'videos': records}, stream, indent=1)
 

@@ -70,7 +70,7 @@ def test_pointing_counts_right_place_at_the_right_time(light, lit):
     dataset = lit()
     truth = {'0.mp4': boxes((3, 16, 16, 24, 24)), '2.mp4': boxes((5, 32, 8, 40, 16))}
     result = pointing_accuracy(light(), dataset, truth)
-    assert (result.videos, result.hits, result.centre) == (2, 1.0, 0.0)
+    assert (result.videos, result.hits, result.center) == (2, 1.0, 0.0)
     assert result.chance == pytest.approx(1 / (16 * 36))  # one of 6x6 cells in one of 16 frames
     assert result.groups['one']._replace(groups={}) == result._replace(groups={})
     late = {'0.mp4': boxes((4, 16, 16, 24, 24)), '2.mp4': boxes((5, 32, 8, 40, 16))}
@@ -108,7 +108,7 @@ def test_both_on_synthfg(tiny_synthfg):
     truth = synthfg.read_truth(tiny_synthfg, 'test')
     result = pointing_accuracy(net, dataset, truth)
     assert result.videos == 24 and set(result.groups) == set(synthfg.GROUPS)
-    assert 0 <= result.hits <= 1 and 0.01 < result.chance < 0.3 and result.chance < result.centre
+    assert 0 <= result.hits <= 1 and 0.01 < result.chance < 0.3 and result.chance < result.center
     assert sum(group.hits * group.videos for group in result.groups.values()) == pytest.approx(24 * result.hits)
     rows = filter_strength(net, dataset)
     assert len(rows) == 120 and not any(row.note for row in rows)

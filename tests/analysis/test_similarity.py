@@ -160,7 +160,7 @@ def test_features_of_other_networks(tiny_synthfg, name):
     )
     if 'u2s' in name:
         assert videos[0].values[2].shape[0] == 2 * channels
-    with pytest.raises(UserError, match='no labelled video of these classes'):
+    with pytest.raises(UserError, match='no labeled video of these classes'):
         list(video_features(net, dataset, []))
 
 

@@ -9,7 +9,10 @@ from gluon_fg.visualization import figures
 def test_long_lines_are_cut_to_the_width():
     line = 'a very long name of a class that goes on and on'
     short = figures.shorten(line, 100)
-    assert short.endswith('\u2026') and line.startswith(short[:-1]) and 8 < len(short) < 20
+    assert short.endswith('\u2026') and line.startswith(short[:-1]) and 12 < len(short) < 20
+    assert (
+        figures.shorten('iiiiiiiiiiiiiiiiiiii', 80) == 'iiiiiiiiiiiiiiiiiiii' and len(figures.shorten('W' * 20, 80)) < 8
+    )
     assert figures.shorten('short', 100) == 'short'
 
 
