@@ -11,7 +11,7 @@ import fnmatch
 import functools
 import numbers
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Type, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -25,6 +25,7 @@ from .data.catalog import dataset_info, label_set
 from .data.labels import LabelSet
 from .errors import UserError, unknown
 from .input_spec import InputSpec
+from .recognizers.base import Recognizer
 from .recognizers.inputs import Input, named_input
 from .registry import ModelEntry, model_entry
 from .weights import gluoncv_start, imagenet, zoo
@@ -65,7 +66,7 @@ def setting(name: str) -> Setting:
 
 def register_model(
     name: str,
-    builder: Callable[..., HybridBlock],
+    builder: Type[Recognizer],
     dataset: Optional[str],
     input: Union[str, Input],
     backbone: str,
@@ -78,7 +79,7 @@ def register_model(
     name
         a new one
     builder
-        a recognizer's class (`gluon_fg.recognizers.Recognizer`); called with `backbone`, `nclass` and options
+        a recognizer's class, a subclass of `gluon_fg.recognizers.Recognizer`
     dataset
         name of a dataset (`gluon_fg.data.register_dataset` adds new ones), whose classes are predicted; None: the
         number of classes is given by the user
@@ -184,7 +185,7 @@ def build(name: str, nclass: Optional[int] = None, **options) -> HybridBlock:
     spec, nclass = shown.input_spec, _class_count(entry.name, shown.nclass if nclass is None else nclass)
     of_input = {'num_segments': spec.segments, 'frames': spec.frames}  # which a builder may have to know
     options = {**{k: v for k, v in of_input.items() if k in entry.options}, **entry.defaults, **options}
-    net = entry.builder(backbone=entry.backbone, nclass=nclass, **options)
+    net = entry.builder.build(entry.backbone, nclass, **options)
     net.name, net.protocol = entry.name, shown.protocol
     if shown.dataset and nclass == shown.nclass:  # other classes than the dataset's are unknown ones
         net.dataset, net.labels = shown.dataset, functools.partial(label_set, shown.dataset)

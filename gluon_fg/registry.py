@@ -6,16 +6,12 @@ Nothing is built or loaded here: that is what `gluon_fg.factory` does with an en
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from .errors import unknown
 
 _entries: Dict[str, ModelEntry] = {}
 _aliases: Dict[str, str] = {}
-
-# What an entry fixes; all else in a builder's signature may be given to get_model.
-_FIXED = ('backbone', 'nclass', 'prefix', 'params', 'kwargs')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +23,7 @@ class ModelEntry:
     name
         as users type it
     builder
-        the recognizer's class
+        the recognizer's class, which has `build` and `option_defaults` (`gluon_fg.recognizers.Recognizer`)
     dataset
         name of a dataset in the catalog, whose classes are predicted; None: the user's own classes
     input
@@ -41,7 +37,7 @@ class ModelEntry:
     """
 
     name: str
-    builder: Callable[..., Any]
+    builder: Any
     dataset: Optional[str]
     input: Any
     backbone: str
@@ -49,14 +45,19 @@ class ModelEntry:
     gluoncv: Optional[str] = None
 
     @property
+    def option_defaults(self) -> Dict[str, Any]:
+        """Option -> default of all that `get_model` takes for this entry, beside its own arguments."""
+        return {**self.builder.option_defaults(), **self.defaults}
+
+    @property
     def options(self) -> List[str]:
-        """Names of the options that `get_model` takes for this entry, beside its own arguments."""
-        return [name for name in inspect.signature(self.builder).parameters if name not in _FIXED]
+        """Names of these options."""
+        return list(self.builder.option_defaults())
 
 
 def register(
     name: str,
-    builder: Callable[..., Any],
+    builder: Any,
     dataset: Optional[str],
     input: Any,
     backbone: str,

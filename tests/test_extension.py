@@ -26,8 +26,8 @@ class MaxBranches(Branches):
 
 
 class MaxNet(Recognizer):
-    def __init__(self, backbone, nclass, dropout=0.0, **kwargs):
-        super().__init__(MaxBranches(get_backbone(backbone), nclass, dropout, 0.01, 1), ('max',), nclass, **kwargs)
+    def __init__(self, trunk, options=None, **kwargs):
+        super().__init__(MaxBranches(get_backbone(trunk.backbone), trunk), ('max',), trunk.nclass, **kwargs)
 
 
 gluon_fg.register_model('i3d_tiny_toy_moves_max', MaxNet, 'toy_moves', 'tiny_clips', 'i3d_tiny', dropout=0.1)

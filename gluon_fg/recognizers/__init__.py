@@ -5,7 +5,7 @@ from .base import Recognizer
 from .baseline import Baseline
 from .branches import Branches, View
 from .cidc import CIDCNetwork
-from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext
+from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext, Trunk
 from .dfb import DFB
 from .temporal_heads import LSTMHead, SelfAttentionHead
 from .u2s import U2S
@@ -22,6 +22,7 @@ __all__ = [
     'PrepareContext',
     'Recognizer',
     'SelfAttentionHead',
+    'Trunk',
     'U2S',
     'View',
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -14,7 +15,7 @@ from ..errors import UserError, unknown
 from ..input_spec import InputSpec
 from ..nn.temporal_shift import set_segments
 from .branches import Branches, check_segments, unused_parameters_allowed
-from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext
+from .contract import ClassRelation, FeatureKind, MapInfo, NoOptions, PrepareContext, Trunk
 
 
 class Recognizer(HybridBlock):
@@ -57,6 +58,8 @@ class Recognizer(HybridBlock):
         filters of each class that respond locally (`filter_responses`); 0 for a network without them
     views
         further outputs over the same layers, by name: see `add_view`
+    options_type, trunk_defaults
+        the dataclass of the method's own options; values of `Trunk` where the method differs from its defaults
     moved_settings
         keys of old training configs that are the method's options now -> the options
     """
@@ -71,6 +74,8 @@ class Recognizer(HybridBlock):
     feature_kinds: Tuple[FeatureKind, ...] = (FeatureKind('features', None, ('F5',)),)
     filters_per_class = 0
     views: Mapping[str, HybridBlock] = types.MappingProxyType({})
+    options_type: type = NoOptions
+    trunk_defaults: Mapping[str, Any] = types.MappingProxyType({})
     moved_settings: Mapping[str, str] = types.MappingProxyType({})
 
     def __init__(self, branches: Branches, branch_names: Sequence[str], nclass: int, **kwargs):
@@ -87,6 +92,20 @@ class Recognizer(HybridBlock):
         )
         set_segments(branches, branches._segments)
         self.branches = branches
+
+    @classmethod
+    def option_defaults(cls) -> Dict[str, Any]:
+        """Option -> default of all that `build` takes beside backbone and number of classes."""
+        shared = {f.name: f.default for f in dataclasses.fields(Trunk) if f.name not in ('backbone', 'nclass')}
+        return {**shared, **cls.trunk_defaults, **{f.name: f.default for f in dataclasses.fields(cls.options_type)}}
+
+    @classmethod
+    def build(cls, backbone: str, nclass: int, **options) -> Recognizer:
+        """A network by its options, as `get_model` takes them: those of `Trunk` and of `options_type`, side by side."""
+        own = {f.name for f in dataclasses.fields(cls.options_type)}
+        trunk = {**cls.trunk_defaults, **{name: value for name, value in options.items() if name not in own}}
+        chosen = cls.options_type(**{name: value for name, value in options.items() if name in own})
+        return cls(Trunk(backbone, nclass, **trunk), chosen)
 
     def hybrid_forward(self, F, x):
         return self.branches(x)[0]

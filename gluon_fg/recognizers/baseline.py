@@ -18,6 +18,7 @@ from ..backbones import get_backbone
 from ..registry import register
 from .base import Recognizer
 from .branches import Branches
+from .contract import NoOptions, Trunk
 
 TINY_HEAD_STD = 0.29
 TINY: Dict[str, Any] = dict(dropout=0.0, head_std=TINY_HEAD_STD)
@@ -36,18 +37,10 @@ class Baseline(Recognizer):
 
     Parameters
     ----------
-    backbone
-        name in `gluon_fg.backbones.BACKBONES`
-    nclass
-        number of classes, M
-    dropout
-        share of pooled features dropped in training
-    temporal_downsample
-        I3D ResNets only: 4 or 8, None for the paper's 4
-    num_segments
-        images only: frames of one video in a view
-    head_std
-        standard deviation of the classifier's initial weights
+    trunk
+        backbone, classes, dropout and so on
+    options
+        none
 
     Inputs:
         - **x**: (N, 3, T, H, W), or (N * num_segments, 3, H, W) on a 2-D backbone
@@ -56,18 +49,9 @@ class Baseline(Recognizer):
         - **z_avg**: logits (N, M)
     """
 
-    def __init__(
-        self,
-        backbone: str,
-        nclass: int,
-        dropout: float = 0.5,
-        temporal_downsample: Optional[int] = None,
-        num_segments: int = 1,
-        head_std: float = 0.01,
-        **kwargs,
-    ):
-        trunk = get_backbone(backbone, temporal_downsample)
-        super().__init__(_GlobalBranch(trunk, nclass, dropout, head_std, num_segments), ('avg',), nclass, **kwargs)
+    def __init__(self, trunk: Trunk, options: Optional[NoOptions] = None, **kwargs):
+        backbone = get_backbone(trunk.backbone, trunk.temporal_downsample)
+        super().__init__(_GlobalBranch(backbone, trunk), ('avg',), trunk.nclass, **kwargs)
 
 
 # name, method, dataset (None: the user's own), input, backbone

@@ -16,6 +16,7 @@ from ..backbones import Backbone
 from ..errors import UserError
 from ..nn.consensus import average_consensus
 from ..nn.pooling import GlobalAvgPool
+from .contract import Trunk
 
 
 class Branches(HybridBlock):
@@ -29,14 +30,8 @@ class Branches(HybridBlock):
     ----------
     backbone
         gives features by stage
-    nclass
-        number of classes, M
-    dropout
-        share of pooled features dropped before the global classifier
-    head_std
-        standard deviation of the global classifier's initial weights
-    num_segments
-        frames of one video that lie together in the batch (images only)
+    trunk
+        what it was described by
 
     Inputs:
         - **x**: (N, C, T, H, W), or (N * num_segments, C, H, W) for images, C the backbone's `in_channels`; float32 (or
@@ -47,21 +42,19 @@ class Branches(HybridBlock):
 
     class_blocks = ('classifier',)  # children whose parameters belong to single classes
 
-    def __init__(self, backbone: Backbone, nclass: int, dropout: float, head_std: float, num_segments: int, **kwargs):
+    def __init__(self, backbone: Backbone, trunk: Trunk, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= dropout < 1:
-            raise UserError(f'dropout must be a share in [0, 1), got {dropout!r}')
-        check_segments(num_segments, backbone.ndim)
-        self._classes, self._segments, self._min_size = nclass, num_segments, backbone.min_size
+        if not 0 <= trunk.dropout < 1:
+            raise UserError(f'dropout must be a share in [0, 1), got {trunk.dropout!r}')
+        check_segments(trunk.num_segments, backbone.ndim)
+        self._classes, self._segments, self._min_size = trunk.nclass, trunk.num_segments, backbone.min_size
         self._trainable_frames: Dict[int, int] = {}  # frames asked for -> the fewest, not fewer, it can be trained on
         self._trained: Optional[Tuple[str, ...]] = None  # all: see `Recognizer.trained_branches`
         with self.name_scope():
             self.backbone = backbone
             self.pool = GlobalAvgPool(backbone.ndim)
-            self.dropout = nn.Dropout(dropout)
-            self.classifier = nn.Dense(
-                nclass, in_units=backbone.channels[5], weight_initializer=mx.init.Normal(head_std)
-            )
+            self.dropout = nn.Dropout(trunk.dropout)
+            self.classifier = new_classifier(backbone, trunk)
 
     def global_logits(self, f5):
         """z_avg of stage-5 features, one row a clip or frame."""
@@ -114,6 +107,12 @@ class Branches(HybridBlock):
                 f'input has clips of {frames} frames, on which this network predicts but cannot be trained (MXNet gets '
                 f'gradients of its weights wrong there); train on {self._trainable_frames[frames]}'
             )
+
+
+def new_classifier(backbone: Backbone, trunk: Trunk, use_bias: bool = True) -> nn.Dense:
+    """A dense layer from a backbone's pooled features to the classes, with the trunk's initial weights."""
+    initializer = mx.init.Normal(trunk.head_std)
+    return nn.Dense(trunk.nclass, use_bias=use_bias, in_units=backbone.channels[5], weight_initializer=initializer)
 
 
 class View(HybridBlock):

@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Callable, FrozenSet, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """Describes what every recognizer is built over: a backbone and the classifier of its pooled features.
+
+    Parameters
+    ----------
+    backbone
+        name in `gluon_fg.backbones.BACKBONES`
+    nclass
+        number of classes, M
+    dropout
+        share of pooled features dropped before the classifiers in training
+    temporal_downsample
+        I3D ResNets only: by how much time is reduced, 4 or 8; None: the backbone's own 4
+    num_segments
+        images only: frames of one video in a view; networks on clips take 1
+    head_std
+        standard deviation of the classifiers' initial weights
+    """
+
+    backbone: str
+    nclass: int
+    dropout: float = 0.5
+    temporal_downsample: Optional[int] = None
+    num_segments: int = 1
+    head_std: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """Options of a method that has none."""
 
 
 class MapInfo(NamedTuple):

@@ -12,6 +12,7 @@ which the bank starts (see its docstring) and the global classifier, and `tempor
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Optional
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..registry import alias, register
 from .base import Recognizer
 from .baseline import PRETRAINED, TINY
 from .branches import Branches, View
+from .contract import Trunk
 
 SKIPS = ('add', 'concat', 'none')
 
@@ -83,32 +85,64 @@ class LocalBranch(HybridBlock):
         return F.Activation(joined, act_type='relu')
 
 
+@dataclasses.dataclass(frozen=True)
+class DFBOptions:
+    """Options of `DFB`.
+
+    Parameters
+    ----------
+    filter_bank
+        False: the global branch alone (GB of Table 1), the one branch being 'avg'
+    local_branch
+        False: the bank reads F5 itself (GB + DF); None: as `filter_bank`
+    skip
+        how stage 4 joins the local branch: 'add', 'concat' or 'none'
+    filters_per_class
+        K, 5 in the paper
+    local_init
+        'random' (better in sec. 4.2) or 'copy': the local stage 5 starts as a copy of the backbone's
+
+    Raises
+    ------
+    UserError
+        an unknown local_init, a local branch without filter bank
+    """
+
+    filter_bank: bool = True
+    local_branch: Optional[bool] = None
+    skip: str = 'add'
+    filters_per_class: int = 5
+    local_init: str = 'random'
+
+    def __post_init__(self):
+        if self.local_init not in ('random', 'copy'):
+            raise unknown('local_init', self.local_init, ('random', 'copy'))
+        if self.local_branch and not self.filter_bank:
+            raise UserError(
+                'local_branch without filter_bank: nothing would read it; choose filter_bank=True or local_branch=False'
+            )
+
+    @property
+    def has_local(self) -> bool:
+        """Whether there is a local branch."""
+        return self.filter_bank if self.local_branch is None else self.local_branch
+
+
 class _DFBBranches(Branches):
     """Comb, avg, max, xchannel; see the file's diagram."""
 
     class_blocks = ('classifier', 'bank')
 
-    def __init__(
-        self,
-        backbone,
-        nclass,
-        dropout,
-        head_std,
-        num_segments,
-        filter_bank,
-        local_branch,
-        skip,
-        filters_per_class,
-        **kwargs,
-    ):
-        super().__init__(backbone, nclass, dropout, head_std, num_segments, **kwargs)
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: DFBOptions, **kwargs):
+        super().__init__(backbone, trunk, **kwargs)
         self.local = self.bank = None
         with self.name_scope():
-            if local_branch:
-                self.local = LocalBranch(backbone, skip)
-            if filter_bank:
-                in_channels = self.local.channels if local_branch else backbone.channels[5]
-                self.bank = DiscriminativeFilterBank(nclass, in_channels, filters_per_class, backbone.ndim)
+            if options.has_local:
+                self.local = LocalBranch(backbone, options.skip)
+            if options.filter_bank:
+                in_channels = self.local.channels if self.local is not None else backbone.channels[5]
+                filters = options.filters_per_class
+                self.bank = DiscriminativeFilterBank(trunk.nclass, in_channels, filters, backbone.ndim)
 
     def hybrid_forward(self, F, x):
         _, _, f4, f5 = self.backbone(x)
@@ -141,22 +175,10 @@ class DFB(Recognizer):
 
     Parameters
     ----------
-    backbone
-        name in `gluon_fg.backbones.BACKBONES`
-    nclass
-        number of classes, M
-    filter_bank
-        False: the global branch alone (GB of Table 1), the one branch being 'avg'
-    local_branch
-        False: the bank reads F5 itself (GB + DF); None: as `filter_bank`
-    skip
-        how stage 4 joins the local branch: 'add', 'concat' or 'none'
-    filters_per_class
-        K, 5 in the paper
-    local_init
-        'random' (better in sec. 4.2) or 'copy': the local stage 5 starts as a copy of the backbone's
-    dropout, temporal_downsample, num_segments, head_std
-        as for `Baseline`; dropout acts on the global branch
+    trunk
+        backbone, classes and so on; dropout acts on the global branch
+    options
+        which branches, and how they are built
 
     Inputs:
         - **x**: (N, 3, T, H, W), or (N * num_segments, 3, H, W) on a 2-D backbone
@@ -165,43 +187,16 @@ class DFB(Recognizer):
         - **z_comb**: logits (N, M); `branches` gives (z_comb, z_avg, z_max, z_xchannel)
     """
 
-    def __init__(
-        self,
-        backbone: str,
-        nclass: int,
-        filter_bank: bool = True,
-        local_branch: Optional[bool] = None,
-        skip: str = 'add',
-        filters_per_class: int = 5,
-        local_init: str = 'random',
-        dropout: float = 0.5,
-        temporal_downsample: Optional[int] = None,
-        num_segments: int = 1,
-        head_std: float = 0.01,
-        **kwargs,
-    ):
-        if local_init not in ('random', 'copy'):
-            raise unknown('local_init', local_init, ('random', 'copy'))
-        local_branch = filter_bank if local_branch is None else local_branch
-        if local_branch and not filter_bank:
-            raise UserError(
-                'local_branch without filter_bank: nothing would read it; choose filter_bank=True or local_branch=False'
-            )
-        branches = _DFBBranches(
-            get_backbone(backbone, temporal_downsample),
-            nclass,
-            dropout,
-            head_std,
-            num_segments,
-            filter_bank,
-            local_branch,
-            skip,
-            filters_per_class,
-        )
-        super().__init__(branches, ('comb', 'avg', 'max', 'xchannel') if filter_bank else ('avg',), nclass, **kwargs)
-        self._copy_stage = local_branch and local_init == 'copy'
-        if filter_bank:
-            self.filters_per_class = filters_per_class
+    options_type = DFBOptions
+
+    def __init__(self, trunk: Trunk, options: Optional[DFBOptions] = None, **kwargs):
+        options = options or DFBOptions()
+        branches = _DFBBranches(get_backbone(trunk.backbone, trunk.temporal_downsample), trunk, options)
+        names = ('comb', 'avg', 'max', 'xchannel') if options.filter_bank else ('avg',)
+        super().__init__(branches, names, trunk.nclass, **kwargs)
+        self._copy_stage = options.has_local and options.local_init == 'copy'
+        if options.filter_bank:
+            self.filters_per_class = options.filters_per_class
             self.add_view('filter_responses', FilterResponses(branches))
 
     def filter_responses(self, x):

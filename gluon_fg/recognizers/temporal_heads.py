@@ -10,12 +10,14 @@
 read it as F_SA before the pooling, along time as CIDC's own fusion does, and the LSTM's answer after it. A dense layer
 of vectors side by side is the sum of two, the first of which is a baseline's.
 
-Ours, as the paper does not say: the LSTM answers with its last layer's output behind the last frame; what the vanilla
-attention block consists of (`gluon_fg.nn.SelfAttention`); dropout 0.6 as for CIDC.
+Our choices, as the paper does not say: the LSTM answers with its last layer's output behind the last frame; what the
+vanilla attention block consists of (`gluon_fg.nn.SelfAttention`); dropout 0.6 as for CIDC.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import types
 from typing import Any, Dict, Optional
 
 import mxnet as mx
@@ -30,8 +32,25 @@ from ..registry import register
 from .base import Recognizer
 from .baseline import PRETRAINED, TINY
 from .branches import Branches
+from .contract import Trunk
 
 _TINY_LSTM: Dict[str, Any] = dict(units=64, **TINY)  # as many as the tiny backbones have channels
+
+
+@dataclasses.dataclass(frozen=True)
+class LSTMOptions:
+    """Options of `LSTMHead`: width of the LSTM's layers, and their number."""
+
+    units: int = 512
+    layers: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionOptions:
+    """Options of `SelfAttentionHead`: blocks in a row, and the heads of each, a divisor of F's channels."""
+
+    blocks: int = 2
+    heads: int = 8
 
 
 class _LSTMBranches(Branches):
@@ -39,12 +58,13 @@ class _LSTMBranches(Branches):
 
     class_blocks = ('classifier', 'lstm_classifier')
 
-    def __init__(self, backbone, nclass, dropout, head_std, num_segments, units, layers, **kwargs):
-        super().__init__(backbone, nclass, dropout, head_std, num_segments, **kwargs)
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: LSTMOptions, **kwargs):
+        super().__init__(backbone, trunk, **kwargs)
+        initializer = mx.init.Normal(trunk.head_std)
         with self.name_scope():
-            self.lstm = FrameLSTM(backbone.channels[5], units, layers)
+            self.lstm = FrameLSTM(backbone.channels[5], options.units, options.layers)
             self.lstm_classifier = nn.Dense(
-                nclass, in_units=units, use_bias=False, weight_initializer=mx.init.Normal(head_std)
+                trunk.nclass, in_units=options.units, use_bias=False, weight_initializer=initializer
             )
 
     def hybrid_forward(self, F, x):
@@ -56,13 +76,13 @@ class _LSTMBranches(Branches):
 class _AttentionBranches(Branches):
     """Fused, avg, attention."""
 
-    def __init__(self, backbone, nclass, dropout, head_std, num_segments, blocks, heads, **kwargs):
-        super().__init__(backbone, nclass, dropout, head_std, num_segments, **kwargs)
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: AttentionOptions, **kwargs):
+        super().__init__(backbone, trunk, **kwargs)
         with self.name_scope():
             self.attention = nn.HybridSequential()
             with self.attention.name_scope():
-                for _ in range(blocks):
-                    self.attention.add(SelfAttention(backbone.channels[5], heads))
+                for _ in range(options.blocks):
+                    self.attention.add(SelfAttention(backbone.channels[5], options.heads))
             self.attention_pool = GlobalAvgPool()
 
     def hybrid_forward(self, F, x):
@@ -78,6 +98,8 @@ class _AttentionBranches(Branches):
 
 
 class _TemporalHead(Recognizer):
+    trunk_defaults = types.MappingProxyType({'dropout': 0.6})
+
     def loss(self, outputs, label):
         """(N,) cross-entropy of the fused prediction; the other branches are read, not trained."""
         return self.named_losses(outputs, label)['fused']
@@ -91,20 +113,10 @@ class LSTMHead(_TemporalHead):
 
     Parameters
     ----------
-    backbone
-        name in `gluon_fg.backbones.BACKBONES` of a network on clips
-    nclass
-        number of classes, M
-    units, layers
-        width of the LSTM's layers, and their number
-    dropout
-        share of pooled features, and of the LSTM's answer, dropped in training
-    temporal_downsample
-        I3D ResNets only: 4 or 8, None for the backbone's own
-    num_segments
-        1: networks on clips have no segments
-    head_std
-        standard deviation of the classifiers' initial weights
+    trunk
+        a backbone on clips, classes; dropout acts on pooled features and the LSTM's answer
+    options
+        width and number of layers
 
     Inputs:
         - **x**: (N, 3, T, H, W)
@@ -118,21 +130,11 @@ class LSTMHead(_TemporalHead):
         a backbone on images, a count below 1
     """
 
-    def __init__(
-        self,
-        backbone: str,
-        nclass: int,
-        units: int = 512,
-        layers: int = 2,
-        dropout: float = 0.6,
-        temporal_downsample: Optional[int] = None,
-        num_segments: int = 1,
-        head_std: float = 0.01,
-        **kwargs,
-    ):
-        trunk = _on_clips(backbone, temporal_downsample)
-        branches = _LSTMBranches(trunk, nclass, dropout, head_std, num_segments, units, layers)
-        super().__init__(branches, ('fused', 'avg', 'lstm'), nclass, **kwargs)
+    options_type = LSTMOptions
+
+    def __init__(self, trunk: Trunk, options: Optional[LSTMOptions] = None, **kwargs):
+        branches = _LSTMBranches(_on_clips(trunk), trunk, options or LSTMOptions())
+        super().__init__(branches, ('fused', 'avg', 'lstm'), trunk.nclass, **kwargs)
 
 
 class SelfAttentionHead(_TemporalHead):
@@ -143,14 +145,10 @@ class SelfAttentionHead(_TemporalHead):
 
     Parameters
     ----------
-    blocks
-        self-attention blocks in a row
-    heads
-        heads of each block, a divisor of F's channels
-    dropout
-        share of pooled features dropped in training
-    backbone, nclass, temporal_downsample, num_segments, head_std
+    trunk
         as for `LSTMHead`
+    options
+        blocks and heads
 
     Inputs:
         - **x**: (N, 3, T, H, W)
@@ -164,33 +162,24 @@ class SelfAttentionHead(_TemporalHead):
         a backbone on images, no block, heads that do not divide the channels
     """
 
-    def __init__(
-        self,
-        backbone: str,
-        nclass: int,
-        blocks: int = 2,
-        heads: int = 8,
-        dropout: float = 0.6,
-        temporal_downsample: Optional[int] = None,
-        num_segments: int = 1,
-        head_std: float = 0.01,
-        **kwargs,
-    ):
-        if blocks < 1:
-            raise UserError(f'blocks must be at least 1, got {blocks!r}')
-        trunk = _on_clips(backbone, temporal_downsample)
-        branches = _AttentionBranches(trunk, nclass, dropout, head_std, num_segments, blocks, heads)
-        super().__init__(branches, ('fused', 'avg', 'attention'), nclass, **kwargs)
+    options_type = AttentionOptions
+
+    def __init__(self, trunk: Trunk, options: Optional[AttentionOptions] = None, **kwargs):
+        options = options or AttentionOptions()
+        if options.blocks < 1:
+            raise UserError(f'blocks must be at least 1, got {options.blocks!r}')
+        branches = _AttentionBranches(_on_clips(trunk), trunk, options)
+        super().__init__(branches, ('fused', 'avg', 'attention'), trunk.nclass, **kwargs)
 
 
-def _on_clips(backbone: str, temporal_downsample: Optional[int]) -> Backbone:
-    trunk = get_backbone(backbone, temporal_downsample)
-    if trunk.ndim == 2:
+def _on_clips(trunk: Trunk) -> Backbone:
+    backbone = get_backbone(trunk.backbone, trunk.temporal_downsample)
+    if backbone.ndim == 2:
         raise UserError(
-            f'backbone {backbone} sees single images; a temporal head needs a network on clips, for example '
+            f'backbone {trunk.backbone} sees single images; a temporal head needs a network on clips, for example '
             f'i3d_resnet50_v1'
         )
-    return trunk
+    return backbone
 
 
 # name, method, dataset (None: the user's own), input, backbone

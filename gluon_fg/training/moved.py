@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, Dict
 
 from omegaconf import OmegaConf
@@ -66,5 +65,4 @@ def takes(model: str, option: str) -> bool:
 
 def default_of(model: str, option: str) -> Any:
     """What an option of an entry is where nobody gives it."""
-    entry = registry.model_entry(model)
-    return entry.defaults.get(option, inspect.signature(entry.builder).parameters[option].default)
+    return registry.model_entry(model).option_defaults[option]

@@ -217,7 +217,7 @@ def test_frames_on_which_gradients_are_wrong(name, refused):
 
 
 def test_training_on_them_is_refused_and_prediction_is_not():
-    net = Baseline('i3d_inceptionv1', 4)
+    net = Baseline.build('i3d_inceptionv1', 4)
     net.initialize()
     x = mx.nd.random.normal(shape=(1, 3, 7, 32, 32))
     assert np.isfinite(net(x).asnumpy()).all()

@@ -79,7 +79,7 @@ class ReferenceI3D:
 def test_padded_as_tensorflow_it_is_the_quo_vadis_network(channels, size):
     """At sizes that are odd on the way, and at those where every padding is uneven; channels 2 is the flow network."""
     name = {2: 'i3d_inceptionv1_same_flow', 3: 'i3d_inceptionv1_same'}[channels]
-    net = randomize(Baseline(name, 5))
+    net = randomize(Baseline.build(name, 5))
     net.branches.classifier.weight.set_data(mx.nd.random.normal(shape=(5, 1024)))
     x = mx.nd.random.normal(shape=(1, channels, *size))
     params = {n: p.data().asnumpy() for n, p in net.branches.backbone._collect_params_with_prefix().items()}
@@ -200,7 +200,7 @@ def test_it_trains_on_a_cpu(name, frames, size):
 @pytest.mark.parametrize('name', ['i3d_inceptionv1_same', 'inceptionv1'])
 def test_one_graph_serves_every_size(name):
     """Hybridized with static memory, and fused for inference: what is odd at one size is even at another."""
-    net = randomize(Baseline(name, 5))
+    net = randomize(Baseline.build(name, 5))
     net.branches.classifier.weight.set_data(mx.nd.random.normal(shape=net.branches.classifier.weight.shape))
     sizes = [(9, 33, 40), (10, 40, 33)]
     clips = [mx.nd.random.normal(shape=(1, 3, *size[3 - net.branches.backbone.ndim :])) for size in sizes]
@@ -224,7 +224,7 @@ def test_a_new_stage_is_a_copy_with_its_own_parameters():
 
 
 def test_the_network_says_how_many_channels_it_takes():
-    net = Baseline('i3d_inceptionv1_same_flow', 4)
+    net = Baseline.build('i3d_inceptionv1_same_flow', 4)
     net.initialize()
     with pytest.raises(UserError, match=r'shape \(1, 3, 16, 32, 32\); this network takes \(N, 2, T, H, W\)'):
         net(mx.nd.zeros((1, 3, 16, 32, 32)))

@@ -131,7 +131,7 @@ def test_it_exports_and_a_backbone_that_reduces_time_between_stages_serves_too()
     for name, p in deployed.collect_params().items():
         p._load_init(params.get(f'arg:{name}', params.get(f'aux:{name}')), mx.cpu())
     np.testing.assert_allclose(deployed(x).asnumpy(), net(x).asnumpy(), rtol=1e-4, atol=1e-4)
-    inception = gluon_fg.recognizers.CIDCNetwork('i3d_inceptionv1', CLASSES, frames=32, units=(1, 1, 1))
+    inception = gluon_fg.recognizers.CIDCNetwork.build('i3d_inceptionv1', CLASSES, frames=32, units=(1, 1, 1))
     inception.initialize()
     clip = mx.nd.random.normal(shape=(1, 3, 32, 64, 64))
     f5, directed = inception.maps(clip).values()
@@ -160,7 +160,7 @@ def test_options_that_cannot_be_are_named(options, message):
 
 def test_a_backbone_on_images_and_clips_of_another_length_are_refused():
     with pytest.raises(UserError, match='backbone resnet18_v1b sees single images; .* for example r2d_resnet50_v1'):
-        gluon_fg.recognizers.CIDCNetwork('resnet18_v1b', CLASSES)
+        gluon_fg.recognizers.CIDCNetwork.build('resnet18_v1b', CLASSES)
     net = randomized('i3d_tiny_synthfg_cidc')
     message = 'clips of 6 frames leave 6 for the CIDC units, which are built for 8; give clips of 8 frames, or build'
     with pytest.raises(UserError, match=message):
@@ -170,7 +170,7 @@ def test_a_backbone_on_images_and_clips_of_another_length_are_refused():
     assert net.input_spec.frames == 8
     assert factory.build('i3d_tiny_synthfg_cidc', frames=6).input_spec.frames == 6
     with pytest.raises(UserError, match='clips of 0 frames are too short for i3d_inceptionv1_same'):
-        gluon_fg.recognizers.CIDCNetwork('i3d_inceptionv1_same', CLASSES, frames=0)
+        gluon_fg.recognizers.CIDCNetwork.build('i3d_inceptionv1_same', CLASSES, frames=0)
 
 
 def test_setting_untrained_branches_aside_is_what_pretrained_does(caplog, tmp_path):

@@ -178,8 +178,8 @@ def test_impossible_options_are_refused(options, message):
 
 def test_a_local_branch_needs_a_stage_that_halves_space_alone():
     with pytest.raises(UserError, match=r'InceptionV1 has strides \(4, 16\) at stage 4, \(8, 32\) at stage 5'):
-        DFB('i3d_inceptionv1', 5)
-    net = DFB('i3d_inceptionv1', 5, local_branch=False)
+        DFB.build('i3d_inceptionv1', 5)
+    net = DFB.build('i3d_inceptionv1', 5, local_branch=False)
     net.initialize()
     assert net(mx.nd.zeros((1, 3, 9, 40, 40))).shape == (1, 5)
 

@@ -41,7 +41,7 @@ def test_scores_equal_gluoncvs(name, tmp_path):
     backbone, options, size = SIBLINGS[name]
     theirs = randomize(gluoncv_model(name, nclass=7, pretrained_base=False))
     theirs.save_parameters(str(tmp_path / 'theirs.params'))
-    net = Baseline(backbone, 7, **options)
+    net = Baseline.build(backbone, 7, **options)
     load(net, tmp_path / 'theirs.params')
     x = mx.nd.random.normal(shape=(1, 3, *size))
     expected = theirs(x).asnumpy()
@@ -73,7 +73,7 @@ def test_frames_on_googlenet_are_gluoncvs(tmp_path):
     assert entry.gluoncv == 'inceptionv1_kinetics400' in model_store._model_sha1
     theirs = randomize(ActionRecInceptionV1(7, pretrained_base=False, num_segments=2))
     theirs.save_parameters(str(tmp_path / 'theirs.params'))
-    net = Baseline(entry.backbone, 7, num_segments=2)
+    net = Baseline.build(entry.backbone, 7, num_segments=2)
     load(net, tmp_path / 'theirs.params')
     x = mx.nd.random.normal(shape=(2, 3, 224, 224))  # its pooling wants 7x7
     expected = theirs(x).asnumpy()

@@ -160,7 +160,7 @@ def test_clips_that_differ_in_their_order_alone_are_learned_by_the_lstm():
 
 
 @pytest.mark.parametrize(
-    'build, options, message',
+    'head, options, message',
     [
         (LSTMHead, {'backbone': 'resnet18_v1b'}, 'backbone resnet18_v1b sees single images'),
         (SelfAttentionHead, {'backbone': 'tiny'}, 'backbone tiny sees single images'),
@@ -169,7 +169,7 @@ def test_clips_that_differ_in_their_order_alone_are_learned_by_the_lstm():
         (SelfAttentionHead, {'heads': 7}, 'heads must divide the 64 channels, got 7'),
     ],
 )
-def test_wrong_options_are_named(build, options, message):
+def test_wrong_options_are_named(head, options, message):
     with pytest.raises(UserError, match=message) as caught:
-        build(**{'backbone': 'i3d_tiny', 'nclass': 2, **options})
+        head.build(**{'backbone': 'i3d_tiny', 'nclass': 2, **options})
     assert '\n' not in str(caught.value)

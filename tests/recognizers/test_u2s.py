@@ -11,7 +11,7 @@ from mxnet import autograd, gluon
 import gluon_fg
 from gluon_fg import factory
 from gluon_fg.errors import UserError
-from gluon_fg.recognizers.u2s.network import PARTS
+from gluon_fg.recognizers.u2s.branches import PARTS
 from gluon_fg.weights.warm_start import warm_start
 
 CLASSES = 5
