@@ -15,7 +15,7 @@ Branch = Union[str, int, None]
 
 
 class Paired(NamedTuple):
-    """One metric of A and B on the same videos.
+    """How A and B differ in one metric on the same videos.
 
     `a`, `b`: fractions; `difference`: b - a; `low`, `high`: its 95 % interval (bootstrap over videos); `only_a`,
     `only_b`: videos that A alone, B alone has right; `p_value`: exact McNemar test, two-sided.
@@ -33,7 +33,7 @@ class Paired(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`compare`'s result: `videos` with a label, `metrics` (Paired), `groups` and `pairs` (dicts)."""
+    """What `compare` returns: the number of `videos` with a label, `metrics` (Paired), `groups` and `pairs` (dicts)."""
 
     videos: int
     metrics: List[Paired]
@@ -42,7 +42,7 @@ class Comparison(NamedTuple):
 
 
 def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B')) -> Scores:
-    """`b` with its videos in `a`'s order.
+    """Bring the videos of `b` into `a`'s order, if they are the same videos.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def compare(
     seed: int = 0,
     draws: int = 10_000,
 ) -> Comparison:
-    """Paired comparison of two score files.
+    """Compare two networks on the same videos: how much better is B, and may that be chance?
 
     Parameters
     ----------
@@ -147,9 +147,10 @@ def compare(
 
 
 def group_gains(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None) -> List[dict]:
-    """Change of each group's top-1 (mean of its classes) and accuracy within it, largest gain first (DFB table 2).
+    """List how each group's accuracy changes from A to B, the largest gain first (DFB table 2).
 
-    Dicts with `name`, `videos`, `a`, `b`, `gain`, `within_a`, `within_b`; empty without groups.
+    Dicts with `name`, `videos`, `a`, `b` (mean of its classes' top-1), `gain`, `within_a`, `within_b` (accuracy within
+    the group); empty without groups.
     """
     if not (a.groups and b.groups):
         return []
@@ -172,7 +173,7 @@ def group_gains(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch 
 def confused_pairs(
     a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None, pairs: int = 10
 ) -> List[dict]:
-    """Pairs (true class, predicted class) that either network confuses most (DFB table 3).
+    """List the pairs (true class, predicted class) that either network confuses most (DFB table 3).
 
     Dicts with `true`, `predicted`, `a`, `b` (numbers of videos), those with the largest of the two counts first.
     """
@@ -187,7 +188,7 @@ def confused_pairs(
 
 
 def format_comparison(result: Comparison, names: Tuple[str, str] = ('A', 'B')) -> str:
-    """The comparison as text, in percent."""
+    """Set the comparison as text, in percent."""
     first, second = names
     lines = [
         f'A = {first}, B = {second}; {result.videos} videos with a label',
@@ -241,5 +242,5 @@ def format_comparison(result: Comparison, names: Tuple[str, str] = ('A', 'B')) -
 
 
 def as_dict(result: Comparison) -> dict:
-    """The comparison ready for JSON."""
+    """Give the comparison as plain data, ready for JSON."""
     return {**result._asdict(), 'metrics': {m.metric: m._asdict() for m in result.metrics}}

@@ -1,7 +1,7 @@
 """Late fusion: one prediction from the scores of several networks, such as the streams of RGB and optical flow.
 
-Two-stream networks (Simonyan and Zisserman 2014) are trained apart and their softmax scores averaged; U2S reports its
-RGB + flow rows so (table VI).
+Two-stream networks (Simonyan and Zisserman 2014) are trained apart and their softmax scores averaged; Zhao et al.
+report the rows of RGB with flow so (table VI).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from .statistics import gain_interval, holm, mcnemar
 
 
 class ClassGain(NamedTuple):
-    """One class's videos under A and B.
+    """How A and B do on the videos of one class.
 
     `videos`; `right_a`, `right_b`: how many each has right; `a`, `b`: as fractions; `gain`: b - a; `low`, `high`: its
     95 % interval (`gain_interval`); `only_a`, `only_b`: videos that one alone has right; `p_value`: exact McNemar
@@ -45,7 +45,7 @@ class ClassGain(NamedTuple):
 
 
 class PairGain(NamedTuple):
-    """Two classes that look alike.
+    """How A and B do on two classes that look alike.
 
     `first`, `second`: their names, with `gain_first`, `gain_second` (the paper's table 6 b); `mixed_a`, `mixed_b`:
     videos of one taken for the other, both ways; `videos` of the two together, with `gain`, `low`, `high`, `p_value`
@@ -66,8 +66,11 @@ class PairGain(NamedTuple):
 
 
 class Gains(NamedTuple):
-    """`gains`' result: `classes` with a video, the most gained first; `pairs`; `chosen_by_a`: whether A's errors chose
-    the pairs; `without`: names of the classes that have no video."""
+    """What `gains` returns.
+
+    `classes` with a video, the most gained first; `pairs`; `chosen_by_a`: whether A's errors chose the pairs;
+    `without`: names of the classes that have no video.
+    """
 
     classes: List[ClassGain]
     pairs: List[PairGain]
@@ -84,7 +87,7 @@ def gains(
     similar: Optional[Sequence[Tuple[str, str]]] = None,
     pairs: int = 10,
 ) -> Gains:
-    """Top-1 gain of B over A for each class and for pairs of similar classes.
+    """Compute how much B gains over A in top-1, for each class and for pairs of similar classes.
 
     Parameters
     ----------
@@ -128,15 +131,17 @@ def gains(
 
 
 def most_mixed(matrix: np.ndarray, pairs: int) -> List[Tuple[int, int]]:
-    """The pairs of classes (lower number first) with most videos taken for each other, both ways, in a confusion
-    matrix (M, M); of equal ones the lower numbers first. None without such a video."""
+    """List the pairs of classes with most videos taken for each other, both ways, in a confusion matrix (M, M).
+
+    The lower number stands first, and of equal pairs the lower numbers; a pair without such a video is left out.
+    """
     both = np.triu(matrix + matrix.T, 1)
     order = np.argsort(-both, axis=None, kind='stable')[: max(pairs, 0)]
     return [tuple(int(i) for i in np.unravel_index(place, both.shape)) for place in order if both.flat[place]]
 
 
 def parse_pair(text: str, classes: Sequence[str]) -> Tuple[str, str]:
-    """('waxing legs', 'shaving legs') from 'waxing legs/shaving legs'; names may themselves hold a '/'.
+    """Read two class names from 'waxing legs/shaving legs'; names may themselves hold a '/'.
 
     Raises
     ------
@@ -155,8 +160,10 @@ def parse_pair(text: str, classes: Sequence[str]) -> Tuple[str, str]:
 
 
 def extremes(rows: Sequence[ClassGain], count: int) -> Tuple[List[ClassGain], List[ClassGain]]:
-    """The `count` classes that gain most, and those that lose most, each with the largest change first; fewer where
-    fewer gain or lose anything."""
+    """List the `count` classes that gain most, and those that lose most, each with the largest change first.
+
+    They are fewer where fewer gain or lose anything.
+    """
     up, down = [row for row in rows if row.gain > 0], [row for row in rows if row.gain < 0]
     return sorted(up, key=lambda row: -row.gain)[:count], sorted(down, key=lambda row: row.gain)[:count]
 
@@ -216,7 +223,7 @@ def _labels(scores: Scores, counts: np.ndarray, pair: Tuple[str, str]) -> Tuple[
 
 
 def class_table(rows: Sequence[ClassGain]) -> Tuple[List[str], List[list]]:
-    """Header and rows of gains, in points of top-1."""
+    """Give the header and rows of a table of classes, in points of top-1."""
     header = ['class', 'videos', 'A right', 'B right', 'gain', '95 % interval', 'p', 'p (Holm)']
     return header, [
         [r.name, r.videos, r.right_a, r.right_b, *_gain(r), f'{r.p_value:.2g}', f'{r.p_holm:.2g}'] for r in rows
@@ -224,7 +231,7 @@ def class_table(rows: Sequence[ClassGain]) -> Tuple[List[str], List[list]]:
 
 
 def pair_table(rows: Sequence[PairGain]) -> Tuple[List[str], List[list]]:
-    """Header and rows of pairs, in points of top-1; the paper's two columns first."""
+    """Give the header and rows of a table of pairs, in points of top-1; the paper's two columns first."""
     header = ['pair of classes', 'gains', 'mixed up by A', 'by B', 'videos', 'gain of both', '95 % interval', 'p']
     return header, [
         [
@@ -245,7 +252,7 @@ def _gain(row) -> List[str]:
 
 
 def class_note(result: Gains) -> str:
-    """How much the gains of single classes can say, in one or two sentences."""
+    """Say in one or two sentences how much the gains of single classes can tell."""
     rows = result.classes
     few, most = min(row.videos for row in rows), max(row.videos for row in rows)
     below = sum(row.p_value < 0.05 for row in rows)
@@ -261,7 +268,7 @@ def class_note(result: Gains) -> str:
 
 
 def pair_note(result: Gains) -> str:
-    """Where the pairs come from, and what that does to their gains."""
+    """Say where the pairs come from, and what that does to their gains."""
     if result.chosen_by_a:
         return (
             "Pairs chosen by A's errors on these very videos: some gain is to be expected of any B that errs "
@@ -271,7 +278,7 @@ def pair_note(result: Gains) -> str:
 
 
 def format_gains(result: Gains, per_class: Optional[int] = None, similar: bool = True) -> str:
-    """Both tables as text; `per_class`: how many classes at either end, None for no such table."""
+    """Set both tables as text; `per_class`: how many classes at either end, None for no such table."""
     parts = []
     if per_class is not None:
         for title, rows in zip(('gain most', 'lose most'), extremes(result.classes, per_class)):
@@ -286,7 +293,7 @@ def format_gains(result: Gains, per_class: Optional[int] = None, similar: bool =
 
 
 def markdown_gains(result: Gains, per_class: int, titles: Tuple[str, str]) -> str:
-    """Table 6 of the paper as a Markdown page; `titles`: what A and B are."""
+    """Set table 6 of the paper as a Markdown page; `titles`: what A and B are."""
     parts = [f'Top-1 gains of B = {titles[1]} over A = {titles[0]}, in points.']
     for title, rows in zip(('gain', 'lose'), extremes(result.classes, per_class)):
         if rows:
@@ -303,7 +310,7 @@ def _markdown(header: List[str], rows: List[list]) -> str:
 
 
 def write_gains(result: Gains, path: Union[str, os.PathLike]) -> None:
-    """Every class's gain as CSV (fractions), the most gained first, atomically."""
+    """Write every class's gain as CSV (fractions), the largest first, atomically."""
     with atomic_write(path) as stream:
         writer = csv.writer(stream, lineterminator='\n')
         writer.writerow(ClassGain._fields)
@@ -311,7 +318,7 @@ def write_gains(result: Gains, path: Union[str, os.PathLike]) -> None:
 
 
 def gains_as_dict(result: Gains) -> dict:
-    """Both tables ready for JSON."""
+    """Give both tables as plain data, ready for JSON."""
     return {
         **result._asdict(),
         'classes': [row._asdict() for row in result.classes],

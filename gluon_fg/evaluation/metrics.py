@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from ..files import atomic_write
 from .score import Scores
 
 TOPK = 5
+_ACCURACIES = 'correct top1 top5 mean_class group_correct group_top1 top1_given_group within_group per_class per_group'
 
 
 def true_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) classes placed before the true one: those with more, and those of a lower number with as much. 0 is
-    top-1.
+    """Count the classes placed before the true one, (N,): 0 means that the prediction is right.
+
+    These are the classes with a higher probability, and those of a lower number with the same.
     """
     own = probabilities[np.arange(len(labels)), labels][:, None]
     before = np.arange(probabilities.shape[1])[None] < labels[:, None]
@@ -30,19 +32,19 @@ def true_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def group_index(groups) -> np.ndarray:
-    """(M,) number of each class's group, counted in the order of first appearance."""
+    """Number the groups in the order of first appearance, and give each class its group's number: (M,)."""
     numbers = {name: i for i, name in enumerate(dict.fromkeys(groups))}
     return np.array([numbers[name] for name in groups], np.int64)
 
 
 def within_group_predictions(probabilities: np.ndarray, labels: np.ndarray, groups) -> np.ndarray:
-    """(N,) the likeliest class among those of the true class's group."""
+    """Predict each video's class among those of its true class's group alone: (N,)."""
     group = group_index(groups)
     return np.where(group[None] == group[labels][:, None], probabilities, -1.0).argmax(axis=1)
 
 
 def correct(scores: Scores, metric: str, branch: Union[str, int, None] = None) -> np.ndarray:
-    """(labelled videos,) bool: whether each is right by 'top1', 'top5' or 'within_group'.
+    """Say whether each labelled video is right by 'top1', 'top5' or 'within_group': (labelled videos,) bool.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def correct(scores: Scores, metric: str, branch: Union[str, int, None] = None) -
 
 
 def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
-    """Every number of a score file, ready for JSON.
+    """Compute every accuracy of a score file, ready for JSON.
 
     Parameters
     ----------
@@ -84,10 +86,8 @@ def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
 
         else None for these
     """
-    known = scores.labels >= 0
-    p, labels = scores.branch(branch)[known], scores.labels[known]
-    count, classes = int(known.sum()), len(scores.classes)
-    result = {
+    count, classes = int((scores.labels >= 0).sum()), len(scores.classes)
+    result: Dict[str, Any] = {
         'model': scores.model,
         'dataset': scores.dataset,
         'protocol': scores.protocol,
@@ -97,37 +97,31 @@ def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
         'labelled': count,
         'classes': classes,
         'topk': min(TOPK, classes),
-        **dict.fromkeys(
-            (
-                'correct',
-                'top1',
-                'top5',
-                'mean_class',
-                'group_correct',
-                'group_top1',
-                'top1_given_group',
-                'within_group',
-                'per_class',
-                'per_group',
-            )
-        ),
+        **dict.fromkeys(_ACCURACIES.split()),
         'branches': {name: _branch(scores, name) for name in scores.branch_names} if count else {},
     }
-    if not count:
-        return result
-    right = true_rank(p, labels) == 0
-    result['correct'] = int(right.sum())
-    result.update(_branch(scores, branch))
-    result['per_class'] = per_class(scores, branch)
-    result['mean_class'] = float(np.mean([row['top1'] for row in result['per_class'] if row['videos']]))
-    if scores.groups is not None:
-        group = group_index(scores.groups)
-        in_group = group[p.argmax(axis=1)] == group[labels]
-        result['group_correct'] = int(in_group.sum())
-        result['group_top1'] = result['group_correct'] / count
-        result['top1_given_group'] = result['correct'] / result['group_correct'] if result['group_correct'] else 0.0
-        result['per_group'] = per_group(scores, branch)
+    if count:
+        result.update(_branch(scores, branch))
+        result['correct'] = int(correct(scores, 'top1', branch).sum())
+        result['per_class'] = per_class(scores, branch)
+        result['mean_class'] = float(np.mean([row['top1'] for row in result['per_class'] if row['videos']]))
+        if scores.groups is not None:
+            result.update(_of_groups(scores, branch, result['correct']))
     return result
+
+
+def _of_groups(scores: Scores, branch: Union[str, int, None], right: int) -> dict:
+    """The numbers of `summarize` that only classes with groups have; `right`: how many videos are right."""
+    known = scores.labels >= 0
+    group = group_index(scores.groups)
+    predicted, labels = scores.branch(branch)[known].argmax(axis=1), scores.labels[known]
+    in_group = int((group[predicted] == group[labels]).sum())
+    return {
+        'group_correct': in_group,
+        'group_top1': in_group / len(labels),
+        'top1_given_group': right / in_group if in_group else 0.0,
+        'per_group': per_group(scores, branch),
+    }
 
 
 def _branch(scores: Scores, branch) -> Dict[str, Optional[float]]:
@@ -137,9 +131,11 @@ def _branch(scores: Scores, branch) -> Dict[str, Optional[float]]:
 
 
 def per_class(scores: Scores, branch: Union[str, int, None] = None) -> List[dict]:
-    """For each class: `label`, `name`, `group`, `videos`, `correct`, `top1` (None without videos), and
-    `confused_with` /
-    `confused`: the class most of its wrong videos went to, and how many (ties: the lower number)."""
+    """Say for each class how many of its videos are right, and which class takes most of the others.
+
+    Dicts with `label`, `name`, `group`, `videos`, `correct`, `top1` (None without videos), and `confused_with`,
+    `confused`: the class that most of its wrong videos went to, and how many (ties: the lower number).
+    """
     matrix = confusion(scores, branch)
     rows = []
     for label, name in enumerate(scores.classes):
@@ -163,8 +159,11 @@ def per_class(scores: Scores, branch: Union[str, int, None] = None) -> List[dict
 
 
 def per_group(scores: Scores, branch: Union[str, int, None] = None) -> List[dict]:
-    """For each group: `name`, `classes`, `videos`, `top1` (mean of its classes' top-1, as in DFB sec. 5.2) and
-    `within_group` (fraction of its videos), None without videos. In order of first appearance."""
+    """Say for each group how many of its videos get the right class, in the order of first appearance.
+
+    Dicts with `name`, `classes`, `videos`, `top1` (mean of its classes' top-1, as in DFB sec. 5.2) and `within_group`
+    (fraction of its videos), None without videos.
+    """
     rows = per_class(scores, branch)
     within = correct(scores, 'within_group', branch)
     group = group_index(scores.groups)
@@ -186,7 +185,7 @@ def per_group(scores: Scores, branch: Union[str, int, None] = None) -> List[dict
 
 
 def confusion(scores: Scores, branch: Union[str, int, None] = None) -> np.ndarray:
-    """(M, M) counts of labelled videos: row true class, column predicted class."""
+    """Count the labelled videos of each true class (row) that are taken for each class (column): (M, M)."""
     known = scores.labels >= 0
     matrix = np.zeros((len(scores.classes),) * 2, np.int64)
     np.add.at(matrix, (scores.labels[known], scores.branch(branch)[known].argmax(axis=1)), 1)
@@ -194,7 +193,7 @@ def confusion(scores: Scores, branch: Union[str, int, None] = None) -> np.ndarra
 
 
 def write_per_class(scores: Scores, path: Union[str, os.PathLike], branch: Union[str, int, None] = None) -> None:
-    """The rows of `per_class` as CSV (fractions), atomically."""
+    """Write the rows of `per_class` as CSV (fractions), atomically."""
     rows = per_class(scores, branch)
     with atomic_write(path) as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator='\n')
@@ -203,12 +202,12 @@ def write_per_class(scores: Scores, path: Union[str, os.PathLike], branch: Union
 
 
 def percent(value: Optional[float], sign: bool = False) -> str:
-    """'81.2' for 0.812, '-' for None; with `sign` always '+' or '-' in front."""
+    """Write a fraction in percent: '81.2' for 0.812, '-' for None; with `sign` always '+' or '-' in front."""
     return '-' if value is None else f'{100 * value:{"+" if sign else ""}.1f}'
 
 
 def columns(header: List[str], rows: List[list]) -> str:
-    """A plain text table: the first column to the left, the others to the right."""
+    """Set a table in plain text: the first column to the left, the others to the right."""
     cells = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = [
@@ -221,7 +220,7 @@ def columns(header: List[str], rows: List[list]) -> str:
 
 
 def format_table(summary: dict, worst: int = 5) -> str:
-    """`summarize`'s numbers as text, in percent; `worst` is how many of the worst classes to list."""
+    """Set `summarize`'s numbers as text, in percent; `worst` is how many of the worst classes to list."""
     lines = [
         f'{summary["model"]} on {summary["dataset"]}, protocol {summary["protocol"]}',
         f'{summary["listed"]} videos listed = {summary["scored"]} scored + {summary["failed"]} failed; '

@@ -154,7 +154,7 @@ PROTOCOLS = {
             'whole',
         ),
         Protocol('30view', '10 clips x 3 crops along the longer side (CIDC sec. 3.3)', 10, 'three'),
-        Protocol('10crop', 'one clip x 5 crops x 2 mirror images (U2S sec. IV-B)', 1, 'five', 'all'),
+        Protocol('10crop', 'one clip x 5 crops x 2 mirror images (Zhao et al., sec. IV-B)', 1, 'five', 'all'),
     )
 }
 

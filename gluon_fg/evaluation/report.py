@@ -15,7 +15,7 @@ Paths = Tuple[Path, Path, Path]
 
 
 def report_paths(name: str, force: bool = False) -> Paths:
-    """Where scores, metrics and per-class table go; UserError for another suffix, or a file that is there."""
+    """Name the files of scores, metrics and per-class table; UserError for another suffix, or a file that is there."""
     if not name.endswith('.npz'):
         raise UserError(f'--out {name}: scores are written as .npz; choose a name that ends so')
     paths = Path(name), Path(name[:-4] + '.metrics.json'), Path(name[:-4] + '.per_class.csv')
@@ -25,7 +25,7 @@ def report_paths(name: str, force: bool = False) -> Paths:
 
 
 def write_report(scores: Scores, paths: Paths) -> str:
-    """Write the files; returns the table to print."""
+    """Write the three files, and return the table to print."""
     scores_path, metrics_path, table_path = paths
     summary = metrics.summarize(scores)
     scores.save(scores_path)

@@ -194,9 +194,13 @@ def score_dataset(
             else:
                 done.append((mine[position], result.astype(np.float32), None))
             bar.update()
-    everything = sorted(
-        (item for part in (gather(done) if size > 1 else [done]) for item in part), key=lambda item: item[0]
-    )
+    return _gathered(net, dataset, labels, protocol, gather(done) if gather and size > 1 else [done])
+
+
+def _gathered(net, dataset: VideoDataset, labels: LabelSet, protocol: Protocol, parts: List[list]) -> Scores:
+    """The scores of all ranks' parts: lists of (number of the video, its probabilities or None, reason or None)."""
+    ids, size = video_ids(dataset), len(parts)
+    everything = sorted((item for part in parts for item in part), key=lambda item: item[0])
     if [index for index, _, _ in everything] != list(range(len(ids))):
         raise RuntimeError(f'{dataset.name} lists {len(ids)} videos, but {len(everything)} came out of {size} ranks')
     scored = [(index, p) for index, p, _ in everything if p is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -163,11 +164,11 @@ def merge_views(
     fused: bool = False,
     truth: Optional[Sequence[int]] = None,
 ) -> Iterator[Merged]:
-    """Probabilities of every branch for each video, averaged over its views.
+    """Compute the probabilities of every branch for each video, averaged over its views.
 
-    Softmax is applied to each branch of each view in float32 and the views are averaged in float64. Averaging
-    features, as GluonCV's networks do, would be wrong for a head that reads maxima. A mirrored view's probabilities
-    are those of the mirrored labels, and are put back by `labels.flip_map` first.
+    Softmax is taken of each branch of each view in float32, the mean over views in float64; the mean of features, as in
+    GluonCV's networks, would be wrong for a head that reads maxima. A mirrored view's probabilities are those of the
+    mirrored labels, and are put back by `labels.flip_map` first.
 
     Parameters
     ----------
@@ -180,13 +181,11 @@ def merge_views(
     ctx
         where the network lies (default: CPU)
     batch_size
-        views in a forward pass, of one or several videos; views of different sizes never share one. The result does not
-        depend on it beyond float rounding
+        views in a forward pass, all of one size; the result does not depend on it beyond float rounding
     workers
         threads that decode and cut views ahead; 0 does it between the forward passes
     fused
-        run on a copy of the network in MXNet's fused oneDNN graph (CPU; `deploy.fused`), else on the network itself.
-        Not for a network that takes labels
+        run a copy of the network in oneDNN's fused graph (CPU; `deploy.fused`), if it takes no labels
     truth
         the true class of each source, for a network that takes labels (`net.takes_labels`); no other sees it
 
@@ -202,34 +201,37 @@ def merge_views(
     if batch_size < 1:
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
     ctx, spec = ctx or mx.cpu(), net.input_spec
-
-    def cut(job):
-        position, (name, opener) = job
-        try:
-            with opener() as reader:
-                return position, name, protocol.views(reader, spec, labels)
-        except VideoError as error:
-            return position, name, error
-
     failed: List[Merged] = []
-
-    def readable(cuts):
-        for position, name, outcome in cuts:
-            if isinstance(outcome, VideoError):
-                failed.append(Merged(position, outcome))
-            else:
-                yield _Video(position, name, len(outcome[0])), *outcome
-
     with _segments(net, protocol):
         forward = fuse(net, ctx) if fused and not net.takes_labels else _logits_of(net)
         stack = np.stack if spec.ndim == 3 else np.concatenate
+        cut = functools.partial(_cut, protocol, spec, labels)
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
         with contextlib.closing(cuts):
-            for batch in _batches(readable(cuts), batch_size):
+            for batch in _batches(_readable(cuts, failed), batch_size):
                 x = to_input(stack([view for *_, view in batch]), spec, ctx)
                 true = _true_classes(batch, truth, labels, ctx) if net.takes_labels else ()
                 yield from _run(forward, (x, *true), batch, labels)
         yield from failed
+
+
+def _cut(protocol: Protocol, spec: InputSpec, labels: Optional[LabelSet], job: tuple) -> tuple:
+    """(position, name, views and which are mirrored, or the error) of (position, (name, opener))."""
+    position, (name, opener) = job
+    try:
+        with opener() as reader:
+            return position, name, protocol.views(reader, spec, labels)
+    except VideoError as error:
+        return position, name, error
+
+
+def _readable(cuts: Iterable[tuple], failed: List[Merged]) -> Iterator[tuple]:
+    """(video, views, which are mirrored) of those that could be read; the others are added to `failed`."""
+    for position, name, outcome in cuts:
+        if isinstance(outcome, VideoError):
+            failed.append(Merged(position, outcome))
+        else:
+            yield (_Video(position, name, len(outcome[0])), *outcome)
 
 
 def _batches(videos, batch_size: int) -> Iterator[list]:
