@@ -267,7 +267,9 @@ def _find_weights(entry: ModelEntry, root: Optional[str]) -> _Weights:
 
 
 def _load_published(net: HybridBlock, weights: _Weights, options: Dict[str, Any], ctx: mx.Context) -> None:
-    if zoo.load(net, weights.file, weights.published, ctx):
+    same_classes = zoo.load(net, weights.file, weights.published, ctx)
+    net.untrained = frozenset(() if same_classes else net.class_parameters())
+    if same_classes:
         know_classes(net, weights.published)
     if net.input_spec.ndim == 2:  # as trained, unless asked for otherwise
         net.num_segments = options.get('num_segments', net.input_spec.segments)

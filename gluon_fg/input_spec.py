@@ -24,7 +24,7 @@ class InputSpec:
         frames in a clip, and decoded frames from one taken frame to the next (1 takes each); 1 and 1 for 2-D networks
     sampling
         'clip': frames `frame_stride` apart; 'spread', for clips alone: the video is cut into `frames` equal parts, and
-        each gives the frame at one and the same position in it (U2S sec. IV-B), whatever `frame_stride`
+        each gives the frame at one and the same position in it (Zhao et al., sec. IV-B), whatever `frame_stride`
     segments
         equal parts of the video that give one frame each (TSN); 1 for 3-D networks
     crop_size, short_side

@@ -99,3 +99,20 @@ def test_no_files_need_each_other():
         free = {name for name in graph if not any(name in others for others in graph.values())}
         assert free, f'these need each other: {sorted(graph)}'
         graph = {name: others for name, others in graph.items() if name not in free}
+
+
+# Words of a method -> what belongs to it, or takes it in. A map's `directions` are the contract's (`MapInfo`).
+METHODS = {
+    'csm': ('recognizers/u2s/', 'nn/mask_network.py'),
+    'u2s': ('recognizers/u2s/', 'nn/mask_network.py', 'recognizers/__init__.py', 'cli/study.py'),  # a file's name there
+    'directions': ('recognizers/cidc/', 'nn/cidc.py', 'recognizers/contract.py', 'analysis/activation.py'),
+    'bank': ('recognizers/dfb.py', 'nn/filter_bank.py', 'nn/__init__.py'),
+}
+
+
+@pytest.mark.parametrize('word', sorted(METHODS))
+def test_a_method_lives_in_one_place(word):
+    root = REPO / 'gluon_fg'
+    files = {p.relative_to(root).as_posix(): p.read_text().lower() for p in root.rglob('*.py')}
+    naming = {name for name, text in files.items() if word in text}
+    assert naming and not [name for name in naming if not name.startswith(METHODS[word])]

@@ -1,4 +1,4 @@
-"""The "top-heavy" ResNet of U2S (Zhao et al., sec. III-A and IV-B; after Xie et al., ECCV 2018): images, then clips.
+"""The "top-heavy" ResNet (Zhao et al., sec. III-A and IV-B; after Xie et al., ECCV 2018): images, then clips.
 
 Stem, res2 and res3 (the paper's groups 0 and 1) are a 2-D network that sees frames one by one, res4 and res5 (groups
 2 and 3) a 3-D one. The paper gives neither kernels nor strides of the 3-D part; ours:

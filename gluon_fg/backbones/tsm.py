@@ -1,4 +1,4 @@
-"""ResNet-50 with temporal shift (Lin et al., TSM, ICCV 2019, arXiv:1811.08383), as used in U2S sec. IV."""
+"""ResNet-50 with temporal shift (Lin et al., TSM, ICCV 2019, arXiv:1811.08383), as Zhao et al. use it in sec. IV."""
 
 from __future__ import annotations
 

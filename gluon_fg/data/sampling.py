@@ -34,7 +34,7 @@ def clamp(indices: np.ndarray, total: int, short: str = 'repeat_last') -> np.nda
 
 
 def segment_indices(total: int, segments: int, rng: Optional[np.random.Generator] = None) -> np.ndarray:
-    """Take one frame from each of `segments` equal parts of a video (TSN, Wang et al. 2016; U2S sec. IV).
+    """Take one frame from each of `segments` equal parts of a video (TSN, Wang et al. 2016; Zhao et al., sec. IV).
 
     Part s covers the real interval [s * total / segments, (s + 1) * total / segments). With `rng` the frame is drawn
     uniformly in time inside it; without, it is the one at the middle: floor((2 s + 1) * total / (2 * segments)).
@@ -53,7 +53,7 @@ def segment_indices(total: int, segments: int, rng: Optional[np.random.Generator
 
 
 def spread_clips(total: int, frames: int, clips: int) -> np.ndarray:
-    """Take `clips` clips for testing, each spread over the whole video (U2S sec. IV-B): (clips, frames) int64.
+    """Take `clips` clips for testing, each spread over the whole video (Zhao et al., sec. IV-B): (clips, frames) int64.
 
     Frame s of a clip lies in part s of `frames` equal ones, at the same position in each: the middle for one clip; of
     several, clip c has floor((s + p) * total / frames) with p = (c + 1/2) / clips. From one frame to the next it is as

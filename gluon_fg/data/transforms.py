@@ -62,7 +62,7 @@ def hflip(frames: np.ndarray) -> np.ndarray:
 
 
 def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
-    """Cut the size x size window that starts at floor((side - size) / 2) in both directions."""
+    """Cut the size x size window that starts at floor((side - size) / 2) in height and width."""
     return crop(frames, (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2, size, size)
 
 

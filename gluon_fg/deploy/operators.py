@@ -53,12 +53,12 @@ def _recurrent(attributes: Attributes, inputs: List[Shape], output: Shape) -> Co
     state = int(attributes['state_size'])
     projection = attributes.get('projection_size', 'None')
     fed_back = state if projection == 'None' else int(projection)
-    directions = 2 if _flag(attributes, 'bidirectional') else 1
+    ways = 2 if _flag(attributes, 'bidirectional') else 1
     products = 0
     for _ in range(int(attributes['num_layers'])):
         cell = gates * state * (features + fed_back) + (0 if projection == 'None' else state * fed_back)
-        products += directions * cell
-        features = directions * fed_back
+        products += ways * cell
+        features = ways * fed_back
     return 'recurrent', steps * batch * products
 
 

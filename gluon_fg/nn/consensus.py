@@ -1,4 +1,4 @@
-"""Average consensus of TSN (DFB sec. 4.2) over frames, and of U2S over its predictions."""
+"""Average consensus of TSN (DFB sec. 4.2) over frames, and of Zhao et al. over the predictions of several networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def average_consensus(F, z, segments: int, classes: int):
 
 
 def average_scores(F, *logits):
-    """Logits (N, M) whose softmax is the mean of the softmaxes of the given ones (U2S sec. IV-B): its logarithm.
+    """Logits (N, M) whose softmax is the mean of the softmaxes of the given ones (Zhao et al., sec. IV-B).
 
     A single one is returned as a copy, as a graph's outputs must differ. Finite wherever the given ones are.
     """

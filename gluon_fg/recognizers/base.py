@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -40,6 +40,9 @@ class Recognizer(HybridBlock):
         name of the test protocol; name of the dataset whose classes it predicts, or None
     weights_source
         where `get_model` took its weights from, in words
+    untrained
+        structural names of the parameters that no weights trained for this task gave a value; None: all (ImageNet's
+        are not for this task)
     global_branch
         name of the branch that backbone and classifier alone compute
     stages, stage
@@ -85,6 +88,7 @@ class Recognizer(HybridBlock):
         self._entry_name, self._labels = None, None
         self.dataset: Optional[str] = None
         self.protocol, self.weights_source = 'train_time', 'random weights'
+        self.untrained: Optional[FrozenSet[str]] = None
         self._input_spec = (
             InputSpec()
             if self._ndim == 3

@@ -53,21 +53,21 @@ _FRAMES = InputSpec(frames=1, frame_stride=1, segments=3, short_side=256, crop_s
 _LONG_CLIPS = _CLIPS.replace(frames=32, frame_stride=2)
 # Quo Vadis sec. 3: 64 frames of 25 a second; values from -1 to 1, of flow too (20 pixels and more being 1).
 _QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 3)
-# U2S sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
+# Zhao et al., sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
 _SPREAD = InputSpec(frames=18, frame_stride=1, short_side=240, crop_size=224, sampling='spread')
 # SynthFG: 54 pixels high, 8 frames.
 _TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
 _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
-# A stack of L = 5 frames of flow, x and y, at each frame (U2S, table VI). L and the scale, -1 to 1 for 20 pixels either
-# way, are our choice: the paper has neither.
+# A stack of L = 5 frames of flow, x and y, at each frame (Zhao et al., table VI). L and the scale, -1 to 1 for 20
+# pixels either way, are our choice: the paper has neither.
 _FLOW_STACK: Dict[str, Any] = dict(mean=(0.5,) * 10, std=(0.5,) * 10)
 # TSM: as many frames seen together in testing as in training. One center crop of them is its paper's efficient setting;
-# Something-Something-V2 is tested by U2S's ten crops.
+# Something-Something-V2 is tested by the ten crops of Zhao et al.
 _TOGETHER = {'sthsthv2': dict(protocol='10crop')}
 
 INPUTS: Dict[str, Input] = {
-    # DFB has nothing on the last three: clips by CIDC's protocol (sec. 3.3), frames by U2S's (sec. IV-B), and on
-    # Something-Something as many frames as GluonCV's weights were trained with.
+    # DFB has nothing on the last three: clips by CIDC's protocol (sec. 3.3), frames by that of Zhao et al.
+    # (sec. IV-B), and on Something-Something as many frames as GluonCV's weights were trained with.
     'clips': Input(
         _CLIPS,
         'dfb_3d',
@@ -104,7 +104,7 @@ INPUTS: Dict[str, Input] = {
     'quo_vadis_flow': Input(_QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2), 'train_time'),
     'spread': Input(_SPREAD, '10crop'),
     'spread_flow': Input(_SPREAD.replace(**_FLOW_STACK), '10crop'),
-    # Images, U2S sec. IV-E, which has no sizes of their own for them.
+    # Images, Zhao et al., sec. IV-E, who have no sizes of their own for them.
     'images': Input(_FRAMES.replace(segments=1, short_side=240), '10crop'),
     'tiny_clips': Input(_TINY_CLIPS, 'train_time'),
     'tiny_flow': Input(_TINY_CLIPS.replace(**_FLOW_STACK), 'train_time'),

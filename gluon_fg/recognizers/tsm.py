@@ -1,6 +1,6 @@
 """TSM (Lin et al., ICCV 2019, arXiv:1811.08383): the TSN baseline on a ResNet-50 whose features shift in time.
 
-One of the networks U2S is built on (sec. IV-C). 8 or 16 frames, one from each equal part of the video, as many in
+Zhao et al. build on it, too (sec. IV-C). 8 or 16 frames, one from each equal part of the video, as many in
 testing as in training: with another number the shift reaches over other stretches of time. The test protocols are our
 choice (see `inputs`).
 """

@@ -45,11 +45,7 @@ def start_from(net, config: Config, params: Optional[Union[str, Path]] = None) -
             net.backbone_loaded()  # new branches may start as copies of the backbone
         untrained = {*report.new, *report.resized, *report.reclassed, *report.inflated}
         return Start(f'{params}: {report}', frozenset(untrained))
-    if not config.model.pretrained:
-        return Start(net.weights_source, frozenset(everything))
-    if net.trained_branches == (net.global_branch,) != net.branch_names:  # a sibling's weights: the rest is set aside
-        return Start(net.weights_source, frozenset(everything - set(net.global_parameters())))
-    return Start(net.weights_source, frozenset())
+    return Start(net.weights_source, frozenset(everything if net.untrained is None else net.untrained))
 
 
 def set_stage(net, stage: Optional[str], untrained: FrozenSet[str]) -> None:

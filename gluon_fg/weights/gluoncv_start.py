@@ -34,6 +34,7 @@ def start(net, path, sibling: str, trained_with: Mapping[str, Any]) -> None:
     report = warm_start(net, path)
     net.backbone_loaded()
     net.weights_source = f'GluonCV {sibling}'
+    net.untrained = frozenset(set(net._collect_params_with_prefix()) - set(report.loaded))
     notes = [f'it was trained with {name}={value}: scores differ from its own' for name, value in trained_with.items()]
     untrained = [name for name in net.branch_names[1:] if name not in net.trained_branches]
     if report.resized:

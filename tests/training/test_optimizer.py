@@ -9,9 +9,10 @@ from test_loop import config, run  # noqa: F401  (a fixture)
 from gluon_fg import get_model
 from gluon_fg.errors import UserError
 from gluon_fg.nn.norm import batch_norms
-from gluon_fg.training.config import TrainConfig
+from gluon_fg.training.config import Config, TrainConfig
 from gluon_fg.training.optimizer import freeze_parts
 from gluon_fg.training.run import build_network
+from gluon_fg.training.start import start_from
 
 
 def adamw(weight, gradients, lr, wd, beta1=0.9, beta2=0.999, epsilon=1e-8):
@@ -133,3 +134,11 @@ def test_batch_norm_of_new_branches_is_not_frozen(name, new, mode):
     branch = 'branches.local.' if name.endswith('dfb') else 'branches.cidc.'
     assert {n for n in learning if n.startswith(branch)} == learning - first and first <= learning
     assert len(learning - first) == new and all(n.startswith('branches.backbone.') for n in frozen)
+
+
+def test_a_published_networks_classifier_is_new_for_other_classes():
+    """By its weights alone: those of the same classes leave nothing untrained, a random network everything."""
+    same, other = (get_model('i3d_tiny_synthfg_dfb', pretrained=True, **options) for options in ({}, {'nclass': 5}))
+    assert same.untrained == frozenset() and get_model('i3d_tiny_synthfg').untrained is None
+    assert other.untrained == set(other.class_parameters())
+    assert start_from(other, Config(), None).untrained == other.untrained

@@ -1,13 +1,13 @@
 """U2S in three stages: one command, killed and resumed in each of them; its CSM; what cannot be trained so."""
 
 import json
-import logging
 import signal
 import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
+from said import Lines
 from test_jobs import HOROVODRUN, REPO, finish, needs_horovod, start, wait_for_update
 
 from gluon_fg import checking, get_model
@@ -47,24 +47,6 @@ def settings(tiny_synthfg):
         return [f'model.name={model}', f'data.root={tiny_synthfg}', *SMALL, *overrides]
 
     return make
-
-
-class Lines(logging.Handler):
-    """What the package tells the user."""
-
-    def __enter__(self):
-        self.lines, self.logger = [], logging.getLogger('gluon_fg')
-        self.level_before = self.logger.level
-        self.logger.addHandler(self)
-        self.logger.setLevel(logging.INFO)
-        return self.lines
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-    def __exit__(self, *exc):
-        self.logger.removeHandler(self)
-        self.logger.setLevel(self.level_before)
 
 
 def run(settings, path):

@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
+from said import Lines
 
 from gluon_fg import factory
 from gluon_fg.data.transforms import to_input
@@ -75,10 +76,11 @@ def gluoncv_weights(config, tmp_path_factory):
 @pytest.fixture(scope='module')
 def finished(config, gluoncv_weights, tmp_path_factory):
     """A run from those weights, and what it said."""
-    folder, said = tmp_path_factory.mktemp('run') / 'run', []
+    folder = tmp_path_factory.mktemp('run') / 'run'
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factory, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
-        loop.train(config(), folder, say=said.append, progress=False)
+        with Lines() as said:
+            loop.train(config(), folder, progress=False)
     return folder, '\n'.join(said)
 
 
@@ -109,8 +111,8 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(finished, config, gluonc
     shutil.rmtree(out / 'checkpoint-00000006')
     for name in ('summary.json', 'final.params', 'best.params'):
         (out / name).unlink()
-    said = []
-    loop.train(config(), out, say=said.append, progress=False)
+    with Lines() as said:
+        loop.train(config(), out, progress=False)
     assert any('resumes from' in line and 'checkpoint-00000003' in line for line in said)
     for event in ('train', 'val'):
         a, b = ([(r['step'], r.get('loss'), r.get('top1')) for r in records(d, event)] for d in (whole, out))
@@ -133,8 +135,8 @@ def test_a_run_killed_before_its_first_checkpoint_records_its_beginning_once(con
         if line.startswith('before training'):
             raise Killed
 
-    with pytest.raises(Killed):
-        loop.train(starting, tmp_path / 'run', say=kill, progress=False)
+    with pytest.raises(Killed), Lines(kill):
+        loop.train(starting, tmp_path / 'run', progress=False)
     assert [v['top1'] for v in records(tmp_path / 'run', 'val')] == [RIGHT / 24]
     loop.train(config(*given), tmp_path / 'run', progress=False)
     assert [v['step'] for v in records(tmp_path / 'run', 'val')] == [0, 1]

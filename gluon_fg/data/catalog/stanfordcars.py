@@ -1,4 +1,4 @@
-"""Stanford Cars (Krause et al. 2013), the images of U2S sec. IV-E: 196 makes and models of cars.
+"""Stanford Cars (Krause et al. 2013), the images of Zhao et al., sec. IV-E: 196 makes and models of cars.
 
 Read from where its archives unpack to, under one root:
 

@@ -1,4 +1,4 @@
-"""Stanford Dogs (Khosla et al. 2011), the images of U2S sec. IV-E: 120 breeds of dogs.
+"""Stanford Dogs (Khosla et al. 2011), the images of Zhao et al., sec. IV-E: 120 breeds of dogs.
 
 Read from where its archives unpack to, under one root:
 

@@ -13,7 +13,7 @@ register_dataset(
         open_rendered,
         classes=synthfg.CLASSES,
         groups=synthfg.GROUPS,
-        symmetric=True,  # see `synthfg`: all glyphs are symmetric, directions are left or right at random
+        symmetric=True,  # see `synthfg`: all glyphs are symmetric, ways are left or right at random
         rendered=True,
     )
 )

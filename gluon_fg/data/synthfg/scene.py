@@ -12,7 +12,7 @@ What shuffling the frames destroys, exactly:
  - groups of kind 'both': the two orders are each other's reversal, and every nuisance is as likely forwards as
    backwards. Shuffled, only the detail is left.
 
-Mirror images: all glyphs are symmetric, lamps are stacked vertically, arms and directions are left or right at random.
+Mirror images: all glyphs are symmetric, lamps are stacked vertically, arms and ways are left or right at random.
 A mirrored clip is a clip of the same class.
 """
 
