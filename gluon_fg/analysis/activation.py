@@ -159,7 +159,7 @@ def _activations(net, reader, clips, name, backbone, ctx) -> Activations:
     frames: List[Piece] = []
     probabilities = []
     shown = [n for n in net.map_info if n in net.activation_names or backbone and n == 'F5']
-    names = {n: net.map_info[n].directions or (None,) for n in shown}
+    names: Dict[str, Tuple[Optional[str], ...]] = {n: net.map_info[n].directions or (None,) for n in shown}
     for clip in seen_clips(net, reader, clips, ctx):
         probabilities.append(clip.probabilities[0])
         frames.append(clip.piece(np.arange(clip.subclips)))
@@ -273,7 +273,8 @@ def places(outputs: int, subclips: int, direction: Optional[str] = None) -> np.n
     middle."""
     if outputs > 1:
         return np.arange(outputs) * (subclips - 1) / (outputs - 1)
-    return np.array([{'forward': subclips - 1.0, 'backward': 0.0}.get(direction, (subclips - 1) / 2)])
+    seen = {'forward': subclips - 1.0, 'backward': 0.0}
+    return np.array([seen.get(direction or '', (subclips - 1) / 2)])
 
 
 def spans(clips: Sequence[np.ndarray]) -> List[Tuple[int, int]]:

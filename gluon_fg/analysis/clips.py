@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -33,7 +33,7 @@ class ClipBatch(NamedTuple):
 def read_clips(
     reader: VideoReader,
     spec: InputSpec,
-    clips: Iterable[Sequence[int]],
+    clips: Iterable[np.ndarray],
     ctx: Optional[mx.Context] = None,
     batch_size: int = 1,
 ) -> Iterator[ClipBatch]:
@@ -59,13 +59,13 @@ def read_clips(
     """
     if batch_size < 1:
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
-    clips = [np.asarray(clip) for clip in clips]
+    every = list(clips)
 
     def view(numbers: np.ndarray) -> np.ndarray:
-        return transforms.to_view(transforms.resize_short(reader.get_batch(numbers), spec.short_side), spec)
+        return transforms.to_view(transforms.resize_short(reader.get_batch(numbers.tolist()), spec.short_side), spec)
 
-    for start in range(0, len(clips), batch_size):
-        batch = np.stack(clips[start : start + batch_size])
+    for start in range(0, len(every), batch_size):
+        batch = np.stack(every[start : start + batch_size])
         views = np.stack([view(clip) for clip in batch]) if spec.ndim == 3 else view(batch.reshape(-1))
         yield ClipBatch(batch, transforms.to_input(views, spec, ctx or mx.cpu()))
 

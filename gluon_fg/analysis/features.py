@@ -15,9 +15,9 @@ from .clips import require_recognizer
 
 
 class VideoFeatures(NamedTuple):
-    """A video's features: its place in the dataset, its label, and (C, positions) float32 of each kind."""
+    """A video's features: the number of its record in the dataset, its label, (C, positions) float32 of each kind."""
 
-    index: int
+    record: int
     label: int
     values: Tuple[np.ndarray, ...]
 
@@ -64,7 +64,7 @@ def video_features(
     net.hybridize(static_alloc=True, static_shape=True)
     empty = True
     for batch in dataset_views(dataset, net.input_spec, wanted, ctx, workers=workers, progress=progress):
-        index, label = int(batch.indices[0]), int(batch.labels[0])
+        label = int(batch.labels[0])
         given = mx.nd.array([label], ctx=batch.x.context) if net.takes_labels else None
         values = tuple(_positions(features) for features in net.features(batch.x, given))
         if not all(np.isfinite(v).all() for v in values):
@@ -72,7 +72,7 @@ def video_features(
                 f'{net.name}: its features are not finite; are these the parameters of a run that diverged?'
             )
         empty = False
-        yield VideoFeatures(index, label, values)
+        yield VideoFeatures(int(batch.indices[0]), label, values)
     if empty:
         raise UserError(f'none of the {len(wanted)} videos of {dataset.name} can be decoded')
 

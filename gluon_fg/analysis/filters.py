@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from ..data.datasets import VideoDataset
+from ..data.video import VideoReader
 from ..errors import UserError
 from ..evaluation.score import check_classes
 from ..evaluation.views import read_videos
@@ -193,12 +194,12 @@ def pointing_accuracy(
         label, boxes = dataset.records[i].label, boxes_of(i)
         place = placement(net, net.response_geometry, found.size)
         number = label * per_class + int(found.value[label * per_class : (label + 1) * per_class].argmax())
-        t, *cell = found.cell[number]
+        t, y, x = found.cell[number]
         frame = int(found.clip[number][place.frame(t)])
         width, height = found.size
         results.append(
             (
-                _inside(boxes, frame, *place.point(cell)),
+                _inside(boxes, frame, *place.point((y, x))),
                 _chance(boxes, place, found),
                 _inside(boxes, frame, width / 2, height / 2),
             )
@@ -215,7 +216,9 @@ def pointing_accuracy(
 
 
 def _pointing(results: np.ndarray, groups: Dict[str, Pointing]) -> Pointing:
-    return Pointing(len(results), *(float(value) for value in results.mean(axis=0)), groups)
+    """Means of (hit, chance, center) of each video."""
+    hits, chance, center = (float(value) for value in results.mean(axis=0))
+    return Pointing(len(results), hits, chance, center, groups)
 
 
 def _inside(boxes: Sequence, frame: int, x: float, y: float) -> bool:
@@ -244,10 +247,12 @@ def _chosen(dataset: VideoDataset, limit: Optional[int]) -> List[int]:
     return chosen
 
 
-def _maxima(net, dataset, chosen, ctx, batch_size) -> Iterator[Tuple[int, Maxima]]:
+def _maxima(
+    net, dataset: VideoDataset, chosen: Sequence[int], ctx: Optional[mx.Context], batch_size: int
+) -> Iterator[Tuple[int, Maxima]]:
     """Maxima of every filter on each of the chosen videos that can be decoded."""
 
-    def read(reader):
+    def read(reader: VideoReader) -> Maxima:
         found = Maxima(reader.size)
         for part in scan(net, reader, ctx, batch_size):
             found.update(part)

@@ -221,9 +221,10 @@ def _strongest(peaks: Sequence[Peak], top: Optional[int]) -> List[Peak]:
     return [peak for of_class in by_class for peak in of_class[:top]]
 
 
-def _volume(slices, wanted: List[int], number: int, placement: Placement) -> ResponseVolume:
+def _volume(slices: Sequence[Part], wanted: List[int], number: int, placement: Placement) -> ResponseVolume:
     """One filter's maps of all clips, one for each frame on which cells are centered."""
-    column, maps = wanted.index(number), {}
+    column = wanted.index(number)
+    maps: Dict[int, np.ndarray] = {}
     for part in slices:
         for clip, counts, responses in zip(*part):
             for t in np.flatnonzero(counts):
@@ -238,7 +239,7 @@ def wanted_filters(net, filters: Optional[Sequence[int]], classes: Optional[Sequ
     """Numbers of the filters asked for as in `examine`, each once, in that order; UserError for an unknown one."""
     per_class = net.filters_per_class
     count = net.nclass * per_class
-    wanted = []
+    wanted: List[int] = []
     for number in filters if filters is not None else ():
         if not 0 <= int(number) < count:
             raise UserError(
@@ -250,7 +251,7 @@ def wanted_filters(net, filters: Optional[Sequence[int]], classes: Optional[Sequ
         label = class_label(net, name)
         wanted += range(label * per_class, (label + 1) * per_class)
     if filters is None and classes is None:
-        wanted = range(count)
+        wanted = list(range(count))
     if not len(wanted):
         raise UserError('no filter asked for; leave out filters and classes to get all')
     return list(dict.fromkeys(wanted))
@@ -275,7 +276,7 @@ def class_label(net, name: Union[str, int]) -> int:
 def _reader(video: Video) -> Iterator[VideoReader]:
     """An open reader: the one given (left open), or the file's own."""
     if isinstance(video, (str, os.PathLike)):
-        with open_video(video) as reader:
+        with open_video(os.fspath(video)) as reader:
             yield reader
     else:
         yield video

@@ -112,13 +112,20 @@ class Maxima:
     """
 
     def __init__(self, size: Tuple[int, int]):
-        self.size, self.value, self.moments = size, None, []
+        self.size = size
+        self.value = np.zeros(0, np.float32)
+        self.cell: List[Tuple[int, int, int]] = []
+        self.clip: List[np.ndarray] = []
+        self.shape: Tuple[int, int] = (0, 0)
+        self.moments: List[Tuple[np.ndarray, int]] = []
 
     def update(self, part: Part) -> None:
         """Take in what `scan` yields."""
-        count, self.shape = part.responses.shape[1], part.responses.shape[3:]
-        if self.value is None:
-            self.value, self.cell, self.clip = np.full(count, -np.inf, np.float32), [None] * count, [None] * count
+        _, count, _, *shape = part.responses.shape
+        self.shape = (shape[0], shape[1])
+        if not len(self.value):
+            self.value = np.full(count, -np.inf, np.float32)
+            self.cell, self.clip = [(0, 0, 0)] * count, [part.clips[0]] * count
         for clip, counts, responses in zip(*part):
             times = np.flatnonzero(counts)
             self.moments += [(clip, int(t)) for t in times]

@@ -115,7 +115,8 @@ def class_similarity(net, dataset, source: str, ctx=None, workers: int = 2, prog
         what to call the data
     """
     require_recognizer(net)
-    known, counters = check_classes(net, dataset.labels, dataset.name), []
+    known = check_classes(net, dataset.labels, dataset.name)
+    counters: List[ChannelActivity] = []
     for video in video_features(net, dataset, None, ctx, workers, progress):
         if not counters:
             counters = [ChannelActivity(net.nclass, len(values)) for values in video.values]

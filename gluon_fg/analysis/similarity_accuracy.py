@@ -132,10 +132,10 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> Tuple[Optional[float], O
     -------
     rho, low, high: None each where one side is constant; low and high None for fewer than four points
     """
-    x, y = rankdata(x), rankdata(y)
-    if x.std() == 0 or y.std() == 0:
+    a, b = rankdata(x), rankdata(y)
+    if a.std() == 0 or b.std() == 0:
         return None, None, None
-    rho = float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
+    rho = float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
     if len(x) < 4:
         return rho, None, None
     if abs(rho) > 1 - 1e-12:

@@ -9,7 +9,7 @@ import click
 
 from ..errors import UserError
 from .base import Command, Group
-from .options import ModelChoice
+from .options import ModelChoice, Output
 
 _VIDEOS, _CLASSES = 'gluon_fg.cli.explain_videos', 'gluon_fg.cli.explain_classes'
 
@@ -65,11 +65,16 @@ def load_one(network: ModelChoice, ctx: Any = None) -> Any:
     if network.name is not None and network.run is None and os.path.isdir(network.name):
         network = network._replace(name=None, run=network.name)
     net, config = network.load(ctx)
-    title = network.name
+    title = network.name or ''
     if network.run is not None:
         folder = os.path.basename(os.path.normpath(os.path.abspath(network.run)))
         title = folder.lstrip('_') or folder
     return Named(title, net, config)
+
+
+def path_of(output: Output) -> str:
+    """The file or folder of a command that requires --out."""
+    return str(output.out)
 
 
 def say_predictions(title: str, predictions: Sequence) -> None:

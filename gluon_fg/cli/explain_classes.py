@@ -9,7 +9,7 @@ import click
 
 from ..errors import UserError, unknown
 from .base import Command, Several
-from .explain import ExplainCommand, load_one
+from .explain import ExplainCommand, load_one, path_of
 from .options import DataChoice, ModelChoice, Output, data_options, device_option, model_options, output_options
 
 _PARAMS = 'Their parameters, one file for each; - for the default: the published weights, or best.params of a run.'
@@ -39,7 +39,7 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
     one = load_one(network, ctx)
     dataset = dataset_of(one, data.split, data.dataset, data.root)
     rows = filter_strength(one.net, dataset, limit, ctx)
-    write_strength(rows, output.out)
+    write_strength(rows, path_of(output))
     click.echo('class: its most discriminative filter, response on its own videos and on others')
     for row in sorted({row.label: row for row in reversed(rows)}.values(), key=lambda row: row.label):
         click.echo(f'  {row.class_name}: filter {row.filter}, {row.own:.2f} and {row.others:.2f}')
@@ -72,7 +72,7 @@ def confusion(first: str, second: str, groups: Any, output: Output) -> None:
     from ..visualization.confusion import confusion_chart
 
     a, b = Scores.load(first), Scores.load(second)
-    save_chart(confusion_chart(a, b, (a.model, b.model), list(groups) or None), output.out)
+    save_chart(confusion_chart(a, b, (a.model, b.model), list(groups) or None), path_of(output))
     click.echo(f'wrote {output.out}')
 
 
@@ -133,9 +133,9 @@ def _write_similarity(
     network: ModelChoice, data: DataChoice, own: bool, sparsity: Optional[str], output: Output
 ) -> None:
     network.check()
-    if not str(output.out).endswith('.npz'):
+    if not path_of(output).endswith('.npz'):
         raise UserError(f'--out {output.out}: similarities are written as .npz; choose a name that ends so')
-    picture = str(output.out)[:-4] + '.png'
+    picture = path_of(output)[:-4] + '.png'
     output.check(inputs=[network.params, sparsity])
     output.check(path=picture)
     if own and sparsity:
@@ -156,7 +156,7 @@ def _write_similarity(
         source = f'{len(dataset)} videos of {dataset.name}'
         found = class_similarity(one.net, dataset, source, progress=sys.stderr.isatty())
     found = found._replace(model=one.title)
-    found.save(output.out)
+    found.save(path_of(output))
     save_chart(similarity_chart(found), picture)
     for number, kind in enumerate(found.kinds):
         click.echo(f'{kind.kind}: most similar classes (S, 0 for the least similar pair)')
@@ -176,7 +176,7 @@ def _draw_relation(files: List[str], scores: List[str], scale: str, bins: int, o
 
     pairs = [(ClassSimilarity.load(a), Scores.load(b)) for a, b in zip(files, scores)]
     series = relate(pairs, scale)
-    save_chart(relation_chart(series, bins), output.out)
+    save_chart(relation_chart(series, bins), path_of(output))
     click.echo(format_series(series))
     click.echo('(mean similarity before stretching; the correlation is of similarity by eq. 7 and top-1, over classes)')
     click.echo(f'wrote {output.out}')
@@ -204,7 +204,7 @@ def weights(models: List[str], params: List[str], titles: List[str], output: Out
         found = [one._replace(title=title) for one, title in zip(found, titles)]
     check_alike(found)
     click.echo(format_weight_similarity(found))
-    save_chart(weight_similarity_chart(found), output.out)
+    save_chart(weight_similarity_chart(found), path_of(output))
     click.echo(f'wrote {output.out}')
 
 
@@ -235,7 +235,9 @@ def tsne(models: List[str], params: List[str], classes: List[str], data: DataCho
     from ..training.named import dataset_of, load_named
     from ..visualization.charts import embedding_chart, save_chart
 
-    dataset, pooled, labels = None, [], []
+    pooled: List[Any] = []
+    labels: List[int] = []
+    dataset: Any = None
     for network in load_named(models, params):
         dataset = dataset or dataset_of(network, data.split, data.dataset, data.root)
         known = check_classes(network.net, dataset.labels, dataset.name).classes
@@ -246,7 +248,7 @@ def tsne(models: List[str], params: List[str], classes: List[str], data: DataCho
         found = pooled_features(network.net, dataset, labels, network.title, progress=sys.stderr.isatty())
         pooled += found if len(models) == 1 else found[-1:]
     maps = [mapped(one, seed) for one in pooled]
-    save_chart(embedding_chart(maps, list(zip(labels, classes))), output.out)
+    save_chart(embedding_chart(maps, list(zip(labels, classes))), path_of(output))
     click.echo(
         f'{len(maps[0].labels)} videos of {dataset.name}; share with most of 5 nearest neighbors in their own class:'
     )

@@ -8,7 +8,7 @@ import click
 
 from ..errors import UserError
 from .base import Command, Several
-from .explain import load_one, say_predictions
+from .explain import load_one, path_of, say_predictions
 from .options import ModelChoice, Output, device_option, model_options, output_options
 
 _PARAMS = 'Their parameters, one file for each; - for the default: the published weights, or best.params of a run.'
@@ -58,14 +58,14 @@ def localize(
     ctx, failed = choose_context(device, 0), 0
     net = load_one(network, ctx).net
     wanted = Wanted(name, number, top, box, cells)
-    for done in localize_videos(net, videos, output.out, wanted, output.force, ctx):
+    for done in localize_videos(net, videos, path_of(output), wanted, output.force, ctx):
         if done.error is not None:
             failed += 1
             click.echo(f'error: {done.error}', err=True)
             continue
         label, probability = done.predictions[0]
         click.echo(f'{done.path}: predicted {label} ({100 * probability:.1f} %)')
-        for peak in done.found.peaks:
+        for peak in done.found.peaks if done.found else ():
             corners = ', '.join(f'{value:.0f}' for value in peak.box)
             click.echo(
                 f'  {peak.class_name}  filter {peak.filter}  response {peak.value:.3f}  '
@@ -134,9 +134,9 @@ def activation(
                 click.echo(f'  {part}: {len(series.maps)} maps, att {low:.4f} to {high:.4f}')
         drawn = maps.activation_sheet(shown)
         if film:
-            maps.film(output.out, drawn, reader)
+            maps.film(path_of(output), drawn, reader)
         else:
-            save_figure(maps.picture(drawn, reader, columns or 8), output.out)
+            save_figure(maps.picture(drawn, reader, columns or 8), path_of(output))
     click.echo(f'wrote {output.out}')
 
 
@@ -181,10 +181,10 @@ def masks(
         require_masks(net)
         if film:
             shown = video_masks(net, reader, classes, partners, title)
-            maps.film(output.out, maps.mask_sheet(shown), reader)
+            maps.film(path_of(output), maps.mask_sheet(shown), reader)
         else:
             shown = clip_masks(net, reader, start, classes, partners, title)
-            save_figure(maps.picture(maps.mask_sheet(shown), reader, columns), output.out)
+            save_figure(maps.picture(maps.mask_sheet(shown), reader, columns), path_of(output))
     say_predictions(title, shown.predictions)
     for one in shown.masks:
         told = f'{one.role} ({100 * one.share:.0f} % {shown.branch}, mean {one.series.maps.mean():.2f})'
@@ -198,7 +198,7 @@ def masks(
 def _check(output: Output, inputs: list, start: Optional[int], columns: Optional[int]) -> bool:
     """Refuse what does not fit before anything is loaded; returns whether a film is wanted."""
     output.check(suffixes=('.png', '.mp4'), inputs=[path for path in inputs if path not in (None, '-')])
-    film = str(output.out).lower().endswith('.mp4')
+    film = path_of(output).lower().endswith('.mp4')
     if film and start is not None:
         raise UserError('a film shows the whole video; leave out --start, or choose --out *.png')
     if columns is not None and columns < 1:

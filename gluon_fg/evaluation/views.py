@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Generator, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -30,7 +30,7 @@ def read_videos(
     read: Callable[[VideoReader], Any],
     workers: int = 2,
     progress: bool = False,
-) -> Iterator[Tuple[int, Any]]:
+) -> Generator[Tuple[int, Any], None, None]:
     """Read videos of a dataset one after another; those that cannot be decoded are logged and left out.
 
     Parameters
@@ -95,7 +95,7 @@ def dataset_views(
     batch_size: int = 1,
     workers: int = 2,
     progress: bool = False,
-) -> Iterator[ViewBatch]:
+) -> Generator[ViewBatch, None, None]:
     """Show a network each video of a dataset once, as in validation during training (protocol 'train_time').
 
     Videos that cannot be decoded are logged and left out; memory does not depend on the number of videos.
@@ -258,7 +258,8 @@ class _Video:
     """A video whose views are being averaged."""
 
     def __init__(self, position: int, name: str, views: int):
-        self.position, self.name, self.views, self.missing, self.sum = position, name, views, views, 0.0
+        self.position, self.name, self.views, self.missing = position, name, views, views
+        self.sum: Union[float, np.ndarray] = 0.0
 
     def add(self, probabilities: np.ndarray) -> bool:
         """Add one view's (branches, M); returns whether that was the last one."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
-from typing import Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,7 +14,7 @@ from ..analysis.embedding import NEIGHBORS, Embedding
 from ..analysis.similarity import ClassSimilarity
 from ..analysis.similarity_accuracy import Series, correlation, histogram
 from ..analysis.weight_similarity import WeightSimilarity, by_name, check_alike, number
-from .figures import save_figure
+from .figures import FilePath, save_figure
 
 # The marks and colors of the paper's figure: triangles, crosses, stars and plus signs; then others.
 _MARKS = (('^', '#1b7f5c'), ('x', '#d39a00'), ('*', '#b33a2c'), ('+', '#2a6fbb'), ('o', '#7b4fa3'), ('s', '#666666'))
@@ -31,12 +30,12 @@ def chart(width: float, height: float) -> Figure:
     return figure
 
 
-def save_chart(figure: Figure, path: os.PathLike) -> None:
+def save_chart(figure: Figure, path: FilePath) -> None:
     """Write a chart as PNG, atomically, with a margin around all its texts."""
     save_figure(figure, path, bbox_inches='tight', pad_inches=0.15)
 
 
-def open_axes(axis, *sides: str) -> None:
+def open_axes(axis: Any, *sides: str) -> None:
     """Take the lines at some sides of a chart away ('top' and 'right' if none is named), and the ticks' marks."""
     axis.tick_params(length=0, labelsize=8)
     for side in sides or ('top', 'right'):
@@ -159,7 +158,7 @@ def matrices_chart(
     return figure
 
 
-def _draw_histograms(axis, histograms: Sequence[Tuple[str, np.ndarray]], label: str, bins: int = 40) -> None:
+def _draw_histograms(axis: Any, histograms: Sequence[Tuple[str, np.ndarray]], label: str, bins: int = 40) -> None:
     values = [of_pairs for _, of_pairs in histograms]
     edges = np.linspace(min(v.min() for v in values), max(v.max() for v in values) + 1e-9, bins + 1)
     for (_, color), (name, of_pairs) in zip(itertools.cycle(_MARKS), histograms):

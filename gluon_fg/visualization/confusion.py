@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def confusion_chart(
     return figure
 
 
-def _grid(labels: Dict[str, List[str]]):
+def _grid(labels: Dict[str, List[str]]) -> Tuple[Figure, np.ndarray, int]:
     """A figure for that many groups of classes, its axes, and how many groups lie beside each other."""
     size = max(len(names) for names in labels.values())
     cell = max(0.55, 2.6 / size) if size <= 12 else 0.3
@@ -73,7 +73,8 @@ def _grid(labels: Dict[str, List[str]]):
     return figure, axes, across
 
 
-def _draw(axis, counts: np.ndarray, share: np.ndarray, names: Sequence[str], named: bool):
+def _draw(axis: Any, counts: np.ndarray, share: np.ndarray, names: Sequence[str], named: bool) -> Any:
+    """Draw a matrix of shares, with numbers where there is room; returns its image for the color scale."""
     axis.set_axis_on()
     drawn = axis.imshow(share, vmin=0, vmax=1, cmap='Blues')
     if len(share) <= 12:

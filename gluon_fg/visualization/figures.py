@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import textwrap
-from typing import Sequence, Tuple
+from typing import Any, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -29,10 +29,12 @@ HEAT = ListedColormap(colormaps['turbo'](np.linspace(0, 0.9, 256)), 'heat')  # w
 GAP, MARGIN = 6, 14  # pixels between pictures, and around them
 NARROWEST = 600  # pixels that a line of text may take, at least
 
+FilePath = Union[str, os.PathLike]
 Limits = Tuple[float, float]
+Box = Tuple[float, float, float, float]
 
 
-def save_figure(figure: Figure, path: os.PathLike, **options) -> None:
+def save_figure(figure: Figure, path: FilePath, **options: Any) -> None:
     """Write a figure as PNG, atomically; `options` are those of Matplotlib's `savefig`."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format='png', **{'dpi': figure.dpi, **options})
@@ -141,7 +143,9 @@ def tint(picture: np.ndarray, heat: np.ndarray, limits: Limits) -> np.ndarray:
     return (picture * (1 - weight) + HEAT(share, bytes=True)[..., :3] * weight).astype(np.uint8)
 
 
-def boxed(picture: np.ndarray, corners, scale: float, color: str, width: int = 2, share: float = 1.0) -> np.ndarray:
+def boxed(
+    picture: np.ndarray, corners: Box, scale: float, color: str, width: int = 2, share: float = 1.0
+) -> np.ndarray:
     """A picture with a box (x0, y0, x1, y1), times `scale`, and a dark rim around its line; `share` is the opacity."""
     x0, y0, x1, y1 = (round(value * scale) for value in corners)
     last = picture.shape[1] - 1, picture.shape[0] - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from typing import Callable, Sequence
 
@@ -13,13 +12,13 @@ from matplotlib.offsetbox import OffsetBox, OffsetImage, VPacker
 
 from ..data.video import VideoReader
 from ..files import atomic_path
-from .figures import GAP, below, image, lay_out, place_of, shorten, text, to_array
+from .figures import GAP, FilePath, below, image, lay_out, place_of, shorten, text, to_array
 
 NIGHT, LIGHT = '#121216', '#e1e1e1'  # background and text
 _CHUNK = 16  # frames decoded at a time
 
 
-def write_film(path: os.PathLike, reader: VideoReader, page: Callable[[int, np.ndarray], np.ndarray]) -> int:
+def write_film(path: FilePath, reader: VideoReader, page: Callable[[int, np.ndarray], np.ndarray]) -> int:
     """Write an mp4 of as many frames as the video has and at its rate, atomically; H.264 where PyAV has it.
 
     Parameters
@@ -70,7 +69,16 @@ class Curve:
         pixels of the curve
     """
 
-    def __init__(self, caption: str, color: str, frames, values: np.ndarray, total: int, width: int, height: int = 26):
+    def __init__(
+        self,
+        caption: str,
+        color: str,
+        frames: np.ndarray,
+        values: np.ndarray,
+        total: int,
+        width: int,
+        height: int = 26,
+    ):
         moments = np.interp(np.linspace(0, total - 1, width), frames, values)
         span = values.max() - values.min()
         tall = (moments - values.min()) / (span if span > 0 else 1) * (height - 3) + 2

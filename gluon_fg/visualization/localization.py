@@ -15,6 +15,7 @@ from .figures import (
     GAP,
     MARGIN,
     PAPER,
+    FilePath,
     Limits,
     below,
     beside,
@@ -107,7 +108,7 @@ def filter_grid(examples: Sequence[Example], title: str, columns: int = 4, heigh
     return sheet(rows, [title], min(columns, len(panels)) * 2 * height)
 
 
-def film(path: os.PathLike, found: Localization, reader: VideoReader, predictions: Predictions = None) -> int:
+def film(path: FilePath, found: Localization, reader: VideoReader, predictions: Predictions = None) -> int:
     """Write the video as mp4 (same frames and rate) with boxes, heat map, responses over time and predictions.
 
     On the left the frames with each filter's box, which fades in and out around its peak; on the right the heat map of

@@ -96,11 +96,12 @@ def localize_videos(
             yield LocalizedVideo(path, [], None, [], answer.error)
             continue
         label = class_label(net, answer.predictions[0][0]) if asked is None else asked
-        which = dict(classes=[label], top=wanted.top) if grid is None else dict(filters=[wanted.filter])
-        options = dict(box=wanted.box, cells=wanted.cells, ctx=ctx, batch_size=batch_size)
+        filters, classes = (None, [label]) if wanted.filter is None else ([wanted.filter], None)
         try:
             with open_video(path) as reader:
-                found = examine(net, reader, **which, **options)
+                found = examine(
+                    net, reader, filters, classes, wanted.top, wanted.box, wanted.cells, ctx=ctx, batch_size=batch_size
+                )
                 files = _draw(out / stem, found, reader, answer.predictions)
                 if grid is not None:
                     examples.append(localization.example(stem, found, reader))
@@ -176,7 +177,7 @@ def file_stems(paths: Sequence[str]) -> List[str]:
     return unique
 
 
-def _record(path: str, predictions, found: Localization) -> dict:
+def _record(path: str, predictions: Sequence[Tuple[str, float]], found: Localization) -> dict:
     """One video's entry of peaks.json; boxes and points in pixels of the video, frames counted from 0."""
     width, height = found.size
     return {

@@ -10,6 +10,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import OffsetBox
 
 from ..analysis.activation import Activations, MapSeries
 from ..analysis.masks import Masks
@@ -17,6 +18,7 @@ from ..data.video import VideoReader
 from .figures import (
     COLORS,
     GAP,
+    FilePath,
     below,
     beside,
     captioned,
@@ -138,7 +140,7 @@ def picture(drawn: MapSheet, reader: VideoReader, columns: int = 8, height: int 
     return sheet(rows, [os.path.basename(reader.path), about], count * (frames[0].shape[1] + GAP))
 
 
-def film(path: os.PathLike, drawn: MapSheet, reader: VideoReader, across: int = 4) -> int:
+def film(path: FilePath, drawn: MapSheet, reader: VideoReader, across: int = 4) -> int:
     """Write the whole video as mp4, same frames and rate: the plain frames, then each series of maps over them.
 
     Every frame shows the map nearest to it in time. Below, the mean of each map over its places, with a mark at the
@@ -197,7 +199,7 @@ def _background(drawn: MapSheet, reader: VideoReader, view: np.ndarray, across: 
     return Background(below([*rows, *(curve.box for curve in curves)], 10), slots, curves)
 
 
-def _cell(children, width: int):
+def _cell(children: Sequence[OffsetBox], width: int) -> OffsetBox:
     """Children below each other in a column that is `width` pixels wide at least."""
     return below([image(np.full((1, width, 3), (18, 18, 22), np.uint8)), *children], 3)
 

@@ -151,7 +151,7 @@ def test_features_of_other_networks(tiny_synthfg, name):
     assert kind[:2] == (('universal', 'universal') if 'u2s' in name else ('features', None))
     videos = list(video_features(net, dataset, [3, 5], workers=0))
     assert sorted(v.label for v in videos) == [3, 5] and all(v.values[0].shape[0] == channels for v in videos)
-    with dataset.open(videos[0].index) as reader:
+    with dataset.open(videos[0].record) as reader:
         views, _ = get_protocol('train_time').views(reader, net.input_spec, dataset.labels)
     clip = views[0][None] if net.input_spec.ndim == 3 else views[0]
     f5 = net.branches.backbone(to_input(clip, net.input_spec))[3].asnumpy()
