@@ -17,7 +17,7 @@ What the paper leaves open, and our choice:
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -93,7 +93,7 @@ class Activations(NamedTuple):
     predictions: List[Tuple[str, float]]
 
 
-def att(features) -> np.ndarray:
+def att(features: Union[np.ndarray, mx.nd.NDArray]) -> np.ndarray:
     """Eq. 3's activation map: features (N, C, T, H, W), of MXNet or NumPy -> (N, T, H, W) float64 in (0, 1)."""
     values = features.asnumpy() if isinstance(features, mx.nd.NDArray) else features
     return expit(values.mean(axis=1, dtype=np.float64))
@@ -154,7 +154,14 @@ def video_activations(
     return _activations(net, reader, all_clips(net, len(reader)), name, backbone, ctx)
 
 
-def _activations(net, reader, clips, name, backbone, ctx) -> Activations:
+def _activations(
+    net,
+    reader: VideoReader,
+    clips: Sequence[np.ndarray],
+    name: Optional[str],
+    backbone: bool,
+    ctx: Optional[mx.Context],
+) -> Activations:
     pieces: Dict[str, List[Piece]] = {}
     frames: List[Piece] = []
     probabilities = []

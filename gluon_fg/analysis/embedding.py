@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence
 
+import mxnet as mx
 import numpy as np
 
+from ..data.datasets import VideoDataset
 from ..errors import UserError
 from .clips import require_recognizer
 from .features import video_features
@@ -45,7 +47,13 @@ class Embedding(NamedTuple):
 
 
 def pooled_features(
-    net, dataset, labels: Sequence[int], title: Optional[str] = None, ctx=None, workers: int = 2, progress: bool = False
+    net,
+    dataset: VideoDataset,
+    labels: Sequence[int],
+    title: Optional[str] = None,
+    ctx: Optional[mx.Context] = None,
+    workers: int = 2,
+    progress: bool = False,
 ) -> List[Pooled]:
     """Every kind of features of a network, for the videos of some classes; see `video_features`."""
     require_recognizer(net)
@@ -54,13 +62,13 @@ def pooled_features(
         (video.label, [values.mean(axis=1, dtype=np.float64) for values in video.values])
         for video in video_features(net, dataset, labels, ctx, workers, progress)
     ]
-    found = np.array([label for label, _ in videos])
+    label_of_video = np.array([label for label, _ in videos])
     alone = len(net.feature_kinds) == 1 and net.feature_kinds[0].branch is None
     return [
         Pooled(
             title if alone else f'{title}: {kind.name}',
             np.stack([values[place] for _, values in videos]),
-            found,
+            label_of_video,
         )
         for place, kind in enumerate(net.feature_kinds)
     ]

@@ -16,6 +16,7 @@ from ..evaluation.score import check_classes
 from ..evaluation.views import read_videos
 from ..files import atomic_write
 from .clips import placement
+from .placement import Placement
 from .scan import Maxima, require_filters, scan
 
 SAME = 0.99  # cosine similarity from which two filters count as one
@@ -74,9 +75,9 @@ def filter_strength(
     names = check_classes(net, dataset.labels, dataset.name).classes
     per_class, chosen = net.filters_per_class, _chosen(dataset, limit)
     _check_every_class(net, names, dataset, chosen)
-    found = list(_maxima(net, dataset, chosen, ctx, batch_size))
-    labels = _check_every_class(net, names, dataset, [i for i, _ in found])
-    responses = np.stack([maxima.value for _, maxima in found])  # (videos, M*K)
+    maxima = list(_maxima(net, dataset, chosen, ctx, batch_size))
+    labels = _check_every_class(net, names, dataset, [i for i, _ in maxima])
+    responses = np.stack([of_video.value for _, of_video in maxima])  # (videos, M*K)
     weights = net.class_filters()
     notes = _notes(responses, weights.reshape(-1, weights.shape[-1]))
     rows = []
@@ -99,7 +100,7 @@ def filter_strength(
     return sorted(rows, key=lambda row: (row.label, -row.strength, row.filter))
 
 
-def _check_every_class(net, names: Sequence[str], dataset, chosen: Sequence[int]) -> np.ndarray:
+def _check_every_class(net, names: Sequence[str], dataset: VideoDataset, chosen: Sequence[int]) -> np.ndarray:
     """The labels of the chosen videos; refuses them where a class has none, or where there is one class only."""
     labels = np.array([dataset.records[i].label for i in chosen], int)
     missing = sorted(set(range(net.nclass)) - set(labels.tolist()))
@@ -190,17 +191,17 @@ def pointing_accuracy(
     if not chosen:
         raise UserError(f'{dataset.name} has no video with a label and a box of the true detail')
     per_class, results, counted = net.filters_per_class, [], []
-    for i, found in _maxima(net, dataset, chosen, ctx, batch_size):
+    for i, maxima in _maxima(net, dataset, chosen, ctx, batch_size):
         label, boxes = dataset.records[i].label, boxes_of(i)
-        place = placement(net, net.response_geometry, found.size)
-        number = label * per_class + int(found.value[label * per_class : (label + 1) * per_class].argmax())
-        t, y, x = found.cell[number]
-        frame = int(found.clip[number][place.frame(t)])
-        width, height = found.size
+        place = placement(net, net.response_geometry, maxima.size)
+        number = label * per_class + int(maxima.value[label * per_class : (label + 1) * per_class].argmax())
+        t, y, x = maxima.cell[number]
+        frame = int(maxima.clip[number][place.frame(t)])
+        width, height = maxima.size
         results.append(
             (
                 _inside(boxes, frame, *place.point((y, x))),
-                _chance(boxes, place, found),
+                _chance(boxes, place, maxima),
                 _inside(boxes, frame, width / 2, height / 2),
             )
         )
@@ -225,11 +226,11 @@ def _inside(boxes: Sequence, frame: int, x: float, y: float) -> bool:
     return any(box.t == frame and box.x0 <= x < box.x1 and box.y0 <= y < box.y1 for box in boxes)
 
 
-def _chance(boxes: Sequence, place, found: Maxima) -> float:
+def _chance(boxes: Sequence, place: Placement, maxima: Maxima) -> float:
     """Share of all cells that counted whose center lies on a box."""
-    rows, columns = found.shape
+    rows, columns = maxima.shape
     points = [place.point((y, x)) for y in range(rows) for x in range(columns)]
-    frames = [int(clip[place.frame(t)]) for clip, t in found.moments]
+    frames = [int(clip[place.frame(t)]) for clip, t in maxima.moments]
     shown = {frame: np.mean([_inside(boxes, frame, *point) for point in points]) for frame in set(frames)}
     return float(np.mean([shown[frame] for frame in frames]))
 
@@ -253,9 +254,9 @@ def _maxima(
     """Maxima of every filter on each of the chosen videos that can be decoded."""
 
     def read(reader: VideoReader) -> Maxima:
-        found = Maxima(reader.size)
+        maxima = Maxima(reader.size)
         for part in scan(net, reader, ctx, batch_size):
-            found.update(part)
-        return found
+            maxima.update(part)
+        return maxima
 
     return read_videos(dataset, chosen, read, workers=0)

@@ -137,13 +137,21 @@ def video_masks(
     return _masks(net, reader, all_clips(net, len(reader)), classes, partners, name, ctx)
 
 
-def _masks(net, reader, clips, classes, partners, name, ctx) -> Masks:
+def _masks(
+    net,
+    reader: VideoReader,
+    clips: Sequence[np.ndarray],
+    classes: Optional[Sequence[str]],
+    partners: int,
+    name: Optional[str],
+    ctx: Optional[mx.Context],
+) -> Masks:
     if partners < 0:
         raise UserError(f'partners must be 0 or more, got {partners}')
     names = class_names(net)
-    for one in classes or ():
-        if one not in names:
-            raise unknown(f'class of {net.name}', one, names)
+    for class_name in classes or ():
+        if class_name not in names:
+            raise unknown(f'class of {net.name}', class_name, names)
     selecting, pieces, gates, fused, shares = net.branch_names.index(net.global_branch), [], [], [], []
     for clip in seen_clips(net, reader, clips, ctx):
         fused.append(clip.probabilities[0])
@@ -154,7 +162,7 @@ def _masks(net, reader, clips, classes, partners, name, ctx) -> Masks:
     every, share = joined(pieces, place_in(net, reader), 'mask'), np.mean(shares, axis=0)
     predicted = int(share.argmax())
     chosen = sorted(net.selected_classes(predicted), key=lambda label: -share[label])
-    labels = [names.index(one) for one in classes] if classes else [predicted, *chosen[:partners]]
+    labels = [names.index(class_name) for class_name in classes] if classes else [predicted, *chosen[:partners]]
     masks = []
     for label in labels:
         role = 'predicted' if label == predicted else 'confusing' if label in chosen else 'not confusing'

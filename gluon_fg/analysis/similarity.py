@@ -12,8 +12,10 @@ import os
 import zipfile
 from typing import List, NamedTuple, Optional, Tuple, Union
 
+import mxnet as mx
 import numpy as np
 
+from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.score import check_classes, class_names
 from ..files import atomic_write
@@ -73,9 +75,9 @@ class ClassSimilarity(NamedTuple):
             'source': self.source,
             'classes': self.classes,
             'groups': self.groups,
-            'kinds': [(one.kind, one.branch) for one in self.kinds],
+            'kinds': [(similarity.kind, similarity.branch) for similarity in self.kinds],
         }
-        matrices = {f'matrix_{i}': one.matrix for i, one in enumerate(self.kinds)}
+        matrices = {f'matrix_{i}': similarity.matrix for i, similarity in enumerate(self.kinds)}
         with atomic_write(path, 'wb') as stream:
             np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **matrices)
 
@@ -104,7 +106,14 @@ class ClassSimilarity(NamedTuple):
         )
 
 
-def class_similarity(net, dataset, source: str, ctx=None, workers: int = 2, progress: bool = False) -> ClassSimilarity:
+def class_similarity(
+    net,
+    dataset: VideoDataset,
+    source: str,
+    ctx: Optional[mx.Context] = None,
+    workers: int = 2,
+    progress: bool = False,
+) -> ClassSimilarity:
     """Similarities of classes by each kind of a network's features, over a dataset: one view of each video.
 
     Parameters
@@ -146,9 +155,9 @@ def relation_similarity(net) -> ClassSimilarity:
     name, matrix = relation
     if (matrix == np.eye(len(matrix))).all():
         raise UserError(f'the {name} of {net.name} has no pair of classes: training has not built it yet, or left none')
-    one = Similarity(name, None, (matrix + matrix.T) / 2)
+    similarity = Similarity(name, None, (matrix + matrix.T) / 2)
     groups = net.labels.groups if net.labels is not None else None
-    return ClassSimilarity(str(net.name), _its(name), class_names(net), groups, (one,))
+    return ClassSimilarity(str(net.name), _its(name), class_names(net), groups, (similarity,))
 
 
 def _its(name: str) -> str:
@@ -178,9 +187,9 @@ def training_similarity(net, path: Union[str, os.PathLike]) -> ClassSimilarity:
         raise UserError(f'{path}: not a file of class sparsities written by training, or cut short') from error
     if len(sparsity) != net.nclass:
         raise UserError(f'{path}: {len(sparsity)} classes; {net.name} has {net.nclass}')
-    one = Similarity(f'{net.global_branch} after stage 1', None, 1 - distance(sparsity))
+    similarity = Similarity(f'{net.global_branch} after stage 1', None, 1 - distance(sparsity))
     groups = net.labels.groups if net.labels is not None else None
-    return ClassSimilarity(str(net.name), f'{videos} training videos', class_names(net), groups, (one,))
+    return ClassSimilarity(str(net.name), f'{videos} training videos', class_names(net), groups, (similarity,))
 
 
 def most_similar(similar: ClassSimilarity, kind: int = 0, count: int = 5) -> List[Pair]:

@@ -91,27 +91,27 @@ def relate(pairs: Sequence[Tuple[ClassSimilarity, Scores]], scale: str = 'own') 
     """
     if scale not in SCALES:
         raise unknown('scale', scale, SCALES)
-    found = []
+    rows_of = []
     for similar, scores in pairs:
         if LabelSet(similar.classes).fingerprint != scores.fingerprint:
             raise UserError(
                 f'the similarities of {similar.model} are of {len(similar.classes)} classes, the scores of '
                 f'{scores.model or "the network"} of {len(scores.classes)}, and the lists differ; choose one dataset'
             )
-        for one in similar.kinds:
+        for kind in similar.kinds:
             if scale == 'shared' and similar.of_network:
-                raise UserError(f'the {one.kind} of {similar.model} has a scale of its own; choose scale own')
-            rows = per_class(scores, one.branch)
-            seen = np.array([row['videos'] > 0 for row in rows]) & ~np.isnan(np.diag(one.matrix))
+                raise UserError(f'the {kind.kind} of {similar.model} has a scale of its own; choose scale own')
+            rows = per_class(scores, kind.branch)
+            seen = np.array([row['videos'] > 0 for row in rows]) & ~np.isnan(np.diag(kind.matrix))
             if seen.sum() < 2:
                 raise UserError(f'{similar.model}: fewer than two classes have both features and scored videos')
-            matrix = np.where(seen[:, None] & seen[None], one.matrix, np.nan)
-            title = similar.model if one.kind == 'features' else f'{similar.model}: {one.kind}'
-            found.append((title, rows, to_others(matrix)))
-    ends = [(np.nanmin(v), np.nanmax(v)) for _, _, v in found]
+            matrix = np.where(seen[:, None] & seen[None], kind.matrix, np.nan)
+            title = similar.model if kind.kind == 'features' else f'{similar.model}: {kind.kind}'
+            rows_of.append((title, rows, to_others(matrix)))
+    ends = [(np.nanmin(v), np.nanmax(v)) for _, _, v in rows_of]
     shared = (min(low for low, _ in ends), max(high for _, high in ends)) if scale == 'shared' else (None, None)
     result = []
-    for title, rows, values in found:
+    for title, rows, values in rows_of:
         points = [
             Point(row['name'], float(x), row['top1'], row['videos'])
             for row, x in zip(rows, min_max(values, *shared))
@@ -173,19 +173,19 @@ def format_series(series: Sequence[Series]) -> str:
     """A table: classes, mean accuracy, mean similarity before stretching, correlation with its interval."""
     rows = [
         [
-            one.title,
-            len(one.points),
-            percent(float(np.mean([p.accuracy for p in one.points]))),
-            f'{one.average:.4f}',
-            correlation(one),
+            kind.title,
+            len(kind.points),
+            percent(float(np.mean([p.accuracy for p in kind.points]))),
+            f'{kind.average:.4f}',
+            correlation(kind),
         ]
-        for one in series
+        for kind in series
     ]
     return columns(['features', 'classes', 'mean of classes, top1 %', 'mean similarity', "Spearman's rho (95 %)"], rows)
 
 
-def correlation(one: Series) -> str:
+def correlation(kind: Series) -> str:
     """'-0.31 (-0.60 to 0.05)'; '-' where there is none."""
-    if one.rho is None:
+    if kind.rho is None:
         return '-'
-    return f'{one.rho:.2f}' + ('' if one.low is None else f' ({one.low:.2f} to {one.high:.2f})')
+    return f'{kind.rho:.2f}' + ('' if kind.low is None else f' ({kind.low:.2f} to {kind.high:.2f})')

@@ -68,33 +68,35 @@ def weight_similarity(net, title: Optional[str] = None) -> WeightSimilarity:
     return WeightSimilarity(title or str(net.name), class_names(net), unit @ unit.T, pairs)
 
 
-def by_name(one: WeightSimilarity) -> WeightSimilarity:
+def by_name(network: WeightSimilarity) -> WeightSimilarity:
     """Classes in the order of their names, so that those of one verb lie together (fig. 7)."""
-    order = sorted(range(len(one.classes)), key=lambda i: one.classes[i])
+    order = sorted(range(len(network.classes)), key=lambda i: network.classes[i])
     at = np.ix_(order, order)
-    return one._replace(
-        classes=tuple(one.classes[i] for i in order), matrix=one.matrix[at], confusing=one.confusing[at]
+    return network._replace(
+        classes=tuple(network.classes[i] for i in order), matrix=network.matrix[at], confusing=network.confusing[at]
     )
 
 
-def check_alike(found: Sequence[WeightSimilarity]) -> None:
+def check_alike(networks: Sequence[WeightSimilarity]) -> None:
     """Refuse networks of other classes than the first one's, which cannot be drawn side by side."""
-    for one in found[1:]:
-        if one.classes != found[0].classes:
-            raise UserError(f'{found[0].title} and {one.title} have other classes; choose networks of one dataset')
+    for network in networks[1:]:
+        if network.classes != networks[0].classes:
+            raise UserError(
+                f'{networks[0].title} and {network.title} have other classes; choose networks of one dataset'
+            )
 
 
-def format_weight_similarity(found: Sequence[WeightSimilarity]) -> str:
+def format_weight_similarity(networks: Sequence[WeightSimilarity]) -> str:
     """A table: mean similarity of confusing pairs and of the others, and the share of pairs above 0.5."""
     rows: List[list] = [
         [
-            one.title,
-            int(one.confusing.sum()) // 2,
-            number(one.between_confusing),
-            number(one.between_others),
-            f'{100 * (one.pairs > 0.5).mean():.1f}' if len(one.pairs) else '-',
+            network.title,
+            int(network.confusing.sum()) // 2,
+            number(network.between_confusing),
+            number(network.between_others),
+            f'{100 * (network.pairs > 0.5).mean():.1f}' if len(network.pairs) else '-',
         ]
-        for one in found
+        for network in networks
     ]
     return columns(['network', 'confusing pairs', 'their mean', 'mean of others', 'pairs above 0.5, %'], rows)
 

@@ -36,19 +36,19 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
     from ..training.run import choose_context
 
     ctx = choose_context(device, 0)
-    one = load_one(network, ctx)
-    dataset = dataset_of(one, data.split, data.dataset, data.root)
-    rows = filter_strength(one.net, dataset, limit, ctx)
+    named = load_one(network, ctx)
+    dataset = dataset_of(named, data.split, data.dataset, data.root)
+    rows = filter_strength(named.net, dataset, limit, ctx)
     write_strength(rows, path_of(output))
     click.echo('class: its most discriminative filter, response on its own videos and on others')
     for row in sorted({row.label: row for row in reversed(rows)}.values(), key=lambda row: row.label):
         click.echo(f'  {row.class_name}: filter {row.filter}, {row.own:.2f} and {row.others:.2f}')
     odd = [f'{row.filter} ({row.note})' for row in rows if row.note]
     click.echo(f'{len(rows)} filters; dead or copies: {", ".join(odd) or "none"}')
-    if (data.dataset or (one.config.data.dataset if one.config else one.net.dataset)) == 'synthfg':
+    if (data.dataset or (named.config.data.dataset if named.config else named.net.dataset)) == 'synthfg':
         from ..data.synthfg import read_truth
 
-        whole = pointing_accuracy(one.net, dataset, read_truth(dataset.root, data.split), limit, ctx)
+        whole = pointing_accuracy(named.net, dataset, read_truth(dataset.root, data.split), limit, ctx)
         click.echo("peak of the true class's strongest filter on the true detail, in % (by chance; always the middle)")
         for name, part in {'all': whole, **whole.groups}.items():
             click.echo(f'  {name:10s} {100 * part.hits:5.1f} ({100 * part.chance:.1f}; {100 * part.center:.1f})')
@@ -146,21 +146,21 @@ def _write_similarity(
     from ..training.named import dataset_of
     from ..visualization.charts import save_chart, similarity_chart
 
-    one = load_one(network)
+    named = load_one(network)
     if own:
-        found = relation_similarity(one.net)
+        similar = relation_similarity(named.net)
     elif sparsity:
-        found = training_similarity(one.net, sparsity)
+        similar = training_similarity(named.net, sparsity)
     else:
-        dataset = dataset_of(one, data.split, data.dataset, data.root)
+        dataset = dataset_of(named, data.split, data.dataset, data.root)
         source = f'{len(dataset)} videos of {dataset.name}'
-        found = class_similarity(one.net, dataset, source, progress=sys.stderr.isatty())
-    found = found._replace(model=one.title)
-    found.save(path_of(output))
-    save_chart(similarity_chart(found), picture)
-    for number, kind in enumerate(found.kinds):
+        similar = class_similarity(named.net, dataset, source, progress=sys.stderr.isatty())
+    similar = similar._replace(model=named.title)
+    similar.save(path_of(output))
+    save_chart(similarity_chart(similar), picture)
+    for number, kind in enumerate(similar.kinds):
         click.echo(f'{kind.kind}: most similar classes (S, 0 for the least similar pair)')
-        for pair in most_similar(found, number):
+        for pair in most_similar(similar, number):
             click.echo(f'  {pair.names[0]} / {pair.names[1]}  {pair.similarity:.3f}')
     click.echo(f'wrote {output.out} and {picture}')
 
@@ -199,12 +199,12 @@ def weights(models: List[str], params: List[str], titles: List[str], output: Out
     from ..training.named import load_named
     from ..visualization.charts import save_chart, weight_similarity_chart
 
-    found = [weight_similarity(one.net, one.title) for one in load_named(models, params)]
+    networks = [weight_similarity(network.net, network.title) for network in load_named(models, params)]
     if titles:
-        found = [one._replace(title=title) for one, title in zip(found, titles)]
-    check_alike(found)
-    click.echo(format_weight_similarity(found))
-    save_chart(weight_similarity_chart(found), path_of(output))
+        networks = [network._replace(title=title) for network, title in zip(networks, titles)]
+    check_alike(networks)
+    click.echo(format_weight_similarity(networks))
+    save_chart(weight_similarity_chart(networks), path_of(output))
     click.echo(f'wrote {output.out}')
 
 
@@ -245,13 +245,13 @@ def tsne(models: List[str], params: List[str], classes: List[str], data: DataCho
             if name not in known:
                 raise unknown(f'class of {dataset.name}', name, known)
         labels = [known.index(name) for name in classes]
-        found = pooled_features(network.net, dataset, labels, network.title, progress=sys.stderr.isatty())
-        pooled += found if len(models) == 1 else found[-1:]
-    maps = [mapped(one, seed) for one in pooled]
+        kinds = pooled_features(network.net, dataset, labels, network.title, progress=sys.stderr.isatty())
+        pooled += kinds if len(models) == 1 else kinds[-1:]
+    maps = [mapped(pooled_kind, seed) for pooled_kind in pooled]
     save_chart(embedding_chart(maps, list(zip(labels, classes))), path_of(output))
     click.echo(
         f'{len(maps[0].labels)} videos of {dataset.name}; share with most of 5 nearest neighbors in their own class:'
     )
-    for one in maps:
-        click.echo(f'  {one.title}: {100 * one.agreement:.1f} %')
+    for pooled_kind in maps:
+        click.echo(f'  {pooled_kind.title}: {100 * pooled_kind.agreement:.1f} %')
     click.echo(f'wrote {output.out}')

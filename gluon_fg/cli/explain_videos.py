@@ -65,7 +65,7 @@ def localize(
             continue
         label, probability = done.predictions[0]
         click.echo(f'{done.path}: predicted {label} ({100 * probability:.1f} %)')
-        for peak in done.found.peaks if done.found else ():
+        for peak in done.located.peaks if done.located else ():
             corners = ', '.join(f'{value:.0f}' for value in peak.box)
             click.echo(
                 f'  {peak.class_name}  filter {peak.filter}  response {peak.value:.3f}  '
@@ -186,10 +186,10 @@ def masks(
             shown = clip_masks(net, reader, start, classes, partners, title)
             save_figure(maps.picture(maps.mask_sheet(shown), reader, columns), path_of(output))
     say_predictions(title, shown.predictions)
-    for one in shown.masks:
-        told = f'{one.role} ({100 * one.share:.0f} % {shown.branch}, mean {one.series.maps.mean():.2f})'
-        low, high = one.series.limits
-        click.echo(f'  {one.class_name}: {told}, maps: {len(one.series.maps)}, {low:.4f} to {high:.4f}')
+    for mask in shown.masks:
+        told = f'{mask.role} ({100 * mask.share:.0f} % {shown.branch}, mean {mask.series.maps.mean():.2f})'
+        low, high = mask.series.limits
+        click.echo(f'  {mask.class_name}: {told}, maps: {len(mask.series.maps)}, {low:.4f} to {high:.4f}')
     low, high = shown.gate.limits
     click.echo(f'  gate, maps: {len(shown.gate.maps)}, {low:.4f} to {high:.4f}')
     click.echo(f'wrote {output.out}')

@@ -62,14 +62,14 @@ def relation_chart(series: Sequence[Series], bins: int = 10, title: str = '') ->
     UserError
         fewer than one bin
     """
-    counted = [histogram(one, bins) for one in series]
+    counted = [histogram(kind, bins) for kind in series]
     figure = chart(15, 5 + 0.2 * len(series))
     scatter, counts, means = figure.subplots(1, 3, gridspec_kw={'width_ratios': [1.2, 1, 1]})
     width = 1 / bins / (len(series) + 0.6)
-    for place, (one, bars) in enumerate(zip(series, counted)):
+    for place, (kind, bars) in enumerate(zip(series, counted)):
         mark, color = _MARKS[place % len(_MARKS)]
-        label = f'{one.title}: rho {correlation(one)}'
-        x, y = [p.similarity for p in one.points], [p.accuracy for p in one.points]
+        label = f'{kind.title}: rho {correlation(kind)}'
+        x, y = [p.similarity for p in kind.points], [p.accuracy for p in kind.points]
         scatter.plot(x, y, mark, color=color, markersize=7, alpha=0.75, label=label, clip_on=False, zorder=3)
         left = bars.edges[:-1] + (place + 0.3) * width
         counts.bar(left, bars.classes, width, align='edge', color=color, zorder=2)
@@ -93,8 +93,8 @@ def relation_chart(series: Sequence[Series], bins: int = 10, title: str = '') ->
 
 def similarity_chart(similar: ClassSimilarity) -> Figure:
     """Draw S of each kind of features side by side (Zhao et al., fig. 1, left)."""
-    matrices = [one.stretched for one in similar.kinds]
-    titles = [f'{similar.model}\n{one.kind}, over {similar.source}' for one in similar.kinds]
+    matrices = [kind.stretched for kind in similar.kinds]
+    titles = [f'{similar.model}\n{kind.kind}, over {similar.source}' for kind in similar.kinds]
     return matrices_chart(matrices, titles, similar.classes, (0, 1), 'S, similarity of two classes (eq. 2)')
 
 
@@ -107,14 +107,14 @@ def weight_similarity_chart(networks: Sequence[WeightSimilarity]) -> Figure:
         networks of other classes
     """
     check_alike(networks)
-    drawn = [by_name(one) for one in networks]
-    low = min(0.0, min(one.matrix.min() for one in drawn))
+    drawn = [by_name(network) for network in networks]
+    low = min(0.0, min(network.matrix.min() for network in drawn))
     titles = [
-        f'{one.title}\nconfusing pairs {number(one.between_confusing)}, others {number(one.between_others)}'
-        for one in drawn
+        f'{network.title}\nconfusing pairs {number(network.between_confusing)}, others {number(network.between_others)}'
+        for network in drawn
     ]
-    matrices, label = [one.matrix for one in drawn], "S^w, cosine of two classes' filters (eq. 4)"
-    histograms = [(one.title, one.pairs) for one in drawn]
+    matrices, label = [network.matrix for network in drawn], "S^w, cosine of two classes' filters (eq. 4)"
+    histograms = [(network.title, network.pairs) for network in drawn]
     return matrices_chart(matrices, titles, drawn[0].classes, (low, 1), label, histograms)
 
 
@@ -182,15 +182,15 @@ def embedding_chart(maps: Sequence[Embedding], names: Sequence[Tuple[int, str]])
     """
     figure = chart(4.3 * len(maps), 4.9 + 0.2 * max((len(names) - 4) // 2, 0))
     axes = figure.subplots(1, len(maps), squeeze=False)[0]
-    for axis, one in zip(axes, maps):
+    for axis, embedded in zip(axes, maps):
         for place, (label, name) in enumerate(names):
             mark, color = _POINTS[place % len(_POINTS)]
             look = dict(color=color, markersize=6, alpha=0.75, markeredgewidth=0, label=short_name(name))
-            axis.plot(*one.points[one.labels == label].T, mark, **look)
+            axis.plot(*embedded.points[embedded.labels == label].T, mark, **look)
         axis.set_xticks([])
         axis.set_yticks([])
-        share = f'{NEIGHBORS} nearest neighbors mostly of its class: {100 * one.agreement:.0f} %'
-        axis.set_title(f'{one.title}\n{share}', fontsize=9)
+        share = f'{NEIGHBORS} nearest neighbors mostly of its class: {100 * embedded.agreement:.0f} %'
+        axis.set_title(f'{embedded.title}\n{share}', fontsize=9)
         for side in ('top', 'right', 'left', 'bottom'):
             axis.spines[side].set_color('#bbb')
     across = 2 if len(maps) > 1 or max(len(name) for _, name in names) < 24 else 1

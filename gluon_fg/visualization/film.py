@@ -111,7 +111,7 @@ class Background:
     def __init__(self, box: OffsetBox, slots: Sequence[OffsetImage], curves: Sequence[Curve]):
         figure = lay_out(box, NIGHT, GAP, even=True)
         self.page, self.curves = to_array(figure), curves
-        self.places = [place_of(one, figure) for one in (*slots, *(curve.image for curve in curves))]
+        self.places = [place_of(picture, figure) for picture in (*slots, *(curve.image for curve in curves))]
 
     def with_pictures(self, number: int, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """The page at a frame of the video: a picture in each slot, and a mark on each curve."""

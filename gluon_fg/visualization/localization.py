@@ -46,13 +46,13 @@ class Example(NamedTuple):
 
 
 def strip(
-    found: Localization, reader: VideoReader, predictions: Predictions = None, columns: int = 5, height: int = 170
+    located: Localization, reader: VideoReader, predictions: Predictions = None, columns: int = 5, height: int = 170
 ) -> Figure:
     """Draw a row for each peak: the frames around it, the peak's frame outlined and boxed, and its heat map.
 
     Parameters
     ----------
-    found
+    located
         peaks and volumes of `examine`
     reader
         the same video
@@ -64,14 +64,14 @@ def strip(
         of a frame in the picture, pixels; less for very wide videos
     """
     rows = []
-    for number, peak in enumerate(found.peaks):
+    for number, peak in enumerate(located.peaks):
         color, around = COLORS[number % len(COLORS)], frames_around(peak, len(reader), columns)
         panels = []
         for index, frame in zip(around, reader.get_batch(around)):
             picture, scale = fit(frame, height)
             here = index == peak.frame
             if here:
-                volume = found.volumes[peak.filter]
+                volume = located.volumes[peak.filter]
                 heated = boxed(tint(picture, volume.heat(index), volume.limits), peak.box, scale, color)
             if peak.frames[0] <= index <= peak.frames[1]:
                 picture = boxed(picture, peak.box, scale, color, 2 if here else 1)
@@ -79,17 +79,17 @@ def strip(
             panels.append(captioned(image(picture), f'{index / reader.fps:.2f} s, frame {index}', bold=here))
         panels.append(captioned(image(framed(heated)), 'response'))
         width = len(panels) * (picture.shape[1] + GAP)
-        rows.append(titled(beside(panels), _peak_text(peak, found), color, width))
-    head = [os.path.basename(found.path)]
+        rows.append(titled(beside(panels), _peak_text(peak, located), color, width))
+    head = [os.path.basename(located.path)]
     if predictions:
         head.append('predicted: ' + ', '.join(f'{label} {100 * p:.0f} %' for label, p in predictions))
     return sheet(rows, head, width)
 
 
-def example(name: str, found: Localization, reader: VideoReader) -> Example:
+def example(name: str, located: Localization, reader: VideoReader) -> Example:
     """The first peak of a video as a part of `filter_grid`."""
-    peak = found.peaks[0]
-    volume = found.volumes[peak.filter]
+    peak = located.peaks[0]
+    volume = located.volumes[peak.filter]
     return Example(name, peak, reader.get_batch([peak.frame])[0], volume.heat(peak.frame), volume.limits)
 
 
@@ -98,17 +98,17 @@ def filter_grid(examples: Sequence[Example], title: str, columns: int = 4, heigh
     # one color scale, or a video without the detail would glow like one that has it
     limits = min(e.limits[0] for e in examples), max(e.limits[1] for e in examples)
     panels = []
-    for one in sorted(examples, key=lambda e: -e.peak.value):
-        picture, scale = fit(one.frame, height)
-        both = [boxed(p, one.peak.box, scale, COLORS[0]) for p in (picture, tint(picture, one.heat, limits))]
-        name = shorten(one.name, 2 * picture.shape[1])
-        value = f'{one.peak.value:.2f} at {one.peak.seconds:.2f} s'
+    for shown in sorted(examples, key=lambda e: -e.peak.value):
+        picture, scale = fit(shown.frame, height)
+        both = [boxed(p, shown.peak.box, scale, COLORS[0]) for p in (picture, tint(picture, shown.heat, limits))]
+        name = shorten(shown.name, 2 * picture.shape[1])
+        value = f'{shown.peak.value:.2f} at {shown.peak.seconds:.2f} s'
         panels.append(captioned(beside([image(p) for p in both], 2), name, value))
     rows = [beside(panels[i : i + columns], MARGIN) for i in range(0, len(panels), columns)]
     return sheet(rows, [title], min(columns, len(panels)) * 2 * height)
 
 
-def film(path: FilePath, found: Localization, reader: VideoReader, predictions: Predictions = None) -> int:
+def film(path: FilePath, located: Localization, reader: VideoReader, predictions: Predictions = None) -> int:
     """Write the video as mp4 (same frames and rate) with boxes, heat map, responses over time and predictions.
 
     On the left the frames with each filter's box, which fades in and out around its peak; on the right the heat map of
@@ -125,20 +125,20 @@ def film(path: FilePath, found: Localization, reader: VideoReader, predictions: 
     for label, probability in predictions or ():
         line = text(shorten(f'{100 * probability:5.1f} %  {label}', width - 60, 13), 13, LIGHT)
         board.append(beside([image(_bar(probability)), line], 10))
-    for number, peak in enumerate(found.peaks):
-        volume = found.volumes[peak.filter]
+    for number, peak in enumerate(located.peaks):
+        volume = located.volumes[peak.filter]
         caption = f'filter {peak.filter} of "{peak.class_name}": {peak.value:.2f} at {peak.seconds:.2f} s'
         highest = volume.maps.reshape(len(volume.maps), -1).max(axis=1)
-        curves.append(Curve(caption, COLORS[number % len(COLORS)], volume.frames, highest, found.length, width))
-    name = text(shorten(os.path.basename(found.path), width, 14), 14, LIGHT, bold=True)
+        curves.append(Curve(caption, COLORS[number % len(COLORS)], volume.frames, highest, located.length, width))
+    name = text(shorten(os.path.basename(located.path), width, 14), 14, LIGHT, bold=True)
     foot = below([name, *board, *(curve.box for curve in curves)], 5)
     background = Background(below([beside(slots), foot]), slots, curves)
-    strongest = found.volumes[found.peaks[0].filter]
+    strongest = located.volumes[located.peaks[0].filter]
 
     def page(number: int, frame: np.ndarray) -> np.ndarray:
         left, _ = fit(frame, 320, widest=640)
         right = tint(left, strongest.heat(number), strongest.limits)
-        for place, peak in enumerate(found.peaks):
+        for place, peak in enumerate(located.peaks):
             share = visibility(peak, number, reader.fps)
             if share > 0:
                 left = boxed(left, peak.box, scale, COLORS[place % len(COLORS)], 2, share)
@@ -175,8 +175,8 @@ def frames_around(peak: Peak, total: int, columns: int) -> List[int]:
     return [peak.frame + step * i for i in range(-before, after + 1)]
 
 
-def _peak_text(peak: Peak, found: Localization) -> str:
+def _peak_text(peak: Peak, located: Localization) -> str:
     return (
         f'filter {peak.filter} of "{peak.class_name}" (its no. {peak.rank} here): response {peak.value:.2f} '
-        f'in frame {peak.frame} of {found.length}, {peak.seconds:.2f} s'
+        f'in frame {peak.frame} of {located.length}, {peak.seconds:.2f} s'
     )

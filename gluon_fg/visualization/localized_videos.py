@@ -47,7 +47,7 @@ class LocalizedVideo(NamedTuple):
 
     path: str
     predictions: List[Tuple[str, float]]
-    found: Optional[Localization]
+    located: Optional[Localization]
     files: List[str]
     error: Optional[VideoError] = None
 
@@ -99,26 +99,26 @@ def localize_videos(
         filters, classes = (None, [label]) if wanted.filter is None else ([wanted.filter], None)
         try:
             with open_video(path) as reader:
-                found = examine(
+                located = examine(
                     net, reader, filters, classes, wanted.top, wanted.box, wanted.cells, ctx=ctx, batch_size=batch_size
                 )
-                files = _draw(out / stem, found, reader, answer.predictions)
+                files = _draw(out / stem, located, reader, answer.predictions)
                 if grid is not None:
-                    examples.append(localization.example(stem, found, reader))
+                    examples.append(localization.example(stem, located, reader))
         except VideoError as error:  # readable where the prediction looked, but not as a whole
             yield LocalizedVideo(path, answer.predictions, None, [], error)
             continue
-        records.append(_record(path, answer.predictions, found))
-        yield LocalizedVideo(path, answer.predictions, found, files)
+        records.append(_record(path, answer.predictions, located))
+        yield LocalizedVideo(path, answer.predictions, located, files)
     if records:
         _finish(net, out, wanted, records, examples)
 
 
-def _draw(stem: Path, found: Localization, reader: VideoReader, predictions: localization.Predictions) -> List[str]:
+def _draw(stem: Path, located: Localization, reader: VideoReader, predictions: localization.Predictions) -> List[str]:
     """Write the strip and the film of a video; returns their names."""
     files = [f'{stem}.png', f'{stem}.mp4']
-    save_figure(localization.strip(found, reader, predictions), files[0])
-    localization.film(files[1], found, reader, predictions)
+    save_figure(localization.strip(located, reader, predictions), files[0])
+    localization.film(files[1], located, reader, predictions)
     return files
 
 
@@ -177,18 +177,18 @@ def file_stems(paths: Sequence[str]) -> List[str]:
     return unique
 
 
-def _record(path: str, predictions: Sequence[Tuple[str, float]], found: Localization) -> dict:
+def _record(path: str, predictions: Sequence[Tuple[str, float]], located: Localization) -> dict:
     """One video's entry of peaks.json; boxes and points in pixels of the video, frames counted from 0."""
-    width, height = found.size
+    width, height = located.size
     return {
         'video': path,
-        'frames': found.length,
-        'fps': found.fps,
+        'frames': located.length,
+        'fps': located.fps,
         'width': width,
         'height': height,
         'predictions': [{'class': label, 'probability': p} for label, p in predictions],
         'peaks': [
             {('class' if key == 'class_name' else key): value for key, value in peak._asdict().items()}
-            for peak in found.peaks
+            for peak in located.peaks
         ],
     }

@@ -74,23 +74,25 @@ class MapSheet(NamedTuple):
 def activation_sheet(networks: Sequence[Activations]) -> MapSheet:
     """The activation maps of networks, a color each."""
     lines = []
-    for number, one in enumerate(networks):
-        for place, (part, series) in enumerate(one.parts.items()):
-            predicted = one.predictions if place == 0 else ()
+    for number, network in enumerate(networks):
+        for place, (part, series) in enumerate(network.parts.items()):
+            predicted = network.predictions if place == 0 else ()
             color = COLORS[number % len(COLORS)]
-            lines.append(Line(f'{one.name}: {part}', f'{part}: {one.name}', series, one.frames, color, predicted))
+            lines.append(
+                Line(f'{network.name}: {part}', f'{part}: {network.name}', series, network.frames, color, predicted)
+            )
     about = 'att(F) is the sigmoid of the mean of the features F over their channels; each F has its own color scale.'
-    return MapSheet(about, [clip for one in networks for clip in one.clips], lines)
+    return MapSheet(about, [clip for network in networks for clip in network.clips], lines)
 
 
 def mask_sheet(masks: Masks) -> MapSheet:
     """The masks of one network, a color each, and its gate."""
     lines = []
-    for number, one in enumerate(masks.masks):
-        told = f'{100 * one.share:.0f} % {masks.branch}, mean {one.series.maps.mean():.2f}'
-        title, short = f'{one.role} ({told}): {one.class_name}', f'{one.class_name}: {one.role}'
+    for number, mask in enumerate(masks.masks):
+        told = f'{100 * mask.share:.0f} % {masks.branch}, mean {mask.series.maps.mean():.2f}'
+        title, short = f'{mask.role} ({told}): {mask.class_name}', f'{mask.class_name}: {mask.role}'
         color, predicted = COLORS[number % len(COLORS)], () if number else masks.predictions
-        lines.append(Line(title, short, one.series, masks.frames, color, predicted))
+        lines.append(Line(title, short, mask.series, masks.frames, color, predicted))
     made = {None: 'the masks that each clip selects', 1: "the predicted class's mask alone"}
     of = made.get(masks.averaged, f'{masks.averaged} masks')
     title = f'gate: what the specific features are multiplied with, made of {of}'

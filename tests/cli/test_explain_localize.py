@@ -86,7 +86,7 @@ def test_pictures_of_good_videos_beside_a_bad_one(run_command, command, videos, 
 
 def test_one_filter_over_several_videos(net, videos, tmp_path):
     done = list(localize_videos(net, videos, tmp_path, Wanted(filter=31)))
-    assert [[p.filter for p in one.found.peaks] for one in done] == [[31]] * 3
+    assert [[p.filter for p in one.located.peaks] for one in done] == [[31]] * 3
     assert (tmp_path / 'filter_31.png').exists()
     entries = json.loads((tmp_path / 'peaks.json').read_text())['videos']
     assert [entry['peaks'][0]['class'] for entry in entries] == [synthfg.CLASSES[6]] * 3
