@@ -7,18 +7,16 @@ import types
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
-import numpy as np
-from mxnet.gluon import HybridBlock
 
-from ..backbones import Geometry
 from ..errors import UserError, unknown
 from ..input_spec import InputSpec
 from ..nn.temporal_shift import set_segments
 from .branches import Branches, check_segments, unused_parameters_allowed
-from .contract import ClassRelation, FeatureKind, MapInfo, NoOptions, PrepareContext, Trunk
+from .contract import NoOptions, PrepareContext, Trunk
+from .inspection import Inspectable
 
 
-class Recognizer(HybridBlock):
+class Recognizer(Inspectable):
     """A network of the zoo: softmax(`net(x)`) is the prediction, `net.branches(x)` gives the logits of every branch.
 
     Parameters
@@ -29,6 +27,8 @@ class Recognizer(HybridBlock):
         names of the logits that `branches` returns, in order, the fused prediction first
     nclass
         number of classes, M
+
+    Beside what is listed here it shows features, maps and filters: see `Inspectable`.
 
     Attributes
     ----------
@@ -51,16 +51,6 @@ class Recognizer(HybridBlock):
         whether the network is called with the true labels behind x, as an upper bound
     auxiliary_names
         names of what `branches` returns behind the logits: scalars of the graph that the loss needs
-    map_info
-        the volumes that `maps` gives, by name
-    activation_names
-        those of them that a picture of activations shows unless asked for others
-    feature_kinds
-        the features that its classifiers read
-    filters_per_class
-        filters of each class that respond locally (`filter_responses`); 0 for a network without them
-    views
-        further outputs over the same layers, by name: see `add_view`
     options_type, trunk_defaults
         the dataclass of the method's own options; values of `Trunk` where the method differs from its defaults
     moved_settings
@@ -72,11 +62,6 @@ class Recognizer(HybridBlock):
     stage: Optional[str] = None
     takes_labels = False
     auxiliary_names: Tuple[str, ...] = ()
-    map_info: Mapping[str, MapInfo] = types.MappingProxyType({'F5': MapInfo('features')})
-    activation_names: Tuple[str, ...] = ('F5',)
-    feature_kinds: Tuple[FeatureKind, ...] = (FeatureKind('features', None, ('F5',)),)
-    filters_per_class = 0
-    views: Mapping[str, HybridBlock] = types.MappingProxyType({})
     options_type: type = NoOptions
     trunk_defaults: Mapping[str, Any] = types.MappingProxyType({})
     moved_settings: Mapping[str, str] = types.MappingProxyType({})
@@ -118,66 +103,6 @@ class Recognizer(HybridBlock):
         self.branches.check_input(x)
         return super().__call__(x)
 
-    # Views: blocks over layers that are children already
-
-    def add_view(self, name: str, block: HybridBlock) -> None:
-        """Keep a further output over layers that are children already, as `views[name]`.
-
-        It is hybridized, and its graph dropped, together with the network; its parameters are the network's own.
-        """
-        self.views = types.MappingProxyType({**self.views, name: block})  # no dict: Gluon would look into that
-
-    def hybridize(self, active: bool = True, **kwargs) -> None:
-        for view in self.views.values():
-            view.hybridize(active, **kwargs)
-        super().hybridize(active, **kwargs)
-
-    def _clear_cached_op(self):
-        super()._clear_cached_op()
-        for view in self.views.values():
-            view._clear_cached_op()
-
-    def maps(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> Dict[str, mx.nd.NDArray]:
-        """The volumes of `map_info`, by name; 'F5' are the backbone's last features. Hybridized with the network.
-
-        Inputs:
-            - **x**: as the network's
-            - **label**: (N,) true classes, for a network that takes labels
-        """
-        self.branches.check_input(x)
-        return {'F5': self.branches.backbone(x)[3]}
-
-    def features(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> List[mx.nd.NDArray]:
-        """The features of each of `feature_kinds`: (N, C, T, H, W), or (frames, C, H, W); inputs as for `maps`."""
-        maps = self.maps(x, label)
-        volumes = [[maps[name] for name in kind.maps] for kind in self.feature_kinds]
-        return [volume[0] if len(volume) == 1 else mx.nd.concat(*volume, dim=1) for volume in volumes]
-
-    def filter_responses(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The response of every class's filters everywhere: (N, M * filters_per_class, T, H, W), class by class.
-
-        Raises UserError for a network without such filters.
-        """
-        raise UserError(f'{self.name} has no filters of single classes; choose a network such as i3d_tiny_synthfg_dfb')
-
-    @property
-    def response_geometry(self) -> Geometry:
-        """Stride, receptive field and offset of `filter_responses` in the input; raises UserError as those do."""
-        raise UserError(f'{self.name} has no filters of single classes; choose a network such as i3d_tiny_synthfg_dfb')
-
-    def class_filters(self) -> Optional[np.ndarray]:
-        """The filters of each class, (M, K, C) float32, or None for a network without any."""
-        return None
-
-    @property
-    def class_relation(self) -> Optional[ClassRelation]:
-        """How the network relates its classes to each other, or None."""
-        return None
-
-    def selected_classes(self, predicted: int) -> List[int]:
-        """The other classes whose masks the network looks through where it predicts a class; none for most."""
-        return []
-
     @property
     def name(self) -> str:
         return self._entry_name or super().name
@@ -218,9 +143,8 @@ class Recognizer(HybridBlock):
     def trained_branches(self) -> Tuple[str, ...]:
         """Names of the branches that the fused prediction is made of: all, where none is set aside as untrained.
 
-        Assigning names (of `branch_names` but for the fused one), or None for all, drops cached graphs;
-        `branches(x)` goes on returning every branch. Raises UserError for no name or an unknown one. A training loop
-        of one's own should start with None.
+        Assigning names (of `branch_names` but for the fused one), or None for all, drops cached graphs; `branches(x)`
+        goes on returning every branch. Raises UserError for no or an unknown name. Train with None.
         """
         return self.branches._trained or self._default_branches
 

@@ -1,0 +1,99 @@
+"""What every recognizer shows of itself: further outputs, maps, features and filters. Analysis reads nothing else."""
+
+from __future__ import annotations
+
+import types
+from typing import Dict, List, Mapping, Optional, Tuple
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import HybridBlock
+
+from ..backbones import Geometry
+from ..errors import UserError
+from .contract import ClassRelation, FeatureKind, MapInfo
+
+
+class Inspectable(HybridBlock):
+    """The part of a recognizer that is for looking inside: see `Recognizer`.
+
+    Attributes
+    ----------
+    map_info
+        the volumes that `maps` gives, by name
+    activation_names
+        those of them that a picture of activations shows unless asked for others
+    feature_kinds
+        the features that its classifiers read
+    filters_per_class
+        filters of each class that respond locally (`filter_responses`); 0 for a network without them
+    views
+        further outputs over the same layers, by name: see `add_view`
+    """
+
+    map_info: Mapping[str, MapInfo] = types.MappingProxyType({'F5': MapInfo('features')})
+    activation_names: Tuple[str, ...] = ('F5',)
+    feature_kinds: Tuple[FeatureKind, ...] = (FeatureKind('features', None, ('F5',)),)
+    filters_per_class = 0
+    views: Mapping[str, HybridBlock] = types.MappingProxyType({})
+
+    def add_view(self, name: str, block: HybridBlock) -> None:
+        """Keep a further output over layers that are children already, as `views[name]`.
+
+        It is hybridized, and its graph dropped, together with the network; its parameters are the network's own.
+        """
+        self.views = types.MappingProxyType({**self.views, name: block})  # no dict: Gluon would look into that
+
+    def hybridize(self, active: bool = True, **kwargs) -> None:
+        for view in self.views.values():
+            view.hybridize(active, **kwargs)
+        super().hybridize(active, **kwargs)
+
+    def _clear_cached_op(self):
+        super()._clear_cached_op()
+        for view in self.views.values():
+            view._clear_cached_op()
+
+    def maps(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> Dict[str, mx.nd.NDArray]:
+        """The volumes of `map_info`, by name; 'F5' are the backbone's last features. Hybridized with the network.
+
+        Inputs:
+            - **x**: as the network's
+            - **label**: (N,) true classes, for a network that takes labels
+        """
+        self.branches.check_input(x)
+        return {'F5': self.branches.backbone(x)[3]}
+
+    def features(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> List[mx.nd.NDArray]:
+        """The features of each of `feature_kinds`: (N, C, T, H, W), or (frames, C, H, W); inputs as for `maps`."""
+        maps = self.maps(x, label)
+        volumes = [[maps[name] for name in kind.maps] for kind in self.feature_kinds]
+        return [volume[0] if len(volume) == 1 else mx.nd.concat(*volume, dim=1) for volume in volumes]
+
+    def filter_responses(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
+        """The response of every class's filters everywhere: (N, M * filters_per_class, T, H, W), class by class.
+
+        Raises UserError for a network without such filters.
+        """
+        raise self._no_filters()
+
+    @property
+    def response_geometry(self) -> Geometry:
+        """Stride, receptive field and offset of `filter_responses` in the input; raises UserError as those do."""
+        raise self._no_filters()
+
+    def _no_filters(self) -> UserError:
+        return UserError(f'{self.name} has no filters of single classes; choose a network such as i3d_tiny_synthfg_dfb')
+
+    def class_filters(self) -> Optional[np.ndarray]:
+        """The filters of each class, (M, K, C) float32, or None for a network without any."""
+        return None
+
+    @property
+    def class_relation(self) -> Optional[ClassRelation]:
+        """How the network relates its classes to each other, or None."""
+        return None
+
+    def selected_classes(self, predicted: int) -> List[int]:
+        """The other classes whose masks the network looks through where it predicts a class; none for most."""
+        return []
