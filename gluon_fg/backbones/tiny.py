@@ -1,4 +1,4 @@
-"""Small residual networks that train in minutes on a CPU, for SynthFG, demos and tests. Ours, in no paper."""
+"""Small residual networks that train in minutes on a CPU, for SynthFG, demos and tests; of no paper."""
 
 from __future__ import annotations
 

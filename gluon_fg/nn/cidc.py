@@ -32,8 +32,8 @@ class CIDC(HybridBlock):
     Output t' sees frames 0 to t'; the first sees the first frame alone, the last sees all. Where T' differs from T the
     triangle of hidden frames is resized bilinearly, its corners kept, and frames of 0.5 or more are hidden.
 
-    Ours, where the paper leaves it open: the rescaling is of each row; a row of one frame keeps its weight 1; kernels
-    start with standard deviation 1, as without rescaling the softmax of much smaller ones is an average.
+    Our choices, where the paper leaves it open: the rescaling is of each row; a row of one frame keeps its weight 1;
+    kernels start with standard deviation 1, as without rescaling the softmax of much smaller ones is an average.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ class DiscriminativeFilterBank(HybridBlock):
                                                       |- mean of each class's K -> z_xchannel
                                                       '- dense over all M*K ----> z_max
 
-    Initial scale (ours; the paper gives none): filters have standard deviation 1/sqrt(C), so that responses to features
-    of unit variance have unit variance. Of some hundred the maximum lies about 3 above the mean, so the dense
+    Initial scale (our choice; the paper gives none): filters have standard deviation 1/sqrt(C), so that responses to
+    features of unit variance have unit variance. Of some hundred the maximum lies about 3 above the mean, so the dense
     layer starts at 1 / (3 sqrt(M*K)) for a z_max of unit variance; the usual scales, for inputs of mean zero, start the
     summed loss far above chance. Biases start at 0.
 

@@ -59,5 +59,5 @@ class NonLocal(HybridBlock):
         attention = F.softmax(
             F.batch_dot(query, key, transpose_a=True) * self._scale, axis=2
         )  # (N, P, P'), rows sum to 1
-        found = F.batch_dot(value, attention, transpose_b=True)  # (N, E, P)
-        return x + self.bn(self.W(F.reshape_like(found, theta)))
+        attended = F.batch_dot(value, attention, transpose_b=True)  # (N, E, P)
+        return x + self.bn(self.W(F.reshape_like(attended, theta)))

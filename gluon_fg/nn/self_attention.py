@@ -18,9 +18,9 @@ class SelfAttention(HybridBlock):
 
     The attention half of the Transformer's layer as published: heads side by side, C channels wide together, no biases
     (a key's would change nothing), layer normalization over the channels behind the sum. The projections are
-    convolutions of one position (CIDC sec. 4.3). Ours, where that section is silent: no feed-forward half, no dropout,
-    and no encoding of positions, so that the block knows neither order nor place. Time and memory grow with the square
-    of the positions.
+    convolutions of one position (CIDC sec. 4.3). Our choice, where that section is silent: no feed-forward half, no
+    dropout, and no encoding of positions, so that the block knows neither order nor place. Time and memory grow with
+    the square of the positions.
 
     It differs from `NonLocal` in its heads, its full width, and in the norm behind the sum: it never is the identity.
 
@@ -63,7 +63,7 @@ class SelfAttention(HybridBlock):
         )  # (N, heads, C / heads, P), P = T * H * W positions
         scores = F.linalg_gemm2(query, key, transpose_a=True) * self._width**-0.5
         attention = F.softmax(scores, axis=3)  # (N, heads, P, P), rows sum to 1
-        found = F.linalg_gemm2(value, attention, transpose_b=True)  # (N, heads, C / heads, P)
-        y = x + self.out(F.reshape_like(found, x))
+        attended = F.linalg_gemm2(value, attention, transpose_b=True)  # (N, heads, C / heads, P)
+        y = x + self.out(F.reshape_like(attended, x))
         # A norm of the last axis is the fastest.
         return F.transpose(self.norm(F.transpose(y, axes=(0, 2, 3, 4, 1))), axes=(0, 4, 1, 2, 3))

@@ -7,7 +7,7 @@ from mxnet.gluon import HybridBlock
 
 
 class BilinearUpsample(HybridBlock):
-    """Twice the height and width, time unchanged; exact bilinear interpolation (half-pixel centres), borders included.
+    """Twice the height and width, time unchanged; exact bilinear interpolation (half-pixel centers), borders included.
 
     An edge pad and a depthwise transposed convolution with a constant kernel: on clips faster than resizing frame by
     frame, and it survives conversion, unlike MXNet's BilinearResize2D, whose ONNX form computes another function.

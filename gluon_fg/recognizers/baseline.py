@@ -4,8 +4,8 @@ TSN (average consensus over frames) on 2-D networks, or inflated ones on clips; 
 With a backbone of its own each is the network of another paper: I3D on Inception (`*_same`: as the authors of Quo Vadis
 pad it), non-local I3D, slow-only, and the backbones of CIDC (R2D, slow-only on 8 frames).
 
-Ours: the classifier starts with standard deviation 0.01, as GluonCV's on pretrained backbones; the tiny networks, which
-start from random weights, learn far slower so: there sqrt(2 / 24) = 0.29, MSRA's fan-out scale.
+Our choice: the classifier starts with standard deviation 0.01, as GluonCV's on pretrained backbones; the tiny networks,
+which start from random weights, learn far slower so: there sqrt(2 / 24) = 0.29, MSRA's fan-out scale.
 `temporal_downsample` is 4, as in the paper, except where GluonCV's weights, trained with 8, can be loaded: the entries
 marked `PRETRAINED`, and non-local I3D on datasets where CIDC starts it from Kinetics-400.
 """

@@ -107,7 +107,7 @@ class PrepareContext(NamedTuple):
         in testing, in batches: (x ready for the network, labels (videos,)). It ends the run, resumable, when that is
         asked to stop
     validation
-        branch name -> (probabilities (videos, M), labels (videos,)) of the network as the run found it; measured once
+        branch name -> (probabilities (videos, M), labels (videos,)) of the network as the run starts it; measured once
     add_over_ranks
         float64 array -> the ranks' sum of it
     say

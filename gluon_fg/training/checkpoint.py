@@ -42,8 +42,8 @@ def save_checkpoint(run_dir: Path, step: int, net, trainer: mx.gluon.Trainer, st
 
 def latest_checkpoint(run_dir: Path) -> Optional[Path]:
     """The newest complete checkpoint of a run, or None."""
-    found = sorted(_checkpoints(run_dir))
-    return found[-1][1] if found else None
+    complete = sorted(_checkpoints(run_dir))
+    return complete[-1][1] if complete else None
 
 
 def _checkpoints(run_dir: Path):

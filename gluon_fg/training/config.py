@@ -33,7 +33,7 @@ class ModelConfig:
     nclass: Optional[int] = None  # None: the entry's own, or the dataset's for `*_custom` entries
     pretrained: bool = False  # published weights for this name, else GluonCV's for the network within it
     pretrained_base: Optional[bool] = None  # ImageNet weights for the backbone; None: the entry's default
-    params: Optional[str] = None  # warm start: a .params file, ours or GluonCV's; new branches stay random
+    params: Optional[str] = None  # warm start: a .params file, of gluon_fg or GluonCV; new branches stay random
     options: Dict[str, Any] = field(default_factory=dict)  # builder options, e.g. {local_branch: false, dropout: 0.5}
 
 
@@ -240,12 +240,12 @@ def save_config(config: Config, path) -> None:
         stream.write(to_yaml(config))
 
 
-def differences(ours: Config, theirs: Config, ignore: List[str] = ()) -> List[str]:
-    """Keys whose values differ between two configs, as 'key: ours -> theirs' lines."""
+def differences(first: Config, second: Config, ignore: List[str] = ()) -> List[str]:
+    """Keys whose values differ between two configs, as 'key: first -> second' lines."""
     lines = []
     for key in valid_keys(Config):
         if key not in ignore:
-            a, b = (functools.reduce(getattr, key.split('.'), config) for config in (ours, theirs))
+            a, b = (functools.reduce(getattr, key.split('.'), config) for config in (first, second))
             if a != b:
                 lines.append(f'{key}: {a} -> {b}')
     return lines

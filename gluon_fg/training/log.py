@@ -72,7 +72,7 @@ class RunLog:
 
 
 def plot_curves(records: List[dict], path: Path) -> None:
-    """Draw loss and accuracy over epochs, every branch in its own colour, as PNG."""
+    """Draw loss and accuracy over epochs, every branch in its own color, as PNG."""
     import matplotlib
 
     matplotlib.use('Agg')

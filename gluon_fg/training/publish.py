@@ -298,8 +298,8 @@ def _public_config(run_dir: Path, stem: str) -> str:
 def _public_log(run_dir: Path) -> str:
     """The epochs' losses and accuracies as JSON lines, below a line of library versions."""
     environment = run_dir / 'environment.json'
-    found = json.loads(environment.read_text()) if environment.is_file() else {}
-    records = [{'event': 'environment', 'step': 0, **{key: found[key] for key in _ENVIRONMENT if key in found}}]
+    known = json.loads(environment.read_text()) if environment.is_file() else {}
+    records = [{'event': 'environment', 'step': 0, **{key: known[key] for key in _ENVIRONMENT if key in known}}]
     for record in read_metrics(run_dir / 'metrics.jsonl'):
         if record['event'] in ('epoch', 'val'):
             words = {key: record[key] for key in ('event', 'stage', 'protocol') if key in record}

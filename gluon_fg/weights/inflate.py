@@ -33,9 +33,10 @@ def inflate(weight_2d: mx.nd.NDArray, depth: int) -> mx.nd.NDArray:
 def inflate_time(weight: mx.nd.NDArray, depth: int) -> mx.nd.NDArray:
     """(O, I, t, h, w) -> (O, I, depth, h, w): the kernel stretched or squeezed to another odd number of frames.
 
-    Ours: both kernels are laid over the same stretch of time, and each frame of the new one gets what the old frames
-    hold in its part of it (3 to 5: w0 * 3/5, w0 * 2/5 + w1 * 1/5, w1 * 3/5, ...). The sum over time stays, and with it
-    the response to a clip of one repeated image; a kernel that is even in time stays even; from 1 it is `inflate`.
+    Our choice: both kernels are laid over the same stretch of time, and each frame of the new one gets what the old
+    frames hold in its part of it (3 to 5: w0 * 3/5, w0 * 2/5 + w1 * 1/5, w1 * 3/5, ...). The sum over time stays, and
+    with it the response to a clip of one repeated image; a kernel that is even in time stays even; from 1 it is
+    `inflate`.
 
     Raises
     ------

@@ -49,7 +49,7 @@ _SHIFT = ((r'^(layer\d\.\d+\.conv1)\.net\.', r'\1.'),)
 
 
 def _resnet_name(name: str) -> Optional[str]:
-    """Ours for a torchvision ResNet's parameter."""
+    """The name here of a torchvision ResNet's parameter."""
     for pattern, ours in (
         (r'conv1\.weight', lambda m: 'backbone.stem.0.weight'),
         (rf'bn1{_NORMED}', lambda m: f'backbone.stem.1.{_NORM[m[1]]}'),
@@ -71,7 +71,7 @@ _INCEPTION_BRANCHES = {'b0': '0.0', 'b1a': '1.0', 'b1b': '1.1', 'b2a': '2.0', 'b
 
 
 def _inception_name(name: str) -> Optional[str]:
-    """Ours for a parameter of pytorch-i3d's InceptionI3d."""
+    """The name here of a parameter of pytorch-i3d's InceptionI3d."""
     match = re.fullmatch(r'logits\.conv3d\.(weight|bias)', name)
     if match:
         return f'classifier.{match[1]}'

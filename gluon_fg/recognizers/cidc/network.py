@@ -9,7 +9,7 @@
 
     F4' = att(F5) F4 + F4, F3' = att(F4') F3 + F3, att = sigmoid of the mean over channels, up-sampled (eq. 3)
 
-What the paper leaves open and is ours: the attention is handed on from stage to stage; a scale's features join before
+Our choices, where the paper is silent: the attention is handed on from stage to stage; a scale's features join before
 the next scale's units; the number of units of each scale (see `CIDCNetwork`).
 """
 

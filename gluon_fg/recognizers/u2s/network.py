@@ -7,12 +7,12 @@
     softmax(z) = mean of softmax(z_U), softmax(z_M), softmax(z_C): the prediction (or of some of them, Table I)
 
 The shared part is computed once for both networks. On top-heavy backbones it is the 2-D part, as in the paper; 2-D ones
-(TSN, TSM, images), of which the paper says nothing, share the same stages (ours): stem, res2 and res3.
+(TSN, TSM, images), of which the paper says nothing, share the same stages (our choice): stem, res2 and res3.
 
 Training has three stages (sec. IV-B): the universal network alone, which is the backbone's own entry (`Baseline`) and
 whose weights fit in here by name; then, with the CSM made by it, the rest (`stage` 'specific'); then all ('joint').
 
-What the paper leaves open and is ours: the gate is the mask's sigmoid; the specific network starts as a copy of the
+Our choices, where the paper is silent: the gate is the mask's sigmoid; the specific network starts as a copy of the
 universal one; of several frames of a video (2-D) the whole video's z_U selects the masks of each; (e) of Table III puts
 its non-local block behind X_C.
 """
