@@ -49,7 +49,7 @@ setup(
         'omegaconf>=2.3,<2.4',
         'pyyaml>=5.4',
         'scipy>=1.7',
-        'matplotlib>=3.5',
+        'matplotlib>=3.7',
         'tqdm>=4.60',
         'tensorboardX>=2.5',
         'requests>=2.26,<3',

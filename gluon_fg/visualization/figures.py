@@ -6,7 +6,6 @@ need. It has 72 dots an inch, so that its points are pixels.
 
 from __future__ import annotations
 
-import functools
 import os
 import textwrap
 from typing import Any, Sequence, Tuple, Union
@@ -18,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, OffsetBox, OffsetImage, TextArea, VPacker
+from matplotlib.offsetbox import AnchoredOffsetbox, DrawingArea, HPacker, OffsetBox, OffsetImage, TextArea, VPacker
 
 from ..files import atomic_path
 
@@ -70,9 +69,14 @@ def below(children: Sequence[OffsetBox], gap: float = GAP) -> VPacker:
     return VPacker(children=list(children), align='left', pad=0, sep=gap)
 
 
-def captioned(picture: OffsetBox, *lines: str, bold: bool = False) -> VPacker:
-    """A picture with lines below it."""
-    return below([picture, *(text(t, 12, FAINT if n else INK, bold) for n, t in enumerate(lines))], 4)
+def captioned(picture: OffsetBox, *lines: str, bold: bool = False, width: int = 0) -> VPacker:
+    """A picture with lines below it, in a column that is at least `width` pixels wide."""
+    return column([picture, *(text(t, 12, FAINT if n else INK, bold) for n, t in enumerate(lines))], width, 4)
+
+
+def column(children: Sequence[OffsetBox], width: int, gap: float = GAP) -> VPacker:
+    """Children from top to bottom in a column that is at least `width` pixels wide."""
+    return below([below(children, gap), DrawingArea(width, 0)], 0)
 
 
 def titled(picture: OffsetBox, title: str, color: str, width: int = NARROWEST) -> VPacker:
@@ -174,18 +178,18 @@ def scale_ends(limits: Limits) -> Tuple[str, str]:
     return f'{low:.{digits}f}', f'{high:.{digits}f}'
 
 
-def shorten(line: str, width: float, size: int = 12) -> str:
+def shorten(line: str, width: float, size: int = 12, bold: bool = False) -> str:
     """A text whose end is cut off where it takes more than `width` pixels."""
-    if _text_width(line, size) <= width:
+    font = FontProperties(size=size, weight='bold' if bold else 'normal')
+
+    def wide(words: str) -> bool:
+        return RendererAgg(1, 1, 72).get_text_width_height_descent(words, font, ismath=False)[0] > width
+
+    if not wide(line):
         return line
-    while line and _text_width(line + '\u2026', size) > width:
+    while line and wide(line + '\u2026'):
         line = line[:-1]
     return line.rstrip() + '\u2026'
-
-
-@functools.lru_cache(maxsize=4096)
-def _text_width(line: str, size: int) -> float:
-    return RendererAgg(1, 1, 72).get_text_width_height_descent(line, FontProperties(size=size), ismath=False)[0]
 
 
 def _wrap(line: str, width: float, size: int) -> str:

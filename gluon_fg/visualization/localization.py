@@ -130,7 +130,7 @@ def film(path: FilePath, located: Localization, reader: VideoReader, predictions
         caption = f'filter {peak.filter} of "{peak.class_name}": {peak.value:.2f} at {peak.seconds:.2f} s'
         highest = volume.maps.reshape(len(volume.maps), -1).max(axis=1)
         curves.append(Curve(caption, COLORS[number % len(COLORS)], volume.frames, highest, located.length, width))
-    name = text(shorten(os.path.basename(located.path), width, 14), 14, LIGHT, bold=True)
+    name = text(shorten(os.path.basename(located.path), width, 14, bold=True), 14, LIGHT, bold=True)
     foot = below([name, *board, *(curve.box for curve in curves)], 5)
     background = Background(below([beside(slots), foot]), slots, curves)
     strongest = located.volumes[located.peaks[0].filter]

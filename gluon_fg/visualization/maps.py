@@ -23,6 +23,7 @@ from .figures import (
     beside,
     captioned,
     color_scale,
+    column,
     fit,
     gray,
     image,
@@ -35,7 +36,7 @@ from .figures import (
 from .film import LIGHT, Background, Curve, write_film
 
 _WIDEST = 1500  # of the picture's panels together, pixels
-_CELL = 200  # width of a film's panel at least, of narrow frames: room for the texts
+_NARROW, _CELL = 112, 200  # width of a picture's and a film's column, at least: room for the texts
 
 
 class Line(NamedTuple):
@@ -126,20 +127,23 @@ def picture(drawn: MapSheet, reader: VideoReader, columns: int = 8, height: int 
         frames = [fit(frame, height)[0] for frame in reader.get_batch(numbers)]
         if numbers != above:
             captions = [(f'sub-clip {i + 1}', f'{n / reader.fps:.2f} s, frame {n}') for i, n in zip(chosen, numbers)]
-            rows.append(beside([captioned(image(frame), *two) for frame, two in zip(frames, captions)]))
+            rows.append(beside([captioned(image(f), *two, width=_NARROW) for f, two in zip(frames, captions)]))
             above = numbers
         shown = [line.series.at_subclip(i) for i in chosen]
         series, total = line.series, len(line.series.maps)
         panels = [image(tint(gray(frame), series.heat(i), series.limits)) for frame, i in zip(frames, shown)]
         if total != len(line.frames):
-            panels = [captioned(panel, f'output {i + 1} of {total}') for panel, i in zip(panels, shown)]
+            said = [f'output {i + 1} of {total}' for i in shown]
+            panels = [captioned(panel, words, width=_NARROW) for panel, words in zip(panels, said)]
+        else:
+            panels = [column([panel], _NARROW) for panel in panels]
         panels.append(color_scale(series.limits, frames[0].shape[0], series.quantity))
         title = line.title + (f'; this clip: {_says(line, 2)}' if line.predicted else '')
-        rows.append(titled(beside(panels), title, line.color, count * (frames[0].shape[1] + GAP)))
+        rows.append(titled(beside(panels), title, line.color, count * (max(frames[0].shape[1], _NARROW) + GAP)))
     left_out = f', {columns} of its sub-clips' if any(len(line.frames) > columns for line in drawn.lines) else ''
     clips = ' and '.join(f'{a} to {b}' for a, b in dict.fromkeys(drawn.clips))
     about = f'{drawn.about} Clip: frames {clips} of {len(reader)}{left_out}.'
-    return sheet(rows, [os.path.basename(reader.path), about], count * (frames[0].shape[1] + GAP))
+    return sheet(rows, [os.path.basename(reader.path), about], count * (max(frames[0].shape[1], _NARROW) + GAP))
 
 
 def film(path: FilePath, drawn: MapSheet, reader: VideoReader, across: int = 4) -> int:
@@ -186,12 +190,13 @@ def _background(drawn: MapSheet, reader: VideoReader, view: np.ndarray, across: 
     cell = max(view.shape[1], _CELL)
     width = across * (cell + GAP) - GAP
     slots = [image(np.zeros_like(view)) for _ in range(len(drawn.lines) + 1)]
-    name = text(shorten(os.path.basename(reader.path), cell, 13), 13, LIGHT, bold=True)
-    panels = [_cell([name, slots[0]], cell)]
+    name = text(shorten(os.path.basename(reader.path), cell, 13, bold=True), 13, LIGHT, bold=True)
+    panels = [column([name, slots[0]], cell, 3)]
     for line, slot in zip(drawn.lines, slots[1:]):
         head = text(shorten(line.short, cell, 13), 13, line.color)
-        foot = [text(shorten(_says(line, 1) or ' ', cell), 12, LIGHT)]
-        panels.append(_cell([head, slot, *foot, color_scale(line.series.limits, cell - 110, ink=LIGHT)], cell))
+        foot: List[OffsetBox] = [text(shorten(_says(line, 1) or ' ', cell), 12, LIGHT)]
+        foot.append(color_scale(line.series.limits, cell - 110, ink=LIGHT))
+        panels.append(column([head, slot, *foot], cell, 3))
     curves = []
     for line in drawn.lines:
         means = line.series.maps.reshape(len(line.series.maps), -1).mean(axis=1)
@@ -199,11 +204,6 @@ def _background(drawn: MapSheet, reader: VideoReader, view: np.ndarray, across: 
         curves.append(Curve(caption, line.color, line.series.frames, means, len(reader), width))
     rows = [beside(panels[i : i + across]) for i in range(0, len(panels), across)]
     return Background(below([*rows, *(curve.box for curve in curves)], 10), slots, curves)
-
-
-def _cell(children: Sequence[OffsetBox], width: int) -> OffsetBox:
-    """Children below each other in a column that is `width` pixels wide at least."""
-    return below([image(np.full((1, width, 3), (18, 18, 22), np.uint8)), *children], 3)
 
 
 def _says(line: Line, top: int) -> str:

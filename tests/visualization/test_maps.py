@@ -93,3 +93,11 @@ def test_masks_and_gate(tmp_path):
     assert maps.film(tmp_path / 'masks.mp4', drawn, reader) == 21
     frames, _ = read_film(tmp_path / 'masks.mp4')
     assert len(frames) == 21 and frames[0].std() > 10
+
+
+def test_columns_are_aligned_under_narrow_frames():
+    reader = video(30, (36, 64))
+    figure = maps.picture(maps.activation_sheet([clip_activations(Directed(), reader, backbone=True)]), reader)
+    figures.to_array(figure)
+    lefts = [x for _, x, high, wide in pictures_of(figure) if (high, wide) == (150, 84)]
+    assert len(lefts) == 4 * 4 and lefts[:4] == lefts[4:8] == lefts[8:12] == lefts[12:] == sorted(lefts[:4])
