@@ -16,6 +16,7 @@ _PARAMS = 'Their parameters, one file for each; - for the default: the published
 
 
 @click.command(
+    short_help='Rate the class filters of a network.',
     cls=Command,
     example='explain filters --model i3d_tiny_synthfg_dfb --root data/synthfg --out filters.csv',
 )
@@ -55,7 +56,11 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
     click.echo(f'wrote {output.out}')
 
 
-@click.command(cls=Command, example='explain confusion baseline.npz better.npz --out confusion.png')
+@click.command(
+    short_help='Show the confusion of look-alike classes.',
+    cls=Command,
+    example='explain confusion baseline.npz better.npz --out confusion.png',
+)
 @click.argument('first', metavar='A')
 @click.argument('second', metavar='B')
 @click.option('--group', 'groups', multiple=True, metavar='NAME', help='Only this group; may be repeated.')
@@ -77,6 +82,7 @@ def confusion(first: str, second: str, groups: Any, output: Output) -> None:
 
 
 @click.command(
+    short_help='Tell how similar classes are to a network.',
     cls=ExplainCommand,
     example="""\
 explain similarity --model i3d_tiny_synthfg --root data/synthfg --split test --out similar.npz
@@ -182,7 +188,11 @@ def _draw_relation(files: List[str], scores: List[str], scale: str, bins: int, o
     click.echo(f'wrote {output.out}')
 
 
-@click.command(cls=Command, example='explain weights --models runs/without runs/with --out weights.png')
+@click.command(
+    short_help='Show how alike the filters of masks are.',
+    cls=Command,
+    example='explain weights --models runs/without runs/with --out weights.png',
+)
 @click.option('--models', cls=Several, required=True, metavar='NAME...', help='Networks; or folders of runs.')
 @click.option('--params', cls=Several, metavar='FILE...', help=_PARAMS)
 @click.option('--titles', cls=Several, metavar='TEXT...', help='What to call them, one for each.')
@@ -209,6 +219,7 @@ def weights(models: List[str], params: List[str], titles: List[str], output: Out
 
 
 @click.command(
+    short_help='Map the videos of some classes by t-SNE.',
     cls=Command,
     example="""\
 explain tsne --models i3d_tiny_synthfg --classes 'square: arm opens' 'square: arm closes' --root data/synthfg \

@@ -15,6 +15,7 @@ _PARAMS = 'Their parameters, one file for each; - for the default: the published
 
 
 @click.command(
+    short_help='Show where class filters look in videos.',
     cls=Command,
     example='explain localize data/synthfg/test/00005.mp4 --model i3d_tiny_synthfg_dfb --out pictures',
 )
@@ -81,6 +82,7 @@ def localize(
 
 
 @click.command(
+    short_help='Show where networks respond in a video.',
     cls=Command,
     example='explain activation clip.mp4 --models i3d_tiny_synthfg i3d_tiny_synthfg_cidc --out maps.png',
 )
@@ -141,6 +143,7 @@ def activation(
 
 
 @click.command(
+    short_help='Show what the masks of classes select.',
     cls=Command,
     example='explain masks data/synthfg/test/00009.mp4 --run runs/mine --out masks.png',
 )
