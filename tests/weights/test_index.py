@@ -2,10 +2,6 @@
 
 import copy
 import dataclasses
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -390,21 +386,3 @@ def test_another_number_of_classes_or_protocol_is_no_obstacle_to_training(zoo_of
     net.labels = LabelSet(tuple('abcde'))
     report = warm_start(net, path)
     assert report.resized == ['branches.classifier.weight', 'branches.classifier.bias'] and not report.reclassed
-
-
-def test_an_installed_package_brings_the_zoo(tmp_path):
-    """Built as a wheel is, and used where no repository is around it."""
-    for part in ('setup.py', 'MANIFEST.in', 'README.md', 'gluon_fg', 'model_zoo', 'configs'):
-        source, copied = REPO / part, tmp_path / 'source' / part
-        copied.parent.mkdir(exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, copied)
-    build = [sys.executable, 'setup.py', '-q', 'build_py', '--build-lib', str(tmp_path / 'site')]
-    done = subprocess.run(build, cwd=tmp_path / 'source', capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    shutil.rmtree(tmp_path / 'source')
-    code = "import gluon_fg; print(gluon_fg.__file__); gluon_fg.get_model('i3d_tiny_synthfg_dfb', pretrained=True)"
-    env = {**os.environ, 'PYTHONPATH': str(tmp_path / 'site'), 'MXNET_HOME': str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, '-c', code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0 and done.stdout.startswith(str(tmp_path / 'site')), done.stderr
