@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
@@ -167,7 +167,7 @@ class TrainLoader:
         total, per_step = len(self.dataset), self.batch_size * self.size
         return total // per_step if self.drop_last else -(-total // per_step)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Give this rank's batches `start`, `start` + 1, ... of an epoch (both from 0)."""
         order = self._generator(epoch, _ORDER).permutation(len(self.dataset))
         first = [(step * self.size + self.rank) * self.batch_size for step in range(start, len(self))]

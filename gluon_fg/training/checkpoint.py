@@ -7,16 +7,19 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Optional
+from typing import Iterator, Optional, Tuple
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
 
 _NAME = re.compile(r'checkpoint-(\d{8})$')
 
 
-def save_checkpoint(run_dir: Path, step: int, net, trainer: mx.gluon.Trainer, state: dict, keep: int) -> Path:
+def save_checkpoint(
+    run_dir: Path, step: int, net: HybridBlock, trainer: mx.gluon.Trainer, state: dict, keep: int
+) -> Path:
     """Write `run_dir/checkpoint-<step>` and remove the oldest beyond `keep`.
 
     Holds parameters, optimizer state (momentum) and `state`, anything JSON can carry. Written under a temporary name,
@@ -46,14 +49,14 @@ def latest_checkpoint(run_dir: Path) -> Optional[Path]:
     return complete[-1][1] if complete else None
 
 
-def _checkpoints(run_dir: Path):
+def _checkpoints(run_dir: Path) -> Iterator[Tuple[int, Path]]:
     for path in Path(run_dir).glob('checkpoint-*'):
         match = _NAME.fullmatch(path.name)
         if match:
             yield int(match.group(1)), path
 
 
-def load_checkpoint(path: Path, net, trainer: mx.gluon.Trainer, ctx: mx.Context) -> dict:
+def load_checkpoint(path: Path, net: HybridBlock, trainer: mx.gluon.Trainer, ctx: mx.Context) -> dict:
     """Restore network and optimizer from a checkpoint folder; returns the `state` it was saved with.
 
     Raises

@@ -11,7 +11,7 @@ import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -115,7 +115,7 @@ class Config:
     stages: Dict[str, Any] = field(default_factory=dict)
 
 
-def _read_layers(path: Path, seen=()):
+def _read_layers(path: Path, seen: Tuple[Path, ...] = ()) -> List[Tuple[str, Any]]:
     """(source, values) of a file and of those that it names as its `base`, the first base in front."""
     if path in seen:
         raise UserError(f'{path}: base files include each other in a circle')
@@ -127,7 +127,7 @@ def _read_layers(path: Path, seen=()):
     return [*layers, (str(path), loaded)]
 
 
-def load_config(path: Optional[str] = None, overrides: List[str] = (), saved: bool = False) -> Config:
+def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved: bool = False) -> Config:
     """Read a YAML file and `key=value` overrides into a checked `Config`.
 
     Parameters
@@ -145,9 +145,9 @@ def load_config(path: Optional[str] = None, overrides: List[str] = (), saved: bo
     UserError
         missing or invalid file, unknown key (with the nearest valid one), wrong type or value out of range
     """
-    config = OmegaConf.structured(Config)
+    merged = OmegaConf.structured(Config)
     for source, layer in _read_layers(Path(path)) if path else []:
-        config = merge(config, _without_moved(layer, source, saved), source)
+        merged = merge(merged, _without_moved(layer, source, saved), source)
     for text in overrides:
         key, equals, _ = text.partition('=')
         if not equals or not key:
@@ -156,10 +156,15 @@ def load_config(path: Optional[str] = None, overrides: List[str] = (), saved: bo
             layer = OmegaConf.from_dotlist([text])
         except (YAMLError, OmegaConfBaseException) as error:
             raise UserError(f'--set {text}: {" ".join(str(error).split())}') from None
-        config = merge(config, _without_moved(layer, f'--set {text}'), f'--set {text}')
-    config = OmegaConf.to_object(config)
+        merged = merge(merged, _without_moved(layer, f'--set {text}'), f'--set {text}')
+    config = _as_config(merged)
     check(config, path or 'config')
     stage_configs(config, path or 'config')
+    return config
+
+
+def _as_config(merged: Any) -> Config:
+    config: Any = OmegaConf.to_object(merged)
     return config
 
 
@@ -200,7 +205,7 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
         own = changes.get('model') or {}
         if isinstance(own, dict) and own.get('name', config.model.name) != config.model.name:
             part.model.options = {}
-        parts[name] = OmegaConf.to_object(merge(part, _without_moved(OmegaConf.create(changes), where), where))
+        parts[name] = _as_config(merge(part, _without_moved(OmegaConf.create(changes), where), where))
         check(parts[name], where)
     return parts
 
@@ -234,13 +239,13 @@ def to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
-def save_config(config: Config, path) -> None:
+def save_config(config: Config, path: Union[str, Path]) -> None:
     """Write `to_yaml(config)` atomically."""
     with atomic_write(path) as stream:
         stream.write(to_yaml(config))
 
 
-def differences(first: Config, second: Config, ignore: List[str] = ()) -> List[str]:
+def differences(first: Config, second: Config, ignore: Sequence[str] = ()) -> List[str]:
     """Keys whose values differ between two configs, as 'key: first -> second' lines."""
     lines = []
     for key in valid_keys(Config):

@@ -8,7 +8,7 @@ rounding.
 from __future__ import annotations
 
 import os
-from typing import Any, List
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -27,11 +27,11 @@ class World:
 
     rank, size, local_rank = 0, 1, 0
 
-    def trainer(self, params, optimizer: str, options: dict) -> mx.gluon.Trainer:
+    def trainer(self, params: Any, optimizer: str, options: Dict[str, Any]) -> mx.gluon.Trainer:
         """The Gluon trainer; over several ranks gradients are averaged before the update."""
         return mx.gluon.Trainer(params, optimizer, options, kvstore=None)
 
-    def broadcast_parameters(self, params) -> None:
+    def broadcast_parameters(self, params: Any) -> None:
         """Give every rank rank 0's values."""
 
     def mean(self, values: np.ndarray) -> np.ndarray:
@@ -50,22 +50,22 @@ class World:
 class HorovodWorld(World):
     """A job started by `horovodrun -np N`."""
 
-    def __init__(self, hvd):
+    def __init__(self, hvd: Any):
         self._hvd = hvd
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
 
-    def trainer(self, params, optimizer, options):
+    def trainer(self, params: Any, optimizer: str, options: Dict[str, Any]) -> mx.gluon.Trainer:
         return self._hvd.DistributedTrainer(params, optimizer, options)
 
-    def broadcast_parameters(self, params):
+    def broadcast_parameters(self, params: Any) -> None:
         self._hvd.broadcast_parameters(params, root_rank=0)
 
-    def mean(self, values):
+    def mean(self, values: np.ndarray) -> np.ndarray:
         # Through float64 the sum of a few ranks' float32 values is exact enough to compare loss curves.
         values = mx.nd.array(values, dtype='float64')
         return self._hvd.allreduce(values, average=True, name='gluon_fg.mean').asnumpy()
 
-    def gather_objects(self, value):
+    def gather_objects(self, value: Any) -> List[Any]:
         return self._hvd.allgather_object(value, name='gluon_fg.gather')
 
 

@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 from ..files import atomic_path, atomic_write
 
@@ -57,7 +57,7 @@ class RunLog:
         self._stream = open(self.path, 'a')
         self._board = SummaryWriter(str(Path(run_dir) / 'tensorboard'), purge_step=step + 1 if step else None)
 
-    def write(self, event: str, step: int, **values) -> None:
+    def write(self, event: str, step: int, **values: Any) -> None:
         """Record `values` under an event name ('train', 'epoch', 'val', ...) at `step` updates done."""
         self._stream.write(json.dumps({'event': event, 'step': step, **values}) + '\n')
         self._stream.flush()

@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 def train(
     config: Config,
-    run_dir,
+    run_dir: Union[str, Path],
     world: Optional[distributed.World] = None,
     progress: bool = True,
     start: Optional[Path] = None,
@@ -80,7 +80,8 @@ def train(
         return json.loads((run_dir / 'summary.json').read_text())
     with _lost_ranks_explained(world, run_dir):
         run = set_up(config, run_dir, world, progress, start)
-        state, metrics = resume(run), {}
+        state = resume(run)
+        metrics: Dict[str, Any] = {}
         with StopFlag() as stop:
             prepare(run, state, stop, measure)
             for epoch in range(state.updates // run.updates_per_epoch, config.train.epochs):
@@ -93,9 +94,8 @@ def train(
 def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> None:
     """All updates of an epoch that are not done yet, and its line in the log."""
     train, first = run.config.train, state.updates - epoch * run.updates_per_epoch
-    batches = run.loader.batches(epoch, start=first * train.accumulate)
     pending: List[_Update] = []  # updates whose readings still lie on the device
-    try:
+    with contextlib.closing(run.loader.batches(epoch, start=first * train.accumulate)) as batches:
         with _bar(run, epoch, first) as bar:
             for _ in range(first, run.updates_per_epoch):
                 done = one_update(run, state, epoch, batches, stop)
@@ -120,8 +120,6 @@ def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> 
                     raise Interrupted(f'stopped; start the same command again to resume {run.run_dir}')
                 if due and not last:
                     save(run, state)
-    finally:
-        batches.close()
     _write_epoch(run, state, epoch)
 
 
@@ -228,9 +226,10 @@ def finish(run: Run, state: TrainState, metrics: dict) -> dict:
     }
     with atomic_write(run.run_dir / 'summary.json') as stream:
         json.dump(summary, stream, indent=1)
+    best = state.best or {}
     run.say(
         f'trained {state.updates} updates in {state.seconds:.0f} s; best validation top-1 '
-        f'{100 * state.best["top1"]:.1f} % (epoch {state.best["epoch"]}); see {run.run_dir / "curves.png"}'
+        f'{100 * best["top1"]:.1f} % (epoch {best["epoch"]}); see {run.run_dir / "curves.png"}'
     )
     return summary
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from typing import Iterator, NamedTuple, Optional, Sequence
 
+from mxnet.gluon import HybridBlock
+
 from ..data.catalog import build_dataset
 from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.load import load_network
+from .config import Config
 from .run import load_run
 
 
@@ -16,8 +19,8 @@ class Named(NamedTuple):
     """A network, what to call it (a run by its folder), and its run's config, None for one of the zoo."""
 
     title: str
-    net: object
-    config: Optional[object]
+    net: HybridBlock
+    config: Optional[Config]
 
 
 def load_named(names: Sequence[str], params: Optional[Sequence[str]] = None) -> Iterator[Named]:
@@ -42,15 +45,15 @@ def load_named(names: Sequence[str], params: Optional[Sequence[str]] = None) -> 
     return _load(names, params or ['-'] * len(names))
 
 
-def _load(names, params) -> Iterator[Named]:
+def _load(names: Sequence[str], params: Sequence[str]) -> Iterator[Named]:
     for name, file in zip(names, params):
-        file = None if file == '-' else file
+        given = None if file == '-' else file
         if os.path.isdir(name):
-            net, config = load_run(name, file)
+            net, config = load_run(name, given)
             folder = os.path.basename(os.path.normpath(os.path.abspath(name)))
             yield Named(folder.lstrip('_') or folder, net, config)  # Matplotlib hides a legend's '_names'
         else:
-            yield Named(name, load_network(name, file), None)
+            yield Named(name, load_network(name, given), None)
 
 
 def dataset_of(network: Named, split: str, dataset: Optional[str] = None, root: Optional[str] = None) -> VideoDataset:

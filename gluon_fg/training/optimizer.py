@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet
+from typing import Any, Dict, FrozenSet, Tuple
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 from ..errors import UserError, unknown
 from ..nn.norm import clear_cached_graphs, freeze, freeze_batch_norm
 from .config import TrainConfig
+from .distributed import World
 
 BACKBONE = 'branches.backbone.'
+State = Tuple[mx.nd.NDArray, mx.nd.NDArray]
 
 
 @mx.optimizer.register
@@ -27,15 +30,22 @@ class AdamW(mx.optimizer.Optimizer):
         added to the root of the latter
     """
 
-    def __init__(self, learning_rate: float = 0.001, beta1=0.9, beta2=0.999, epsilon=1e-8, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        **kwargs: Any,
+    ):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
 
-    def create_state(self, index, weight):
+    def create_state(self, index: int, weight: mx.nd.NDArray) -> State:
         """The two running means, zeros at first."""
         return mx.nd.zeros_like(weight), mx.nd.zeros_like(weight)
 
-    def update(self, index, weight, grad, state):
+    def update(self, index: int, weight: mx.nd.NDArray, grad: mx.nd.NDArray, state: State) -> None:
         """One step of one parameter."""
         self._update_count(index)
         lr, wd, count = self._get_lr(index), self._get_wd(index), self._index_update_count[index]
@@ -47,7 +57,7 @@ class AdamW(mx.optimizer.Optimizer):
         weight[:] = weight * (1 - lr * wd) - (lr / (1 - self.beta1**count)) * mean / root
 
 
-def freeze_parts(net, train: TrainConfig) -> int:
+def freeze_parts(net: HybridBlock, train: TrainConfig) -> int:
     """Keep batch norm and stages of the backbone as they are, as a config says; returns how many layers are frozen.
 
     Of batch norm only the layers whose statistics were loaded are frozen: those of new branches have none yet.
@@ -66,7 +76,9 @@ def freeze_parts(net, train: TrainConfig) -> int:
     return frozen
 
 
-def trained_parameters(net, train: TrainConfig, untrained: FrozenSet[str]) -> Dict[str, mx.gluon.Parameter]:
+def trained_parameters(
+    net: HybridBlock, train: TrainConfig, untrained: FrozenSet[str]
+) -> Dict[str, mx.gluon.Parameter]:
     """The parameters that have a gradient, by Gluon's names, with their shares of the learning rate in place.
 
     Parameters
@@ -87,11 +99,12 @@ def trained_parameters(net, train: TrainConfig, untrained: FrozenSet[str]) -> Di
         params[p.name] = p
     if not params:
         raise UserError(f'train.freeze {list(train.freeze)} leaves nothing of {net.name} to train; leave out a stage')
-    ordered = {name: params[name] for name in net.collect_params() if name in params}
-    return ordered
+    return {name: params[name] for name in net.collect_params() if name in params}  # in Gluon's order
 
 
-def make_trainer(world, params: Dict[str, mx.gluon.Parameter], train: TrainConfig, lr: float) -> mx.gluon.Trainer:
+def make_trainer(
+    world: World, params: Dict[str, mx.gluon.Parameter], train: TrainConfig, lr: float
+) -> mx.gluon.Trainer:
     """The trainer of a run: SGD with momentum, or AdamW; over several ranks it averages gradients."""
     options = {'learning_rate': lr, 'wd': train.wd}
     if train.optimizer == 'sgd':

@@ -18,13 +18,14 @@ from ..errors import UserError
 from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.score import check_classes
 from ..files import atomic_path, atomic_write
+from ..nn.norm import batch_norms
 from . import checkpoint, precision
 from .config import Config, to_yaml
 from .distributed import World
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
-from .run import build_network, choose_context, claim_run_dir, describe, environment, split_of
-from .schedule import make_schedule
+from .run import build_network, choose_context, claim_run_dir, environment, split_of
+from .schedule import make_schedule, scaled_lr
 from .start import Start, set_stage, start_from
 
 logger = logging.getLogger(__name__)
@@ -157,7 +158,26 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     return run
 
 
-def make_loader(config: Config, net, train_set: VideoDataset, world: World) -> TrainLoader:
+def describe(run: Run, frozen: int) -> str:
+    """What a run is about to do, in a few lines; `frozen` counts the batch norm layers that are kept as they are."""
+    train, size = run.config.train, run.world.size
+    trained = sum(int(np.prod(p.shape)) for p in run.params)
+    everything = sum(int(np.prod(p.shape)) for p in run.net.collect_params().values())
+    scaled = f'scaled from {train.lr_batch_size} clips' if train.lr_batch_size else 'as given'
+    scaled += f', times {train.lr_scale:g}' if train.lr_scale != 1 else ''
+    kept = [f'batch norm of {frozen} of {len(batch_norms(run.net))} layers'] if train.batch_norm != 'train' else []
+    kept += [f'stages {", ".join(train.freeze)}'] if train.freeze else []
+    return (
+        f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; '
+        f'starts from {run.start.source}\n'
+        + (f'frozen: {"; ".join(kept)}\n' if kept else '')
+        + f'data {run.train_set.name}: {len(run.train_set)} training and {len(run.val_set)} validation videos\n'
+        f'update: {train.batch_size} clips x {train.accumulate} x {size} ranks; '
+        f'learning rate {train.lr:g} -> {scaled_lr(train, size):g} ({scaled})'
+    )
+
+
+def make_loader(config: Config, net: mx.gluon.HybridBlock, train_set: VideoDataset, world: World) -> TrainLoader:
     """This rank's loader of training batches."""
     data, train = config.data, config.train
     return TrainLoader(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -67,14 +67,14 @@ def prepare(run: Run, state: TrainState, stop: StopFlag, measure: Measure) -> No
         run.say(f'warning: {warning.message}')
 
 
-def _context(run: Run, validation, stop: StopFlag) -> PrepareContext:
+def _context(run: Run, validation: Callable[[str], Tuple[np.ndarray, np.ndarray]], stop: StopFlag) -> PrepareContext:
     world = run.world
 
-    def record(event: str, **values) -> None:
+    def record(event: str, **values: Any) -> None:
         if run.log:
             run.log.write(event, 0, **values)
 
-    def save(name: str, **arrays) -> None:
+    def save(name: str, **arrays: Any) -> None:
         if world.rank == 0:
             with atomic_write(run.run_dir / name, 'wb') as stream:
                 np.savez_compressed(stream, **arrays)

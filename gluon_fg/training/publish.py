@@ -10,17 +10,18 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from .. import factory, files, registry
 from ..data.catalog import label_set
 from ..data.datasets import VideoDataset
 from ..errors import UserError, unknown
 from ..evaluation.metrics import TOPK, summarize
-from ..evaluation.protocol import get_protocol
+from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.score import Scores, score_dataset, video_ids
 from ..weights import cards, repository
 from ..weights.entries import METRICS, Entry
@@ -138,7 +139,7 @@ def publish(
             config=f'configs/{stem}.yaml',
             log=f'logs/{stem}.jsonl',
         )
-        written = {entry.file: params, entry.config: stage / 'config', entry.log: stage / 'log'}
+        written = {str(entry.file): params, str(entry.config): stage / 'config', str(entry.log): stage / 'log'}
         repository.add(folder, {name: entry}, written, replace)
     write_page(folder)
     return entry
@@ -166,7 +167,7 @@ def write_page(folder: Union[str, os.PathLike]) -> None:
 # The weights
 
 
-def _write_params(net, path: Path, dtype: str) -> None:
+def _write_params(net: HybridBlock, path: Path, dtype: str) -> None:
     """The network's parameters alone, sorted by name: equal weights make equal files."""
     arrays = {}
     for name, p in sorted(net._collect_params_with_prefix().items()):
@@ -180,7 +181,9 @@ def _write_params(net, path: Path, dtype: str) -> None:
     mx.nd.save(str(path), arrays)
 
 
-def _zoo_network(name: str, trained, config: Config, params: Path, run_dir: Path, ctx: Optional[mx.Context]):
+def _zoo_network(
+    name: str, trained: HybridBlock, config: Config, params: Path, run_dir: Path, ctx: Optional[mx.Context]
+) -> HybridBlock:
     """The network as `get_model(name, pretrained=True)` will give it; must compute what the run's own does."""
     ctx = ctx or mx.cpu()
     own = {'nclass': trained.nclass} if factory.setting(name).nclass is None else {}
@@ -209,7 +212,7 @@ def _zoo_network(name: str, trained, config: Config, params: Path, run_dir: Path
     return net
 
 
-def _other_network(name: str, trained, config: Config, reason: str) -> str:
+def _other_network(name: str, trained: HybridBlock, config: Config, reason: str) -> str:
     options = ', '.join(f'{key}={value}' for key, value in config.model.options.items())
     return f'{trained.name}{f" with {options}" * bool(options)} is not {name} as the zoo builds it: {reason}'
 
@@ -217,7 +220,7 @@ def _other_network(name: str, trained, config: Config, reason: str) -> str:
 # The numbers
 
 
-def _measure(net, config: Config, measurement: Measurement, ctx: Optional[mx.Context]) -> dict:
+def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Optional[mx.Context]) -> Dict[str, Any]:
     """Accuracy in percent with what it was measured on; scores that were saved are spot-checked."""
     dataset = split_of(config, measurement.split)
     if measurement.scores:
@@ -238,7 +241,9 @@ def _measure(net, config: Config, measurement: Measurement, ctx: Optional[mx.Con
     }
 
 
-def _score(net, dataset: VideoDataset, protocol, measurement: Measurement, ctx) -> Scores:
+def _score(
+    net: HybridBlock, dataset: VideoDataset, protocol: Protocol, measurement: Measurement, ctx: Optional[mx.Context]
+) -> Scores:
     return score_dataset(
         net,
         dataset,
@@ -251,9 +256,12 @@ def _score(net, dataset: VideoDataset, protocol, measurement: Measurement, ctx) 
     )
 
 
-def _checked_scores(net, dataset: VideoDataset, measurement: Measurement, ctx) -> Scores:
+def _checked_scores(
+    net: HybridBlock, dataset: VideoDataset, measurement: Measurement, ctx: Optional[mx.Context]
+) -> Scores:
     """Saved scores that are of these videos, and of these weights as far as a few videos tell."""
-    path, scores = measurement.scores, Scores.load(measurement.scores)
+    path = str(measurement.scores)
+    scores = Scores.load(path)
     ids = video_ids(dataset)
     if {*scores.ids, *scores.failed} != set(ids):
         raise UserError(f'{path}: scores of other videos than split {measurement.split} of {dataset.name}')

@@ -8,10 +8,11 @@ import platform
 import signal
 import sys
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from .. import factory
 from ..data.catalog import build_dataset
@@ -20,10 +21,9 @@ from ..data.labels import LabelSet
 from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes
 from ..files import atomic_write
-from ..nn.norm import batch_norms
 from .config import Config, differences, load_config, save_config
+from .distributed import World
 from .moved import chosen_options
-from .schedule import scaled_lr
 
 # What may differ between a run and its resumption without changing the result.
 _FREE_KEYS = (
@@ -67,7 +67,7 @@ def know_classes(config: Config, labels: Optional[LabelSet]) -> bool:
     return own
 
 
-def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = None):
+def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = None) -> HybridBlock:
     """The recognizer of a config with its input description, before any warm start.
 
     An entry for one's own classes takes their number and names from `labels`, where the config gives no number.
@@ -87,7 +87,9 @@ def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = 
     return net
 
 
-def load_run(run_dir, params: Optional[str] = None, ctx: Optional[mx.Context] = None) -> Tuple[object, Config]:
+def load_run(
+    run_dir: Union[str, Path], params: Union[str, Path, None] = None, ctx: Optional[mx.Context] = None
+) -> Tuple[HybridBlock, Config]:
     """The trained network of a run, with its class names, and the run's config.
 
     Parameters
@@ -119,7 +121,7 @@ def load_run(run_dir, params: Optional[str] = None, ctx: Optional[mx.Context] = 
     return net, config
 
 
-def claim_run_dir(config: Config, run_dir: Path, world, classes: Sequence[str] = ()) -> None:
+def claim_run_dir(config: Config, run_dir: Path, world: World, classes: Sequence[str] = ()) -> None:
     """Rank 0 creates the folder, or makes sure that it holds this very run; every rank raises alike."""
     problem = None
     if world.rank == 0:
@@ -152,26 +154,7 @@ def changed_settings(config: Config, run_dir: Path) -> List[str]:
     return differences(saved, given, ignore=_FREE_KEYS)
 
 
-def describe(run, frozen: int) -> str:
-    """What a run is about to do, in a few lines; `frozen` counts the batch norm layers that are kept as they are."""
-    train, size = run.config.train, run.world.size
-    trained = sum(int(np.prod(p.shape)) for p in run.params)
-    everything = sum(int(np.prod(p.shape)) for p in run.net.collect_params().values())
-    scaled = f'scaled from {train.lr_batch_size} clips' if train.lr_batch_size else 'as given'
-    scaled += f', times {train.lr_scale:g}' if train.lr_scale != 1 else ''
-    kept = [f'batch norm of {frozen} of {len(batch_norms(run.net))} layers'] if train.batch_norm != 'train' else []
-    kept += [f'stages {", ".join(train.freeze)}'] if train.freeze else []
-    return (
-        f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; '
-        f'starts from {run.start.source}\n'
-        + (f'frozen: {"; ".join(kept)}\n' if kept else '')
-        + f'data {run.train_set.name}: {len(run.train_set)} training and {len(run.val_set)} validation videos\n'
-        f'update: {train.batch_size} clips x {train.accumulate} x {size} ranks; '
-        f'learning rate {train.lr:g} -> {scaled_lr(train, size):g} ({scaled})'
-    )
-
-
-def environment(world) -> dict:
+def environment(world: World) -> Dict[str, Any]:
     """What a run depends on beside its config."""
     features = mx.runtime.Features()
     return {
@@ -197,20 +180,20 @@ class StopFlag:
     A launcher whose other rank died sends SIGTERM, more than once: it must not cut off the line that says so.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.set = False
 
-    def _ask(self, number, frame):
+    def _ask(self, number: int, frame: Any) -> None:
         self.set = True
         if number == signal.SIGINT:
             signal.signal(number, self._former[number])
 
-    def __enter__(self):
-        self._former = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    def __enter__(self) -> StopFlag:
+        self._former: Dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
         for number in self._former:
             signal.signal(number, self._ask)
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: Any) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)

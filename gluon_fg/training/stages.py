@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from ..files import atomic_path, atomic_write
 from . import distributed, loop
@@ -26,7 +26,7 @@ _ADDED_UP = ('updates', 'seconds', 'cpu_seconds')
 
 def train(
     config: Config,
-    run_dir,
+    run_dir: Union[str, Path],
     world: Optional[distributed.World] = None,
     progress: bool = True,
 ) -> dict:

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import FrozenSet, Optional, Set, Union
 
+from mxnet.gluon import HybridBlock
+
 from ..errors import UserError, unknown
 from ..weights.warm_start import warm_start
 from .config import Config
@@ -27,7 +29,7 @@ class Start:
     untrained: FrozenSet[str]
 
 
-def start_from(net, config: Config, params: Optional[Union[str, Path]] = None) -> Start:
+def start_from(net: HybridBlock, config: Config, params: Optional[Union[str, Path]] = None) -> Start:
     """Load the weights that a config, or a former stage's file, names into a network as it was built.
 
     Parameters
@@ -48,7 +50,7 @@ def start_from(net, config: Config, params: Optional[Union[str, Path]] = None) -
     return Start(net.weights_source, frozenset(everything if net.untrained is None else net.untrained))
 
 
-def set_stage(net, stage: Optional[str], untrained: FrozenSet[str]) -> None:
+def set_stage(net: HybridBlock, stage: Optional[str], untrained: FrozenSet[str]) -> None:
     """Let a network train the part that a stage is for, if what it keeps has been trained before.
 
     Raises

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Dict, List, Optional
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
+from mxnet.gluon import HybridBlock
 
+from ..data.loader import Batch
 from ..data.transforms import to_input
 from ..errors import UserError
 from .precision import Scaler
@@ -15,7 +18,7 @@ from .precision import Scaler
 Readings = Dict[str, mx.nd.NDArray]
 
 
-def forward_backward(net, batch, scaler: Scaler, ctx: mx.Context) -> Readings:
+def forward_backward(net: HybridBlock, batch: Batch, scaler: Scaler, ctx: mx.Context) -> Readings:
     """Add the gradient of a batch's summed loss, and say what came out of it; nothing is waited for.
 
     Returns
@@ -47,7 +50,7 @@ def means_of(passes: List[Readings]) -> Dict[str, float]:
     return {name: mean_of(passes, name) for name in passes[0]}
 
 
-def check_finite(values: Dict[str, float], where: str, videos: List[str], run_dir) -> None:
+def check_finite(values: Dict[str, float], where: str, videos: List[str], run_dir: Path) -> None:
     """Stop before a NaN or infinite loss reaches the weights: UserError naming branches, place and videos."""
     bad = [name[5:] for name, value in values.items() if name.startswith('loss_') and not np.isfinite(value)]
     if bad or not np.isfinite(values['loss']):
