@@ -146,7 +146,7 @@ def merge(base: Any, layer: Any, source: str) -> Any:
     try:
         return OmegaConf.merge(base, layer)
     except ConfigKeyError as error:
-        raise _error(source, unknown_key(cls, error.full_key or str(error.key))) from None
+        raise _error(source, unknown_key(cls or type(base), error.full_key or str(error.key))) from None
     except OmegaConfBaseException as error:
         # OmegaConf knows that something is wrong, the dataclass what should stand there.
         reason = f'{error.full_key or "a value"}: {str(error).splitlines()[0]}'
@@ -201,7 +201,7 @@ def load_yaml(path: Path, kind: str, keys: str) -> Any:
     return loaded
 
 
-def valid_keys(cls: type, prefix: str = '') -> List[str]:
+def valid_keys(cls: Any, prefix: str = '') -> List[str]:
     """All keys of a dataclass, those of dataclasses in it with dots: ['model.name', 'train.lr', ...]."""
     keys = []
     for name, hint in hints_of(cls).items():
@@ -233,16 +233,16 @@ def one_line(text: object) -> str:
 
 
 @functools.lru_cache(maxsize=None)
-def hints_of(cls: type) -> Dict[str, Any]:
+def hints_of(cls: Any) -> Dict[str, Any]:
     """name -> type of a dataclass's fields, as types rather than text."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def _section(cls: type, section: str) -> Optional[type]:
+def _section(cls: Any, section: str) -> Any:
     """The dataclass at a dotted key, None where there is none."""
     for name in filter(None, section.split('.')):
-        cls = hints_of(cls).get(name) if dataclasses.is_dataclass(cls) else None
+        cls = hints_of(cls).get(name) if cls and dataclasses.is_dataclass(cls) else None
         if typing.get_origin(cls) is dict:
             cls = typing.get_args(cls)[1]
     return cls if dataclasses.is_dataclass(cls) else None
@@ -301,7 +301,7 @@ def _problems(hint: Any, value: Any, key: str, strict: bool, rule: Optional[Rule
         yield _must_be(key, value, rule.allowed)
 
 
-def _problems_of_fields(cls: type, value: Any, key: str, strict: bool) -> Iterator[str]:
+def _problems_of_fields(cls: Any, value: Any, key: str, strict: bool) -> Iterator[str]:
     fields, hints = {field.name: field for field in dataclasses.fields(cls)}, hints_of(cls)
     if dataclasses.is_dataclass(value):
         value = {name: getattr(value, name) for name in fields}

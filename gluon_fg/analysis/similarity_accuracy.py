@@ -15,16 +15,15 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ..data.labels import LabelSet
 from ..errors import UserError, unknown
 from ..evaluation.metrics import columns, per_class, percent
 from ..evaluation.score import Scores
+from ..evaluation.statistics import spearman
 from .similarity import ClassSimilarity
 
 SCALES = ('own', 'shared')
-_NORMAL = 1.959964  # quantile of the normal distribution that leaves 2.5 % above
 
 
 class Point(NamedTuple):
@@ -120,28 +119,6 @@ def relate(pairs: Sequence[Tuple[ClassSimilarity, Scores]], scale: str = 'own') 
         rho = spearman([p.similarity for p in points], [p.accuracy for p in points])
         result.append(Series(title, points, float(np.nanmean(values)), *rho))
     return result
-
-
-def spearman(x: Sequence[float], y: Sequence[float]) -> Tuple[Optional[float], Optional[float], Optional[float]]:
-    """Spearman's rank correlation with its 95 % interval by Fisher's z with the variance of Bonett and Wright (2000).
-
-    The interval takes the points for independent. Classes' similarities are not quite, as each pair of classes is in
-    two of them, so that the doubt is somewhat larger.
-
-    Returns
-    -------
-    rho, low, high: None each where one side is constant; low and high None for fewer than four points
-    """
-    a, b = rankdata(x), rankdata(y)
-    if a.std() == 0 or b.std() == 0:
-        return None, None, None
-    rho = float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
-    if len(x) < 4:
-        return rho, None, None
-    if abs(rho) > 1 - 1e-12:
-        return rho, rho, rho
-    half = _NORMAL * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
-    return rho, float(np.tanh(np.arctanh(rho) - half)), float(np.tanh(np.arctanh(rho) + half))
 
 
 class Histogram(NamedTuple):

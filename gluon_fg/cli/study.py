@@ -59,9 +59,7 @@ study run mine.yaml --out runs/mine --set data.root=data/synthfg
 @click.option('--jobs', type=click.IntRange(1), default=1, show_default=True, help='Runs at a time, one thread each.')
 @click.option('--set', 'overrides', cls=Several, metavar='KEY=VALUE...', help='Settings of every run: data.root=...')
 @click.option('--force', is_flag=True, help='Replace results of another study of the same name.')
-def run(
-    studies: List[str], out: str, results: Optional[str], jobs: int, overrides: List[str], force: bool
-) -> Optional[int]:
+def run(studies: List[str], out: str, results: Optional[str], jobs: int, overrides: List[str], force: bool) -> None:
     """Run studies and write their tables, NAME.json and NAME.md.
 
     A study is a YAML file, or the name of one that comes with the package (configs/studies). Stopped and started again,
@@ -171,5 +169,5 @@ def chart(
     click.echo(format_curves(curves))
     for curve in curves:
         click.echo(f'{curve.metric}: highest mean at {curve.setting} = {curve.best:g}')
-    plot_curves(curves, output.out, title, label)
+    plot_curves(curves, str(output.out), title, label)
     click.echo(f'wrote {output.out}')

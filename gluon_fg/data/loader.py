@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Generator, Iterable, List, NamedTuple, Tuple
 
 import cv2
 import numpy as np
@@ -26,7 +26,9 @@ _ORDER, _SAMPLE, _REFILL = 1, 2, 3  # streams of random numbers; not 0, which a 
 _TRIES = 8  # videos tried for one place of a batch
 
 
-def ordered_map(fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2, prefetch: int = 4) -> Iterator[Any]:
+def ordered_map(
+    fn: Callable[[Any], Any], items: Iterable[Any], workers: int = 2, prefetch: int = 4
+) -> Generator[Any, None, None]:
     """Compute `map(fn, items)` ahead in `workers` threads; results come in the order of `items`.
 
     At most `prefetch` (or `workers`, if more) calls are started and not yet handed over, which bounds memory. An

@@ -137,7 +137,8 @@ def most_mixed(matrix: np.ndarray, pairs: int) -> List[Tuple[int, int]]:
     """
     both = np.triu(matrix + matrix.T, 1)
     order = np.argsort(-both, axis=None, kind='stable')[: max(pairs, 0)]
-    return [tuple(int(i) for i in np.unravel_index(place, both.shape)) for place in order if both.flat[place]]
+    places = [np.unravel_index(place, both.shape) for place in order if both.flat[place]]
+    return [(int(first), int(second)) for first, second in places]
 
 
 def parse_pair(text: str, classes: Sequence[str]) -> Tuple[str, str]:

@@ -169,7 +169,7 @@ def per_group(scores: Scores, branch: Union[str, int, None] = None) -> List[dict
     group = group_index(scores.groups)
     of_video = group[scores.labels[scores.labels >= 0]]
     result = []
-    for number, name in enumerate(dict.fromkeys(scores.groups)):
+    for number, name in enumerate(dict.fromkeys(scores.groups or ())):
         accuracies = [row['top1'] for row in rows if row['group'] == name and row['videos']]
         mine = within[of_video == number]
         result.append(

@@ -183,7 +183,8 @@ def score_dataset(
     ids = video_ids(dataset)
     mine = range(rank, len(ids), size)
     sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
-    truth, done = [dataset.records[i].label for i in mine], []
+    truth = [dataset.records[i].label for i in mine]
+    done: List[Tuple[int, Optional[np.ndarray], Optional[str]]] = []
     with tqdm(
         total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
     ) as bar:
@@ -267,7 +268,8 @@ def class_names(net) -> Tuple[str, ...]:
 
 def video_ids(dataset: VideoDataset) -> List[str]:
     """One name for each record: its path below the dataset's folder; a path listed again gets '#2', '#3', ..."""
-    ids, seen = [], {}
+    ids: List[str] = []
+    seen: Dict[str, int] = {}
     for record in dataset.records:
         path = str(record.path)
         if dataset.root and os.path.isabs(path):

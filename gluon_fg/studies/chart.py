@@ -114,7 +114,8 @@ def _of_study(path, over, metrics) -> List[Curve]:
     for metric in list(metrics) if metrics else [m for m in ('top1', 'within_group') if m in there]:
         if metric not in there:
             raise UserError(f'{path}: the study has no {metric}; choose from {", ".join(there)}')
-        runs, others = {}, {}
+        runs: Dict[float, List[float]] = {}
+        others: Dict[str, List[float]] = {}
         for row, value in value_of.items():
             if value is None:
                 others[row] = rows[row][metric]
@@ -169,7 +170,8 @@ def _of_records(path, over, metrics) -> List[Curve]:
     for metric in metrics or there:
         if metric not in there:
             raise UserError(f'{path} has no column {metric}; choose from {", ".join(there)}')
-        runs, others = {}, []
+        runs: Dict[float, List[float]] = {}
+        others: List[float] = []
         for number, line in enumerate(lines, 2):
             try:
                 value, result = float(line[name] or 'nan'), float(line[metric])
@@ -177,13 +179,13 @@ def _of_records(path, over, metrics) -> List[Curve]:
                 raise UserError(
                     f'{path}, line {number}: {name} and {metric} must be numbers ({name} may be empty)'
                 ) from None
-            others.append(result) if math.isnan(value) else runs.setdefault(value, []).append(result)
+            (others if math.isnan(value) else runs.setdefault(value, [])).append(result)
         compared = {f'without {name}': others} if others else {}
         curves.append(Curve(metric, name, dict(sorted(runs.items())), compared))
     return curves
 
 
-def plot_curves(curves: Sequence[Curve], path: os.PathLike, title: str = '', label: str = '') -> None:
+def plot_curves(curves: Sequence[Curve], path: Union[str, os.PathLike], title: str = '', label: str = '') -> None:
     """Draw each metric's mean against the setting with the spread of its runs (one sample standard deviation) and the
     runs themselves as dots; methods without it are dashed lines. PNG.
 

@@ -76,7 +76,7 @@ def _row(runs: Runs, jobs: List[Job], select: str) -> Dict[str, Any]:
         'cpu_seconds': [runs.cost(job) for job in jobs],
         'validation': [runs.summary(job)[select] for job in jobs],
         **{key: [m[key] for m in metrics] for key in ('top1', 'group_top1', 'within_group')},
-        'within_group_by_group': {g: [_within(s, g) for s in scores] for g in dict.fromkeys(scores[0].groups)},
+        'within_group_by_group': {g: [_within(s, g) for s in scores] for g in dict.fromkeys(scores[0].groups or ())},
         'branch_within_group': {b: [_within(s, branch=b) for s in scores] for b in scores[0].branch_names},
         'predictions_within_group': [within_group_predictions(s.branch(), s.labels, s.groups).tolist() for s in scores],
     }
@@ -89,7 +89,7 @@ class _Comparison:
         groups = np.asarray(scores.groups)
         for group in study.focus:
             if group not in groups:
-                raise unknown('group in focus', group, dict.fromkeys(scores.groups))
+                raise unknown('group in focus', group, dict.fromkeys(scores.groups or ()))
         self.focus = np.isin(groups[scores.labels], study.focus) if study.focus else None
         self.hits = {
             name: np.array(row['predictions_within_group']) == scores.labels[None] for name, row in rows.items()

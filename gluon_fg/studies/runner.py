@@ -50,7 +50,7 @@ class Study:
         self._train(warmups, progress)
         self._train(self._searched(), progress)
         search = self._search()
-        chosen = {m: max(scores, key=scores.get) for m, scores in search.items()}
+        chosen = {m: _best(scores) for m, scores in search.items()}
         logger.info('learning rates chosen: ' + ', '.join(f'{m} {lr:g}' for m, lr in chosen.items()))
         self._train([self.job(m, chosen[m], s) for s in study.seeds for m in study.methods], progress)
         columns = {study.warmup_row: warmups} if study.warmup_row else {}
@@ -120,9 +120,10 @@ class Study:
         for m in study.methods:
             for lr in study.lr:
                 job = self.job(m, lr, study.seeds[0], study.search_epochs)
-                scores[m][lr] = self.runs.summary(job).get(study.select)
-                if scores[m][lr] is None:
+                score = self.runs.summary(job).get(study.select)
+                if score is None:
                     raise UserError(f'{job.name} has no validation {study.select}; choose another metric for select')
+                scores[m][lr] = score
         return scores
 
     def _as_long_as(self, jobs: List[Job], lr: float) -> List[Job]:
@@ -132,6 +133,11 @@ class Study:
         ratio = np.mean([self.runs.cost(j) for j in jobs]) / np.mean([self.runs.cost(j) for j in own])
         epochs = int(round(study.epochs * ratio))
         return [self.job(study.reference, lr, s, epochs) for s in study.seeds]
+
+
+def _best(scores: Dict[float, float]) -> float:
+    """The learning rate of the highest score; of equal ones the first."""
+    return max(scores, key=lambda lr: scores[lr])
 
 
 def _count(number: int, noun: str) -> str:

@@ -164,7 +164,7 @@ class Runs:
         if not path.is_file():
             logger.info(f'{job.name}: scores the test videos')
             run = self.root / job.name
-            net, config = load_run(run, run / 'final.params')
+            net, config = load_run(run, str(run / 'final.params'))
             protocol = get_protocol(config.test.val_protocol)
             score_dataset(net, split_of(config, 'test'), protocol, batch_size=16, progress=False, fused=True).save(path)
         return Scores.load(path)

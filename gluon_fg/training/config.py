@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ..checking import Rule, above, at_least, load_yaml, merge, one_of, setting, share, valid_keys, within
+from ..checking import Rule, above, at_least, build, load_yaml, merge, one_of, setting, share, valid_keys, within
 from ..checking import check as check_settings
 from ..errors import UserError
 from ..files import atomic_write
@@ -157,22 +157,18 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
         except (YAMLError, OmegaConfBaseException) as error:
             raise UserError(f'--set {text}: {" ".join(str(error).split())}') from None
         merged = merge(merged, _without_moved(layer, f'--set {text}'), f'--set {text}')
-    config = _as_config(merged)
+    config = build(merged, path or 'config')
     check(config, path or 'config')
     stage_configs(config, path or 'config')
-    return config
-
-
-def _as_config(merged: Any) -> Config:
-    config: Any = OmegaConf.to_object(merged)
     return config
 
 
 def _without_moved(layer: Any, source: str, saved: bool = False) -> Any:
     """A layer as it is, unless it has keys that became options of a method (`moved.MOVED`): see `load_config`."""
     train = layer.get('train')
-    stages = layer.get('stages') or {}
-    parts = [train, *(stage.get('train') for stage in stages.values() if OmegaConf.is_dict(stage))]
+    stages = layer.get('stages')
+    stages = stages.values() if OmegaConf.is_dict(stages) else ()  # anything else is told of by `merge`
+    parts = [train, *(stage.get('train') for stage in stages if OmegaConf.is_dict(stage))]
     known = {f.name for f in dataclasses.fields(TrainConfig)}
     if all(set(part) <= known for part in parts if OmegaConf.is_dict(part)):
         return layer
@@ -205,7 +201,7 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
         own = changes.get('model') or {}
         if isinstance(own, dict) and own.get('name', config.model.name) != config.model.name:
             part.model.options = {}
-        parts[name] = _as_config(merge(part, _without_moved(OmegaConf.create(changes), where), where))
+        parts[name] = build(merge(part, _without_moved(OmegaConf.create(changes), where), where), where)
         check(parts[name], where)
     return parts
 

@@ -38,7 +38,8 @@ def without_moved(layer: Any, source: str, saved: bool) -> Any:
     """
     layer, moved = OmegaConf.create(layer), moved_settings()
     name = (layer.get('model') or {}).get('name')
-    stages = [stage for stage in (layer.get('stages') or {}).values() if OmegaConf.is_dict(stage)]
+    stages = layer.get('stages')
+    stages = [stage for stage in stages.values() if OmegaConf.is_dict(stage)] if OmegaConf.is_dict(stages) else []
     for part in (layer, *stages):
         model = (part.get('model') or {}).get('name', name)
         for key, option in moved.items():

@@ -244,7 +244,7 @@ def save_index(entries: Dict[str, Entry], path: Union[str, os.PathLike], heading
 def _as_written(entry: Entry) -> Dict[str, Any]:
     values = dataclasses.asdict(entry)
     values['names'] = values.pop('classes')
-    written = {}
+    written: Dict[str, Any] = {}
     for field in dataclasses.fields(_Written):
         section = _SECTIONS.get(field.name)
         keys = [part.name for part in dataclasses.fields(section)] if section else [field.name]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from gluon_fg.analysis import similarity as sim
 from gluon_fg.analysis import similarity_accuracy as accuracy
@@ -100,24 +99,6 @@ def test_classes_without_features_or_videos_are_left_out():
     some.labels[some.labels == 1] = -1
     with pytest.raises(UserError, match='net: fewer than two classes have both'):
         accuracy.relate([(given, some)])
-
-
-def test_spearman_and_its_interval():
-    rng = np.random.default_rng(0)
-    x, y = rng.random(30), rng.integers(0, 8, 30)
-    rho, low, high = accuracy.spearman(x, y)
-    assert rho == pytest.approx(stats.spearmanr(x, y)[0], abs=1e-12) and low < rho < high
-    half = 1.959964 * np.sqrt((1 + rho**2 / 2) / 27)
-    assert (np.arctanh(high) - np.arctanh(low)) / 2 == pytest.approx(half)
-    inside = 0  # the interval holds the truth, 6 / pi * asin(r / 2), in about 95 of 100 samples
-    truth = 6 / np.pi * np.arcsin(-0.6 / 2)
-    for _ in range(400):
-        a = rng.normal(size=(40, 2)) @ np.linalg.cholesky([[1, -0.6], [-0.6, 1]]).T
-        _, low, high = accuracy.spearman(a[:, 0], a[:, 1])
-        inside += low <= truth <= high
-    assert 0.92 < inside / 400 < 0.98
-    assert accuracy.spearman([1, 1, 1], [1, 2, 3]) == (None, None, None)
-    assert accuracy.spearman([1, 2, 3], [1, 2, 3]) == (pytest.approx(1), None, None)
 
 
 def test_similarities_over_a_dataset_are_those_of_its_sparsities(tiny_synthfg):

@@ -67,6 +67,11 @@ def test_a_wrong_setting_is_named_on_one_line(override, message):
         ('a: !!python/object/apply:os.system [true]\n', 'not valid YAML'),
         ('base: missing.yaml\n', 'no config file'),
         ('base: c.yaml\n', 'circle'),
+        ('base: [c]\n', 'it must be the name of a config file'),
+        ('train: {epochs: "${nowhere}"}\n', 'train.epochs: Interpolation key .nowhere. not found'),
+        ('stages: 3\n', 'stages is 3; it must be a mapping'),
+        ('train: 3\n', 'train is 3; it must be a mapping with the keys epochs'),
+        ('train: {lr_epochs: 3}\n', 'train.lr_epochs is 3; it must be a list'),
     ],
 )
 def test_a_broken_file_is_named_on_one_line(text, message, tmp_path):
