@@ -51,7 +51,7 @@ class InputSpec:
     layout: str = 'NCTHW'
     sampling: str = 'clip'
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ('frames', 'frame_stride', 'segments', 'crop_size', 'short_side'):
             if getattr(self, field) < 1:
                 raise UserError(f'{field} must be at least 1, got {getattr(self, field)}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from typing import Any
 
 from ..errors import UserError, unknown
 from .base import Backbone
@@ -50,7 +51,7 @@ BACKBONES = {
 }
 
 
-def get_backbone(name: str, temporal_downsample=None, **kwargs) -> Backbone:
+def get_backbone(name: str, temporal_downsample=None, **kwargs: Any) -> Backbone:
     """A backbone by its name in `BACKBONES`, not initialized.
 
     Parameters

@@ -23,6 +23,8 @@ and within a mixed block, say res3.1:
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock, nn
 
 from ..errors import UserError, unknown
@@ -71,7 +73,7 @@ class InceptionV1(Backbone):
 
     family = 'inceptionv1'
 
-    def __init__(self, ndim: int = 3, padding: str = 'symmetric', in_channels: int = 3, **kwargs):
+    def __init__(self, ndim: int = 3, padding: str = 'symmetric', in_channels: int = 3, **kwargs: Any):
         if padding not in PADDINGS:
             raise unknown('padding', padding, PADDINGS)
         if in_channels < 1:

@@ -11,6 +11,8 @@ pool of res3 on: res3.1 to res3.3, res4.0 to res4.4, res5.0 to res5.2.
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock, nn
 
 from .base import Backbone
@@ -32,7 +34,7 @@ class InceptionV3(Backbone):
 
     family = 'inceptionv3'
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(3, _CHANNELS, 'inceptionv3', **kwargs)
         with self.name_scope():
             self.stem = nn.HybridSequential()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock, nn
 
@@ -72,7 +72,7 @@ class ResidualBlock(HybridBlock):
         shift: Optional[HybridBlock] = None,
         non_local: Optional[HybridBlock] = None,
         time_stride: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.shift = shift
@@ -133,7 +133,7 @@ class PreActivationBlock(HybridBlock):
         stride_at: int = 0,
         stride: int = 1,
         time_stride: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         ndim = len(kernels[0])

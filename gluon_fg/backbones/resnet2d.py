@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
@@ -26,7 +28,7 @@ class ResNet2D(Backbone):
         another depth
     """
 
-    def __init__(self, depth: int, **kwargs):
+    def __init__(self, depth: int, **kwargs: Any):
         if depth not in _BLOCKS:
             raise unknown('depth', depth, map(str, _BLOCKS))
         self._blocks, expansion = _BLOCKS[depth], 4 if depth >= 50 else 1

@@ -8,7 +8,7 @@ can be frozen; hence ones of our own. GluonCV has no R2D.
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from mxnet.gluon import HybridBlock, nn
 
@@ -33,7 +33,7 @@ _NON_LOCAL = {
 class _Inflated(Backbone):
     """Stages of residual blocks; what differs is the stem, which blocks span time, and non-local blocks among them."""
 
-    def __init__(self, depth: int, non_local: int = 0, subsample: bool = False, **kwargs):
+    def __init__(self, depth: int, non_local: int = 0, subsample: bool = False, **kwargs: Any):
         if depth not in _BLOCKS:
             raise unknown('depth', depth, map(str, _BLOCKS))
         if non_local and (non_local, depth) not in _NON_LOCAL:
@@ -115,7 +115,7 @@ class ResNet3D(_Inflated):
         another depth, temporal_downsample or non_local
     """
 
-    def __init__(self, depth: int, temporal_downsample: int = 4, non_local: int = 0, **kwargs):
+    def __init__(self, depth: int, temporal_downsample: int = 4, non_local: int = 0, **kwargs: Any):
         if temporal_downsample not in (4, 8):
             raise UserError(
                 f"temporal_downsample must be 4 (the paper) or 8 (GluonCV's weights), got {temporal_downsample!r}"
@@ -148,7 +148,7 @@ class R2D(_Inflated):
         another depth or non_local
     """
 
-    def __init__(self, depth: int, non_local: int = 0, **kwargs):
+    def __init__(self, depth: int, non_local: int = 0, **kwargs: Any):
         if depth == 18:
             raise unknown('depth of an R2D network', depth, ('50', '101', '152'))
         super().__init__(depth, non_local, subsample=True, **kwargs)
@@ -180,7 +180,7 @@ class SlowOnly(_Inflated):
         another depth
     """
 
-    def __init__(self, depth: int, **kwargs):
+    def __init__(self, depth: int, **kwargs: Any):
         if depth == 18:
             raise unknown('depth of a slow-only network', depth, ('50', '101', '152'))
         super().__init__(depth, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock, nn
 
 from ..nn.norm import batch_norm
@@ -26,7 +28,7 @@ class Tiny(Backbone):
         False: on clips 1x3x3 convolutions alone, the 2-D network on each frame (R2D), blind to their order
     """
 
-    def __init__(self, ndim: int = 3, spans_time: bool = True, **kwargs):
+    def __init__(self, ndim: int = 3, spans_time: bool = True, **kwargs: Any):
         super().__init__(ndim, _WIDTHS, **kwargs)
         self._span = 3 if spans_time else 1
         time = (1,) * (ndim - 2)

@@ -15,6 +15,8 @@ The pre-activated form, which the paper uses, is GluonCV's `resnet50_v2` in its 
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock, nn
 
 from ..errors import UserError
@@ -83,7 +85,7 @@ class TopHeavyResNet50(_TopHeavy):
         another temporal_downsample
     """
 
-    def __init__(self, temporal_downsample: int = 4, preactivation: bool = False, in_channels: int = 3, **kwargs):
+    def __init__(self, temporal_downsample: int = 4, preactivation: bool = False, in_channels: int = 3, **kwargs: Any):
         if temporal_downsample not in (1, 4):
             raise UserError(
                 f'temporal_downsample of a top-heavy network must be 1 (time is kept) or 4, got {temporal_downsample!r}'
@@ -145,7 +147,7 @@ class TopHeavyTiny(_TopHeavy):
         3, or 2 * L for a stack of L frames of optical flow
     """
 
-    def __init__(self, in_channels: int = 3, **kwargs):
+    def __init__(self, in_channels: int = 3, **kwargs: Any):
         super().__init__(3, _TINY_WIDTHS, in_channels=in_channels, **kwargs)
         with self.name_scope():
             self._build(

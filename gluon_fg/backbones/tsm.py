@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock, nn
 
 from ..nn.norm import batch_norm
@@ -20,7 +22,7 @@ class TSMResNet50(Backbone):
     recognizer does for its `num_segments`.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(2, {stage: 256 * 2 ** (stage - 2) for stage in _BLOCKS}, 'resnet50_v1b', **kwargs)
         with self.name_scope():
             self.stem = nn.HybridSequential()

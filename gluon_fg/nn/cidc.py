@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import mxnet as mx
 import numpy as np
@@ -70,7 +70,7 @@ class CIDC(HybridBlock):
         direction: str = 'both',
         normalize: bool = True,
         pointwise: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         out_frames = in_frames if out_frames is None else out_frames

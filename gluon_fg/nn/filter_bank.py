@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
@@ -45,7 +46,7 @@ class DiscriminativeFilterBank(HybridBlock):
         `ndim` is neither 2 nor 3, or there is no filter
     """
 
-    def __init__(self, classes: int, in_channels: int, filters_per_class: int = 5, ndim: int = 3, **kwargs):
+    def __init__(self, classes: int, in_channels: int, filters_per_class: int = 5, ndim: int = 3, **kwargs: Any):
         super().__init__(**kwargs)
         if ndim not in (2, 3):
             raise UserError(f'ndim must be 2 (images) or 3 (clips), got {ndim!r}')

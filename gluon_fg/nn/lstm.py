@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock, rnn
 
 from ..errors import UserError
@@ -31,7 +33,7 @@ class FrameLSTM(HybridBlock):
         a count below 1
     """
 
-    def __init__(self, channels: int, units: int = 512, layers: int = 2, **kwargs):
+    def __init__(self, channels: int, units: int = 512, layers: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         for name, count in (('channels', channels), ('units', units), ('layers', layers)):
             if count < 1:

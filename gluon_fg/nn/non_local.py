@@ -5,6 +5,8 @@ With the paper's subsampling trick as an option, which GluonCV's weights are tra
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock, nn
 
 from .norm import BatchNorm3D
@@ -37,7 +39,7 @@ class NonLocal(HybridBlock):
         - **z**: (N, C, T, H, W)
     """
 
-    def __init__(self, in_channels: int, subsample: bool = False, **kwargs):
+    def __init__(self, in_channels: int, subsample: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         embedded = in_channels // 2
         self._scale, self._subsample = embedded**-0.5, subsample

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import HybridBlock
 
 
@@ -22,7 +24,7 @@ class GlobalAvgPool(HybridBlock):
         - **y**: (N, C)
     """
 
-    def __init__(self, ndim: int = 3, **kwargs):
+    def __init__(self, ndim: int = 3, **kwargs: Any):
         super().__init__(**kwargs)
         self._axes = tuple(range(2, 2 + ndim))
 

@@ -8,6 +8,8 @@ many at the start is never reached. So input and kernel are turned around, and t
 
 from __future__ import annotations
 
+from typing import Any
+
 from mxnet.gluon import nn
 
 from ..errors import UserError
@@ -43,7 +45,7 @@ class SamePadding:
 
 
 class _SameConv(SamePadding):
-    def __init__(self, channels, kernel_size, strides, in_channels, **kwargs):
+    def __init__(self, channels, kernel_size, strides, in_channels, **kwargs: Any):
         padding = tuple(k // 2 for k in kernel_size)
         super().__init__(channels, kernel_size, strides, padding, in_channels=in_channels, use_bias=False, **kwargs)
         if any(k % 2 == 0 for k in kernel_size):
@@ -82,7 +84,7 @@ class SameConv3D(_SameConv, nn.Conv3D):
 
 
 class _SameMaxPool(SamePadding):
-    def __init__(self, pool_size, strides, **kwargs):
+    def __init__(self, pool_size, strides, **kwargs: Any):
         super().__init__(pool_size, strides, tuple(k // 2 if k % 2 else 0 for k in pool_size), **kwargs)
         self._prepare()
 

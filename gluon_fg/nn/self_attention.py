@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
@@ -43,7 +45,7 @@ class SelfAttention(HybridBlock):
         C is no multiple of the heads
     """
 
-    def __init__(self, channels: int, heads: int = 8, **kwargs):
+    def __init__(self, channels: int, heads: int = 8, **kwargs: Any):
         super().__init__(**kwargs)
         if heads < 1 or channels % heads:
             raise UserError(f'heads must divide the {channels} channels, got {heads!r}')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock
 
@@ -34,7 +36,7 @@ class TemporalShift(HybridBlock):
         segments or fold_div below 2; called with channels or frames that are no multiples of them
     """
 
-    def __init__(self, segments: int, fold_div: int = 8, **kwargs):
+    def __init__(self, segments: int, fold_div: int = 8, **kwargs: Any):
         super().__init__(**kwargs)
         if segments < 2 or fold_div < 2:
             raise UserError(f'temporal shift takes segments and fold_div of at least 2, got {segments!r}, {fold_div!r}')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from mxnet.gluon import HybridBlock
 
@@ -26,7 +28,7 @@ class BilinearUpsample(HybridBlock):
         - **y**: (N, C, T, 2H, 2W), or (N, C, 2H, 2W)
     """
 
-    def __init__(self, channels: int, ndim: int = 3, **kwargs):
+    def __init__(self, channels: int, ndim: int = 3, **kwargs: Any):
         super().__init__(**kwargs)
         time = ndim - 2  # leading axes that stay as they are
         self._pad = (0, 0) * (2 + time) + (1, 1, 1, 1)

@@ -172,7 +172,7 @@ class Checkpoint:
         """Whether it can only be a start: a ResNet for ImageNet's 1000 classes, or without a classifier."""
         return self.layout.title == 'ResNet (torchvision)' and self.nclass in (None, 1000)
 
-    def __str__(self):
+    def __str__(self) -> str:
         classes = f'{self.nclass} classes' if self.nclass else 'no classifier'
         return f'{self.layout.title}, {classes}, parameters of {self.backbone}'
 

@@ -28,7 +28,7 @@ class WarmStart:
     reclassed: List[str]
     inflated: List[str]
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = [f'{len(self.loaded)} parameters loaded']
         if self.inflated:
             parts[0] += f' ({len(self.inflated)} of them inflated)'
