@@ -18,7 +18,7 @@ import importlib.util
 import logging
 import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +94,16 @@ def supply_numpy_bool() -> None:
     if major > 1:
         raise ImportError(f'MXNet 1.9.1 cannot run with NumPy {np.__version__}; pip install numpy==1.23.5')
     if minor >= 24 and 'mxnet' not in sys.modules:
-        np.bool = bool
+        np.bool = bool  # type: ignore[attr-defined]
         log.warning('NumPy %s is newer than MXNet 1.9.1 knows; it loads, but numpy==1.23.5 is safer', np.__version__)
 
 
-def cuda_library_paths(names=CUDA_LIBRARIES) -> List[Path]:
+def cuda_library_paths(names: Sequence[str] = CUDA_LIBRARIES) -> List[Path]:
     """The nvidia-*-cu11 packages' files, for the CUDA build of MXNet; none for its CPU build."""
     mxnet, nvidia = importlib.util.find_spec('mxnet'), importlib.util.find_spec('nvidia')
-    if mxnet is None or nvidia is None or not mxnet.submodule_search_locations:
+    if mxnet is None or nvidia is None:
+        return []
+    if not mxnet.submodule_search_locations or not nvidia.submodule_search_locations:
         return []
     site = Path(mxnet.submodule_search_locations[0]).parent
     if not any(site.glob('mxnet_cu*.dist-info')):
@@ -183,7 +185,7 @@ def load_gluoncv() -> None:
     if 'gluoncv' in sys.modules or ('torch' not in sys.modules and importlib.util.find_spec('torch') is None):
         return
     loaded = sys.modules.get('torch')
-    sys.modules['torch'] = None  # `import torch` then fails as where there is none
+    sys.modules['torch'] = None  # type: ignore[assignment]  # `import torch` then fails as where there is none
     try:
         import gluoncv  # noqa: F401
     finally:

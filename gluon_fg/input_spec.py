@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Tuple
+from typing import Any, Tuple
 
 from .errors import UserError
 
@@ -76,6 +76,6 @@ class InputSpec:
         """Dimensions a filter spans: 3 for clips, 2 for images."""
         return 3 if self.layout == 'NCTHW' else 2
 
-    def replace(self, **changes) -> InputSpec:
+    def replace(self, **changes: Any) -> InputSpec:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)

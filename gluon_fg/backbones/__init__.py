@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import Any, Callable, Dict, Optional
 
 from ..errors import UserError, unknown
 from .base import Backbone
@@ -17,7 +17,7 @@ from .tiny import Tiny
 from .topheavy import TopHeavyResNet50, TopHeavyTiny
 from .tsm import TSMResNet50
 
-BACKBONES = {
+BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'i3d_inceptionv1': functools.partial(InceptionV1, 3),
     'i3d_inceptionv1_same': functools.partial(InceptionV1, 3, 'same'),
     'i3d_inceptionv1_same_flow': functools.partial(InceptionV1, 3, 'same', 2),
@@ -51,7 +51,7 @@ BACKBONES = {
 }
 
 
-def get_backbone(name: str, temporal_downsample=None, **kwargs: Any) -> Backbone:
+def get_backbone(name: str, temporal_downsample: Optional[int] = None, **kwargs: Any) -> Backbone:
     """A backbone by its name in `BACKBONES`, not initialized.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mxnet.gluon import HybridBlock
 
@@ -44,11 +44,12 @@ class Backbone(HybridBlock):
     family = 'resnet'
 
     def __init__(
-        self, ndim: int, channels: Dict[int, int], imagenet: Optional[str] = None, in_channels: int = 3, **kwargs
+        self, ndim: int, channels: Dict[int, int], imagenet: Optional[str] = None, in_channels: int = 3, **kwargs: Any
     ):
         super().__init__(**kwargs)
         self.ndim, self.channels, self.imagenet, self.in_channels = ndim, dict(channels), imagenet, in_channels
-        self.pool2 = self.head_pool = None
+        self.pool2: Optional[HybridBlock] = None
+        self.head_pool: Optional[HybridBlock] = None
 
     def make_stage(self, stage: int) -> HybridBlock:
         """A new block with the layers of one stage (2 to 5), input channels known; called in its name scope."""

@@ -79,8 +79,8 @@ class Geometry:
 
     def recentered(self, offset: Tuple[float, float]) -> Geometry:
         """The same positions on the grid of another volume, with centers at `offset`; the field still covers all."""
-        field = tuple(f + 2 * abs(new - old) for f, old, new in zip(self.field, self.offset, offset))
-        return Geometry(self.stride, field, offset)
+        time, space = (f + 2 * abs(new - old) for f, old, new in zip(self.field, self.offset, offset))
+        return Geometry(self.stride, (time, space), offset)
 
     def center(self, t: int, y: int, x: int) -> Tuple[float, float, float]:
         """Frame and pixel (y, x) of the middle of a position's receptive field."""
@@ -136,19 +136,20 @@ def geometry(blocks: List[Block]) -> Geometry:
     """
     strides, fields, offsets = [], [], []
     for axis in (0, 1):
-        stride, offset, layers = 1, 0, _layers(blocks, axis)
+        stride, offset, layers = 1, 0.0, _layers(blocks, axis)
         for layer in layers:
             offset += ((layer.kernel - 1) / 2 - layer.pad) * stride
             stride *= layer.stride
         strides.append(stride)
         fields.append(_field(layers))
         offsets.append(offset)
-    return Geometry(tuple(strides), tuple(fields), tuple(offsets))
+    return Geometry((strides[0], strides[1]), (fields[0], fields[1]), (offsets[0], offsets[1]))
 
 
 def min_size(blocks: List[Block]) -> Tuple[int, int]:
     """The fewest frames and pixels that leave at least one position behind every layer."""
-    return tuple(next(size for size in itertools.count(1) if positions(blocks, axis, size)) for axis in (0, 1))
+    frames, pixels = (next(size for size in itertools.count(1) if positions(blocks, axis, size)) for axis in (0, 1))
+    return frames, pixels
 
 
 def positions(blocks: List[Block], axis: int, size: int) -> int:

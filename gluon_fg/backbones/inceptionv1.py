@@ -23,7 +23,7 @@ and within a mixed block, say res3.1:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional, Tuple
 
 from mxnet.gluon import HybridBlock, nn
 
@@ -104,7 +104,7 @@ class InceptionV1(Backbone):
                 in_channels = sum(channels[i] for i in (0, 2, 4, 5))
         return blocks
 
-    def _mixed(self, in_channels: int, channels) -> HybridBlock:
+    def _mixed(self, in_channels: int, channels: Tuple[int, ...]) -> HybridBlock:
         one, three = (1,) * self.ndim, (3,) * self.ndim
         alone, reduced, wide, reduced_less, narrow, pooled = channels
         pool = (nn.MaxPool3D if self.ndim == 3 else nn.MaxPool2D)(three, 1, 1)
@@ -115,7 +115,7 @@ class InceptionV1(Backbone):
             [pool, conv_norm(in_channels, pooled, one)],
         )
 
-    def _pool(self, window: int, time=None) -> HybridBlock:
+    def _pool(self, window: int, time: Optional[int] = None) -> HybridBlock:
         """Maxima in windows, halving height and width, and time unless `time` is 1."""
         clips = self.ndim == 3
         sizes, strides = (window,) * self.ndim, (2,) * self.ndim

@@ -11,7 +11,7 @@ pool of res3 on: res3.1 to res3.3, res4.0 to res4.4, res5.0 to res5.2.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict
 
 from mxnet.gluon import HybridBlock, nn
 
@@ -23,7 +23,7 @@ _CHANNELS = {2: 192, 3: 288, 4: 768, 5: 2048}
 _ONE, _THREE, _FIVE = (1, 1, 1), (3, 3, 3), (5, 5, 5)
 _ALONG_W, _ALONG_H = (7, 1, 7), (7, 7, 1)
 _TIME_ONLY = (1, 0, 0)  # padding
-_HALVED = {'kernel': _THREE, 'strides': (2, 2, 2), 'padding': _TIME_ONLY}
+_HALVED: Dict[str, Any] = {'kernel': _THREE, 'strides': (2, 2, 2), 'padding': _TIME_ONLY}
 
 
 class InceptionV3(Backbone):

@@ -84,9 +84,9 @@ class _Inflated(Backbone):
                 non_local = NonLocal(out, self._subsample) if i in self._non_local.get(stage, ()) else None
                 if self._bottleneck:
                     first = (3, 1, 1) if self._spans_time(stage, i) else (1, 1, 1)
-                    channels, kernels, at = (width, width, out), [first, (1, 3, 3), (1, 1, 1)], 1
+                    channels, kernels, at = [width, width, out], [first, (1, 3, 3), (1, 1, 1)], 1
                 else:
-                    channels, kernels, at = (width, width), [(3, 3, 3), (3, 3, 3)], 0
+                    channels, kernels, at = [width, width], [(3, 3, 3), (3, 3, 3)], 0
                 blocks.add(
                     ResidualBlock(in_channels, channels, kernels, stride_at=at, stride=stride, non_local=non_local)
                 )
@@ -161,7 +161,7 @@ class R2D(_Inflated):
     def min_size(self) -> Tuple[int, int]:
         frames, pixels = super().min_size
         # Non-local blocks pool by 2 where they stand: two positions at least, the second behind a whole stride.
-        return frames, max([pixels] + [self.geometry(stage).stride[1] + 1 for stage in self._non_local])
+        return frames, max([pixels] + [int(self.geometry(stage).stride[1]) + 1 for stage in self._non_local])
 
 
 class SlowOnly(_Inflated):

@@ -15,14 +15,14 @@ The pre-activated form, which the paper uses, is GluonCV's `resnet50_v2` in its 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterator, List
 
 from mxnet.gluon import HybridBlock, nn
 
 from ..errors import UserError
 from ..nn.norm import batch_norm
 from .base import Backbone
-from .residual import PreActivationBlock, ResidualBlock, convolution
+from .residual import PreActivationBlock, ResidualBlock, Size, convolution
 
 _BLOCKS = {2: 3, 3: 4, 4: 6, 5: 3}
 _TINY_WIDTHS = {2: 16, 3: 32, 4: 32, 5: 64}
@@ -115,9 +115,9 @@ class TopHeavyResNet50(_TopHeavy):
     def stem_weight(self) -> str:
         return 'stem.1.weight' if self._preactivation else 'stem.0.weight'
 
-    def _layers(self, stage: int):
+    def _layers(self, stage: int) -> Iterator[HybridBlock]:
         out, in_channels, spans = self.channels[stage], self.channels.get(stage - 1, 64), stage >= 4
-        kernels = [(3, 1, 1), (1, 3, 3), (1, 1, 1)] if spans else [(1, 1), (3, 3), (1, 1)]
+        kernels: List[Size] = [(3, 1, 1), (1, 3, 3), (1, 1, 1)] if spans else [(1, 1), (3, 3), (1, 1)]
         block = PreActivationBlock if self._preactivation else ResidualBlock
         for i in range(_BLOCKS[stage]):
             first = i == 0
@@ -157,7 +157,7 @@ class TopHeavyTiny(_TopHeavy):
                 nn.Activation('relu'),
             )
 
-    def _layers(self, stage: int):
+    def _layers(self, stage: int) -> Iterator[HybridBlock]:
         width = _TINY_WIDTHS[stage]
-        kernels = [(3, 3, 3), (1, 3, 3)] if stage >= 4 else [(3, 3), (3, 3)]
+        kernels: List[Size] = [(3, 3, 3), (1, 3, 3)] if stage >= 4 else [(3, 3), (3, 3)]
         yield ResidualBlock(_TINY_WIDTHS.get(stage - 1, 16), (width, width), kernels, stride=_TINY_STRIDES[stage])

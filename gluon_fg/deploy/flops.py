@@ -14,7 +14,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 from mxnet.gluon import Constant, HybridBlock
@@ -112,16 +112,18 @@ def count(net: HybridBlock, shape: Optional[Sequence[int]] = None) -> Cost:
         a shape that is none, or that the network cannot take
     """
     usual = input_shape(net.input_spec) if hasattr(net, 'input_spec') else None
-    if shape is None and usual is None:
+    shape = usual if shape is None else shape
+    if shape is None:
         raise UserError(f'{net.name} does not say what it takes; give the shape of its input')
-    shape = usual if shape is None else _whole(shape)
+    whole = _whole(shape)
     with deploy_mode():
         out = net(mx.sym.var('data'))
     symbol = mx.sym.Group(list(out)) if isinstance(out, (list, tuple)) else out
-    nodes, shapes = inferred_shapes(symbol, shape, net.name, usual)
+    nodes, shapes = inferred_shapes(symbol, whole, net.name, usual)
     parts = _Parts(net)
-    kinds, macs = collections.Counter(), collections.Counter()
-    unknown = collections.Counter()
+    kinds: Dict[str, int] = collections.Counter()
+    macs: Dict[str, int] = collections.Counter()
+    unknown: Dict[str, int] = collections.Counter()
     for number, node in enumerate(nodes):
         operator = node['op']
         if operator in COUNTED:
@@ -135,7 +137,8 @@ def count(net: HybridBlock, shape: Optional[Sequence[int]] = None) -> Cost:
         elif operator not in FREE:
             unknown[operator] += 1
     known = net.collect_params()
-    learned, constants = collections.Counter(), 0
+    learned: Dict[str, int] = collections.Counter()
+    constants = 0
     for number, node in enumerate(nodes):
         if node['op'] == 'null' and node['name'] in known:
             parameter, numbers = known[node['name']], math.prod(shapes[number, 0])
@@ -145,7 +148,7 @@ def count(net: HybridBlock, shape: Optional[Sequence[int]] = None) -> Cost:
                 learned[parts.of(node['name'])] += numbers
     return Cost(
         name=net.name,
-        input_shape=shape,
+        input_shape=whole,
         macs=sum(macs.values()),
         macs_by_kind=dict(kinds),
         macs_by_part=dict(macs),
@@ -176,7 +179,7 @@ def format_costs(costs: Sequence[Cost]) -> str:
 def format_cost(cost: Cost) -> str:
     """One network by kind of operator and by part."""
     lines = [format_costs([cost]), '']
-    rows = [(kind, macs, None) for kind, macs in cost.macs_by_kind.items()]
+    rows: List[Tuple[str, int, Optional[int]]] = [(kind, macs, None) for kind, macs in cost.macs_by_kind.items()]
     rows += [
         (part, cost.macs_by_part.get(part, 0), cost.parameters_by_part.get(part, 0))
         for part in dict.fromkeys([*cost.parameters_by_part, *cost.macs_by_part])
@@ -223,7 +226,7 @@ class _Parts:
             top = next(iter(top._children.values()))
         self._visit(top, ())
 
-    def _visit(self, block, path: Tuple[str, ...]) -> None:
+    def _visit(self, block: HybridBlock, path: Tuple[str, ...]) -> None:
         if path and path[0] == 'backbone':
             part = '.'.join(path[:2])
         else:

@@ -17,14 +17,14 @@ from ..nn.norm import deploy_symbol
 Forward = Callable[[mx.nd.NDArray], Tuple[mx.nd.NDArray, ...]]
 
 
-def fused_symbol(net) -> mx.sym.Symbol:
+def fused_symbol(net: gluon.HybridBlock) -> mx.sym.Symbol:
     """The fused inference graph of a recognizer's logits, branch by branch, of the variable 'data'."""
     outputs = deploy_symbol(net.branches)[0]
     logits = mx.sym.Group([outputs[i] for i in range(len(net.branch_names))])  # without auxiliary outputs
     return logits.get_backend_symbol('MKLDNN')
 
 
-def fuse(net, ctx: Optional[mx.Context] = None) -> Forward:
+def fuse(net: gluon.HybridBlock, ctx: Optional[mx.Context] = None) -> Forward:
     """All branches of a recognizer as one function for inference.
 
     On the CPU: the fused graph over the network's own parameters, equal to the network to float rounding, with the

@@ -56,9 +56,9 @@ def batch_norm(ndim: int, in_channels: int, epsilon: float = 1e-5) -> nn.BatchNo
 
 def batch_norms(net: Block) -> List[nn.BatchNorm]:
     """All batch norm layers of a network, in the order in which they were added (the stem's first), each once."""
-    layers = {}
+    layers: Dict[int, nn.BatchNorm] = {}
 
-    def visit(block):
+    def visit(block: Block) -> None:
         if isinstance(block, nn.BatchNorm):
             layers.setdefault(id(block), block)
         for child in block._children.values():

@@ -8,14 +8,16 @@ many at the start is never reached. So input and kernel are turned around, and t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict, Optional, Tuple
 
-from mxnet.gluon import nn
+from mxnet.gluon import HybridBlock, nn
 
 from ..errors import UserError
 
+Size = Tuple[int, ...]
 
-class SamePadding:
+
+class SamePadding(HybridBlock):
     """Mixed into a convolution or pooling layer, which is built with half the kernel as padding."""
 
     def _prepare(self) -> None:
@@ -24,7 +26,7 @@ class SamePadding:
         if any(s not in (1, 2) or (s == 2 and k % 2 == 0 and k != 2) for k, s in zip(kernel, stride)):
             raise UserError(f'SAME padding here takes strides 1 and 2 and odd kernels (or 2), got {kernel}, {stride}')
         turned = [s == 2 and k > 2 for k, s in zip(kernel, stride)]
-        self._turn = None
+        self._turn: Optional[Dict[str, Tuple[Optional[int], ...]]] = None
         if any(turned):
             self._turn = {
                 'begin': (None, None, *(-1 if t else None for t in turned)),
@@ -40,19 +42,19 @@ class SamePadding:
             x = F.pad(x, mode='edge', pad_width=self._more)
         if self._turn is None:
             return super().hybrid_forward(F, x, *weight)
-        x, *weight = (F.slice(array, **self._turn) for array in (x, *weight))
-        return F.slice(super().hybrid_forward(F, x, *weight), **self._turn)
+        turned = [F.slice(array, **self._turn) for array in (x, *weight)]
+        return F.slice(super().hybrid_forward(F, *turned), **self._turn)
 
 
 class _SameConv(SamePadding):
-    def __init__(self, channels, kernel_size, strides, in_channels, **kwargs: Any):
+    def __init__(self, channels: int, kernel_size: Size, strides: Size, in_channels: int, **kwargs: Any):
         padding = tuple(k // 2 for k in kernel_size)
         super().__init__(channels, kernel_size, strides, padding, in_channels=in_channels, use_bias=False, **kwargs)
         if any(k % 2 == 0 for k in kernel_size):
             raise UserError(f'SAME padding here takes convolutions with odd kernels, got {kernel_size}')
         self._prepare()
 
-    def hybrid_forward(self, F, x, weight):  # Gluon finds parameters by the names of these arguments
+    def hybrid_forward(self, F, x, weight):  # type: ignore[override]  # Gluon finds parameters by the names of these arguments
         return super().hybrid_forward(F, x, weight)
 
 
@@ -84,7 +86,7 @@ class SameConv3D(_SameConv, nn.Conv3D):
 
 
 class _SameMaxPool(SamePadding):
-    def __init__(self, pool_size, strides, **kwargs: Any):
+    def __init__(self, pool_size: Size, strides: Size, **kwargs: Any):
         super().__init__(pool_size, strides, tuple(k // 2 if k % 2 else 0 for k in pool_size), **kwargs)
         self._prepare()
 

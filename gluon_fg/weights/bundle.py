@@ -14,7 +14,7 @@ import os
 import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
 
 from .. import files
 from ..errors import UserError, unknown
@@ -80,9 +80,9 @@ def write_bundle(out: Union[str, os.PathLike], names: Sequence[str], root: Optio
         as `published_file`, or `out` cannot be written
     """
     paths = {path.name: path for path in (published_file(name, root) for name in dict.fromkeys(names))}
-    found = (find(name, root) for name in names)
+    entries_of = (find(name, root) for name in names)
     # Configs and logs stay behind.
-    entries = {e.name: dataclasses.replace(e, config=None, log=None) for e in found if e is not None}
+    entries = {e.name: dataclasses.replace(e, config=None, log=None) for e in entries_of if e is not None}
     with writing(Path(out).parent), files.atomic_path(out) as temporary, tarfile.open(temporary, 'w') as tar:
         text = dump_index(entries).encode()
         tar.addfile(_member(INDEX, len(text)), io.BytesIO(text))
@@ -102,7 +102,7 @@ class Imported:
     noted: List[str]
 
 
-def import_bundle(source: Union[str, os.PathLike], root: Optional[str] = None) -> Imported:
+def import_bundle(path: Union[str, os.PathLike], root: Optional[str] = None) -> Imported:
     """Put the weights of a bundle (an uncompressed tar, or a folder) into `root`: all of them, or none.
 
     Each file is verified against our own index, or GluonCV's checksums. A name that we do not have is verified against
@@ -114,7 +114,7 @@ def import_bundle(source: Union[str, os.PathLike], root: Optional[str] = None) -
         one line: it is no bundle, has a link or a path that leads out of it, lacks a file that its index names, or
         holds one that is damaged, of another version than ours, or in no index
     """
-    source, folder = Path(source), model_root(root)
+    source, folder = Path(path), model_root(root)
     with _opened(source) as members:
         theirs = _index_of(source, members)
         expected, noted = _expected(source, theirs, [name for name in members if name != INDEX], folder)
@@ -180,14 +180,22 @@ def _opened(source: Path) -> Iterator[_Members]:
     with contextlib.ExitStack() as stack:
         with _reading(source):
             if source.is_dir():
-                files = {path.name: functools.partial(open, path, 'rb') for path in source.iterdir() if path.is_file()}
+                members = _files_in(source)
             else:
-                files = _files_of(source, stack.enter_context(tarfile.open(source, 'r:')))
-        yield {name: files[name] for name in sorted(files) if name == INDEX or name.endswith('.params')}
+                members = _files_of(source, stack.enter_context(tarfile.open(source, 'r:')))
+        yield {name: members[name] for name in sorted(members) if name == INDEX or name.endswith('.params')}
+
+
+def _files_in(folder: Path) -> _Members:
+    return {path.name: functools.partial(_open, path) for path in folder.iterdir() if path.is_file()}
+
+
+def _open(path: Path) -> BinaryIO:
+    return open(path, 'rb')
 
 
 def _files_of(source: Path, tar: tarfile.TarFile) -> _Members:
-    found: _Members = {}
+    members: _Members = {}
     for member in tar.getmembers():
         path = PurePosixPath(member.name)
         if path.is_absolute() or '..' in path.parts:
@@ -196,10 +204,16 @@ def _files_of(source: Path, tar: tarfile.TarFile) -> _Members:
             continue
         if not member.isreg() or member.issparse():
             raise UserError(f'{source}: {member.name!r} is a link or no plain file; nothing was imported')
-        if path.name in found and (path.name == INDEX or path.suffix == '.params'):
+        if path.name in members and (path.name == INDEX or path.suffix == '.params'):
             raise UserError(f'{source} holds {path.name} twice; nothing was imported')
-        found[plain_name(path.name)] = functools.partial(tar.extractfile, member)
-    return found
+        members[plain_name(path.name)] = functools.partial(_extracted, tar, member)
+    return members
+
+
+def _extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> BinaryIO:
+    stream = tar.extractfile(member)
+    assert stream is not None  # it is a plain file
+    return cast(BinaryIO, stream)
 
 
 def _index_of(source: Path, members: _Members) -> Dict[str, Entry]:

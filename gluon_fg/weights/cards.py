@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from .entries import Entry
 
@@ -135,7 +135,7 @@ def _input(spec: Mapping[str, Any]) -> str:
     return f'{frames}, {spec.get("crop_size")}' + ('' if channels == 3 else f', flow of {channels} channels')
 
 
-def _value(value) -> str:
+def _value(value: Any) -> str:
     return ' '.join(f'{v:g}' for v in value) if isinstance(value, (tuple, list)) else str(value)
 
 
@@ -143,6 +143,6 @@ def _number(value: Optional[float]) -> str:
     return '' if value is None else f'{value:.1f}'
 
 
-def _table(header: Sequence[str], rows: List[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ['---'] * len(header), *rows]
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 from pathlib import Path
-from typing import BinaryIO, Iterator, Optional, Union
+from typing import IO, BinaryIO, Iterator, Optional, Union
 
 from .. import files
 from ..errors import UserError
@@ -92,7 +92,7 @@ def append(out: BinaryIO, block: bytes) -> None:
         left = left[out.write(left) :]
 
 
-def save(stream: BinaryIO, path: Union[str, os.PathLike], part: Optional[BinaryIO] = None) -> None:
+def save(stream: IO[bytes], path: Union[str, os.PathLike], part: Optional[BinaryIO] = None) -> None:
     """Write all that a stream gives, down to the disk. Errors of the disk are `writing`'s, the stream's are its own."""
     folder = Path(path).parent
     with writing(folder, part):

@@ -137,7 +137,9 @@ def shown(url: str) -> str:
     return re.sub(r'(?<=://)[^/@]*@', '', url)
 
 
-def _fetch_from(source, part: BinaryIO, target: Path, digest: str, size, unpack: bool, timeout: float) -> None:
+def _fetch_from(
+    source: str, part: BinaryIO, target: Path, digest: str, size: Optional[int], unpack: bool, timeout: float
+) -> None:
     """Fetch from one source and put the file in place.
 
     What an earlier try has left may be of other content: if the sum of both is not the file, once more from the start.

@@ -100,7 +100,7 @@ def parse_index(text: str, source: Union[str, os.PathLike]) -> Dict[str, Entry]:
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which a key stands once: a second entry of a name would silently hide the first."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value != '<<':
@@ -202,8 +202,8 @@ class _Written:
 _SECTIONS = {'weights': _Weights, 'classes': _Classes, 'origin': _Origin}  # whose keys are the entry's own
 
 
-def _entry(name, given, source) -> Entry:
-    source = f'{source}: {one_line(name)}'
+def _entry(name: Any, given: Any, index: Union[str, os.PathLike]) -> Entry:
+    source = f'{index}: {one_line(name)}'
     if not isinstance(name, str) or not _is_line(name):
         raise UserError(f'{source}: the name is {reprlib.repr(name)}; it must be {_LINE.allowed}')
     check(_Written, given, source)
@@ -248,12 +248,12 @@ def _as_written(entry: Entry) -> Dict[str, Any]:
     for field in dataclasses.fields(_Written):
         section = _SECTIONS.get(field.name)
         keys = [part.name for part in dataclasses.fields(section)] if section else [field.name]
-        found = {key: _plain(values[key]) for key in keys if values[key] not in (None, {})}
-        written.update({field.name: found} if section else found)
+        parts = {key: _plain(values[key]) for key in keys if values[key] not in (None, {})}
+        written.update({field.name: parts} if section else parts)
     return written
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Tuples as lists, which is what YAML has."""
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}

@@ -6,8 +6,9 @@ A file of GluonCV's often holds a layer twice, under the two attributes that a b
 from __future__ import annotations
 
 import functools
+import os
 import re
-from typing import Callable, Dict, Iterable, Mapping, Optional
+from typing import Callable, Dict, Iterable, Mapping, Optional, Union
 
 import mxnet as mx
 import numpy as np
@@ -120,7 +121,7 @@ def is_gluoncv(names: Iterable[str]) -> bool:
 
 
 def translated(
-    arrays: Mapping[str, mx.nd.NDArray], family: str, wanted: Iterable[str], path
+    arrays: Mapping[str, mx.nd.NDArray], family: str, names: Iterable[str], path: Union[str, os.PathLike]
 ) -> Dict[str, mx.nd.NDArray]:
     """The arrays of a GluonCV file under our names.
 
@@ -130,7 +131,7 @@ def translated(
         its contents, and what errors call it
     family
         of the backbone
-    wanted
+    names
         our names of what the file must hold, no more and no less: `Recognizer.global_parameters`
 
     Raises
@@ -138,7 +139,8 @@ def translated(
     UserError
         naming the first parameter that is unknown or missing, or that the file holds twice with two values
     """
-    given, wanted, strange = {}, set(wanted), set()
+    given: Dict[str, mx.nd.NDArray] = {}
+    wanted, strange = set(names), set()
     for name, array in arrays.items():
         ours = f'branches.{our_name(name, family)}'
         if ours not in wanted:
@@ -146,10 +148,10 @@ def translated(
         elif ours in given and not np.array_equal(given[ours].asnumpy(), array.asnumpy()):
             raise UserError(f'{path}: holds {ours} twice, the second time as {name} with another value')
         given[ours] = array
-    for names, what in ((strange, 'holds'), (wanted - set(given), 'lacks')):
-        if names:
+    for wrong, verb in ((strange, 'holds'), (wanted - set(given), 'lacks')):
+        if wrong:
             raise UserError(
-                f"{path}: a file of GluonCV's for another network: it {what} {min(names)} ({len(names)} in all); "
+                f"{path}: a file of GluonCV's for another network: it {verb} {min(wrong)} ({len(wrong)} in all); "
                 f'choose the model that has the network it was trained as'
             )
     return given

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Mapping
+import os
+from typing import Any, Mapping, Union
+
+from mxnet.gluon import HybridBlock
 
 from .warm_start import warm_start
 
 log = logging.getLogger(__name__)
 
 
-def start(net, path, sibling: str, trained_with: Mapping[str, Any]) -> None:
+def start(net: HybridBlock, path: Union[str, os.PathLike], sibling: str, trained_with: Mapping[str, Any]) -> None:
     """Load GluonCV's file into backbone and global classifier; one warning says what differs from GluonCV's network.
 
     The branches that GluonCV does not have are set aside (`net.trained_branches`): `net(x)` is GluonCV's. With another

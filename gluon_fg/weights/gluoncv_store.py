@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Dict, Optional, Union
 from urllib.parse import quote
 
+from mxnet.gluon import HybridBlock
+
 from ..errors import UserError
 from ..files import digest
 from .download import fetch
@@ -43,11 +45,11 @@ def gluoncv_file(name: str, root: Optional[str] = None) -> Path:
 
 def gluoncv_name(path: Union[str, os.PathLike]) -> Optional[str]:
     """GluonCV's name for the weights in a file, by its checksum, whatever it is called here; None for any other."""
-    found = digest(path, 'sha1')
-    return next((name for name, published in _sha1().items() if published == found), None)
+    own = digest(path, 'sha1')
+    return next((name for name, published in _sha1().items() if published == own), None)
 
 
-def check_dataset(path: Union[str, os.PathLike], net) -> None:
+def check_dataset(path: Union[str, os.PathLike], net: HybridBlock) -> None:
     """Refuse a published file, known by its checksum, of another dataset than the one whose classes `net` predicts.
 
     Two datasets may have equally many classes: see `index.check_fits`, which does the same for our own files.

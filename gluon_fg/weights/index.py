@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
+from mxnet.gluon import HybridBlock
+
 from .. import files
 from ..errors import UserError
 from .entries import Entry, load_index, parse_index
@@ -114,7 +116,7 @@ def _remote_text(urls: Tuple[str, ...]) -> Tuple[str, str]:
 # What weights are for
 
 
-def other_classes(entry: Entry, net) -> bool:
+def other_classes(entry: Entry, net: HybridBlock) -> bool:
     """Whether a network's outputs are known to mean other classes than the entry's.
 
     Compared by the ordered names where the network knows them, else by the name of its dataset; a network that knows
@@ -125,7 +127,7 @@ def other_classes(entry: Entry, net) -> bool:
     return net.dataset is not None and net.dataset != entry.dataset
 
 
-def check_fits(entry: Entry, net) -> None:
+def check_fits(entry: Entry, net: HybridBlock) -> None:
     """Refuse weights for predicting with a network whose classes or protocol are not theirs.
 
     Two datasets may have equally many classes (Something-Something V1 and V2 have 174): the shapes fit, and every
@@ -147,7 +149,7 @@ def check_fits(entry: Entry, net) -> None:
         )
 
 
-def wrong_classes(entry: Entry, net) -> UserError:
+def wrong_classes(entry: Entry, net: HybridBlock) -> UserError:
     """The error that names both class lists."""
     theirs = _class_list(entry.dataset, entry.classes, entry.fingerprint)
     ours = _class_list(net.dataset, net.classes, net.labels.fingerprint if net.labels else None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from pathlib import Path
-from typing import Dict
+from typing import Any, Dict, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -29,7 +30,7 @@ _OTHERS = (
 )
 
 
-def read_params(path) -> Dict[str, mx.nd.NDArray]:
+def read_params(path: Union[str, os.PathLike]) -> Dict[str, mx.nd.NDArray]:
     """name -> array of a Gluon .params file, or of an exported one without its arg: and aux: prefixes.
 
     Raises
@@ -67,7 +68,7 @@ def _check_layout(path: Path) -> None:
     with open(path, 'rb') as stream:
         left = path.stat().st_size
 
-        def read(layout):
+        def read(layout: str) -> Tuple[Any, ...]:
             nonlocal left
             data = stream.read(struct.calcsize(layout))
             left -= len(data)
@@ -76,7 +77,7 @@ def _check_layout(path: Path) -> None:
             except struct.error:
                 raise ValueError('cut short') from None
 
-        def skip(count):
+        def skip(count: int) -> None:
             nonlocal left
             left -= count
             if count < 0 or left < 0:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from .. import files
 from ..backbones import BACKBONES
@@ -20,7 +22,7 @@ INSTALL = 'CONTRIBUTING.md, "PyTorch", says how'
 _WRAPPERS = ('state_dict', 'model_state_dict', 'model')
 
 
-def read_checkpoint(path) -> Arrays:
+def read_checkpoint(source: Union[str, os.PathLike]) -> Arrays:
     """name -> float32 (or integer) array of a .pth file; nothing in the file is executed (`weights_only`).
 
     Raises
@@ -28,7 +30,7 @@ def read_checkpoint(path) -> Arrays:
     UserError
         PyTorch is not installed; no such file, or not one of PyTorch's; it holds more than tensors, or none
     """
-    path = Path(path)
+    path = Path(source)
     if not path.is_file():
         raise UserError(f'no checkpoint {path}')
     try:
@@ -53,7 +55,7 @@ def read_checkpoint(path) -> Arrays:
     return {name: _array(path, name, tensor) for name, tensor in _state_dict(path, content).items()}
 
 
-def _state_dict(path: Path, content) -> dict:
+def _state_dict(path: Path, content: Any) -> Dict[str, Any]:
     while isinstance(content, dict) and not any(hasattr(value, 'detach') for value in content.values()):
         inside = [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
         if not inside:
@@ -64,7 +66,7 @@ def _state_dict(path: Path, content) -> dict:
     return content
 
 
-def _array(path: Path, name: str, tensor) -> np.ndarray:
+def _array(path: Path, name: str, tensor: Any) -> np.ndarray:
     if not hasattr(tensor, 'detach'):
         raise UserError(f'{path}: {name} is no tensor but a {type(tensor).__name__}')
     tensor = tensor.detach()
@@ -74,7 +76,7 @@ def _array(path: Path, name: str, tensor) -> np.ndarray:
     return array
 
 
-def fit(checkpoint: Checkpoint, net, backbone: str) -> Tuple[Dict[str, mx.nd.NDArray], str]:
+def fit(checkpoint: Checkpoint, net: HybridBlock, backbone: str) -> Tuple[Dict[str, mx.nd.NDArray], str]:
     """A checkpoint's parameters as those of a network.
 
     Parameters
@@ -162,7 +164,7 @@ def reorder_classes(arrays: Dict[str, mx.nd.NDArray], theirs: Sequence[str], our
     UserError
         a name that is not in the other list, or twice in one
     """
-    rows = {}
+    rows: Dict[str, int] = {}
     for row, name in enumerate(theirs):
         if rows.setdefault(_plain(name), row) != row:
             raise UserError(f'class {name!r} stands twice in the list of classes')
@@ -182,7 +184,7 @@ def _plain(name: str) -> str:
     return ''.join(c for c in name.lower() if c.isalnum())
 
 
-def save(arrays: Dict[str, mx.nd.NDArray], path, half: bool = False) -> None:
+def save(arrays: Dict[str, mx.nd.NDArray], path: Union[str, os.PathLike], half: bool = False) -> None:
     """Write a .params file that Gluon loads; `half`: as float16, for half the size."""
     with files.atomic_path(path) as temporary:
         mx.nd.save(temporary, {name: array.astype('float16') if half else array for name, array in arrays.items()})

@@ -134,7 +134,7 @@ LAYOUTS = (
     ),
 )  # fmt: skip
 
-_DEPTHS = {
+_DEPTHS: Dict[Tuple[Tuple[int, ...], bool], int] = {
     ((2, 2, 2, 2), False): 18,
     ((3, 4, 6, 3), False): 34,
     ((3, 4, 6, 3), True): 50,

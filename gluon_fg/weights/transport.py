@@ -8,7 +8,7 @@ import http
 import os
 import re
 from pathlib import Path
-from typing import Iterable, Iterator, Optional
+from typing import BinaryIO, Iterable, Iterator, Optional
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -125,7 +125,7 @@ def _local(url: str, start: int) -> Iterator[Reply]:
         yield Reply(start, total, _blocks(stream))
 
 
-def _blocks(stream) -> Iterator[bytes]:
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
     while True:
         try:
             block = stream.read(BLOCK)

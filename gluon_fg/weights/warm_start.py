@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import List
+import os
+from typing import Dict, List, Tuple, Union
 
+import mxnet as mx
+from mxnet.gluon import HybridBlock
+
+from ..backbones import Backbone
 from ..errors import UserError
 from .gluoncv_names import is_gluoncv, translated
 from .gluoncv_store import check_dataset
@@ -44,7 +49,7 @@ class WarmStart:
         return '; '.join(parts)
 
 
-def warm_start(net, path) -> WarmStart:
+def warm_start(net: HybridBlock, path: Union[str, os.PathLike]) -> WarmStart:
     """Copy every parameter of `path` that `net` has under the same name and shape.
 
     A network with branches that the file lacks (a DFB from its baseline) keeps them as initialized, and sets them aside
@@ -79,9 +84,8 @@ def warm_start(net, path) -> WarmStart:
             f'choose the model that the file was trained as'
         )
     arrays, inflated = _inflated(arrays, net.branches.backbone, params)
-    loaded, resized = [], []
-    for name, array in arrays.items():
-        (loaded if params[name].shape == array.shape else resized).append(name)
+    resized = [name for name, array in arrays.items() if params[name].shape != array.shape]
+    loaded = [name for name in arrays if name not in resized]
     # Only heads depend on the class count; a backbone of another shape is another network.
     if not loaded or any('backbone' in name for name in resized):
         wrong = resized[0] if resized else next(iter(arrays))
@@ -90,7 +94,8 @@ def warm_start(net, path) -> WarmStart:
         )
     if theirs and not resized:
         check_dataset(path, net)
-    published, reclassed = entry_of_file(path), []
+    published = entry_of_file(path)
+    reclassed: List[str] = []
     if published and other_classes(published, net):
         reclassed = [name for name in net.class_parameters() if name in loaded]
         if reclassed and net.dataset is not None:
@@ -104,7 +109,9 @@ def warm_start(net, path) -> WarmStart:
     return WarmStart(loaded, new, resized, reclassed, inflated)
 
 
-def _inflated(arrays, backbone, params):
+def _inflated(
+    arrays: Dict[str, mx.nd.NDArray], backbone: Backbone, params: Dict[str, mx.gluon.Parameter]
+) -> Tuple[Dict[str, mx.nd.NDArray], List[str]]:
     """The arrays, those of a 2-D backbone or of a stem for other channels made to fit; and the names of these."""
     prefix = 'branches.backbone.'
     stem = prefix + backbone.stem_weight

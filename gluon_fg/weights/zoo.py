@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 from urllib.parse import quote
 
+import mxnet as mx
+from mxnet.gluon import HybridBlock
+
 from ..errors import UserError
 from .disk import is_verified, what_is_wrong
 from .download import fetch
@@ -69,7 +72,7 @@ def copies(file: str, digest: str, size: Optional[int], root: Optional[str]) -> 
             yield folder / file, what_is_wrong(folder / file, digest, size)
 
 
-def load(net, path: Path, entry: Entry, ctx) -> bool:
+def load(net: HybridBlock, path: Path, entry: Entry, ctx: mx.Context) -> bool:
     """Load a published file and take over the input description that it was trained with; whether all of it was loaded.
 
     The file may hold float16 (or float64): the network keeps its own type. A network of another number of classes gets
