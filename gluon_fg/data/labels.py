@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -39,9 +39,9 @@ class LabelSet:
 
     classes: Tuple[str, ...]
     groups: Optional[Tuple[str, ...]] = None
-    flip_map: Optional[np.ndarray] = None
+    flip_map: np.ndarray = None  # type: ignore[assignment]  # None is replaced when the object is made
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         classes = tuple(str(name) for name in self.classes)
         if not classes:
             raise UserError('a label set needs at least one class')
@@ -104,8 +104,8 @@ class LabelSet:
         ]
 
 
-def _checked_flip_map(flip_map: Sequence[int], classes: Tuple[str, ...]) -> np.ndarray:
-    flip_map = np.array(flip_map)
+def _checked_flip_map(given: Union[Sequence[int], np.ndarray], classes: Tuple[str, ...]) -> np.ndarray:
+    flip_map = np.array(given)
     if flip_map.shape != (len(classes),) or flip_map.dtype.kind not in 'iu':
         raise UserError(
             f'flip_map must be {len(classes)} integers, one for each class; got {flip_map.dtype} {flip_map.shape}'
@@ -138,15 +138,15 @@ def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
     not be mirrored, since no label fits the result.
     """
     words = [_words(name) for name in classes]
-    where = {}
+    labels: Dict[Tuple[str, ...], List[int]] = {}
     for i, key in enumerate(words):
-        where.setdefault(key, []).append(i)
+        labels.setdefault(key, []).append(i)
     flip_map = np.arange(len(words), dtype=np.int64)
     for i, key in enumerate(words):
         mirrored = tuple(_MIRROR.get(word, word) for word in key)
         if not any(word in _MIRROR for word in key):
             continue
-        partners = where.get(mirrored, [])
+        partners = labels.get(mirrored, [])
         # two names that differ only in spelling leave no unique partner
-        flip_map[i] = partners[0] if len(partners) == 1 and len(where[key]) == 1 else -1
+        flip_map[i] = partners[0] if len(partners) == 1 and len(labels[key]) == 1 else -1
     return flip_map

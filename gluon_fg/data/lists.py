@@ -101,7 +101,7 @@ def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str]
                     f'{path.name} line {row.line}: label {number} is class {row.class_name!r} here, '
                     f'{named[number]!r} before'
                 )
-        size = max(numbers) + 1
+        size = max((number for number in numbers if number is not None), default=-1) + 1
         if size < 1:
             raise UserError(f'{path.name}: no video has a label and no class is named; give the class names')
         classes = [named.get(number, str(number)) for number in range(size)]

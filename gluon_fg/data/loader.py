@@ -72,7 +72,7 @@ class Batch(NamedTuple):
 class _Sample(NamedTuple):
     view: np.ndarray
     label: int
-    index: int
+    record: int
     failures: List[VideoError]
 
 
@@ -226,5 +226,5 @@ class TrainLoader:
         return Batch(
             np.stack(views) if self.spec.ndim == 3 else np.concatenate(views),
             np.array([sample.label for sample in samples], np.int32),
-            np.array([sample.index for sample in samples], np.int64),
+            np.array([sample.record for sample in samples], np.int64),
         )

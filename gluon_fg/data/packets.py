@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
@@ -60,7 +61,7 @@ def scan(path: str) -> Scan:
         raise VideoError(path, reason) from error
 
 
-def open_container(path: str):
+def open_container(path: str) -> av.container.InputContainer:
     """Open a file with PyAV; the caller closes the container. Raises VideoError where there is no such file."""
     if not os.path.exists(path):
         raise VideoError(path, 'no such file')
@@ -79,7 +80,7 @@ def short_reason(error: BaseException) -> str:
     return re.sub(r'^\[[^]]*\]\s*\S*:\d+:\s*', '', lines[0])[:200] if lines else type(error).__name__
 
 
-def _scan_container(path: str, container) -> Scan:
+def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
     if not container.streams.video or container.format.name == 'tty':  # FFmpeg shows text files as films
         raise VideoError(path, 'is not a video (no video stream)')
     stream = container.streams.video[0]
@@ -101,8 +102,8 @@ def _scan_container(path: str, container) -> Scan:
         raise VideoError(path, 'has no frame that can be decoded (truncated?)')
 
     # The AVI demuxer invents times, and they do not always match the decoded frames'
-    times = [packet.pts for packet in packets]
-    stamped = None not in times and len(set(times)) == len(times)
+    times = [packet.pts for packet in packets if packet.pts is not None]
+    stamped = len(set(times)) == len(packets)
     order = np.argsort(times, kind='stable') if stamped else np.arange(len(packets))
     keys = np.array([i for i, at in enumerate(order) if packets[at].key], np.int64)
     trusted = stamped and container.format.name != 'avi'
@@ -138,15 +139,16 @@ def _closed(packets: Sequence[_Packet]) -> bool:
     """Tell whether decoding can start at every packet marked as key, and nothing after it is shown before it."""
     if not packets[0].key:
         return False
-    earliest = None  # presentation time still to come, going backwards
+    earliest = math.inf  # presentation time still to come, going backwards
     for packet in reversed(packets):
-        if packet.marked and (not packet.key or (earliest is not None and earliest < packet.pts)):
+        shown = math.inf if packet.pts is None else packet.pts  # all have one where this is asked
+        if packet.marked and (not packet.key or earliest < shown):
             return False
-        earliest = packet.pts if earliest is None else min(earliest, packet.pts)
+        earliest = min(earliest, shown)
     return True
 
 
-def _starts_clean(codec_context, packet) -> bool:
+def _starts_clean(codec_context: av.CodecContext, packet: av.Packet) -> bool:
     """Tell whether the picture is right from a packet marked as key on.
 
     In H.264 the mark may only mean a recovery point, some frames before the picture is right; an IDR picture is what
@@ -159,7 +161,7 @@ def _starts_clean(codec_context, packet) -> bool:
     return True
 
 
-def _unit_kinds(codec_context, data: bytes) -> Iterator[int]:
+def _unit_kinds(codec_context: av.CodecContext, data: bytes) -> Iterator[int]:
     """First byte, which holds the type, of each unit (NAL) of an H.264 or HEVC packet."""
     header = bytes(codec_context.extradata or b'')
     if header[:1] == b'\1':  # mp4, mkv: each unit after its length

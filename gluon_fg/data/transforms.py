@@ -45,7 +45,8 @@ def short_side_size(height: int, width: int, short_side: int) -> Tuple[int, int]
 
 def resize_short(frames: np.ndarray, short_side: int) -> np.ndarray:
     """Scale frames so that their shorter side is `short_side` pixels (`short_side_size`)."""
-    return resize(check_frames(frames), *short_side_size(*frames.shape[1:3], short_side))
+    height, width = check_frames(frames).shape[1:3]
+    return resize(frames, *short_side_size(height, width, short_side))
 
 
 def crop(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
@@ -74,7 +75,8 @@ def corner_positions(height: int, width: int, size_h: int, size_w: int) -> List[
 
 def five_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
     """Cut the four corners and the center, each size x size, in the order of `corner_positions`."""
-    return [crop(frames, *at, size, size) for at in corner_positions(*frames.shape[1:3], size, size)]
+    height, width = frames.shape[1:3]
+    return [crop(frames, top, left, size, size) for top, left in corner_positions(height, width, size, size)]
 
 
 def ten_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 import av
 import cv2
@@ -47,13 +47,13 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(self, *exc) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Release the file; harmless when done twice."""
 
-    def get_batch(self, indices: Sequence[int]) -> np.ndarray:
+    def get_batch(self, indices: Union[Sequence[int], np.ndarray]) -> np.ndarray:
         """Decode frames by number, repeated and in any order: uint8 (T, H, W, 3), RGB.
 
         Raises
@@ -85,8 +85,9 @@ class PyAVReader(VideoReader):
 
     def __init__(self, path: str, info: Scan):
         super().__init__(path, info.length, info.fps, info.size)
-        self._info, self._container = info, None
-        self._frames: Iterator[Tuple[int, av.VideoFrame]] = iter(())
+        self._info = info
+        self._container: Optional[av.container.InputContainer] = None
+        self._frames: Iterator[Tuple[Optional[int], av.VideoFrame]] = iter(())
         self._next = 0  # number of the next frame that `_frames` gives; valid while it is open
         self._seeks = info.pts is not None
         self._convert = av.video.reformatter.VideoReformatter()
@@ -111,18 +112,18 @@ class PyAVReader(VideoReader):
             raise VideoError(self.path, reason) from error
         return out
 
-    def _pixels(self, frame) -> np.ndarray:
+    def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         turns = self._info.turns
         width, height = self.size[::-1] if turns % 2 else self.size
         picture = self._convert.reformat(frame, width, height, 'rgb24').to_ndarray()
         return np.rot90(picture, turns) if turns else picture
 
-    def _frame(self, number: int):
+    def _frame(self, number: int) -> av.VideoFrame:
         key = self._key_before(number)
         if self._container is None or number < self._next or key > self._next:
             self._start(key)
         for shown, frame in self._frames:
-            if self._seeks and shown is None:  # a time that no packet announced: count from the start instead
+            if shown is None:  # a time that no packet announced: count from the start instead
                 self._seeks = False
                 return self._frame(number)
             self._next = shown + 1
@@ -150,10 +151,10 @@ class PyAVReader(VideoReader):
         stream = self._container.streams.video[0]
         stream.codec_context.thread_count = 1
         self._next = 0
-        if not self._seeks:
-            self._frames = enumerate(self._container.decode(stream))
-            return
         pts = self._info.pts
+        if not self._seeks or pts is None:
+            self._frames = ((i, frame) for i, frame in enumerate(self._container.decode(stream)))
+            return
         packets = self._container.demux(stream)
         if key > 0:
             self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
@@ -168,15 +169,17 @@ class PyAVReader(VideoReader):
                 self._start(0)
                 return
             self._next = at
-            self._frames = self._numbered(packet, packets, at)
+            self._frames = self._numbered(packet, packets, pts, at)
         else:
-            self._frames = self._numbered(None, packets, 0)
+            self._frames = self._numbered(None, packets, pts, 0)
 
-    def _numbered(self, first, packets, start: int) -> Iterator[Tuple[Optional[int], av.VideoFrame]]:
+    def _numbered(
+        self, first: Optional[av.Packet], packets: Iterator[av.Packet], pts: np.ndarray, start: int
+    ) -> Iterator[Tuple[Optional[int], av.VideoFrame]]:
         """(number, frame) from a key frame on, numbered by presentation time; None for an unknown time."""
-        numbers = {int(time): i for i, time in enumerate(self._info.pts)}
+        numbers = {int(time): i for i, time in enumerate(pts)}
 
-        def frames():
+        def frames() -> Iterator[av.VideoFrame]:
             if first is not None:
                 yield from first.decode()
             for packet in packets:
@@ -195,7 +198,8 @@ class DecordReader(VideoReader):
 
     def __init__(self, path: str, info: Scan):
         super().__init__(path, info.length, info.fps, info.size)
-        self._info, self._fallback = info, None
+        self._info = info
+        self._fallback: Optional[PyAVReader] = None
         decord = _decord()
         self._error = decord.DECORDError
         try:
@@ -291,7 +295,7 @@ def natural(name: str) -> list:
     return [(1, int(part), '') if part.isdigit() else (0, 0, part) for part in re.split(r'(\d+)', name) if part]
 
 
-def _decord():
+def _decord() -> Any:
     """Return the decord module, or None where it is not installed or would crash (horovod was imported before it)."""
     if not _runtime.DECORD_SAFE:
         return None

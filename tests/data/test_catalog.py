@@ -26,8 +26,8 @@ def test_groups_and_mirror_rules_are_part_of_the_record():
     assert len(everything.group_names) == 6 and set(order.group_names) < set(everything.group_names)
     assert [everything.groups[everything.classes.index(name)] for name in order.classes] == list(order.groups)
     assert not np.array_equal(label_set('sthsthv2').flip_map, np.arange(174))  # left and right swap
-    assert dataset_info('stanfordcars').label_set(['Turn Left Coupe', 'Sedan']).flip_map.tolist() == [0, 1]
-    assert dataset_info('folder').label_set(['turn left', 'sit']).flip_map.tolist() == [-1, 1]
+    assert dataset_info('stanfordcars').labels_of(['Turn Left Coupe', 'Sedan']).flip_map.tolist() == [0, 1]
+    assert dataset_info('folder').labels_of(['turn left', 'sit']).flip_map.tolist() == [-1, 1]
 
 
 def test_names_are_read_only_when_they_are_needed():

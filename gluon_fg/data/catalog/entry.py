@@ -78,20 +78,23 @@ class DatasetInfo:
     splits: Tuple[str, ...] = SPLITS
     rendered: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
             raise UserError(f'a dataset needs a name, got {self.name!r}')
         if not (self.classes is None or callable(self.classes)) and len(self.classes) != self.nclass:
             raise UserError(f'dataset {self.name!r}: {len(self.classes)} class names for nclass {self.nclass}')
 
-    def label_set(self, classes: Optional[Sequence[str]] = None) -> Optional[LabelSet]:
-        """Return labels, groups and mirror rules of its classes, or of those read from its files; None without."""
-        if classes is None:
-            classes = self.classes() if callable(self.classes) else self.classes
-        if classes is None:
-            return None
-        flip_map = np.arange(len(classes)) if self.symmetric else None
-        return LabelSet(tuple(classes), groups=self.groups, flip_map=flip_map)
+    def label_set(self) -> Optional[LabelSet]:
+        """Return labels, groups and mirror rules of its classes; None where only its files tell the classes."""
+        classes = self.classes() if callable(self.classes) else self.classes
+        return None if classes is None else self.labels_of(classes)
+
+    def labels_of(self, classes: Sequence[str]) -> LabelSet:
+        """Return labels, groups and mirror rules of classes that were read from its files."""
+        groups = None if self.groups is None else tuple(self.groups)
+        if self.symmetric:
+            return LabelSet(tuple(classes), groups, np.arange(len(classes)))
+        return LabelSet(tuple(classes), groups)
 
     def folder(self, root: Optional[Union[str, os.PathLike]]) -> Path:
         """Check the root folder that the dataset cannot do without; raises UserError where there is none."""

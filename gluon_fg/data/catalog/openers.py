@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple, Union
 
 from ...errors import UserError, unknown
 from ..datasets import VIDEO_SUFFIXES, VideoDataset
+from ..labels import LabelSet
 from ..readers import class_folders, from_csv, from_folder
 from .entry import SPLITS, DatasetInfo, Request
 
@@ -43,9 +44,10 @@ def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = 
     root, classes = info.folder(asked.root), info.label_set()
     splits = [entry for entry in SPLITS if (root / entry).is_dir()]
     if split in splits:
+        named: Union[LabelSet, List[str], None] = classes
         if classes is None and 'train' in splits:
-            classes = class_folders(root / 'train')
-        return from_folder(root / split, classes, name, asked.cache, suffixes)
+            named = class_folders(root / 'train')
+        return from_folder(root / split, named, name, asked.cache, suffixes)
     if splits or split not in SPLITS:
         raise unknown(f'split of {root}:', split, splits or SPLITS)
     logger.warning('%s: no folder for a split (train, val, test); %s is all of it', root, split)

@@ -6,7 +6,7 @@ from ...errors import unknown
 from .. import synthfg
 from ..datasets import VideoDataset
 from ..readers import from_csv
-from .entry import DatasetInfo, Request
+from .entry import SPLITS, DatasetInfo, Request
 
 
 def open_rendered(info: DatasetInfo, asked: Request) -> VideoDataset:
@@ -14,6 +14,7 @@ def open_rendered(info: DatasetInfo, asked: Request) -> VideoDataset:
     for split in (asked.split, *asked.sizes):
         if split not in info.splits:
             raise unknown('split', split, info.splits)
-    folder = synthfg.ensure(asked.root, dataset=info.name, **asked.sizes)
+    train, val, test = (asked.sizes.get(split) for split in SPLITS)
+    folder = synthfg.ensure(asked.root, train, val, test, dataset=info.name)
     name = f'{info.name} {asked.split}'
     return from_csv(folder / f'{asked.split}.csv', folder, info.label_set(), name, asked.cache)

@@ -10,6 +10,8 @@ Read from where its archives unpack to, under one root:
 
 from __future__ import annotations
 
+from typing import Tuple
+
 from ...errors import UserError
 from ..datasets import VideoDataset
 from .entry import DatasetInfo, Request, register_dataset
@@ -28,7 +30,7 @@ def open_cars(info: DatasetInfo, asked: Request) -> VideoDataset:
     """
     root, split = split_folder(info, asked)
     names = strings(read_variable(root, ('devkit/cars_meta.mat',), 'class_names', _WHERE)[1])
-    places = ('devkit/cars_train_annos.mat',)
+    places: Tuple[str, ...] = ('devkit/cars_train_annos.mat',)
     if split == 'test':
         places = ('cars_test_annos_withlabels.mat', 'devkit/cars_test_annos_withlabels.mat')
     path, rows = read_variable(root, places, 'annotations', _WHERE)
@@ -38,7 +40,7 @@ def open_cars(info: DatasetInfo, asked: Request) -> VideoDataset:
             raise UserError(f'{path}: its annotations have no field {field!r}{hint}')
     files = [f'cars_{split}/{name}' for name in strings(rows['fname'])]
     records = labeled(path, files, rows['class'], len(names))
-    return VideoDataset(records, info.label_set(names), root, f'{info.name} {split}', asked.cache)
+    return VideoDataset(records, info.labels_of(names), root, f'{info.name} {split}', asked.cache)
 
 
 # A car seen in a mirror is of the same kind, whatever its name.

@@ -31,9 +31,9 @@ def open_dogs(info: DatasetInfo, asked: Request) -> VideoDataset:
     names: Dict[int, str] = {}
     listed: Dict[str, List[VideoRecord]] = {}
     for part in info.splits:  # a class that only one of them has keeps its label
-        path, files = read_variable(root, (f'{part}_list.mat',), 'file_list', _WHERE)
+        path, column = read_variable(root, (f'{part}_list.mat',), 'file_list', _WHERE)
         labels = read_variable(root, (f'{part}_list.mat',), 'labels', _WHERE)[1]
-        files = strings(files)
+        files = strings(column)
         if len(files) != len(labels):
             raise UserError(f'{path}: {len(files)} images and {len(labels)} labels')
         listed[part] = [VideoRecord(f'Images/{file}', label) for file, label in labeled(path, files, labels)]
@@ -45,7 +45,7 @@ def open_dogs(info: DatasetInfo, asked: Request) -> VideoDataset:
     if missing:
         raise UserError(f'{root}: no image has label {min(missing) + 1}, but others have {max(names) + 1}')
     breeds = [names[label].partition('-')[2] or names[label] for label in range(len(names))]
-    return VideoDataset(listed[split], info.label_set(breeds), root, f'{info.name} {split}', asked.cache)
+    return VideoDataset(listed[split], info.labels_of(breeds), root, f'{info.name} {split}', asked.cache)
 
 
 # A dog seen in a mirror is of the same kind, whatever its name.

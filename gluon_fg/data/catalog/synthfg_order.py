@@ -7,12 +7,20 @@ from ..datasets import VideoDataset, VideoRecord
 from .entry import DatasetInfo, Request, dataset_info, register_dataset
 from .rendered import open_rendered
 
+CLASSES = [synthfg.CLASSES[label] for label in synthfg.ORDER_LABELS]
+
 
 def open_order(info: DatasetInfo, asked: Request) -> VideoDataset:
     """Open SynthFG's split, and keep the clips of the classes that differ in order."""
     whole, labels = open_rendered(dataset_info('synthfg'), asked), synthfg.ORDER_LABELS
     kept = [VideoRecord(path, labels[label]) for path, label in whole.records if label in labels]
-    return VideoDataset(kept, info.label_set(), whole.root, f'{info.name} {asked.split}', asked.cache)
+    return VideoDataset(
+        kept,
+        info.labels_of(CLASSES),
+        whole.root,
+        f'{info.name} {asked.split}',
+        asked.cache,
+    )
 
 
 register_dataset(
@@ -20,7 +28,7 @@ register_dataset(
         'synthfg_order',
         16,
         open_order,
-        classes=[synthfg.CLASSES[label] for label in synthfg.ORDER_LABELS],
+        classes=CLASSES,
         groups=[synthfg.GROUPS[label] for label in synthfg.ORDER_LABELS],
         symmetric=True,
         rendered=True,

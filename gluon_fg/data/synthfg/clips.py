@@ -80,7 +80,8 @@ def render_image(label: int, seed: Seed, return_truth: bool = False) -> Union[np
     clip, boxes = render_clip(DETAIL_LABELS[label], seed, return_truth=True)
     shown = sorted({box.t for box in boxes})
     t = shown[len(shown) // 2]
-    return (clip[t], [box._replace(t=0) for box in boxes if box.t == t]) if return_truth else clip[t]
+    still = [Box(box.part, 0, *box[2:]) for box in boxes if box.t == t]
+    return (clip[t], still) if return_truth else clip[t]
 
 
 def clip_seed(split: str, seed: int, index: int) -> Tuple[int, int, int]:

@@ -159,9 +159,9 @@ def _glyph(canvas: np.ndarray, name: str, x: float, y: float, half: float, color
 
 
 def _stroke(
-    canvas: np.ndarray, a: Tuple[float, float], b: Tuple[float, float], width: float, color: Tuple[int, int, int]
+    canvas: np.ndarray, start: Tuple[float, float], end: Tuple[float, float], width: float, color: Tuple[int, int, int]
 ) -> None:
-    a, b = np.asarray(a), np.asarray(b)
+    a, b = np.asarray(start), np.asarray(end)
     normal = np.array([a[1] - b[1], b[0] - a[0]]) / (np.hypot(*(b - a)) + 1e-9) * width / 2
     _polygon(canvas, np.stack([a + normal, b + normal, b - normal, a - normal]), color)
 

@@ -312,7 +312,7 @@ def write_image(path: Union[str, os.PathLike], image: np.ndarray) -> None:
 
 def write_video(path: Union[str, os.PathLike], clip: np.ndarray) -> None:
     """Write uint8 (T, H, W, 3) RGB as MPEG-4 part 2, which OpenCV's wheels can encode on every platform."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), FPS, (clip.shape[2], clip.shape[1]))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), FPS, (clip.shape[2], clip.shape[1]))
     if not writer.isOpened():
         raise UserError(f'{path}: this OpenCV cannot write mp4 files here; is the folder writable?')
     try:

@@ -176,8 +176,8 @@ def _draw_distractor(x: float, y: float, half: float, slow: float, rng: np.rando
 
 
 def _color(rng: np.random.Generator) -> Tuple[int, int, int]:
-    rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.4, 0.95))
-    return tuple(int(round(255 * c)) for c in rgb)
+    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.4, 0.95))
+    return int(round(255 * red)), int(round(255 * green)), int(round(255 * blue))
 
 
 def still(scene: Scene) -> Scene:
