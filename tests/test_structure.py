@@ -116,3 +116,46 @@ def test_a_method_lives_in_one_place(word):
     files = {p.relative_to(root).as_posix(): p.read_text().lower() for p in root.rglob('*.py')}
     naming = {name for name, text in files.items() if word in text}
     assert naming and not [name for name in naming if not name.startswith(METHODS[word])]
+
+
+# Sizes: a file is one idea, a function fits on a screen, and what takes more arguments takes a record -----------------
+
+SOURCES = sorted((REPO / 'gluon_fg').rglob('*.py'))
+
+
+def functions_of(path):
+    """(name, function) of all functions and methods of a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield f'{path.relative_to(REPO)}: {node.name}', node
+
+
+def lines_of_code(function):
+    """Lines of a function without its docstring."""
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        lines -= function.body[0].end_lineno - function.body[0].lineno + 1
+    return lines
+
+
+def test_no_file_is_longer_than_350_lines():
+    lengths = {str(path.relative_to(REPO)): path.read_text().count('\n') for path in SOURCES}
+    assert {name: lines for name, lines in lengths.items() if lines > 350} == {}
+
+
+def test_no_function_is_longer_than_60_lines():
+    lengths = {name: lines_of_code(function) for path in SOURCES for name, function in functions_of(path)}
+    assert len(lengths) > 1000 and {name: lines for name, lines in lengths.items() if lines > 60} == {}
+
+
+def test_constructors_take_eight_arguments_at_most():
+    """Besides self and what is handed on to Gluon (**kwargs)."""
+    counts = {
+        f'{name} in line {function.lineno}': len(
+            function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+        )
+        for path in SOURCES
+        for name, function in functions_of(path)
+        if function.name == '__init__'
+    }
+    assert len(counts) > 30 and {name: count - 1 for name, count in counts.items() if count > 9} == {}

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon
+from networks import randomize_norms
 
 from gluon_fg import get_model
 from gluon_fg.deploy.fused import fuse
@@ -19,10 +20,7 @@ SUBSETS = [('avg',), ('avg', 'max'), ('max', 'xchannel'), ('avg', 'max', 'xchann
 @pytest.fixture(params=['i3d_tiny_custom_dfb', 'tsn_tiny_custom_dfb'])
 def net(request):
     net = get_model(request.param, nclass=7)
-    for name, p in net._collect_params_with_prefix().items():
-        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-    return net
+    return randomize_norms(net)
 
 
 def views(net, count=2):

@@ -4,6 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import reference
+from networks import randomize_norms
 
 from gluon_fg import factory
 from gluon_fg.backbones import get_backbone
@@ -15,25 +16,20 @@ from gluon_fg.nn import TemporalShift
 STATIC = dict(static_alloc=True, static_shape=True)
 
 
-def randomize(net):
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for name, p in net._collect_params_with_prefix().items():
-        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-
-
 @pytest.fixture(scope='module')
 def net():
     """8 frames; a classifier whose scores differ visibly."""
     net = factory.build('tsm8f_resnet50_v1b_custom', nclass=5, head_std=1.0)
-    randomize(net)
+    net.initialize(mx.init.MSRAPrelu('in', 0))
+    randomize_norms(net)
     net.hybridize(**STATIC)
     return net
 
 
 def test_the_residual_branch_alone_reads_through_the_shift():
     block = ResidualBlock(8, (4, 4, 16), [(1, 1), (3, 3), (1, 1)], stride_at=1, stride=2, shift=TemporalShift(3))
-    randomize(block)
+    block.initialize(mx.init.MSRAPrelu('in', 0))
+    randomize_norms(block)
     p = {name: value.data().asnumpy().astype('float64') for name, value in block._collect_params_with_prefix().items()}
     x = mx.nd.random.normal(shape=(6, 8, 5, 7))
 

@@ -3,10 +3,12 @@
 import itertools
 
 import mxnet as mx
+import networks
 import numpy as np
 import pytest
 import reference
 from mxnet import autograd, gluon
+from networks import CLASSES, parameters
 
 import gluon_fg
 from gluon_fg import factory
@@ -14,29 +16,18 @@ from gluon_fg.errors import UserError
 from gluon_fg.recognizers.u2s.branches import PARTS
 from gluon_fg.weights.warm_start import warm_start
 
-CLASSES = 5
 STATIC = dict(static_alloc=True, static_shape=True)
 
 
 def randomized(name='topheavy_tiny_synthfg_u2s', **options):
     """Random weights for which no layer is the identity, and a CSM that is not symmetric."""
-    net = factory.build(name, nclass=CLASSES, **options)
-    net.initialize(mx.init.MSRAPrelu('in', 0))
-    for part, p in net._collect_params_with_prefix().items():
-        if part.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
-            p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
-        elif part.endswith('bias') or part == 'branches.masks.weight':
-            p.set_data(mx.nd.random.normal(scale=0.3, shape=p.shape))
+    net = networks.randomized(name, bias_scale=0.3, **options)
     if net.csm is not None:
         csm = np.random.uniform(size=(CLASSES, CLASSES))
         csm = csm.astype('float32') if net.real_valued_csm else (csm < 0.5).astype('float32')
         np.fill_diagonal(csm, 1)
         net.set_csm(csm)
     return net
-
-
-def parameters(net):
-    return {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
 
 
 def clips(net, count=2):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import randomize_norms
 
 from gluon_fg.backbones import get_backbone
 from gluon_fg.errors import UserError
@@ -115,10 +116,7 @@ def networks():
     """A 2-D ResNet-50 with random weights and statistics, and the I3D one inflated from it."""
     flat, deep = get_backbone('resnet50_v1b'), get_backbone('i3d_resnet50_v1')
     flat.initialize(mx.init.MSRAPrelu('in', 0))
-    for name, p in flat._collect_params_with_prefix().items():
-        if name.split('.')[-1] in ('gamma', 'beta', 'running_mean', 'running_var'):
-            low = 0.5 if name.endswith(('gamma', 'running_var')) else -0.5
-            p.set_data(mx.nd.random.uniform(low, low + 1, shape=p.shape))
+    randomize_norms(flat, center=0.0)
     params = deep._collect_params_with_prefix()
     values = {name: p.data() for name, p in flat._collect_params_with_prefix().items()}
     assert set(values) == set(params)

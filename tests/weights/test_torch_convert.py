@@ -3,6 +3,7 @@
 import mxnet as mx
 import numpy as np
 import pytest
+from networks import randomize_torch
 
 from gluon_fg import factory, registry
 from gluon_fg.errors import UserError
@@ -259,24 +260,10 @@ CASES = {
 }
 
 
-def randomize(net):
-    """Statistics and biases as a trained network might have; weights of a size that keeps the signal's."""
-    generator = torch.Generator().manual_seed(0)
-    for module in net.modules():
-        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
-            for tensor in (module.weight.data, module.running_var):
-                tensor.uniform_(0.5, 1.5, generator=generator)
-            for tensor in (module.bias.data, module.running_mean):
-                tensor.uniform_(-0.5, 0.5, generator=generator)
-        elif isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
-            module.weight.data.normal_(0, (2 / module.weight[0].numel()) ** 0.5, generator=generator)
-    return net.eval()
-
-
 @pytest.mark.parametrize('case', CASES)
 def test_a_converted_network_gives_pytorchs_logits(case, tmp_path):
     make, model, options, shape = CASES[case]
-    theirs = randomize(make())
+    theirs = randomize_torch(make())
     states = {f'module.{name}': value for name, value in theirs.state_dict().items()}
     torch.save({'epoch': 7, 'state_dict': states, 'optimizer': {'state': {}}}, tmp_path / 'them.pth')
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
@@ -303,7 +290,7 @@ def tsn(tmp_path_factory):
     net = TSN(ResNet(basic=True), 174, 3)
     net.new_fc = nn.Linear(512, 174)
     path = tmp_path_factory.mktemp('tsn') / 'tsn18.pth.tar'
-    torch.save({'state_dict': randomize(net).state_dict(), 'best_prec1': 51.5}, path)
+    torch.save({'state_dict': randomize_torch(net).state_dict(), 'best_prec1': 51.5}, path)
     return path, net
 
 
