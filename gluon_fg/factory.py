@@ -11,7 +11,7 @@ import fnmatch
 import functools
 import numbers
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Type, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Type, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -70,7 +70,7 @@ def register_model(
     dataset: Optional[str],
     input: Union[str, Input],
     backbone: str,
-    **defaults,
+    **defaults: Any,
 ) -> None:
     """Add a model of your own to the zoo, so that `get_model`, training and evaluation know it by name.
 
@@ -170,12 +170,12 @@ def model_info(name: str) -> Dict[str, Any]:
     }
 
 
-def _weights_from(entry: ModelEntry, published) -> Union[bool, str]:
+def _weights_from(entry: ModelEntry, published: Mapping[str, Any]) -> Union[bool, str]:
     """True: published under its name; 'gluoncv': a sibling's; False: none."""
     return True if entry.name in published else 'gluoncv' if entry.gluoncv else False
 
 
-def build(name: str, nclass: Optional[int] = None, **options) -> HybridBlock:
+def build(name: str, nclass: Optional[int] = None, **options: Any) -> HybridBlock:
     """Build the network of an entry: all shapes known, not initialized. Arguments and errors are `get_model`'s."""
     entry = model_entry(name)
     for option in options:
@@ -200,7 +200,7 @@ def get_model(
     nclass: Optional[int] = None,
     ctx: Optional[mx.Context] = None,
     root: Optional[str] = None,
-    **options,
+    **options: Any,
 ) -> HybridBlock:
     """Build a network of the zoo, initialized and ready to train or predict.
 
@@ -277,7 +277,7 @@ def _load_published(net: HybridBlock, weights: _Weights, options: Dict[str, Any]
     net.weights_source = f'published weights {weights.file.name}'
 
 
-def know_classes(net, published) -> None:
+def know_classes(net: HybridBlock, published: Any) -> None:
     """Give a network that knows no class names those of the weights (an entry of the index) that it was loaded with."""
     if net.labels is None:
         net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
@@ -292,7 +292,13 @@ def _class_count(name: str, nclass: Optional[int]) -> int:
 
 
 def _gluoncv_model(
-    name: str, pretrained: bool, pretrained_base: bool, nclass: Optional[int], ctx, root, options
+    name: str,
+    pretrained: bool,
+    pretrained_base: bool,
+    nclass: Optional[int],
+    ctx: mx.Context,
+    root: Optional[str],
+    options: Dict[str, Any],
 ) -> HybridBlock:
     from gluoncv.model_zoo.model_zoo import _models
 

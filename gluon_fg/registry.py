@@ -62,7 +62,7 @@ def register(
     input: Any,
     backbone: str,
     gluoncv: Union[bool, str, None] = None,
-    **defaults,
+    **defaults: Any,
 ) -> None:
     """Add an entry to the zoo. The arguments are those of `ModelEntry`, but for the sibling.
 

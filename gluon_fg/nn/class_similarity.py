@@ -10,7 +10,7 @@ ranks `merge` adds them up, so that every rank ends with the same matrix.
 from __future__ import annotations
 
 import warnings
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -44,7 +44,7 @@ class ChannelActivity:
         self.classes, self.channels = classes, channels
         self._sums = np.zeros((classes, channels + 1))
 
-    def add(self, features, label) -> None:
+    def add(self, features: Any, label: Any) -> None:
         """Count a batch.
 
         Parameters
@@ -174,7 +174,7 @@ def related_pairs(related: np.ndarray, s: np.ndarray, names: Optional[Sequence[s
     ]
 
 
-def class_numbers(label, rows: int, classes: int) -> np.ndarray:
+def class_numbers(label: Any, rows: int, classes: int) -> np.ndarray:
     """Labels (rows,) as int64; raises UserError for another shape or a number outside 0..M-1."""
     label = label.asnumpy() if isinstance(label, mx.nd.NDArray) else np.asarray(label)
     if label.shape != (rows,):
@@ -191,7 +191,7 @@ def merged(sums: np.ndarray, allreduce: AllReduce) -> np.ndarray:
     return checked_state(allreduce(sums.copy()), sums)
 
 
-def checked_state(sums, like: np.ndarray) -> np.ndarray:
+def checked_state(sums: Any, like: np.ndarray) -> np.ndarray:
     """Counts as float64, of the shape of others; raises UserError where they are not."""
     sums = np.array(sums, np.float64)
     if sums.shape != like.shape:

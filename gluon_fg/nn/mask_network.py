@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import mxnet as mx
 import numpy as np
@@ -78,8 +78,8 @@ class MaskNetwork(HybridBlock):
         in_channels: int,
         select: str = 'csm',
         ndim: int = 3,
-        weight_initializer=None,
-        **kwargs,
+        weight_initializer: Any = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if select not in SELECTIONS:
@@ -146,7 +146,7 @@ class MaskNetwork(HybridBlock):
         """The categories' filters, (M, C) float32."""
         return self.weight.data(self.weight.list_ctx()[0]).asnumpy().reshape(self._classes, self._channels)
 
-    def weight_similarity(self, F=mx.nd, ctx: Optional[mx.Context] = None):
+    def weight_similarity(self, F: Any = mx.nd, ctx: Optional[mx.Context] = None) -> Any:
         """S^w (M, M), the cosine similarities of the categories' filters (eq. 4).
 
         Parameters
@@ -161,7 +161,7 @@ class MaskNetwork(HybridBlock):
         w = F.broadcast_div(w, F.sqrt(F.sum(F.square(w), axis=1, keepdims=True) + 1e-24))
         return F.dot(w, w, transpose_b=True)
 
-    def regularization(self, F=mx.nd, ctx: Optional[mx.Context] = None):
+    def regularization(self, F: Any = mx.nd, ctx: Optional[mx.Context] = None) -> Any:
         """w_regular (1,), the mean of S^w over the pairs of confusing categories, 0 where there are none (eqs. 5, 6).
 
         The pairs are the ones of CSM - I; a real-valued CSM weights them. Differentiable with respect to `weight`, in
@@ -183,7 +183,7 @@ class MaskNetwork(HybridBlock):
         total = F.sum(pairs * self.weight_similarity(F, ctx))
         return total / (count + (count == 0))
 
-    def set_csm(self, csm) -> None:
+    def set_csm(self, csm: Any) -> None:
         """Put a category similarity matrix in place; graphs that exist already use it from now on.
 
         Parameters
@@ -235,7 +235,7 @@ class MaskGate(HybridBlock):
         unknown mode
     """
 
-    def __init__(self, mode: str = 'gate', **kwargs):
+    def __init__(self, mode: str = 'gate', **kwargs: Any):
         super().__init__(**kwargs)
         if mode not in GATES:
             raise unknown('mask gate', mode, GATES)

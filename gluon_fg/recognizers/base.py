@@ -66,11 +66,12 @@ class Recognizer(Inspectable):
     trunk_defaults: Mapping[str, Any] = types.MappingProxyType({})
     moved_settings: Mapping[str, str] = types.MappingProxyType({})
 
-    def __init__(self, branches: Branches, branch_names: Sequence[str], nclass: int, **kwargs):
+    def __init__(self, branches: Branches, branch_names: Sequence[str], nclass: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.branch_names, self.nclass = tuple(branch_names), nclass
         self._ndim = branches.backbone.ndim
-        self._entry_name, self._labels = None, None
+        self._entry_name: Optional[str] = None
+        self._labels: Any = None
         self.dataset: Optional[str] = None
         self.protocol, self.weights_source = 'train_time', 'random weights'
         self.untrained: Optional[FrozenSet[str]] = None
@@ -89,12 +90,13 @@ class Recognizer(Inspectable):
         return {**shared, **cls.trunk_defaults, **{f.name: f.default for f in dataclasses.fields(cls.options_type)}}
 
     @classmethod
-    def build(cls, backbone: str, nclass: int, **options) -> Recognizer:
+    def build(cls, backbone: str, nclass: int, **options: Any) -> Recognizer:
         """A network by its options, as `get_model` takes them: those of `Trunk` and of `options_type`, side by side."""
         own = {f.name for f in dataclasses.fields(cls.options_type)}
         trunk = {**cls.trunk_defaults, **{name: value for name, value in options.items() if name not in own}}
         chosen = cls.options_type(**{name: value for name, value in options.items() if name in own})
-        return cls(Trunk(backbone, nclass, **trunk), chosen)
+        recognizer: Any = cls  # whose constructor takes the two records
+        return recognizer(Trunk(backbone, nclass, **trunk), chosen)
 
     def hybrid_forward(self, F, x):
         return self.branches(x)[0]
@@ -119,6 +121,9 @@ class Recognizer(Inspectable):
 
     @input_spec.setter
     def input_spec(self, spec: InputSpec) -> None:
+        self._take_spec(spec)
+
+    def _take_spec(self, spec: InputSpec) -> None:
         if spec.ndim != self._ndim:
             raise UserError(f'{self.name} takes layout {self._input_spec.layout}, not {spec.layout}')
         self._input_spec = spec
@@ -196,7 +201,7 @@ class Recognizer(Inspectable):
         return self._labels
 
     @labels.setter
-    def labels(self, labels) -> None:
+    def labels(self, labels: Any) -> None:
         self._labels = labels if callable(labels) else self._checked_labels(labels)
 
     def _checked_labels(self, labels):
@@ -246,7 +251,7 @@ class Recognizer(Inspectable):
         mx.nd.waitall()
         super().save_parameters(filename, deduplicate)
 
-    def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True):
+    def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True) -> Any:
         """Gluon's own, after everything queued is done: see `save_parameters`.
 
         The graph holds the branches that count now, and their parameters alone.

@@ -49,7 +49,7 @@ class Baseline(Recognizer):
         - **z_avg**: logits (N, M)
     """
 
-    def __init__(self, trunk: Trunk, options: Optional[NoOptions] = None, **kwargs):
+    def __init__(self, trunk: Trunk, options: Optional[NoOptions] = None, **kwargs: Any):
         backbone = get_backbone(trunk.backbone, trunk.temporal_downsample)
         super().__init__(_GlobalBranch(backbone, trunk), ('avg',), trunk.nclass, **kwargs)
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import operator
 import warnings
-from typing import Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -40,9 +40,9 @@ class Branches(HybridBlock):
     Outputs: a tuple of logits (N, M), and of auxiliary outputs
     """
 
-    class_blocks = ('classifier',)  # children whose parameters belong to single classes
+    class_blocks: Tuple[str, ...] = ('classifier',)  # children whose parameters belong to single classes
 
-    def __init__(self, backbone: Backbone, trunk: Trunk, **kwargs):
+    def __init__(self, backbone: Backbone, trunk: Trunk, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= trunk.dropout < 1:
             raise UserError(f'dropout must be a share in [0, 1), got {trunk.dropout!r}')
@@ -77,7 +77,7 @@ class Branches(HybridBlock):
         out = super().__call__(x)
         return tuple(out) if isinstance(out, list) else out  # a cached graph gives a list
 
-    def check_input(self, x) -> None:
+    def check_input(self, x: Any) -> None:
         """Refuse an array that the network cannot take, in one line; symbols pass."""
         if not isinstance(x, mx.nd.NDArray):
             return

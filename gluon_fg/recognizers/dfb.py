@@ -13,8 +13,9 @@ which the bank starts (see its docstring) and the global classifier, and `tempor
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional
+from typing import Any, Optional
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
@@ -55,7 +56,7 @@ class LocalBranch(HybridBlock):
         an unknown skip, or a backbone whose stage 5 does not just halve height and width
     """
 
-    def __init__(self, backbone: Backbone, skip: str = 'add', **kwargs):
+    def __init__(self, backbone: Backbone, skip: str = 'add', **kwargs: Any):
         super().__init__(**kwargs)
         if skip not in SKIPS:
             raise unknown('skip', skip, SKIPS)
@@ -133,9 +134,10 @@ class _DFBBranches(Branches):
 
     class_blocks = ('classifier', 'bank')
 
-    def __init__(self, backbone: Backbone, trunk: Trunk, options: DFBOptions, **kwargs):
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: DFBOptions, **kwargs: Any):
         super().__init__(backbone, trunk, **kwargs)
-        self.local = self.bank = None
+        self.local: Any = None
+        self.bank: Any = None
         with self.name_scope():
             if options.has_local:
                 self.local = LocalBranch(backbone, options.skip)
@@ -157,7 +159,7 @@ class _DFBBranches(Branches):
 class FilterResponses(View):
     """The response of every filter of a network everywhere: its layers up to the filter bank's own convolution."""
 
-    def __init__(self, branches: _DFBBranches, **kwargs):
+    def __init__(self, branches: _DFBBranches, **kwargs: Any):
         super().__init__(**kwargs)
         local = branches.local
         path = branches.backbone.path(5 if local is None else 4) + ([] if local is None else [local])
@@ -189,7 +191,7 @@ class DFB(Recognizer):
 
     options_type = DFBOptions
 
-    def __init__(self, trunk: Trunk, options: Optional[DFBOptions] = None, **kwargs):
+    def __init__(self, trunk: Trunk, options: Optional[DFBOptions] = None, **kwargs: Any):
         options = options or DFBOptions()
         branches = _DFBBranches(get_backbone(trunk.backbone, trunk.temporal_downsample), trunk, options)
         names = ('comb', 'avg', 'max', 'xchannel') if options.filter_bank else ('avg',)
@@ -199,7 +201,7 @@ class DFB(Recognizer):
             self.filters_per_class = options.filters_per_class
             self.add_view('filter_responses', FilterResponses(branches))
 
-    def filter_responses(self, x):
+    def filter_responses(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """Response of every filter everywhere, for localization (sec. 5.3): (N, M*K, T, H, W).
 
         On a 2-D backbone (N * num_segments, M*K, H, W): frames stay apart. Filters of class m are m*K to m*K+K-1; where

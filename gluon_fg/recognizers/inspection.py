@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -44,7 +44,7 @@ class Inspectable(HybridBlock):
         """
         self.views = types.MappingProxyType({**self.views, name: block})  # no dict: Gluon would look into that
 
-    def hybridize(self, active: bool = True, **kwargs) -> None:
+    def hybridize(self, active: bool = True, **kwargs: Any) -> None:
         for view in self.views.values():
             view.hybridize(active, **kwargs)
         super().hybridize(active, **kwargs)

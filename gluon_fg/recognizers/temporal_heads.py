@@ -58,7 +58,7 @@ class _LSTMBranches(Branches):
 
     class_blocks = ('classifier', 'lstm_classifier')
 
-    def __init__(self, backbone: Backbone, trunk: Trunk, options: LSTMOptions, **kwargs):
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: LSTMOptions, **kwargs: Any):
         super().__init__(backbone, trunk, **kwargs)
         initializer = mx.init.Normal(trunk.head_std)
         with self.name_scope():
@@ -76,7 +76,7 @@ class _LSTMBranches(Branches):
 class _AttentionBranches(Branches):
     """Fused, avg, attention."""
 
-    def __init__(self, backbone: Backbone, trunk: Trunk, options: AttentionOptions, **kwargs):
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: AttentionOptions, **kwargs: Any):
         super().__init__(backbone, trunk, **kwargs)
         with self.name_scope():
             self.attention = nn.HybridSequential()
@@ -132,7 +132,7 @@ class LSTMHead(_TemporalHead):
 
     options_type = LSTMOptions
 
-    def __init__(self, trunk: Trunk, options: Optional[LSTMOptions] = None, **kwargs):
+    def __init__(self, trunk: Trunk, options: Optional[LSTMOptions] = None, **kwargs: Any):
         branches = _LSTMBranches(_on_clips(trunk), trunk, options or LSTMOptions())
         super().__init__(branches, ('fused', 'avg', 'lstm'), trunk.nclass, **kwargs)
 
@@ -164,7 +164,7 @@ class SelfAttentionHead(_TemporalHead):
 
     options_type = AttentionOptions
 
-    def __init__(self, trunk: Trunk, options: Optional[AttentionOptions] = None, **kwargs):
+    def __init__(self, trunk: Trunk, options: Optional[AttentionOptions] = None, **kwargs: Any):
         options = options or AttentionOptions()
         if options.blocks < 1:
             raise UserError(f'blocks must be at least 1, got {options.blocks!r}')

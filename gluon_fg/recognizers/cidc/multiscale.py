@@ -5,7 +5,7 @@ The file `network.py` draws where it stands.
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
@@ -36,7 +36,7 @@ class SpatialAttention(HybridBlock):
         - **weighted**: (N, channels, T, H, W)
     """
 
-    def __init__(self, channels: int, late_channels: int, space: int, time: int = 1, **kwargs):
+    def __init__(self, channels: int, late_channels: int, space: int, time: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self._channels, self._time = channels, time
         with self.name_scope():
@@ -89,11 +89,13 @@ class MultiScale(HybridBlock):
         direction: str,
         normalize: bool,
         out_frames: Optional[int],
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._stages, self._attention, self._repeats = sorted(units), attention, {}
-        width, former = None, None  # frames and stage of what is handed on
+        self._stages, self._attention = sorted(units), attention
+        self._repeats: Dict[int, int] = {}
+        width = 0  # frames of what is handed on
+        former: Optional[int] = None  # the stage that hands it on
         with self.name_scope():
             for stage in self._stages:
                 if former is not None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import mxnet as mx
 
@@ -94,10 +94,11 @@ class _CIDCBranches(Branches):
 
     class_blocks = ('classifier', 'cidc_classifier')
 
-    def __init__(self, backbone: Backbone, trunk: Trunk, options: CIDCOptions, **kwargs):
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: CIDCOptions, **kwargs: Any):
         super().__init__(backbone, trunk, **kwargs)
         self._stages, self._frames = options.scales, backbone.frames_at(5, options.frames)
-        self._fusion, self.cidc_classifier = options.fusion, None
+        self._fusion = options.fusion
+        self.cidc_classifier: Any = None
         with self.name_scope():
             self.cidc = multi_scale(backbone, options)
             self.cidc_pool = GlobalAvgPool()
@@ -122,7 +123,7 @@ class _CIDCBranches(Branches):
             fused = self.classifier(self.dropout(self._share * avg + (1 - self._share) * cidc))
         return fused, z_avg, z_cidc
 
-    def check_input(self, x) -> None:
+    def check_input(self, x: Any) -> None:
         super().check_input(x)
         if isinstance(x, mx.nd.NDArray):
             check_frames(self.backbone, x.shape[2], self._frames)
@@ -166,7 +167,7 @@ def _span(numbers: Sequence[int]) -> str:
 class FeatureMaps(View):
     """F and F_CIDC of a network, both (N, C, T', H', W')."""
 
-    def __init__(self, branches: _CIDCBranches, **kwargs):
+    def __init__(self, branches: _CIDCBranches, **kwargs: Any):
         super().__init__(**kwargs)
         self.backbone, self.cidc, self._stages = branches.backbone, branches.cidc, branches._stages
 
@@ -204,7 +205,7 @@ class CIDCNetwork(Recognizer):
     options_type = CIDCOptions
     trunk_defaults = types.MappingProxyType({'dropout': 0.6})
 
-    def __init__(self, trunk: Trunk, options: Optional[CIDCOptions] = None, **kwargs):
+    def __init__(self, trunk: Trunk, options: Optional[CIDCOptions] = None, **kwargs: Any):
         options = options or CIDCOptions()
         backbone = get_backbone(trunk.backbone, trunk.temporal_downsample)
         if backbone.ndim == 2:
@@ -228,7 +229,7 @@ class CIDCNetwork(Recognizer):
         """(N,) cross-entropy of the fused prediction; 'avg' and 'cidc' are read, not trained."""
         return self.named_losses(outputs, label)['fused']
 
-    def maps(self, x, label=None) -> Dict[str, mx.nd.NDArray]:
+    def maps(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> Dict[str, mx.nd.NDArray]:
         """F ('F5') and F_CIDC, both (N, C, T', H', W'), for activation maps (sec. 4.5)."""
         self.branches.check_input(x)
         return dict(zip(('F5', 'F_CIDC'), self.views['maps'](x)))
@@ -241,4 +242,4 @@ class CIDCNetwork(Recognizer):
     def input_spec(self, spec: InputSpec) -> None:
         if spec.ndim == self._ndim:
             check_frames(self.branches.backbone, spec.frames, self.branches._frames)
-        Recognizer.input_spec.fset(self, spec)
+        self._take_spec(spec)

@@ -6,7 +6,7 @@ The file `network.py` draws how they hang together.
 from __future__ import annotations
 
 import dataclasses
-from typing import Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -112,7 +112,7 @@ class SpecificStages(HybridBlock):
         - **x_c**: X_C, of the size of the backbone's stage 5
     """
 
-    def __init__(self, backbone: Backbone, **kwargs):
+    def __init__(self, backbone: Backbone, **kwargs: Any):
         super().__init__(**kwargs)
         with self.name_scope():
             self.res4, self.res5 = backbone.new_stage(4), backbone.new_stage(5)
@@ -126,11 +126,12 @@ class U2SBranches(Branches):
 
     class_blocks = ('classifier', 'masks', 'specific_classifier')
 
-    def __init__(self, backbone: Backbone, trunk: Trunk, options: U2SOptions, **kwargs):
+    def __init__(self, backbone: Backbone, trunk: Trunk, options: U2SOptions, **kwargs: Any):
         super().__init__(backbone, trunk, **kwargs)
         ndim, channels = backbone.ndim, backbone.channels[5]
         self._counted = options.counted
-        self.masks = self.gate = self.masked_pool = self.non_local = None
+        self.masks: Any = None
+        self.gate = self.masked_pool = self.non_local = self.masks
         with self.name_scope():
             self.specific = SpecificStages(backbone)
             if options.has_masks:
@@ -149,7 +150,7 @@ class U2SBranches(Branches):
         """The mask of X_C's frames or clips, before its gate, and z_M of each."""
         given = (z_u,) if label is None else (z_u, label)
         if self._segments > 1:
-            given = [F.repeat(of_video, self._segments, axis=0) for of_video in given]
+            given = tuple(F.repeat(of_video, self._segments, axis=0) for of_video in given)
         return self.masks(x_u, *given)
 
     def hybrid_forward(self, F, x, label=None):
@@ -181,7 +182,7 @@ class U2SBranches(Branches):
         out = HybridBlock.__call__(self, x, *self.extra_inputs(label))
         return tuple(out) if isinstance(out, list) else out
 
-    def extra_inputs(self, label) -> tuple:
+    def extra_inputs(self, label: Optional[mx.nd.NDArray]) -> Tuple[mx.nd.NDArray, ...]:
         """Extra positional inputs of the forward pass: the labels when they select the masks, otherwise none."""
         if self.masks is None or self.masks.select != 'oracle':
             return ()
@@ -195,7 +196,7 @@ class U2SBranches(Branches):
 class UniversalFeatures(View):
     """X_U and z_U of a network; the specific network is not computed."""
 
-    def __init__(self, branches: U2SBranches, **kwargs):
+    def __init__(self, branches: U2SBranches, **kwargs: Any):
         super().__init__(**kwargs)
         object.__setattr__(self, '_branches', branches)  # no child: its parts are
         self.backbone, self.pool, self.dropout = branches.backbone, branches.pool, branches.dropout
@@ -209,7 +210,7 @@ class UniversalFeatures(View):
 class FeatureMaps(UniversalFeatures):
     """X_U, X_C behind its gate, the gate's opening, and the mask of every category before the gate."""
 
-    def __init__(self, branches: U2SBranches, **kwargs):
+    def __init__(self, branches: U2SBranches, **kwargs: Any):
         super().__init__(branches, **kwargs)
         self.specific, self.masks, self.gate = branches.specific, branches.masks, branches.gate
 

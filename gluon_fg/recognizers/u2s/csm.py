@@ -9,7 +9,7 @@ The similarities are those of `gluon_fg.nn.class_similarity`. Plain NumPy.
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -36,7 +36,7 @@ class TrueRanks:
         self.classes = classes
         self._clips = np.zeros(classes)
 
-    def add(self, scores, label) -> None:
+    def add(self, scores: Any, label: Any) -> None:
         """Count a batch: scores (N, M), logits or probabilities, NumPy or NDArray; label (N,).
 
         Of equal scores the lower category is placed first, as in `numpy.argmax`; a true category's NaN is placed last.

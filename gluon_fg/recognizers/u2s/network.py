@@ -20,7 +20,7 @@ its non-local block behind X_C.
 from __future__ import annotations
 
 import types
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -82,12 +82,15 @@ class U2S(Recognizer):
     moved_settings = types.MappingProxyType({'train.csm_n': 'csm_n', 'train.csm_target': 'csm_target'})
 
     options_type = U2SOptions
+    branches: U2SBranches
 
-    def __init__(self, trunk: Trunk, options: Optional[U2SOptions] = None, **kwargs):
+    def __init__(self, trunk: Trunk, options: Optional[U2SOptions] = None, **kwargs: Any):
         options = options or U2SOptions()
         branches = U2SBranches(get_backbone(trunk.backbone, trunk.temporal_downsample), trunk, options)
         super().__init__(branches, ('fused', *options.parts), trunk.nclass, **kwargs)
-        self._options, self._stage, self._thaw = options, 'joint', None
+        self._options, self._stage = options, 'joint'
+        self._thaw: Callable[[], None] = lambda: None
+        self.takes_labels = options.has_masks and options.select == 'oracle'
         self.add_view('universal', UniversalFeatures(branches))
         universal = FeatureKind('universal', 'universal', ('F5',))
         self.feature_kinds = (universal,)
@@ -111,12 +114,12 @@ class U2S(Recognizer):
 
     # Features
 
-    def universal(self, x) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+    def universal(self, x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """X_U (N, C, T', H', W'), or (N * num_segments, C, H', W'), and z_U (N, M); the rest is not computed."""
         self.branches.check_input(x)
         return tuple(self.views['universal'](x))
 
-    def maps(self, x, label=None) -> Dict[str, mx.nd.NDArray]:
+    def maps(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> Dict[str, mx.nd.NDArray]:
         """X_U ('F5'); with a mask network also 'specific', X_C behind its gate; 'gate', what X_C is multiplied with;
         and 'masks', every category's mask before the gate.
         """
@@ -148,20 +151,17 @@ class U2S(Recognizer):
         """The categories with a value above 0 in the CSM's column; of a real-valued CSM that is nearly all."""
         if self.branches.masks is None or self.branches.masks.select == 'predicted':  # which leaves the CSM aside
             return []
-        column = self.class_relation.matrix[:, predicted]
+        relation = self.class_relation
+        column = np.zeros(self.nclass) if relation is None else relation.matrix[:, predicted]
         return [int(j) for j in np.flatnonzero(column > 0) if j != predicted]
 
     # Training
 
     @property
-    def takes_labels(self) -> bool:
-        return self.branches.masks is not None and self.branches.masks.select == 'oracle'
-
-    @property
     def csm(self) -> Optional[mx.gluon.Parameter]:
         return None if self.branches.masks is None else self.branches.masks.csm
 
-    def set_csm(self, csm) -> None:
+    def set_csm(self, csm: Any) -> None:
         """Put a category similarity matrix in place: see `gluon_fg.nn.MaskNetwork`."""
         if self.branches.masks is None:
             raise UserError(f'{self.name} was built without a mask network; choose mask_network=True')
@@ -176,7 +176,7 @@ class U2S(Recognizer):
         """Make the CSM by the universal network and the training set (sec. III-A): see `prepare.py`."""
         prepare(self, context, self._options.csm_n, self._options.csm_target)
 
-    def named_losses(self, outputs, label) -> Dict[str, mx.nd.NDArray]:
+    def named_losses(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> Dict[str, mx.nd.NDArray]:
         """As every recognizer's; with a mask network also 'regular', w_regular (eq. 5) once for each row."""
         named = super().named_losses(outputs, label)
         if self.branches.masks is not None:

@@ -9,7 +9,7 @@ videos).
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class SimilarityMatrix:
         return {**fields, 'pairs': np.array([p[:2] for p in self.pairs], np.int64).reshape(-1, 2)}
 
 
-def prepare(net, context: PrepareContext, n: Optional[float], target: float) -> None:
+def prepare(net: Any, context: PrepareContext, n: Optional[float], target: float) -> None:
     """Make a network's CSM, put it in place, and write it into the run's log and folder.
 
     Nothing is done for a network without a mask network, and none that has a CSM already. Where the universal network
@@ -109,7 +109,7 @@ def prepare(net, context: PrepareContext, n: Optional[float], target: float) -> 
     )
 
 
-def build_csm(net, context: PrepareContext, n: float) -> SimilarityMatrix:
+def build_csm(net: Any, context: PrepareContext, n: float) -> SimilarityMatrix:
     """Make a network's CSM of the training set and put it in place; the same on every rank, for any number of them.
 
     Memory does not depend on the number of videos. Arguments and errors as for `prepare`.
