@@ -1,6 +1,8 @@
 """Shared fixtures. Imports gluon_fg before anything else: mxnet, decord and horovod crash in any other order."""
 
+import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,8 +79,17 @@ def command(capfd):
 
     def run(*words):
         capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(word) for word in words])
+        loggers = [logging.getLogger(name) for name in (None, 'gluon_fg')]
+        before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as stop:
+                main([str(word) for word in words])
+        finally:  # what a command sets up for its own process must not stay in this one
+            signal.signal(signal.SIGTERM, handler)
+            for logger, (handlers, level, propagate) in zip(loggers, before):
+                logger.handlers[:], logger.propagate = handlers, propagate
+                logger.setLevel(level)
         return (stop.value.code, *capfd.readouterr())
 
     return run

@@ -47,7 +47,8 @@ class Several(click.Option):
     """
 
     def __init__(self, *args: Any, none_allowed: bool = False, **attributes: Any):
-        super().__init__(*args, multiple=True, **attributes)
+        attributes['multiple'] = True
+        super().__init__(*args, **attributes)
         self.none_allowed = none_allowed
 
 
@@ -74,8 +75,9 @@ class Command(click.Command):
         words, empty = _repeated(args, given)
         rest = super().parse_args(ctx, words)
         for option in dict.fromkeys(given.values()):
-            values = ctx.params[option.name]
-            ctx.params[option.name] = list(values) if values or option in empty or not option.none_allowed else None
+            name = str(option.name)
+            values = ctx.params[name]
+            ctx.params[name] = list(values) if values or option in empty or not option.none_allowed else None
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -144,7 +146,7 @@ class Group(click.Group):
             raise errors.unknown(f'command of {ctx.command_path}', name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Optional[Sequence[str]] = None, prog_name: Optional[str] = None, **extra: Any) -> Any:
+    def main(self, args: Optional[Sequence[str]] = None, prog_name: Optional[str] = None, **extra: Any) -> Any:  # type: ignore[override]
         """Run the command that the words name, and exit with its code."""
         words = list(sys.argv[1:] if args is None else args)
         if os.environ.get(COMPLETION):

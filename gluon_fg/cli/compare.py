@@ -63,27 +63,29 @@ def compare(
 
     targets = {'--out': output.out, '--csv': csv, '--markdown': markdown, '--chart': chart}
     _check(files, targets, output, per_class)
-    a, b = (Scores.load(path) for path in files)
+    pair = (files[0], files[1])
+    a, b = (Scores.load(path) for path in pair)
     named = [gaining.parse_pair(text, a.classes) for text in similar or ()] or None
-    result = comparing.compare(a, b, branch_a, branch_b, files, pairs, seed)
-    gains = gaining.gains(a, b, branch_a, branch_b, files, named, pairs)
-    titles = [
-        f'{path} ({s.model}, {branch or s.branch_names[0]}, {s.protocol})'
-        for path, s, branch in ((files[0], a, branch_a), (files[1], b, branch_b))
-    ]
+    result = comparing.compare(a, b, branch_a, branch_b, pair, pairs, seed)
+    gains = gaining.gains(a, b, branch_a, branch_b, pair, named, pairs)
+    titles = (_title(files[0], a, branch_a), _title(files[1], b, branch_b))
     numbers = {'a': files[0], 'b': files[1], **comparing.as_dict(result), 'gains': gaining.gains_as_dict(gains)}
     if output.json:
         print_json(numbers)
     else:
-        click.echo(comparing.format_comparison(result, tuple(titles)))
+        click.echo(comparing.format_comparison(result, titles))
         if a.protocol != b.protocol:
             both = f'{a.protocol} and {b.protocol}'
             click.echo(f'\nnote: scored by other protocols, {both}: part of the difference may be theirs')
         if per_class is not None or similar is not None:
             click.echo(f'\n{gaining.format_gains(gains, per_class, similar is not None)}')
-    short = (a.model, b.model) if a.model != b.model else files
+    short = (a.model, b.model) if a.model != b.model else pair
     for line in _write(targets, numbers, gains, titles, short, per_class):
         click.echo(line, err=output.json)
+
+
+def _title(path: str, scores: Any, branch: Optional[str]) -> str:
+    return f'{path} ({scores.model}, {branch or scores.branch_names[0]}, {scores.protocol})'
 
 
 def _check(files: Tuple[str, ...], targets: Dict[str, Optional[str]], output: Output, per_class: Optional[int]) -> None:
@@ -101,7 +103,7 @@ def _check(files: Tuple[str, ...], targets: Dict[str, Optional[str]], output: Ou
         raise UserError(f'--per-class must be at least 1, got {per_class}')
 
 
-def _write(targets: Dict[str, Optional[str]], numbers: dict, gains: Any, titles: list, short: Any, per_class: Any):
+def _write(targets: Dict[str, Optional[str]], numbers: dict, gains: Any, titles: Any, short: Any, per_class: Any):
     """Write what is asked for; yields a line for each file."""
     import json
 

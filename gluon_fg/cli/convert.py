@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import click
 
@@ -71,7 +71,7 @@ def _fitting(checkpoint: Any) -> List[str]:
     from ..factory import list_models, model_info
     from ..weights.torch_convert import backbones_for
 
-    names = {}
+    names: Dict[str, None] = {}
     for info in map(model_info, list_models()):
         whole = info['method'] == 'Baseline' and info['nclass'] in (None, checkpoint.nclass)
         if info['backbone'] in backbones_for(checkpoint) and (whole or checkpoint.imagenet):
@@ -93,7 +93,7 @@ def _build(model: str, texts: List[str], checkpoint: Any) -> Any:
     from .. import factory
     from ..evaluation.load import parse_options
 
-    options = parse_options(texts)
+    options: Dict[str, Any] = parse_options(texts)
     if factory.setting(model).nclass is None and checkpoint.nclass and not checkpoint.imagenet:
         options.setdefault('nclass', checkpoint.nclass)
     return factory.build(model, **options)

@@ -89,7 +89,7 @@ def _generate(dataset: str, root: Optional[str], seed: int, sizes: Dict[str, int
     from ..data import synthfg
 
     made = synthfg.generate(root, **sizes, seed=seed, progress=sys.stderr.isatty(), dataset=dataset)
-    meta = synthfg.read_meta(made, dataset)
+    meta = synthfg.read_meta(made, dataset) or {}
     title, unit = ('SynthFG', 'clips') if dataset == 'synthfg' else ('SynthFG images', 'images')
     click.echo(f'{title}: {len(meta["classes"])} classes in {len(meta["kinds"])} groups, seed {seed}')
     for split, count in sizes.items():
@@ -143,8 +143,8 @@ def check(dataset: str, root: Optional[str], splits: Tuple[str, ...], probe: int
             problems.append(problem)
     if problems and (splits or not reports):
         raise problems[0]
-    for problem in problems:  # of the usual names not all need be there
-        click.echo(f'note: {problem}', err=True)
+    for absent in problems:  # of the usual names not all need be there
+        click.echo(f'note: {absent}', err=True)
     return _show_all(reports, output.json, classes=True)
 
 

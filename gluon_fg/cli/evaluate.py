@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import click
 
@@ -86,7 +86,7 @@ def evaluate(
             f'{net.name} on {len(videos)} videos of {videos.name}, views of each: {views.count(labels)} '
             f'({views.name}: {views.description})'
         )
-    sharing = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
+    sharing: Dict[str, Any] = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
     scores = score_dataset(
         net, videos, views, ctx, batch_size, workers, **sharing, progress=sys.stderr.isatty(), fused=True
     )

@@ -36,6 +36,8 @@ class ModelChoice(NamedTuple):
         """Refuse both or neither of a name and a run; raises UserError. Needs no network."""
         if (self.name is None) == (self.run is None):
             raise UserError('give either --model NAME or --run FOLDER')
+        if self.name and os.path.isdir(self.name):
+            raise UserError(f'--model {self.name} is a folder; give a training run with --run {self.name}')
         if self.run and self.options:
             raise UserError('--options goes with --model; a run has its own in its config')
 
@@ -47,7 +49,7 @@ class ModelChoice(NamedTuple):
         self.check()
         if self.run:
             return load_run(self.run, self.params, ctx)
-        return load_network(self.name, self.params, ctx, **parse_options(self.options)), None
+        return load_network(str(self.name), self.params, ctx, **parse_options(self.options)), None
 
 
 class DataChoice(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import click
 
@@ -58,7 +58,8 @@ def list_weights(pattern: str, every: bool, root: Optional[str], output: Output)
     from ..weights.gluoncv_store import gluoncv_has
     from ..weights.index import index, model_root, zoo_folder
 
-    published, records = index(root), []
+    published = index(root)
+    records: List[Dict[str, Any]] = []
     for name in list_models(pattern):
         source = published_name(name, root)
         if source not in published and not gluoncv_has(source):
@@ -79,8 +80,8 @@ def list_weights(pattern: str, every: bool, root: Optional[str], output: Output)
     rows = [('model', 'file', 'MB', 'top-1 %', 'here')]
     for record in records:
         top1 = [f'{m["top1"]:.1f} {data} ({m["protocol"]})' for data, m in record['metrics'].items() if 'top1' in m]
-        size = f'{record["bytes"] / 1e6:.1f}' if record['bytes'] else ''
-        rows.append((record['model'], record['file'] or '', size, ', '.join(top1), record['here'] or ''))
+        megabytes = f'{record["bytes"] / 1e6:.1f}' if record['bytes'] else ''
+        rows.append((record['model'], record['file'] or '', megabytes, ', '.join(top1), record['here'] or ''))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         click.echo('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())

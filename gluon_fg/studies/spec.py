@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from ..checking import Rule, at_least, build, load_yaml, merge, one_of, required, setting
 from ..errors import UserError
+from ..named_configs import find_config
 
 SELECT = ('top1', 'top5', 'mean_class', 'group_top1', 'within_group')
 _SEEDS = Rule(
@@ -89,7 +90,8 @@ def load_study(path: str) -> StudyConfig:
     keys = ', '.join(field.name for field in dataclasses.fields(StudyConfig))
     values = load_yaml(file, 'study', keys)
     study = build(merge(OmegaConf.structured(StudyConfig), values, str(path)), str(path))
-    study.config = str((file.parent / study.config).resolve())
+    beside = file.parent / study.config
+    study.config = str(beside.resolve()) if beside.is_file() else find_config(study.config)
     _check_names(study, path)
     return study
 

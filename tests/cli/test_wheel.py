@@ -11,13 +11,8 @@ import mxnet
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-CONFIG = """\
-base: {base}
-data: {{root: {root}, sizes: {{train: 48, val: 24, test: 24}}, augment: random_crop, workers: 1}}
-train: {{epochs: 1, batch_size: 24, lr_epochs: []}}
-"""
 STUDY = """\
-config: config.yaml
+config: dfb/i3d_tiny_synthfg
 warmup: {epochs: 1}
 epochs: 1
 seeds: [0]
@@ -49,8 +44,9 @@ def installed(tmp_path_factory):
         return run([env / 'bin' / program, *words], cwd=home, env=variables)
 
     start.home = home
-    origin = start('python', '-c', 'import gluon_fg; print(gluon_fg.__file__)')
-    assert Path(origin.strip()).parent == site / 'gluon_fg'
+    code = 'import gluon_fg.named_configs as m; print(m.__file__, m.config_folder(), sep="\\n")'
+    files = [Path(line) for line in start('python', '-c', code).splitlines()]
+    assert {file.parent for file in files} == {site / 'gluon_fg'} and files[1].is_dir()
     return start
 
 
@@ -67,27 +63,19 @@ def test_weights_travel_in_it(installed, tiny_synthfg):
     assert answer['predictions'][0]['probability'] > 0.5
 
 
+def settings(root):
+    return ('--set', f'data.root={root}', 'data.sizes={train: 48, val: 24, test: 24}', 'train.batch_size=24')
+
+
 def test_configs_travel_in_it(installed, tiny_synthfg):
-    settings = ('data.sizes={train: 48, val: 24, test: 24}', f'data.root={tiny_synthfg}', 'train.epochs=1')
-    out = installed('gluon-fg', 'train', '--config', 'dfb/i3d_tiny_synthfg', '--set', *settings, 'train.batch_size=24')
-    assert 'next: gluon-fg evaluate --run runs/i3d_tiny_synthfg' in out
+    words = ('train', '--config', 'dfb/i3d_tiny_synthfg', *settings(tiny_synthfg), 'train.epochs=1')
+    assert 'next: gluon-fg evaluate --run runs/i3d_tiny_synthfg' in installed('gluon-fg', *words)
     assert (installed.home / 'runs' / 'i3d_tiny_synthfg' / 'best.params').is_file()
 
 
 def test_a_study_runs_there(installed, tiny_synthfg):
-    (installed.home / 'config.yaml').write_text(
-        CONFIG.format(base=configs_of(installed) / 'dfb' / 'i3d_tiny_synthfg.yaml', root=tiny_synthfg)
-    )
     (installed.home / 'mine.yaml').write_text(STUDY)
-    out = installed('gluon-fg', 'study', 'mine.yaml', '--out', 'runs/study')
+    out = installed('gluon-fg', 'study', 'mine.yaml', '--out', 'runs/study', *settings(tiny_synthfg))
     assert 'baseline' in out
     results = json.loads((installed.home / 'runs' / 'study' / 'mine.json').read_text())
     assert list(results['rows']) == ['baseline']
-
-
-def configs_of(installed):
-    """The folder of configurations in the wheel."""
-    code = 'from gluon_fg.named_configs import config_folder; print(config_folder())'
-    folder = Path(installed('python', '-c', code).strip())
-    assert folder.parent.name == 'gluon_fg' and folder.is_dir()
-    return folder
