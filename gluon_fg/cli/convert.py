@@ -61,7 +61,7 @@ def convert(
     except UserError as error:
         raise UserError(f'{checkpoint}: {error}') from None
     notes = [note, _match_classes(classes, net, arrays)]
-    torch_convert.save(arrays, output.out, float16)
+    torch_convert.save(arrays, str(output.out), float16)
     click.echo(f'{output.out}: {len(arrays)} parameters for {net.name}, from {known}')
     click.echo(''.join(f'{text}\n' for text in notes if text), nl=False)
 

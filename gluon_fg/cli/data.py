@@ -139,8 +139,8 @@ def check(dataset: str, root: Optional[str], splits: Tuple[str, ...], probe: int
     for split in splits or info.splits:
         try:
             reports.append(_report(dataset, root, split, probe))
-        except UserError as problem:
-            problems.append(problem)
+        except UserError as error:
+            problems.append(error)
     if problems and (splits or not reports):
         raise problems[0]
     for absent in problems:  # of the usual names not all need be there

@@ -75,16 +75,17 @@ def predict(
     UserError
         empty list; unknown model, protocol or option; parameters that do not fit
     """
+    videos = [video] if isinstance(video, (str, os.PathLike)) else list(video)
     single = isinstance(video, (str, os.PathLike))
-    answers = predict_videos(
-        [video] if single else list(video), model, params, topk, protocol, ctx, batch_size, workers, **options
-    )
-    if all(answer.error for answer in answers):
-        raise answers[0].error
+    answers = predict_videos(videos, model, params, topk, protocol, ctx, batch_size, workers, **options)
+    errors = [answer.error for answer in answers if answer.error]
+    if len(errors) == len(answers):
+        raise errors[0]
     for answer in answers:
         if answer.error:
             logger.warning('no prediction: %s', answer.error)
-    return answers[0].predictions if single else [answer.predictions for answer in answers]
+    predictions = [answer.predictions for answer in answers]
+    return predictions[0] if single else predictions
 
 
 def predict_videos(
@@ -106,15 +107,15 @@ def predict_videos(
         raise UserError('no video given')
     ctx = ctx or mx.cpu()
     if isinstance(model, str):
-        if protocol is not None:
+        if isinstance(protocol, str):
             protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
         model = load_network(model, params, ctx, **options)
     elif params is not None or options:
         raise UserError('params and options go with the name of a model; a network must have its weights already')
-    protocol = get_protocol(protocol or model.protocol)
+    views = protocol if isinstance(protocol, Protocol) else get_protocol(protocol or model.protocol)
     names, answers = class_names(model), {}
     sources = [(path, functools.partial(open_video, path)) for path in paths]
-    for position, result in merge_views(model, sources, protocol, model.labels, ctx, batch_size, workers, fused=True):
+    for position, result in merge_views(model, sources, views, model.labels, ctx, batch_size, workers, fused=True):
         if isinstance(result, VideoError):
             answers[position] = Prediction(paths[position], [], result)
         else:
