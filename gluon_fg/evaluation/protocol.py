@@ -55,7 +55,7 @@ class Protocol:
     crops: str = 'center'
     flips: str = 'none'
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.clips < 1:
             raise UserError(f'protocol {self.name}: clips must be at least 1, got {self.clips}')
         if self.crops not in CROPS:

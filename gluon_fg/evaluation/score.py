@@ -61,7 +61,7 @@ class Scores:
     model: str = ''
     dataset: str = ''
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
         if self.probabilities.shape != (videos, branches, classes) or self.labels.shape != (videos,):
             raise ValueError(

@@ -38,7 +38,7 @@ class BatchNorm3D(nn.BatchNorm):
         - **y**: (N, C, T, H, W)
     """
 
-    def _alias(self):
+    def _alias(self) -> str:
         return 'batchnorm'  # full names as Gluon's: GluonCV's tools look for 'batchnorm' in them
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):

@@ -115,7 +115,7 @@ class DFBOptions:
     filters_per_class: int = 5
     local_init: str = 'random'
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.local_init not in ('random', 'copy'):
             raise unknown('local_init', self.local_init, ('random', 'copy'))
         if self.local_branch and not self.filter_bank:

@@ -73,7 +73,7 @@ class CIDCOptions:
     normalize: bool = True
     out_frames: Optional[int] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.direction not in DIRECTIONS:
             raise unknown('direction', self.direction, DIRECTIONS)
         if self.fusion not in FUSIONS:

@@ -64,7 +64,7 @@ class U2SOptions:
     csm_n: Optional[float] = None
     csm_target: float = 0.85
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.specific_init not in ('copy', 'random'):
             raise unknown('specific_init', self.specific_init, ('copy', 'random'))
         if not 0 <= self.regularization < float('inf'):

@@ -48,7 +48,7 @@ class SimilarityMatrix:
     videos: int
     pairs: List[Pair]
 
-    def __str__(self):
+    def __str__(self) -> str:
         shown = ', '.join(f'{p.names[0]} / {p.names[1]} {p.similarity:.3f}' for p in self.pairs[:10])
         return (
             f'CSM over {self.videos} training videos: n {self.n:g}, alpha {self.alpha:.4g}, a prediction selects '
