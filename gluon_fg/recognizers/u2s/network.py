@@ -106,7 +106,7 @@ class U2S(Recognizer):
         return HybridBlock.__call__(self, x, *self.branches.extra_inputs(label))
 
     def hybrid_forward(self, F, x, label=None):
-        return self.branches(x, label)[0]  # type: ignore[call-arg]
+        return self.branches(x, label)[0]
 
     @property
     def _default_branches(self) -> Tuple[str, ...]:
