@@ -21,6 +21,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, 
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 from scipy.special import expit
 
 from ..data.video import VideoReader
@@ -99,7 +100,7 @@ def att(features: Union[np.ndarray, mx.nd.NDArray]) -> np.ndarray:
     return expit(values.mean(axis=1, dtype=np.float64))
 
 
-def require_clips(net) -> None:
+def require_clips(net: HybridBlock) -> None:
     """Refuse a network whose features have no sub-clips."""
     require_recognizer(net)
     if net.input_spec.ndim != 3:
@@ -109,7 +110,7 @@ def require_clips(net) -> None:
 
 
 def clip_activations(
-    net,
+    net: HybridBlock,
     reader: VideoReader,
     start: Optional[int] = None,
     name: Optional[str] = None,
@@ -146,7 +147,11 @@ def clip_activations(
 
 
 def video_activations(
-    net, reader: VideoReader, name: Optional[str] = None, backbone: bool = False, ctx: Optional[mx.Context] = None
+    net: HybridBlock,
+    reader: VideoReader,
+    name: Optional[str] = None,
+    backbone: bool = False,
+    ctx: Optional[mx.Context] = None,
 ) -> Activations:
     """As `clip_activations`, for clips one behind the other over the whole video, the last one ending with it: their
     maps in the order of time. Where the last clip overlaps the one before, only its later maps count."""
@@ -155,7 +160,7 @@ def video_activations(
 
 
 def _activations(
-    net,
+    net: HybridBlock,
     reader: VideoReader,
     clips: Sequence[np.ndarray],
     name: Optional[str],
@@ -228,7 +233,7 @@ class SeenClip(NamedTuple):
 
 
 def seen_clips(
-    net, reader: VideoReader, clips: Sequence[np.ndarray], ctx: Optional[mx.Context] = None
+    net: HybridBlock, reader: VideoReader, clips: Sequence[np.ndarray], ctx: Optional[mx.Context] = None
 ) -> Iterator[SeenClip]:
     """Show a network clips of a video, one after another. Hybridizes the network.
 
@@ -269,7 +274,7 @@ def limits_of(maps: np.ndarray) -> Tuple[float, float]:
     return (float(maps.min()), float(maps.max())) if maps.size else (0.0, 0.0)
 
 
-def place_in(net, reader: VideoReader) -> Placement:
+def place_in(net: HybridBlock, reader: VideoReader) -> Placement:
     """Where positions of the backbone's last features lie in the video."""
     return placement(net, net.branches.backbone.geometry(5), reader.size)
 
@@ -289,7 +294,7 @@ def spans(clips: Sequence[np.ndarray]) -> List[Tuple[int, int]]:
     return [(int(clip[0]), int(clip[-1])) for clip in clips]
 
 
-def likeliest(net, probabilities: Sequence[np.ndarray], count: int = 3) -> List[Tuple[str, float]]:
+def likeliest(net: HybridBlock, probabilities: Sequence[np.ndarray], count: int = 3) -> List[Tuple[str, float]]:
     """Names and mean probabilities of the likeliest classes; `probabilities` (M,) of each clip."""
     names, mean = class_names(net), np.sum(probabilities, axis=0) / len(probabilities)
     return [(names[i], float(mean[i])) for i in np.argsort(-mean, kind='stable')[:count]]

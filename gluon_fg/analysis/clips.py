@@ -6,6 +6,7 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..backbones.geometry import Geometry
 from ..data import sampling, transforms
@@ -76,7 +77,7 @@ def clip_starts(total: int, frames: int, stride: int, step: int) -> List[int]:
     return [*range(0, last, step), last]
 
 
-def one_clip(net, total: int, start: Optional[int] = None) -> np.ndarray:
+def one_clip(net: HybridBlock, total: int, start: Optional[int] = None) -> np.ndarray:
     """(frames,) numbers of one clip of a video of `total` frames.
 
     Parameters
@@ -104,7 +105,7 @@ def one_clip(net, total: int, start: Optional[int] = None) -> np.ndarray:
     return sampling.clip_indices(total, spec.frames, spec.frame_stride, start)
 
 
-def all_clips(net, total: int) -> List[np.ndarray]:
+def all_clips(net: HybridBlock, total: int) -> List[np.ndarray]:
     """Clips one behind the other over a whole video, the last one ending with it; one where frames are spread."""
     spec = net.input_spec
     if _spread(spec):
@@ -118,14 +119,14 @@ def _spread(spec: InputSpec) -> bool:
     return spec.ndim == 2 or spec.sampling == 'spread'
 
 
-def placement(net, geometry: Geometry, size: Tuple[int, int]) -> Placement:
+def placement(net: HybridBlock, geometry: Geometry, size: Tuple[int, int]) -> Placement:
     """Where cells of that geometry in a network's input lie in a video of (W, H) pixels."""
     spec, (width, height) = net.input_spec, size
     seen = transforms.short_side_size(height, width, spec.short_side)
     return Placement(geometry, spec.frames if spec.ndim == 3 else 1, seen, (height, width))
 
 
-def require_recognizer(net) -> None:
+def require_recognizer(net: HybridBlock) -> None:
     """Refuse a network that is no recognizer, such as one of GluonCV's, whose features cannot be named."""
     if not hasattr(net, 'map_info'):
         name = getattr(net, 'name', 'this network')

@@ -11,6 +11,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..errors import UserError
@@ -47,7 +48,7 @@ class Embedding(NamedTuple):
 
 
 def pooled_features(
-    net,
+    net: HybridBlock,
     dataset: VideoDataset,
     labels: Sequence[int],
     title: Optional[str] = None,

@@ -6,6 +6,7 @@ from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..errors import UserError
@@ -23,7 +24,7 @@ class VideoFeatures(NamedTuple):
 
 
 def video_features(
-    net,
+    net: HybridBlock,
     dataset: VideoDataset,
     labels: Optional[Sequence[int]] = None,
     ctx: Optional[mx.Context] = None,

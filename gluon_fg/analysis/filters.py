@@ -8,6 +8,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..data.video import VideoReader
@@ -51,7 +52,11 @@ class FilterStrength(NamedTuple):
 
 
 def filter_strength(
-    net, dataset: VideoDataset, limit: Optional[int] = None, ctx: Optional[mx.Context] = None, batch_size: int = 8
+    net: HybridBlock,
+    dataset: VideoDataset,
+    limit: Optional[int] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
 ) -> List[FilterStrength]:
     """Rate every filter on a labeled dataset: class by class, the most discriminative filter of each first.
 
@@ -100,7 +105,9 @@ def filter_strength(
     return sorted(rows, key=lambda row: (row.label, -row.strength, row.filter))
 
 
-def _check_every_class(net, names: Sequence[str], dataset: VideoDataset, chosen: Sequence[int]) -> np.ndarray:
+def _check_every_class(
+    net: HybridBlock, names: Sequence[str], dataset: VideoDataset, chosen: Sequence[int]
+) -> np.ndarray:
     """The labels of the chosen videos; refuses them where a class has none, or where there is one class only."""
     labels = np.array([dataset.records[i].label for i in chosen], int)
     missing = sorted(set(range(net.nclass)) - set(labels.tolist()))
@@ -159,7 +166,7 @@ Truth = Union[Mapping[str, Sequence], Callable[[int], Sequence]]
 
 
 def pointing_accuracy(
-    net,
+    net: HybridBlock,
     dataset: VideoDataset,
     truth: Truth,
     limit: Optional[int] = None,
@@ -249,7 +256,7 @@ def _chosen(dataset: VideoDataset, limit: Optional[int]) -> List[int]:
 
 
 def _maxima(
-    net, dataset: VideoDataset, chosen: Sequence[int], ctx: Optional[mx.Context], batch_size: int
+    net: HybridBlock, dataset: VideoDataset, chosen: Sequence[int], ctx: Optional[mx.Context], batch_size: int
 ) -> Iterator[Tuple[int, Maxima]]:
     """Maxima of every filter on each of the chosen videos that can be decoded."""
 

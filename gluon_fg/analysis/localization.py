@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data.video import VideoReader, open_video
 from ..errors import UserError, unknown
@@ -103,24 +104,24 @@ class Localization(NamedTuple):
 
 
 def localize(
-    net,
+    net: HybridBlock,
     video: Video,
     filters: Optional[Sequence[int]] = None,
     classes: Optional[Sequence] = None,
     top: Optional[int] = None,
-    **options,
+    **options: Any,
 ) -> List[Peak]:
     """Peaks of filters over a whole video, by class as asked, the strongest first: `examine` without the volumes."""
     return examine(net, video, filters, classes, top, volumes=False, **options).peaks
 
 
-def response_volume(net, video: Video, filter: int, **options) -> ResponseVolume:
+def response_volume(net: HybridBlock, video: Video, filter: int, **options: Any) -> ResponseVolume:
     """Responses of one filter over a whole video, for heat maps (see `examine`)."""
     return examine(net, video, [filter], **options).volumes[filter]
 
 
 def examine(
-    net,
+    net: HybridBlock,
     video: Video,
     filters: Optional[Sequence[int]] = None,
     classes: Optional[Sequence] = None,
@@ -186,7 +187,7 @@ def _maxima(parts: Iterator[Part], size: Tuple[int, int], wanted: Optional[List[
     return best, slices
 
 
-def _peak(net, best: Maxima, number: int, place: Placement, fps: float, box: str, cells: float) -> Peak:
+def _peak(net: HybridBlock, best: Maxima, number: int, place: Placement, fps: float, box: str, cells: float) -> Peak:
     """The peak of a filter: see `Peak`."""
     label, cell, clip = number // net.filters_per_class, best.cell[number], best.clip[number]
     first, last = clip[list(place.span(cell[0]))]
@@ -235,7 +236,7 @@ def _volume(slices: Sequence[Part], wanted: List[int], number: int, placement: P
     return ResponseVolume(number, np.array(frames), np.stack([maps[frame] for frame in frames]), placement)
 
 
-def wanted_filters(net, filters: Optional[Sequence[int]], classes: Optional[Sequence]) -> List[int]:
+def wanted_filters(net: HybridBlock, filters: Optional[Sequence[int]], classes: Optional[Sequence]) -> List[int]:
     """Numbers of the filters asked for as in `examine`, each once, in that order; UserError for an unknown one."""
     per_class = net.filters_per_class
     count = net.nclass * per_class
@@ -257,7 +258,7 @@ def wanted_filters(net, filters: Optional[Sequence[int]], classes: Optional[Sequ
     return list(dict.fromkeys(wanted))
 
 
-def class_label(net, name: Union[str, int]) -> int:
+def class_label(net: HybridBlock, name: Union[str, int]) -> int:
     """Label of a class given by name (any case) or number; UserError with the nearest name for an unknown one."""
     names = class_names(net)
     if isinstance(name, (int, np.integer)):

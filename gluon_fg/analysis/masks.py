@@ -12,6 +12,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data.video import VideoReader
 from ..errors import UserError, unknown
@@ -74,7 +75,7 @@ class Masks(NamedTuple):
     predictions: List[Tuple[str, float]]
 
 
-def require_masks(net) -> None:
+def require_masks(net: HybridBlock) -> None:
     """Refuse a network without masks of classes, and one that cannot select them without labels."""
     require_recognizer(net)
     if 'masks' not in net.map_info:
@@ -84,7 +85,7 @@ def require_masks(net) -> None:
 
 
 def clip_masks(
-    net,
+    net: HybridBlock,
     reader: VideoReader,
     start: Optional[int] = None,
     classes: Optional[Sequence[str]] = None,
@@ -125,7 +126,7 @@ def clip_masks(
 
 
 def video_masks(
-    net,
+    net: HybridBlock,
     reader: VideoReader,
     classes: Optional[Sequence[str]] = None,
     partners: int = 3,
@@ -138,7 +139,7 @@ def video_masks(
 
 
 def _masks(
-    net,
+    net: HybridBlock,
     reader: VideoReader,
     clips: Sequence[np.ndarray],
     classes: Optional[Sequence[str]],

@@ -8,6 +8,7 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data import sampling
 from ..data.video import VideoReader
@@ -15,7 +16,7 @@ from ..errors import UserError
 from .clips import clip_starts, read_clips
 
 
-def require_filters(net) -> None:
+def require_filters(net: HybridBlock) -> None:
     """Refuse a network without class filters that respond to places."""
     if not getattr(net, 'filters_per_class', 0):
         raise UserError(
@@ -45,7 +46,7 @@ class Part(NamedTuple):
 
 
 def scan(
-    net, reader: VideoReader, ctx: Optional[mx.Context] = None, batch_size: int = 4, overlap: bool = True
+    net: HybridBlock, reader: VideoReader, ctx: Optional[mx.Context] = None, batch_size: int = 4, overlap: bool = True
 ) -> Iterator[Part]:
     """Slide over a video, `batch_size` clips (or frames) at a time, as `examine` says. Hybridizes the network."""
     spec, position, reached = net.input_spec, 0, -np.inf
@@ -75,7 +76,7 @@ def scan(
             yield Part(batch.frames, counts, responses)
 
 
-def _clips(net, total: int, overlap: bool) -> Tuple[List[np.ndarray], np.ndarray]:
+def _clips(net: HybridBlock, total: int, overlap: bool) -> Tuple[List[np.ndarray], np.ndarray]:
     """Numbers of the frames of each clip, and its end: half way to the next clip's middle, counted from its own.
 
     Starts are whole cells apart, so that the cells of overlapping clips coincide. A network on images sees every frame
@@ -92,7 +93,7 @@ def _clips(net, total: int, overlap: bool) -> Tuple[List[np.ndarray], np.ndarray
 
 
 @contextlib.contextmanager
-def _frames_apart(net) -> Iterator[None]:
+def _frames_apart(net: HybridBlock) -> Iterator[None]:
     """A 2-D network takes any number of frames while each is a video of its own; setting this drops cached graphs."""
     before = net.num_segments
     if before != 1:

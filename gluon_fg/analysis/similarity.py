@@ -14,6 +14,7 @@ from typing import List, NamedTuple, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..errors import UserError
@@ -107,7 +108,7 @@ class ClassSimilarity(NamedTuple):
 
 
 def class_similarity(
-    net,
+    net: HybridBlock,
     dataset: VideoDataset,
     source: str,
     ctx: Optional[mx.Context] = None,
@@ -138,7 +139,7 @@ def class_similarity(
     return ClassSimilarity(str(net.name), source, known.classes, known.groups, kinds)
 
 
-def relation_similarity(net) -> ClassSimilarity:
+def relation_similarity(net: HybridBlock) -> ClassSimilarity:
     """The matrix by which a network relates its classes (`Recognizer.class_relation`): similarities, or 0 and 1.
 
     Of the latter, eq. 7 counts the classes that each class is confused with.
@@ -165,7 +166,7 @@ def _its(name: str) -> str:
     return f'its {name}'
 
 
-def training_similarity(net, path: Union[str, os.PathLike]) -> ClassSimilarity:
+def training_similarity(net: HybridBlock, path: Union[str, os.PathLike]) -> ClassSimilarity:
     """Similarities that a run counted before its first update, over the training set (arrays `sparsity`, `videos`).
 
     Parameters

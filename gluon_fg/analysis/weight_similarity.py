@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
 from ..evaluation.metrics import columns
@@ -47,7 +48,7 @@ class WeightSimilarity(NamedTuple):
         return float(self.matrix[others].mean()) if others.any() else None
 
 
-def weight_similarity(net, title: Optional[str] = None) -> WeightSimilarity:
+def weight_similarity(net: HybridBlock, title: Optional[str] = None) -> WeightSimilarity:
     """S^w of a network with one filter a class; a relation of classes that is no set of pairs makes none confusing.
 
     Raises

@@ -136,7 +136,9 @@ class Group(click.Group):
             return getattr(importlib.import_module(self.places[cmd_name]), cmd_name)
         return self.commands.get(cmd_name)
 
-    def resolve_command(self, ctx: click.Context, args: List[str]):
+    def resolve_command(
+        self, ctx: click.Context, args: List[str]
+    ) -> Tuple[Optional[str], Optional[click.Command], List[str]]:
         name = args[0]
         if not name.startswith('-') and self.get_command(ctx, name) is None:
             script = os.path.splitext(os.path.basename(name))[0]

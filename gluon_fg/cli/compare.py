@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import click
 
@@ -103,7 +103,9 @@ def _check(files: Tuple[str, ...], targets: Dict[str, Optional[str]], output: Ou
         raise UserError(f'--per-class must be at least 1, got {per_class}')
 
 
-def _write(targets: Dict[str, Optional[str]], numbers: dict, gains: Any, titles: Any, short: Any, per_class: Any):
+def _write(
+    targets: Dict[str, Optional[str]], numbers: dict, gains: Any, titles: Any, short: Any, per_class: Any
+) -> Iterator[str]:
     """Write what is asked for; yields a line for each file."""
     import json
 

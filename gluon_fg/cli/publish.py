@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
@@ -43,7 +43,7 @@ def publish(
     force: bool,
     tables: bool,
     protocol: Optional[str],
-    **settings,
+    **settings: Any,
 ) -> None:
     """Publish the weights of a training run.
 

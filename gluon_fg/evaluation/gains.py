@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -188,7 +188,7 @@ def _class_gain(scores: Scores, label: int, right_a: np.ndarray, right_b: np.nda
     )
 
 
-def _pair_gain(scores: Scores, pair, labels, right_a, right_b, in_a, in_b) -> PairGain:
+def _pair_gain(scores: Scores, pair: Any, labels: Any, right_a: Any, right_b: Any, in_a: Any, in_b: Any) -> PairGain:
     i, j = pair
     first, second, both = (
         _class_gain(scores, i, right_a[chosen], right_b[chosen])
@@ -248,7 +248,7 @@ def pair_table(rows: Sequence[PairGain]) -> Tuple[List[str], List[list]]:
     ]
 
 
-def _gain(row) -> List[str]:
+def _gain(row: Any) -> List[str]:
     return [percent(row.gain, True), f'[{percent(row.low, True)}, {percent(row.high, True)}]']
 
 

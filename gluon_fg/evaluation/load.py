@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Union
+from typing import Any, Dict, Optional, Sequence, Union
 
 import mxnet as mx
 import yaml
+from mxnet.gluon import HybridBlock
 
 from .. import factory, registry
 from ..data.labels import LabelSet
@@ -18,7 +19,9 @@ from ..weights.index import check_fits, entry_of_file
 from ..weights.params_file import read_params
 
 
-def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Context] = None, **options):
+def load_network(
+    name: str, params: Optional[str] = None, ctx: Optional[mx.Context] = None, **options: Any
+) -> HybridBlock:
     """A recognizer of the zoo with trained weights.
 
     Parameters
@@ -49,7 +52,7 @@ def load_network(name: str, params: Optional[str] = None, ctx: Optional[mx.Conte
     return net
 
 
-def name_classes(net, path: Union[str, os.PathLike]) -> None:
+def name_classes(net: HybridBlock, path: Union[str, os.PathLike]) -> None:
     """Give a network the class names of a text file, one a line in the order of the labels; raises UserError."""
     path = Path(path)
     if not path.is_file():
@@ -64,7 +67,7 @@ def name_classes(net, path: Union[str, os.PathLike]) -> None:
     net.labels = LabelSet(names)
 
 
-def load_parameters(net, path: str, ctx: mx.Context) -> None:
+def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> None:
     """`net.load_parameters` whose errors say in one line what does not fit; nothing is half-loaded.
 
     For a network that has not run yet: later MXNet may hold weights in oneDNN's own layout, which it cannot replace.
@@ -122,7 +125,7 @@ def _fits(wanted: tuple, given: tuple) -> bool:
     return len(wanted) == len(given) and all(w in (0, g) for w, g in zip(wanted, given))
 
 
-def _other_class_count(nclass: int, shapes) -> Optional[int]:
+def _other_class_count(nclass: int, shapes: Any) -> Optional[int]:
     """The class count that explains every differing shape, or None. Sizes that depend on it are its multiples
     (filters of each class), so a candidate must change every such size in proportion, and nothing else may differ."""
     candidates = {g for wanted, given in shapes for w, g in zip(wanted, given) if w == nclass and g != w}

@@ -31,13 +31,13 @@ def true_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return ((probabilities > own) | ((probabilities == own) & before)).sum(axis=1)
 
 
-def group_index(groups) -> np.ndarray:
+def group_index(groups: Any) -> np.ndarray:
     """Number the groups in the order of first appearance, and give each class its group's number: (M,)."""
     numbers = {name: i for i, name in enumerate(dict.fromkeys(groups))}
     return np.array([numbers[name] for name in groups], np.int64)
 
 
-def within_group_predictions(probabilities: np.ndarray, labels: np.ndarray, groups) -> np.ndarray:
+def within_group_predictions(probabilities: np.ndarray, labels: np.ndarray, groups: Any) -> np.ndarray:
     """Predict each video's class among those of its true class's group alone: (N,)."""
     group = group_index(groups)
     return np.where(group[None] == group[labels][:, None], probabilities, -1.0).argmax(axis=1)
@@ -124,7 +124,7 @@ def _of_groups(scores: Scores, branch: Union[str, int, None], right: int) -> dic
     }
 
 
-def _branch(scores: Scores, branch) -> Dict[str, Optional[float]]:
+def _branch(scores: Scores, branch: Any) -> Dict[str, Optional[float]]:
     names = ('top1', 'top5') + (('within_group',) if scores.groups is not None else ())
     values = {name: float(correct(scores, name, branch).mean()) for name in names}
     return {'within_group': None, **values}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -32,14 +32,14 @@ class Prediction(NamedTuple):
 
 def predict(
     video: Union[str, os.PathLike, Sequence],
-    model,
+    model: Any,
     params: Optional[str] = None,
     topk: int = 5,
     protocol: Union[str, Protocol, None] = None,
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
-    **options,
+    **options: Any,
 ) -> list:
     """The likeliest classes of a video, or of several.
 
@@ -90,14 +90,14 @@ def predict(
 
 def predict_videos(
     videos: Sequence,
-    model,
+    model: Any,
     params: Optional[str] = None,
     topk: int = 5,
     protocol: Union[str, Protocol, None] = None,
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
-    **options,
+    **options: Any,
 ) -> List[Prediction]:
     """As `predict`, for a list of files; those that cannot be decoded carry their error and do not stop the others."""
     if topk < 1:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data import sampling, transforms
 from ..data.labels import LabelSet
+from ..data.video import VideoReader
 from ..errors import UserError, unknown
 from ..input_spec import InputSpec
 
@@ -72,7 +73,9 @@ class Protocol:
         crops = {'center': 1, 'three': 3, 'five': 5, 'whole': 1}[self.crops]
         return self.clips * crops * (2 if self.flips == 'all' and may_flip(labels) else 1)
 
-    def views(self, reader, spec: InputSpec, labels: Optional[LabelSet] = None) -> Tuple[List[np.ndarray], np.ndarray]:
+    def views(
+        self, reader: VideoReader, spec: InputSpec, labels: Optional[LabelSet] = None
+    ) -> Tuple[List[np.ndarray], np.ndarray]:
         """Decode and cut one video.
 
         Parameters

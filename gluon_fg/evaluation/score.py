@@ -12,6 +12,7 @@ from typing import Callable, Dict, List, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
@@ -147,7 +148,7 @@ class Scores:
 
 
 def score_dataset(
-    net,
+    net: HybridBlock,
     dataset: VideoDataset,
     protocol: Protocol,
     ctx: Optional[mx.Context] = None,
@@ -198,7 +199,9 @@ def score_dataset(
     return _gathered(net, dataset, labels, protocol, gather(done) if gather and size > 1 else [done])
 
 
-def _gathered(net, dataset: VideoDataset, labels: LabelSet, protocol: Protocol, parts: List[list]) -> Scores:
+def _gathered(
+    net: HybridBlock, dataset: VideoDataset, labels: LabelSet, protocol: Protocol, parts: List[list]
+) -> Scores:
     """The scores of all ranks' parts: lists of (number of the video, its probabilities or None, reason or None)."""
     ids, size = video_ids(dataset), len(parts)
     everything = sorted((item for part in parts for item in part), key=lambda item: item[0])
@@ -224,7 +227,7 @@ def _gathered(net, dataset: VideoDataset, labels: LabelSet, protocol: Protocol, 
     )
 
 
-def check_classes(net, labels: LabelSet, source: str) -> LabelSet:
+def check_classes(net: HybridBlock, labels: LabelSet, source: str) -> LabelSet:
     """What the labels of a dataset mean to a network.
 
     Two lists of one length are not enough: the ordered names must agree where both are known. A list of videos with
@@ -261,7 +264,7 @@ def check_classes(net, labels: LabelSet, source: str) -> LabelSet:
     return labels
 
 
-def class_names(net) -> Tuple[str, ...]:
+def class_names(net: HybridBlock) -> Tuple[str, ...]:
     """The network's class names; 'class 0', 'class 1', ... where it knows none."""
     return tuple(net.classes) if net.classes is not None else tuple(f'class {i}' for i in range(net.nclass))
 

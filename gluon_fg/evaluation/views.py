@@ -9,6 +9,7 @@ from typing import Any, Callable, Generator, Iterable, Iterator, List, NamedTupl
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
@@ -51,7 +52,7 @@ def read_videos(
     (index, what `read` returned) in the order of `indices`.
     """
 
-    def attempt(index):
+    def attempt(index: int) -> Any:
         try:
             with dataset.open(index) as reader:
                 return index, read(reader)
@@ -154,7 +155,7 @@ class Merged(NamedTuple):
 
 
 def merge_views(
-    net,
+    net: HybridBlock,
     sources: Iterable[Tuple[str, Callable]],
     protocol: Protocol,
     labels: Optional[LabelSet] = None,
@@ -234,7 +235,7 @@ def _readable(cuts: Iterable[tuple], failed: List[Merged]) -> Iterator[tuple]:
             yield (_Video(position, name, len(outcome[0])), *outcome)
 
 
-def _batches(videos, batch_size: int) -> Iterator[list]:
+def _batches(videos: Any, batch_size: int) -> Iterator[list]:
     """Lists of at most `batch_size` (video, flipped, view) of one shape, in order, across videos; the last may be
     partial.
     """
@@ -249,7 +250,7 @@ def _batches(videos, batch_size: int) -> Iterator[list]:
         yield batch
 
 
-def _logits_of(net) -> Callable:
+def _logits_of(net: HybridBlock) -> Callable:
     """A function that gives the logits of every branch, without what the loss alone needs."""
     return lambda *inputs: net.branches(*inputs)[: len(net.branch_names)]
 
@@ -268,7 +269,7 @@ class _Video:
         return self.missing == 0
 
 
-def _true_classes(batch, truth, labels, ctx) -> tuple:
+def _true_classes(batch: Any, truth: Any, labels: Any, ctx: mx.Context) -> tuple:
     """The classes of the views in a batch, mirrored where they are; nothing where they are not known."""
     known = [-1 if truth is None else int(truth[video.position]) for video, *_ in batch]
     if min(known) < 0:
@@ -277,7 +278,7 @@ def _true_classes(batch, truth, labels, ctx) -> tuple:
     return (mx.nd.array(seen, ctx=ctx),)
 
 
-def _run(forward, inputs, batch, labels) -> Iterator[Merged]:
+def _run(forward: Any, inputs: Any, batch: Any, labels: Any) -> Iterator[Merged]:
     """One forward pass; yields the videos that it completes."""
     outputs = forward(*inputs)
     # (views, branches, M); logits of reduced precision are widened before the softmax
@@ -292,7 +293,7 @@ def _run(forward, inputs, batch, labels) -> Iterator[Merged]:
 
 
 @contextlib.contextmanager
-def _segments(net, protocol: Protocol):
+def _segments(net: HybridBlock, protocol: Protocol) -> Iterator[None]:
     """A 2-D network's `num_segments` as the protocol asks; setting it drops a cached graph, so only where it
     differs.
     """

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 
-def average_consensus(F, z, segments: int, classes: int):
+def average_consensus(F: Any, z: Any, segments: int, classes: int) -> Any:
     """Mean of the logits of a video's segments: (N * segments, M) -> (N, M); the segments of one video lie together."""
     if segments == 1:
         return z

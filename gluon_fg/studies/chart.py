@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def read_curves(
     return curves
 
 
-def _of_study(path, over, metrics) -> List[Curve]:
+def _of_study(path: Union[str, os.PathLike], over: Optional[str], metrics: Any) -> List[Curve]:
     results = load_results(path)
     rows, methods = results['rows'], results['study']['methods']
     name = _swept(methods, over, path)
@@ -134,7 +134,7 @@ def _numbers(settings: dict) -> Dict[str, float]:
     }
 
 
-def _swept(methods: Dict[str, dict], over: Optional[str], path) -> str:
+def _swept(methods: Dict[str, dict], over: Optional[str], path: Union[str, os.PathLike]) -> str:
     """The name of the setting that is drawn over."""
     values: Dict[str, set] = {}
     for settings in methods.values():
@@ -152,7 +152,7 @@ def _swept(methods: Dict[str, dict], over: Optional[str], path) -> str:
     return choices[0]
 
 
-def _of_records(path, over, metrics) -> List[Curve]:
+def _of_records(path: Union[str, os.PathLike], over: Optional[str], metrics: Any) -> List[Curve]:
     try:
         with open(path, encoding='utf-8-sig', newline='') as stream:
             reader = csv.DictReader(stream)
@@ -208,7 +208,7 @@ def plot_curves(curves: Sequence[Curve], path: Union[str, os.PathLike], title: s
         figure.savefig(temporary, dpi=110, format='png')
 
 
-def _draw(axis, curve: Curve, label: str) -> None:
+def _draw(axis: Any, curve: Curve, label: str) -> None:
     mean, spread = 100 * curve.mean, 100 * np.nan_to_num(curve.spread)
     axis.fill_between(curve.values, mean - spread, mean + spread, color='#2a6fbb', alpha=0.18, linewidth=0)
     axis.plot(curve.values, mean, 'o-', color='#2a6fbb', linewidth=1.6, markersize=5, label='mean', zorder=3)

@@ -117,7 +117,7 @@ def _by_subsets(runs: Runs, jobs: List[Job], reference: np.ndarray) -> dict:
     return subsets
 
 
-def _ensemble(scores: Scores, branches) -> np.ndarray:
+def _ensemble(scores: Scores, branches: Any) -> np.ndarray:
     """Predictions within the true group by the mean of some branches' scores."""
     mean = np.mean([scores.branch(name) for name in branches], axis=0)
     return within_group_predictions(mean, scores.labels, scores.groups)

@@ -6,7 +6,8 @@ Every run is `gluon-fg train` in a process of its own, so a study stopped at any
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, Optional
+import os
+from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 
@@ -33,7 +34,9 @@ class Study:
         settings for every run (a data root, smaller sets), as key -> value
     """
 
-    def __init__(self, study: StudyConfig, root, jobs: int = 1, common: Optional[Dict[str, Any]] = None):
+    def __init__(
+        self, study: StudyConfig, root: Union[str, os.PathLike], jobs: int = 1, common: Optional[Dict[str, Any]] = None
+    ):
         self.study, self.runs = study, Runs(study.config, root, jobs, common)
 
     def run(self) -> dict:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ..errors import UserError
 from ..evaluation.protocol import get_protocol
@@ -48,7 +48,9 @@ class Runs:
         settings for every run (a data root, smaller sets), as key -> value
     """
 
-    def __init__(self, config: str, root, jobs: int = 1, common: Optional[Dict[str, Any]] = None):
+    def __init__(
+        self, config: str, root: Union[str, os.PathLike], jobs: int = 1, common: Optional[Dict[str, Any]] = None
+    ):
         self.config, self.root, self.jobs, self.common = config, Path(root), jobs, dict(common or {})
         self._processes: List[subprocess.Popen] = []
         self._lock, self._closed = threading.Lock(), False  # closed: no run may begin

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Union
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def _interval(d: Optional[dict]) -> str:
     return f'{100 * d["mean"]:+.1f} ({100 * d["low"]:+.1f} to {100 * d["high"]:+.1f})' if d else ''
 
 
-def save_results(results: dict, path) -> None:
+def save_results(results: dict, path: Union[str, os.PathLike]) -> None:
     """Write results as JSON, and the table beside it as Markdown."""
     with atomic_write(path) as stream:
         json.dump(results, stream, separators=(',', ':'))
@@ -79,7 +80,7 @@ def save_results(results: dict, path) -> None:
         stream.write(markdown_table(results))
 
 
-def load_results(path) -> dict:
+def load_results(path: Union[str, os.PathLike]) -> dict:
     """The results that `save_results` wrote.
 
     Raises

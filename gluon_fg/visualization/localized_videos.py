@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 from ..analysis.localization import Localization, class_label, examine, wanted_filters
 from ..analysis.placement import check_box
@@ -53,7 +54,7 @@ class LocalizedVideo(NamedTuple):
 
 
 def localize_videos(
-    net,
+    net: HybridBlock,
     videos: Sequence[Union[str, os.PathLike]],
     out: Union[str, os.PathLike],
     wanted: Optional[Wanted] = None,
@@ -122,7 +123,9 @@ def _draw(stem: Path, located: Localization, reader: VideoReader, predictions: l
     return files
 
 
-def _finish(net, out: Path, wanted: Wanted, records: List[dict], examples: List[localization.Example]) -> None:
+def _finish(
+    net: HybridBlock, out: Path, wanted: Wanted, records: List[dict], examples: List[localization.Example]
+) -> None:
     """Write what is about all videos: peaks.json, and the picture of the one filter that was asked for."""
     if examples:
         title = f'filter {wanted.filter} of "{examples[0].peak.class_name}", videos: {len(examples)}'
@@ -131,7 +134,7 @@ def _finish(net, out: Path, wanted: Wanted, records: List[dict], examples: List[
         json.dump({'model': str(net.name), 'box': wanted.box, 'videos': records}, stream, indent=1)
 
 
-def _check_wanted(net, wanted: Wanted) -> Optional[int]:
+def _check_wanted(net: HybridBlock, wanted: Wanted) -> Optional[int]:
     """Refuse what the network does not have; returns the label of the class asked for, None without one."""
     require_filters(net)
     if wanted.name is not None and wanted.filter is not None:
