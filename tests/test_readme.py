@@ -1,7 +1,14 @@
-"""Every command of the README runs, in order, in an empty folder; what it shows is what is printed."""
+"""Every command of README.md and docs/*.md runs, in order, in one folder; what they show is what is printed.
 
+The pages build on each other, as a reader follows them. Blocks ```sh are run line by line, blocks ```python as a whole;
+a first line such as `# my_study.yaml` names the file that the block is written to instead. Commands that neither train
+nor start processes are given to one process, one after another: loading MXNet for each is what takes long.
+"""
+
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,19 +17,89 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gluon_fg
+from gluon_fg import factory
 from gluon_fg.data import synthfg
+from gluon_fg.deploy.flops import count
+from gluon_fg.evaluation.protocol import get_protocol
+from gluon_fg.weights.cards import shown_input
 
 REPO = Path(__file__).resolve().parents[1]
 README = (REPO / 'README.md').read_text()
-COMMANDS = [line for block in re.findall(r'```sh\n(.*?)```', README, re.S) for line in block.splitlines()]
-BIN = Path(sys.executable).parent
+PAGES = [
+    'README.md',
+    *(
+        f'docs/{name}.md'
+        for name in (
+            'getting_started',
+            'own_videos',
+            'training',
+            'evaluation',
+            'explaining',
+            'studies',
+            'models',
+            'weights',
+            'pytorch',
+            'extending',
+            'speed',
+            'commands',
+        )
+    ),
+]
+BLOCK = re.compile(r'^```(sh|python|yaml)\n(.*?)^```', re.S | re.M)
+NOT_RUN = {  # a command's beginning -> why no test runs it
+    'make setup': 'it makes the environment that the tests run in',
+    '. .venv/bin/activate': 'the tests run in an environment already',
+    'pip wheel': 'tests/cli/test_wheel.py builds the wheel and works with it',
+    'pip install': 'it needs a network; tests/cli/test_wheel.py installs the wheel without one',
+    'gluon-fg demo': 'minutes; its steps are commands of these pages',
+    'gluon-fg study dfb_synthfg': 'hours; a study of minutes is run in docs/studies.md',
+    'gluon-fg study cidc_direction_synthfg': 'hours',
+    'gluon-fg study u2s_synthfg': 'hours',
+}
+
+CHECKPOINT = """
+import sys
+
+sys.path[:0] = ['{tests}', '{tests}/weights']
+import torch
+from test_torch_convert import TSN, ResNet
+
+net = TSN(ResNet(segments=8), 174, 8)
+net.new_fc = torch.nn.Linear(2048, 174)
+torch.save({{'state_dict': net.state_dict()}}, 'tsm.pth')
+"""
+
+ALONE = ('train', 'study', 'doctor', 'demo')  # commands that are started as a user starts them
+WORKER = """
+import contextlib, io, json, sys
+
+from gluon_fg.cli import main
+
+answers = sys.stdout
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(json.loads(line), prog_name='gluon-fg')
+        except SystemExit as end:
+            code = end.code or 0
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), file=answers, flush=True)
+"""
 
 
-@pytest.fixture(scope='module')
-def outputs(tmp_path_factory):
-    """command -> what it printed."""
-    home = tmp_path_factory.mktemp('readme')
-    for name in ('scripts', 'configs'):
+def blocks(page):
+    """(language, text) of the blocks of a page that are run or written to a file."""
+    return BLOCK.findall((REPO / page).read_text())
+
+
+def commands(page):
+    return [line for language, text in blocks(page) if language == 'sh' for line in text.splitlines()]
+
+
+def prepare(home):
+    """What the pages take for granted: the repository's folders, videos of one's own, a checkpoint."""
+    for name in ('configs', 'model_zoo'):
         (home / name).symlink_to(REPO / name)
     for split, seeds in (('train', range(4)), ('val', range(4, 6))):
         for name, label in (('opening a door', 8), ('closing a door', 9)):
@@ -31,46 +108,139 @@ def outputs(tmp_path_factory):
             for seed in seeds:
                 clip = synthfg.render_clip(label, seed)
                 synthfg.write_video(folder / f'{name} ({seed}).mp4', np.repeat(clip, 2, axis=0))
-    env = {**os.environ, 'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}', 'OMP_NUM_THREADS': '1'}
-    printed = {}
-    for command in COMMANDS:
-        if command.startswith('make '):  # `make test` runs this; `make demo` is run by hand and takes minutes
-            continue
-        if command.startswith('horovodrun') and not shutil.which('horovodrun', path=env['PATH']):
-            command = command.split('-np 2 ', 1)[1]
-        run = subprocess.run(
-            ['bash', '-c', command],
-            cwd=home,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=400,
+
+
+def environment(home):
+    """Variables of a shell that finds `gluon-fg`, of this checkout, whether or not it is installed."""
+    programs = home / 'bin'
+    programs.mkdir()
+    command = programs / 'gluon-fg'
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gluon_fg "$@"\n')
+    command.chmod(0o755)
+    path = [str(programs), str(Path(sys.executable).parent), os.environ['PATH']]
+    modules = [str(REPO), *filter(None, [os.environ.get('PYTHONPATH')])]
+    return {
+        **os.environ,
+        'PATH': os.pathsep.join(path),
+        'PYTHONPATH': os.pathsep.join(modules),
+        'OMP_NUM_THREADS': '1',
+    }
+
+
+def reason_not_to_run(command):
+    for start, reason in NOT_RUN.items():
+        if command.startswith(start):
+            return reason
+    if command.startswith('gluon-fg explain tsne') and not has_module('sklearn'):
+        return 'it needs scikit-learn'
+    if 'tsm' in command and not has_module('torch'):
+        return 'it needs PyTorch'
+    return None
+
+
+def has_module(name):
+    return subprocess.run([sys.executable, '-c', f'import {name}'], capture_output=True).returncode == 0
+
+
+class Shell:
+    """Runs commands in a folder and keeps what they print."""
+
+    def __init__(self, home):
+        self.home, self.env, self.printed, self.worker = home, environment(home), {}, None
+
+    def run(self, words, name):
+        done = subprocess.run(
+            words, cwd=self.home, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400
         )
-        assert run.returncode == 0, f'{command}\n{run.stdout[-2000:]}\n{run.stderr[-2000:]}'
-        printed[command] = run.stdout
-    return home, printed
+        self.keep(name, done.returncode, done.stdout, done.stderr)
+
+    def keep(self, name, code, out, err):
+        assert code == 0, f'{name}\n{out[-2000:]}\n{err[-2000:]}'
+        self.printed[name] = out
+
+    def command(self, command):
+        words = shlex.split(command)
+        if words[0] == 'gluon-fg' and words[1] not in ALONE:
+            self.ask(command, words[1:])
+        elif words[0] == 'horovodrun' and not shutil.which('horovodrun', path=self.env['PATH']):
+            self.run(['bash', '-c', command.split('-np 2 ', 1)[1]], command)
+        else:
+            self.run(['bash', '-c', command], command)
+
+    def ask(self, command, words):
+        if self.worker is None:
+            pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.DEVNULL}
+            self.worker = subprocess.Popen(
+                [sys.executable, '-c', WORKER], cwd=self.home, env=self.env, text=True, **pipes
+            )
+        print(json.dumps(words), file=self.worker.stdin, flush=True)
+        answer = self.worker.stdout.readline()
+        assert answer, f'{command} ended the process'
+        self.keep(command, *json.loads(answer))
+
+    def close(self):
+        if self.worker is not None:
+            self.worker.communicate(timeout=60)
+
+
+@pytest.fixture(scope='module')
+def outputs(tmp_path_factory):
+    """The folder, and command -> what it printed."""
+    home = tmp_path_factory.mktemp('readme')
+    prepare(home)
+    shell = Shell(home)
+    if has_module('torch'):
+        shell.run([sys.executable, '-c', CHECKPOINT.format(tests=REPO / 'tests')], 'checkpoint')
+    try:
+        for page in PAGES:
+            for language, text in blocks(page):
+                file = re.match(r'# (\w+\.(?:py|yaml))\n', text)
+                if file:
+                    (home / file.group(1)).write_text(text)
+                elif language == 'python':
+                    shell.run([sys.executable, '-c', text], f'{page}: {text}')
+                elif language == 'sh':
+                    for command in text.splitlines():
+                        if command not in shell.printed and not reason_not_to_run(command):
+                            shell.command(command)
+    finally:
+        shell.close()
+    return home, shell.printed
 
 
 def test_every_command_runs_and_leaves_what_it_says(outputs):
     home, printed = outputs
-    assert len(printed) >= 12
     for path in (
-        'runs/mine/best.params',
-        'runs/dfb/curves.png',
-        'confusion.png',
         'pictures/peaks.json',
-        'maps.png',
+        'runs/baseline/curves.png',
+        'runs/dfb/best.params',
+        'runs/doors/best.params',
+        'my_results/my_study.md',
+        'five_by_three.metrics.json',
+        'both.npz',
         'gains.png',
+        'preview.png',
+        'filters.csv',
+        'confusion.png',
+        'maps.png',
         'masks.png',
         'weights.png',
         'similarity.png',
+        'n.png',
         'my_zoo/index.yaml',
     ):
-        assert (home / path).is_file()
+        assert (home / path).is_file(), path
     assert len(list((home / 'my_weights').glob('*.params'))) == len(list((home / 'my_zoo').glob('*.params'))) == 1
     prediction = printed['gluon-fg predict my_videos/val --run runs/mine']
     assert prediction.count('%  opening a door') == prediction.count('%  closing a door') == 4
+    assert printed['gluon-fg study table model_zoo/studies/dfb_synthfg.json'].strip() in study_tables()['dfb_synthfg']
+
+
+def test_every_page_is_run_and_every_exception_is_needed():
+    assert set(PAGES) == {'README.md', *(f'docs/{path.name}' for path in (REPO / 'docs').glob('*.md'))}
+    shown = [command for page in PAGES for command in commands(page)]
+    for start in NOT_RUN:
+        assert any(command.startswith(start) for command in shown), start
 
 
 def test_the_printed_prediction_is_the_one_shown(outputs):
@@ -84,23 +254,57 @@ def test_the_printed_prediction_is_the_one_shown(outputs):
         np.testing.assert_allclose(*numbers, atol=0.5)
 
 
+def test_the_table_of_models_says_what_the_models_are():
+    """Input, operations, parameters and accuracies of the front page are counted, or read from the index."""
+    rows = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in README.splitlines()
+        if re.match(r'\| `\w+` \|', line)
+    ]
+    assert len(rows) == 8
+    for name, shown, gflops, parameters, protocol, _, measured, weights in rows:
+        info = gluon_fg.model_info(name.strip('`'))
+        assert shown == shown_input(info['input']), name
+        cost = count(factory.build(info['name']))
+        assert float(gflops) == pytest.approx(cost.flops / 1e9, rel=0.01, abs=0.005), name
+        assert float(parameters.split()[0]) == pytest.approx(cost.parameters / 1e6, abs=0.051), name
+        get_protocol(protocol.strip('`'))
+        if info['weights'] is None:
+            assert not measured and weights == ("start from GluonCV's" if info['gluoncv'] else 'none'), name
+        else:
+            (claim,) = info['weights']['metrics'].values()
+            assert measured == f'{claim["top1"]:.1f} / {claim["top5"]:.1f}' and protocol.strip('`') == claim['protocol']
+            assert f'(model_zoo/{info["weights"]["file"]})' in weights, name
+
+
+def study_tables():
+    return {path.stem: path.read_text().strip() for path in (REPO / 'model_zoo/studies').glob('*.md')}
+
+
 def test_the_numbers_in_the_tables_are_those_of_the_files():
-    tables = {path.stem: path.read_text().strip() for path in (REPO / 'model_zoo/studies').glob('*.md')}
-    for study, table in tables.items():
+    for study, table in study_tables().items():
         card = study.split('_')[0]
         assert table in (REPO / f'model_zoo/{card}.md').read_text(), study
-    assert tables['dfb_synthfg'] in README
 
 
 def test_links_lead_somewhere():
     for page in (
-        'README.md',
+        *PAGES,
         'CONTRIBUTING.md',
-        'docs/pytorch.md',
-        'model_zoo/dfb.md',
-        'model_zoo/cidc.md',
-        'model_zoo/u2s.md',
-        'model_zoo/README.md',
+        'CHANGELOG.md',
+        *(f'model_zoo/{n}.md' for n in ('dfb', 'cidc', 'u2s', 'README')),
     ):
-        for link in re.findall(r'\]\(([^)#]+)\)', (REPO / page).read_text()):
-            assert link.startswith('https://') or ((REPO / page).parent / link).exists(), f'{page}: {link}'
+        for link in re.findall(r'\]\(([^)]+)\)', (REPO / page).read_text()):
+            target, _, part = link.partition('#')
+            if link.startswith('https://'):
+                continue
+            file = (REPO / page).parent / target if target else REPO / page
+            assert file.exists(), f'{page}: {link}'
+            if part:
+                assert part in anchors(file.read_text()), f'{page}: {link}'
+
+
+def anchors(text):
+    """The names under which headings are found: lower case, blanks as hyphens, no punctuation."""
+    titles = re.findall(r'^#+ (.*)$', text, re.M)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for title in titles}
