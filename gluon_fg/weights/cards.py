@@ -22,19 +22,19 @@ def page(entries: Mapping[str, Entry], models: Optional[Sequence[Mapping[str, An
     """
     parts = ['# Model zoo', _NOTE, _INTRODUCTION if models else _REPOSITORY, '## Weights here', _weights(entries)]
     if models:
-        ours = [info for info in models if info['entry'] not in entries]
+        unpublished = [info for info in models if info['entry'] not in entries]
         parts += [
             '## Models that start from GluonCV',
             _GLUONCV,
             _table(
                 ('model', "GluonCV's network", 'classes', 'input', 'test protocol'),
-                [(_named(i), f'`{i["gluoncv"]}`', *_setting(i)) for i in ours if i['gluoncv']],
+                [(_named(i), f'`{i["gluoncv"]}`', *_setting(i)) for i in unpublished if i['gluoncv']],
             ),
             '## Models without weights',
             _UNTRAINED,
             _table(
                 ('model', 'classes', 'input', 'test protocol'),
-                [(_named(i), *_setting(i)) for i in ours if not i['gluoncv']],
+                [(_named(i), *_setting(i)) for i in unpublished if not i['gluoncv']],
             ),
         ]
     parts += ['## Cards', *(card(entries[name]) for name in sorted(entries))]
@@ -43,8 +43,9 @@ def page(entries: Mapping[str, Entry], models: Optional[Sequence[Mapping[str, An
 
 _INTRODUCTION = """\
 What `gluon_fg.get_model(NAME, pretrained=True)` gives for every name of `gluon_fg.list_models()`. Files are verified
-by the SHA-256 in [index.yaml](index.yaml); `gluon_fg.model_info(NAME)` tells the same in Python. The method, our
-decisions and the paper's numbers: [dfb.md](dfb.md)."""
+by the SHA-256 in [index.yaml](index.yaml); `gluon_fg.model_info(NAME)` tells the same in Python, and
+`gluon-fg zoo info NAME` in a shell. Each method has a page in this folder, with what its paper leaves open, the paper's
+numbers and what was measured here."""
 _REPOSITORY = """\
 Weights for gluon_fg. Serve this folder with any static web server and set `GLUON_FG_REPO` to its address (or to
 `file://` and its path): `gluon_fg.get_model(NAME, pretrained=True)` then fetches from it, each file verified by the
@@ -69,7 +70,7 @@ def _weights(entries: Mapping[str, Entry]) -> str:
             rows.append(
                 (
                     f'[`{name}`](#{name})',
-                    _input(entry.input),
+                    shown_input(entry.input),
                     f'{dataset}, {row["split"]}, `{row["protocol"]}`' if row else '',
                     *accuracy,
                     f'{entry.params / 1e6:.2f} M',
@@ -97,14 +98,14 @@ def card(entry: Entry) -> str:
     if spec:
         lines.append('- input: ' + ', '.join(f'{key} {_value(spec[key])}' for key in sorted(spec)))
     for dataset, row in sorted(entry.metrics.items()):
-        what = ('protocol', 'split', 'videos', 'seeds')
-        found = ', '.join(f'{key} {_number(row[key])} %' for key in row if key not in what)
+        setting = ('protocol', 'split', 'videos', 'seeds')
+        accuracies = ', '.join(f'{key} {_number(row[key])} %' for key in row if key not in setting)
         lines.append(
             f'- measured on {row["videos"]} videos of {dataset}, {row["split"]}, protocol `{row["protocol"]}`, '
-            f'{row["seeds"]} seed{"s" * (row["seeds"] > 1)}: {found}'
+            f'{row["seeds"]} seed{"s" * (row["seeds"] > 1)}: {accuracies}'
         )
-    lines.append(f'- licence: {entry.licence}; source: {entry.source}')
-    links = [f'[{what}]({path})' for what, path in (('config', entry.config), ('log', entry.log)) if path]
+    lines.append(f'- license: {entry.licence}; source: {entry.source}')
+    links = [f'[{name}]({path})' for name, path in (('config', entry.config), ('log', entry.log)) if path]
     if links:
         lines.append(f'- training: {", ".join(links)}')
     return '\n'.join(lines)
@@ -116,17 +117,18 @@ def _named(info: Mapping[str, Any]) -> str:
 
 def _setting(info: Mapping[str, Any]) -> Tuple[str, str, str]:
     classes = f'{info["dataset"]} ({info["nclass"]})' if info['nclass'] else 'yours'
-    return classes, _input(info['input_spec']), f'`{info["protocol"]}`'
+    return classes, shown_input(info['input_spec']), f'`{info["protocol"]}`'
 
 
-def _input(spec: Mapping[str, Any]) -> str:
+def shown_input(spec: Mapping[str, Any]) -> str:
     """'16 x 4, 224' for clips; '18 of all, 224' for ones spread over the video; '3 segments, 224' for images;
     and the channels where they are not RGB's.
     """
     if not spec:
         return ''
     if spec.get('layout') == 'NCHW':
-        frames = f'{spec.get("segments", 1)} segments'
+        segments = spec.get('segments', 1)
+        frames = f'{segments} segments' if segments > 1 else '1 image'
     else:
         frames = f'{spec.get("frames")} ' + (
             'of all' if spec.get('sampling') == 'spread' else f'x {spec.get("frame_stride")}'

@@ -257,7 +257,7 @@ def test_the_command_publishes_and_its_mistakes_are_one_line(run, tmp_path, comm
                                                   '--source', 'a study', '--float16')  # fmt: skip
     assert code == 0 and re.search(NAME + r' on synthfg: top1 [\d.]+, .*videos 24', out), err
     card = (tmp_path / 'zoo' / 'README.md').read_text()
-    assert '- licence: CC-BY-4.0; source: a study' in card and 'values in float16' in card
+    assert '- license: CC-BY-4.0; source: a study' in card and 'values in float16' in card
     unfinished = tmp_path / 'unfinished'
     shutil.copytree(run, unfinished)
     (unfinished / 'summary.json').unlink()
