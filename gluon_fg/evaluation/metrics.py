@@ -44,7 +44,7 @@ def within_group_predictions(probabilities: np.ndarray, labels: np.ndarray, grou
 
 
 def correct(scores: Scores, metric: str, branch: Union[str, int, None] = None) -> np.ndarray:
-    """Say whether each labelled video is right by 'top1', 'top5' or 'within_group': (labelled videos,) bool.
+    """Say whether each labeled video is right by 'top1', 'top5' or 'within_group': (labeled videos,) bool.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def per_group(scores: Scores, branch: Union[str, int, None] = None) -> List[dict
 
 
 def confusion(scores: Scores, branch: Union[str, int, None] = None) -> np.ndarray:
-    """Count the labelled videos of each true class (row) that are taken for each class (column): (M, M)."""
+    """Count the labeled videos of each true class (row) that are taken for each class (column): (M, M)."""
     known = scores.labels >= 0
     matrix = np.zeros((len(scores.classes),) * 2, np.int64)
     np.add.at(matrix, (scores.labels[known], scores.branch(branch)[known].argmax(axis=1)), 1)

@@ -34,11 +34,11 @@ class Protocol:
     name, description
         what it is called, and what it is for, with the paper's section
     clips
-        for networks on clips: clips spread evenly over the video (one: the centre one), or, by `InputSpec.sampling`,
+        for networks on clips: clips spread evenly over the video (one: the center one), or, by `InputSpec.sampling`,
         each over the whole video, at as many positions. For networks on images: 1 is one view of the network's own
         `segments` frames, merged by the network; more are so many regularly sampled frames, each a view of its own
     crops
-        after resizing to `short_side`: 'center' and 'five' (corners and centre) are squares of `crop_size`; 'three' are
+        after resizing to `short_side`: 'center' and 'five' (corners and center) are squares of `crop_size`; 'three' are
         squares of `short_side` along the longer side; 'whole' is the whole frame (fully convolutional)
     flips
         'none'; 'all': each view also mirrored; 'alternate': every other clip (the second, fourth, ...) mirrored
@@ -138,7 +138,7 @@ def may_flip(labels: Optional[LabelSet]) -> bool:
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol('train_time', 'one centre clip, or the segments of training, centre crop (DFB sec. 5.1, table 1)', 1),
+        Protocol('train_time', 'one center clip, or the segments of training, center crop (DFB sec. 5.1, table 1)', 1),
         Protocol('dfb_2d', '20 frames x 5 crops x 2 mirror images = 200 passes (DFB sec. 4.2, 2-D)', 20, 'five', 'all'),
         Protocol(
             'dfb_3d',
@@ -165,7 +165,7 @@ PROTOCOLS = {
 def get_protocol(name: str) -> Protocol:
     """The protocol of a name in `PROTOCOLS`, or one written as CLIPSxCROPS.
 
-    CROPS is 1 (centre), 3 (along the longer side), 5 (corners and centre) or `whole`; `-flips` adds each view's mirror
+    CROPS is 1 (center), 3 (along the longer side), 5 (corners and center) or `whole`; `-flips` adds each view's mirror
     image, `-alternate` mirrors every other clip: `5x3` is five clips by three crops, `10xwhole-alternate` is `dfb_3d`.
 
     Raises

@@ -104,7 +104,7 @@ class ChannelActivity:
             nothing was counted
         """
         if not self.counts.any():
-            raise UserError('class similarities need labelled samples, and none were counted')
+            raise UserError('class similarities need labeled samples, and none were counted')
         counts = self._sums[:, -1:]
         mean = np.full((self.classes, self.channels), np.nan)
         np.divide(self._sums[:, :-1], _UNIT * counts, out=mean, where=counts > 0)

@@ -103,7 +103,7 @@ class PrepareContext(NamedTuple):
     class_names
         names of the classes, in the order of the logits
     training_batches
-        () -> iterator over this rank's share of the labelled training videos that can be decoded, one view of each, as
+        () -> iterator over this rank's share of the labeled training videos that can be decoded, one view of each, as
         in testing, in batches: (x ready for the network, labels (videos,)). It ends the run, resumable, when that is
         asked to stop
     validation

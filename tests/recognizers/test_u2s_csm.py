@@ -256,7 +256,7 @@ def test_equal_classes_are_all_similar():
         (lambda a: a.add(np.ones((2, 4, 4, 4)), [0, 1]), r'features have shape .*; expected \(N, 3, ...\)'),
         (lambda a: a.add(np.ones((2, 3)), [0, 1]), r'features have shape \(2, 3\)'),
         (lambda a: a.merge(lambda array: array[:2]), r'counts have shape \(2, 4\); expected \(5, 4\)'),
-        (lambda a: a.sparsity(), 'class similarities need labelled samples, and none were counted'),
+        (lambda a: a.sparsity(), 'class similarities need labeled samples, and none were counted'),
         (lambda a: TrueRanks(3).accuracy(), 'top-n accuracy needs predictions, and none were counted'),
         (lambda a: TrueRanks(3).add(np.ones((2, 4)), [0, 1]), r'scores have shape \(2, 4\); expected \(N, 3\)'),
         (lambda a: TrueRanks(3).smallest(85), r'a fraction in \(0, 1\], such as 0.85, got 85'),
