@@ -122,14 +122,19 @@ def test_an_interrupted_study_lets_its_runs_write_checkpoints_and_begins_no_othe
     monkeypatch.setattr(runs, 'TRAIN', (sys.executable, str(tmp_path / 'train.py')))
     study = Study(spec.load_study(write(TEXT.replace('[3]', '[3, 4, 5]'))), tmp_path / 'runs', 2)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
     def interrupt():
         while len(list((tmp_path / 'runs').glob('*/began'))) < 2:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        study.run()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            study.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     folders = sorted(path.name for path in (tmp_path / 'runs').iterdir() if path.is_dir())
     assert folders == ['warmup-seed3', 'warmup-seed4']
     assert all((tmp_path / 'runs' / name / 'checkpoint').is_file() for name in folders)
