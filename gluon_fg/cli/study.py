@@ -54,7 +54,7 @@ study run mine.yaml --out runs/mine --set data.root=data/synthfg
 @click.option(
     '--results',
     metavar='FOLDER',
-    help='Folder for the tables. [default: model_zoo/studies in a checkout of the project, --out elsewhere]',
+    help='Folder for the tables, such as model_zoo/studies for those that are published. [default: --out]',
 )
 @click.option('--jobs', type=click.IntRange(1), default=1, show_default=True, help='Runs at a time, one thread each.')
 @click.option('--set', 'overrides', cls=Several, metavar='KEY=VALUE...', help='Settings of every run: data.root=...')
@@ -68,15 +68,13 @@ def run(studies: List[str], out: str, results: Optional[str], jobs: int, overrid
     """
     from ..named_configs import find_config
     from ..studies import runner, spec, table
-    from ..weights.index import zoo_folder
 
     common = dict(text.split('=', 1) for text in overrides if '=' in text)
     if len(common) != len(overrides):
         raise UserError('--set: write overrides as section.key=value')
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way the runs are asked to stop, and waited for
-    zoo = zoo_folder() / 'studies'
-    folder = Path(results or (zoo if zoo.is_dir() else out))
+    folder = Path(results or out)
     plans = []
     for path in (find_config(name, 'studies') for name in studies):
         target = folder / f'{Path(path).stem}.json'
