@@ -93,13 +93,14 @@ class Branches(HybridBlock):
         if clips and x.shape[2] < self._min_size[0]:
             raise UserError(f'input has clips of {x.shape[2]} frames; this network takes at least {self._min_size[0]}')
         if clips and mx.autograd.is_recording():
-            self._check_training_frames(x.shape[2])
+            self.check_training_frames(x.shape[2])
         if min(x.shape[-2:]) < self._min_size[1]:
             raise UserError(
                 f'input has {x.shape[-2]}x{x.shape[-1]} pixels; this network takes at least {self._min_size[1]}'
             )
 
-    def _check_training_frames(self, frames: int) -> None:
+    def check_training_frames(self, frames: int) -> None:
+        """Refuse clips of a length on which MXNet gets gradients wrong; raises UserError naming one that is right."""
         if frames not in self._trainable_frames:
             self._trainable_frames[frames] = self.backbone.trainable_frames(frames)
         if self._trainable_frames[frames] != frames:

@@ -117,6 +117,8 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     net = build_network(config, ctx, train_set.labels)
     start = start_from(net, config, params)
     set_stage(net, train.stage, start.untrained)
+    if net.input_spec.ndim == 3:
+        net.branches.check_training_frames(net.input_spec.frames)
     for dataset in (train_set, val_set):
         check_classes(net, dataset.labels, dataset.name)
         dataset.probe()  # a wrong root is said now, not video by video

@@ -135,6 +135,13 @@ def test_what_does_not_fit_is_refused_on_one_line(override, message, config, tmp
     assert '\n' not in str(caught.value)
 
 
+def test_a_length_without_right_gradients_is_refused_before_the_run_begins(config, tmp_path):
+    override = config('data.frames=6', 'model.pretrained_base=false', 'model.nclass=24', model='i3d_inceptionv1_custom')
+    with pytest.raises(UserError, match='clips of 6 frames, on which this network predicts but cannot be trained'):
+        run(override, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
 def test_a_resumed_record_has_every_update_once(tmp_path):
     log = RunLog(tmp_path)
     for step in (1, 2, 3, 4):
