@@ -159,3 +159,9 @@ def test_constructors_take_eight_arguments_at_most():
         if function.name == '__init__'
     }
     assert len(counts) > 30 and {name: count - 1 for name, count in counts.items() if count > 9} == {}
+
+
+def test_no_two_test_files_have_one_name():
+    """Pytest imports test files by their names alone: the second of a name is refused."""
+    names = [path.name for path in (REPO / 'tests').rglob('test_*.py')]
+    assert sorted(names) == sorted(set(names))
