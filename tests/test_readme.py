@@ -49,6 +49,8 @@ PAGES = [
 BLOCK = re.compile(r'^```(sh|python|yaml)\n(.*?)^```', re.S | re.M)
 NOT_RUN = {  # a command's beginning -> why no test runs it
     'make setup': 'it makes the environment that the tests run in',
+    'make demo': 'minutes; it is gluon-fg demo, whose steps are commands of these pages',
+    'make test': 'it is what runs this test',
     '. .venv/bin/activate': 'the tests run in an environment already',
     'pip wheel': 'tests/cli/test_wheel.py builds the wheel and works with it',
     'pip install': 'it needs a network; tests/cli/test_wheel.py installs the wheel without one',

@@ -31,7 +31,7 @@ class _RunsByDefault(Group):
 Examples:
   gluon-fg study dfb_synthfg --out runs/dfb_study --jobs 2
   gluon-fg study table model_zoo/studies/dfb_synthfg.json
-  gluon-fg study chart model_zoo/studies/u2s_n_synthfg.json --out n.png
+  gluon-fg study chart runs/mine/my_study.json --out chart.png
 """,
 )
 def study() -> None:
@@ -131,7 +131,7 @@ def table(results: str, output: Output) -> None:
     'chart',
     cls=Command,
     example="""
-study chart model_zoo/studies/u2s_n_synthfg.json --out n.png
+study chart runs/mine/my_study.json --out chart.png
 study chart records.csv --over n --metrics top1 top5 --out n.png
 """,
 )

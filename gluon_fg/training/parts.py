@@ -129,9 +129,9 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
             f'{len(train_set)} training videos make no single update of {train.batch_size} clips x '
             f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
         )
-    claim_run_dir(config, run_dir, world, train_set.labels.classes)  # behind all that can be wrong
     frozen = freeze_parts(net, train)
     trained = trained_parameters(net, train, start.untrained)
+    claim_run_dir(config, run_dir, world, train_set.labels.classes)  # behind all that can be wrong
     world.broadcast_parameters(net.collect_params())  # every rank starts from rank 0's weights
     net.hybridize(static_alloc=True, static_shape=True)
     rate = make_schedule(train, updates_per_epoch, world.size)

@@ -110,7 +110,7 @@ def test_frozen_stages_do_not_change(config, tmp_path):  # noqa: F811
 def test_what_cannot_be_is_refused(override, message, config, tmp_path):  # noqa: F811
     with pytest.raises(UserError, match=message) as caught:
         run(config(override), tmp_path / 'run')
-    assert '\n' not in str(caught.value)
+    assert '\n' not in str(caught.value) and not (tmp_path / 'run').exists()  # the folder stays free
 
 
 def layer_names(net):
