@@ -31,6 +31,7 @@ from .registry import ModelEntry, model_entry
 from .weights import gluoncv_start, imagenet, zoo
 from .weights.gluoncv_store import gluoncv_file, gluoncv_has
 from .weights.index import find, index
+from .weights.params_file import read_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,6 +236,9 @@ def get_model(
         return _gluoncv_model(name, pretrained, pretrained_base, nclass, ctx, root, options)
     net, entry = build(name, nclass, **options), model_entry(name)
     weights = _find_weights(entry, root) if pretrained else None  # files come before the slow part
+    former = saved_options(name, weights.file) if weights and not weights.sibling else {}
+    if former:
+        net = build(name, nclass, **{**former, **options})
     # MSRA for layers under ReLU; heads bring scales of their own.
     net.initialize(mx.init.MSRAPrelu('in', 0), ctx=ctx)
     if weights is None:
@@ -249,6 +253,17 @@ def get_model(
     else:
         _load_published(net, weights, options, ctx)
     return net
+
+
+def saved_options(name: str, path: Union[str, Path]) -> Dict[str, Any]:
+    """Tell which options of an entry a parameter file's network was built with: see `Recognizer.saved_options`.
+
+    Raises
+    ------
+    UserError
+        unknown name, or no parameter file
+    """
+    return model_entry(name).builder.saved_options(set(read_params(path)))
 
 
 class _Weights(NamedTuple):

@@ -45,8 +45,8 @@ def load_network(
     registry.model_entry(name)  # ours: GluonCV's own networks have no input description
     if params is None:
         return factory.get_model(name, pretrained=True, ctx=ctx, **options)
-    read_params(params)  # a bad path is said before a large network is built
-    options = {'pretrained_base': False, **options}
+    # The file is read first: a bad path is said before a large network is built.
+    options = {'pretrained_base': False, **factory.saved_options(name, params), **options}
     net = factory.get_model(name, pretrained=False, ctx=ctx, **options)
     load_parameters(net, params, ctx)
     return net

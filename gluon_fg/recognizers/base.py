@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 
@@ -97,6 +97,24 @@ class Recognizer(Inspectable):
         chosen = cls.options_type(**{name: value for name, value in options.items() if name in own})
         recognizer: Any = cls  # whose constructor takes the two records
         return recognizer(Trunk(backbone, nclass, **trunk), chosen)
+
+    @classmethod
+    def saved_options(cls, names: Collection[str]) -> Dict[str, Any]:
+        """Tell from the names in a parameter file which options its network was built with, other than the defaults.
+
+        Where a default changes, networks built with the new one have other parameters than those before it, so that
+        every old file, published or of a run, goes on being what it was.
+
+        Parameters
+        ----------
+        names
+            structural names of the file's parameters
+
+        Returns
+        -------
+        option -> value; empty for a network that was built with the defaults of today
+        """
+        return {}
 
     def hybrid_forward(self, F, x):
         return self.branches(x)[0]

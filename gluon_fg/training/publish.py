@@ -186,7 +186,8 @@ def _zoo_network(
 ) -> HybridBlock:
     """The network as `get_model(name, pretrained=True)` will give it; must compute what the run's own does."""
     ctx = ctx or mx.cpu()
-    own = {'nclass': trained.nclass} if factory.setting(name).nclass is None else {}
+    own = factory.saved_options(name, params)
+    own.update({'nclass': trained.nclass} if factory.setting(name).nclass is None else {})
     net = factory.get_model(name, pretrained_base=False, ctx=ctx, **own)
     if trained.labels is None:
         raise UserError(f'{run_dir}: no classes.txt there, and {trained.name} does not know its classes')

@@ -21,6 +21,7 @@ from ..data.labels import LabelSet
 from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes
 from ..files import atomic_write
+from . import checkpoint
 from .config import Config, differences, load_config, save_config
 from .distributed import World
 from .moved import chosen_options
@@ -114,6 +115,7 @@ def load_run(
         raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
     config = load_config(str(folder / 'config.yaml'), saved=True)
     config.model.pretrained, config.model.pretrained_base = False, False
+    config.model.options = {**factory.saved_options(config.model.name, path), **config.model.options}
     net = build_network(config, ctx)
     if net.labels is None and (folder / 'classes.txt').is_file():
         name_classes(net, folder / 'classes.txt')  # first: a published file of other classes is refused
@@ -144,14 +146,25 @@ def claim_run_dir(config: Config, run_dir: Path, world: World, classes: Sequence
 def changed_settings(config: Config, run_dir: Path) -> List[str]:
     """Settings that differ between a run in a folder and a config, as 'key: the run's -> the config's' lines.
 
-    Those that cannot change its result, such as where the data lie, are left out.
+    Those that cannot change its result, such as where the data lie, are left out. A run that was begun when an option
+    had another default has that one: its parameters tell (`Recognizer.saved_options`).
     """
     saved, given = load_config(str(run_dir / 'config.yaml'), saved=True), copy.deepcopy(config)
+    for path in _parameter_files(run_dir):
+        saved.model.options = {**factory.saved_options(saved.model.name, path), **saved.model.options}
     if given.model.nclass is None:  # left to the dataset, which gave the run's
         saved.model.nclass = None
     for each in (saved, given):  # an option at its default is as good as none
         each.model.options = chosen_options(each.model.name, each.model.options)
     return differences(saved, given, ignore=_FREE_KEYS)
+
+
+def _parameter_files(run_dir: Path) -> List[Path]:
+    """Files that tell how a run's network was built: its last parameters, and those of its stages."""
+    folders = [run_dir, *sorted(path.parent for path in run_dir.glob('*/config.yaml'))]
+    latest = [(checkpoint.latest_checkpoint(folder) or folder) / 'net.params' for folder in folders]
+    finished = [folder / 'final.params' for folder in folders]
+    return [path for path in (*latest, *finished) if path.is_file()]
 
 
 def environment(world: World) -> Dict[str, Any]:
