@@ -33,9 +33,9 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def upsample(x):
-    """Bilinear x2 of the last two axes, half-pixel centres, edges repeated: weights 3/4 and 1/4 of the two nearest."""
-    for axis in (-2, -1):
+def upsample(x, axes=(-2, -1)):
+    """Linear x2 along axes, half-pixel centres, edges repeated: weights 3/4 and 1/4 of the two nearest."""
+    for axis in axes:
         size = x.shape[axis]
         here = np.arange(2 * size)
         near = here // 2

@@ -72,10 +72,15 @@ class Geometry:
     field: Tuple[float, float] = (1, 1)
     offset: Tuple[float, float] = (0, 0)
 
-    def upsampled(self) -> Geometry:
-        """After bilinear up-sampling by two in space: a position mixes two neighbors, 1/4 and 3/4 of a stride away."""
-        (time, space), (field_t, field_s), (offset_t, offset_s) = self.stride, self.field, self.offset
-        return Geometry((time, space / 2), (field_t, field_s + 1.5 * space), (offset_t, offset_s - space / 4))
+    def upsampled(self, time: bool = False) -> Geometry:
+        """After linear up-sampling by two in space, and in time where asked.
+
+        A position mixes two neighbors, 1/4 and 3/4 of a stride away.
+        """
+        (stride_t, stride), (field_t, field), (offset_t, offset) = self.stride, self.field, self.offset
+        if time:
+            stride_t, field_t, offset_t = stride_t / 2, field_t + 1.5 * stride_t, offset_t - stride_t / 4
+        return Geometry((stride_t, stride / 2), (field_t, field + 1.5 * stride), (offset_t, offset - stride / 4))
 
     def recentered(self, offset: Tuple[float, float]) -> Geometry:
         """The same positions on the grid of another volume, with centers at `offset`; the field still covers all."""

@@ -6,20 +6,22 @@
     z_comb = z_avg + z_max + z_xchannel, the prediction (of `trained_branches` alone, where some are set aside)
 
 What the paper leaves open, and what we chose: the skip connection is a 1x1x1 convolution with batch norm, added before
-a last ReLU (`skip`); where F4's height or width is odd the up-sampled volume is one longer and is cut; the scales at
-which the bank starts (see its docstring) and the global classifier, and `temporal_downsample`, as for the baseline.
+a last ReLU (`skip`); where stage 5 halves time too (Inception) it is up-sampled by 2 in time as well; an odd size of F4
+comes back one longer and is cut, or one shorter and its last position is repeated; the scales at which the bank starts
+(see its docstring) and the global classifier, and `temporal_downsample`, as for the baseline.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from ..backbones import Backbone, Geometry, get_backbone
+from ..backbones.geometry import positions
 from ..backbones.residual import convolution
 from ..errors import UserError, unknown
 from ..nn.filter_bank import DiscriminativeFilterBank
@@ -53,37 +55,56 @@ class LocalBranch(HybridBlock):
     Raises
     ------
     UserError
-        an unknown skip, or a backbone whose stage 5 does not just halve height and width
+        an unknown skip, or a backbone whose stage 5 does not halve height and width, or time otherwise than by half
     """
 
     def __init__(self, backbone: Backbone, skip: str = 'add', **kwargs: Any):
         super().__init__(**kwargs)
         if skip not in SKIPS:
             raise unknown('skip', skip, SKIPS)
-        (time, space), stride = backbone.geometry(4).stride, backbone.geometry(5).stride
-        if stride != (time, 2 * space):
+        fine, coarse = backbone.geometry(4).stride, backbone.geometry(5).stride
+        steps = tuple(c / f for f, c in zip(fine, coarse))
+        if steps[1] != 2 or steps[0] not in (1, 2):
             raise UserError(
-                f'{type(backbone).__name__} has strides {time, space} at stage 4, {stride} at stage 5 (time, space); '
-                f'a local branch needs time kept and space halved: choose a ResNet, or local_branch=False'
+                f'{type(backbone).__name__} has strides {fine} at stage 4, {coarse} at stage 5 (time, space); a local '
+                f'branch needs space halved, and time kept or halved: choose a ResNet, or local_branch=False'
             )
         c4, c5, ndim = backbone.channels[4], backbone.channels[5], backbone.ndim
-        self._skip, self._space = skip, tuple(range(ndim, 2 + ndim))
+        self._skip, self._halves_time = skip, steps[0] == 2
+        self._doubled = tuple(range(2 if self._halves_time else ndim, 2 + ndim))  # axes
         self.channels = 2 * c5 if skip == 'concat' else c5
         with self.name_scope():
             self.stage = backbone.new_stage(5)
-            self.upsample = BilinearUpsample(c5, ndim)
+            self.upsample = BilinearUpsample(c5, ndim, self._halves_time)
             if skip != 'none':
                 self.skip = convolution(c4, c5, (1,) * ndim)
                 self.skip_norm = batch_norm(ndim, c5)
+        short = {axis: _shortfall(self.stage, 0 if ndim == 3 and axis == 2 else 1) for axis in self._doubled}
+        self._repeat = tuple(n for axis in range(2 + ndim) for n in (0, short.get(axis, 0)))
 
     def hybrid_forward(self, F, f4):
         local = self.upsample(self.stage(f4))
-        local = F.slice_like(local, f4, axes=self._space)  # an odd H or W comes back one longer
+        if any(self._repeat):
+            local = F.pad(local, mode='edge', pad_width=self._repeat)
+        local = F.slice_like(local, f4, axes=self._doubled)  # an odd size comes back one longer
         if self._skip == 'none':
             return local
         skip = self.skip_norm(self.skip(f4))
         joined = local + skip if self._skip == 'add' else F.concat(local, skip, dim=1)
         return F.Activation(joined, act_type='relu')
+
+    def geometry(self, backbone: Backbone) -> Geometry:
+        """Stride, receptive field and offset of f_local, where f4 is this backbone's stage 4.
+
+        The field is the up-sampled stage 5's, which contains that of the skip; the center is the skip's, the grid on
+        which the features lie.
+        """
+        return backbone.geometry(5).upsampled(self._halves_time).recentered(backbone.geometry(4).offset)
+
+
+def _shortfall(stage: HybridBlock, axis: int) -> int:
+    """By how many positions along time (0) or space (1) twice the size of a stage's output is less than its input."""
+    return max(0, *(size - 2 * positions([stage], axis, size) for size in range(4, 8)))  # even and odd, above a window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +123,14 @@ class DFBOptions:
         K, 5 in the paper
     local_init
         'random' (better in sec. 4.2) or 'copy': the local stage 5 starts as a copy of the backbone's
+    loss
+        'sum' of the branches' cross-entropies (eq. 1); 'mean': a quarter of it, so that what the branches share is
+        trained at the rate of a network with a single loss, where the sum's rate is up to four times that
 
     Raises
     ------
     UserError
-        an unknown local_init, a local branch without filter bank
+        an unknown local_init or loss, a local branch without filter bank
     """
 
     filter_bank: bool = True
@@ -114,10 +138,13 @@ class DFBOptions:
     skip: str = 'add'
     filters_per_class: int = 5
     local_init: str = 'random'
+    loss: str = 'sum'
 
     def __post_init__(self) -> None:
         if self.local_init not in ('random', 'copy'):
             raise unknown('local_init', self.local_init, ('random', 'copy'))
+        if self.loss not in ('sum', 'mean'):
+            raise unknown('loss', self.loss, ('sum', 'mean'))
         if self.local_branch and not self.filter_bank:
             raise UserError(
                 'local_branch without filter_bank: nothing would read it; choose filter_bank=True or local_branch=False'
@@ -173,7 +200,8 @@ class FilterResponses(View):
 class DFB(Recognizer):
     """Three classifiers over one backbone: global, and two on class-specific local filters (secs. 3.1 to 3.3).
 
-    Branches: 'comb' (their sum, the prediction), 'avg', 'max', 'xchannel'. `loss` is eq. 1: their cross-entropies' sum.
+    Branches: 'comb' (their sum, the prediction), 'avg', 'max', 'xchannel'. `loss` is eq. 1: their cross-entropies' sum,
+    or their mean (option `loss`).
 
     Parameters
     ----------
@@ -196,10 +224,16 @@ class DFB(Recognizer):
         branches = _DFBBranches(get_backbone(trunk.backbone, trunk.temporal_downsample), trunk, options)
         names = ('comb', 'avg', 'max', 'xchannel') if options.filter_bank else ('avg',)
         super().__init__(branches, names, trunk.nclass, **kwargs)
+        self._mean_loss = options.loss == 'mean'
         self._copy_stage = options.has_local and options.local_init == 'copy'
         if options.filter_bank:
             self.filters_per_class = options.filters_per_class
             self.add_view('filter_responses', FilterResponses(branches))
+
+    def loss(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> mx.nd.NDArray:
+        """(N,) eq. 1; with option loss='mean' divided by the number of its terms, four, or one without a bank."""
+        total = super().loss(outputs, label)
+        return total / len(self.branch_names) if self._mean_loss else total
 
     def filter_responses(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """Response of every filter everywhere, for localization (sec. 5.3): (N, M*K, T, H, W).
@@ -220,17 +254,10 @@ class DFB(Recognizer):
 
     @property
     def response_geometry(self) -> Geometry:
-        """Stride, receptive field and offset of `filter_responses` in the input.
-
-        With the local branch the field is the up-sampled stage 5's, which contains that of the skip; the
-        center is the skip's, the grid on which the responses lie.
-        """
+        """Stride, receptive field and offset of `filter_responses` in the input (see `LocalBranch.geometry`)."""
         self._need_bank()
-        backbone = self.branches.backbone
-        if self.branches.local is None:
-            return backbone.geometry(5)
-        coarse, fine = backbone.geometry(5).upsampled(), backbone.geometry(4)
-        return coarse.recentered(fine.offset)
+        backbone, local = self.branches.backbone, self.branches.local
+        return backbone.geometry(5) if local is None else local.geometry(backbone)
 
     def _need_bank(self):
         if self.branches.bank is None:

@@ -73,6 +73,12 @@ def test_upsampling_halves_the_stride_and_keeps_the_middle():
     between = np.mean([fine.center(0, 0, 0), fine.center(0, 1, 1)], axis=0)
     np.testing.assert_allclose(between, coarse.center(0, 0, 0))
     assert fine.field == (coarse.field[0], coarse.field[1] + 1.5 * coarse.stride[1])  # 3/4 of a stride to one side
+    coarse = get_backbone('i3d_inceptionv1').geometry(5)
+    fine = coarse.upsampled(time=True)
+    between = np.mean([fine.center(0, 0, 0), fine.center(1, 1, 1)], axis=0)
+    np.testing.assert_allclose(between, coarse.center(0, 0, 0))
+    assert fine.stride == (4, 16)
+    assert fine.field == (coarse.field[0] + 12, coarse.field[1] + 48)
 
 
 @pytest.mark.parametrize(

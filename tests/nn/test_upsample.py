@@ -9,9 +9,16 @@ from gluon_fg.nn import BilinearUpsample, GlobalAvgPool
 
 
 @settings(max_examples=15, deadline=None)
-@given(ndim=st.sampled_from([2, 3]), channels=st.sampled_from([1, 7, 16, 32]), size=st.tuples(*[st.integers(1, 7)] * 3))
-def test_values_and_gradient_are_bilinear(ndim, channels, size):
-    block = BilinearUpsample(channels, ndim)
+@given(
+    ndim=st.sampled_from([2, 3]),
+    channels=st.sampled_from([1, 7, 16, 32]),
+    size=st.tuples(*[st.integers(1, 7)] * 3),
+    time=st.booleans(),
+)
+def test_values_and_gradient_are_linear_interpolation(ndim, channels, size, time):
+    time = time and ndim == 3
+    axes = (-3, -2, -1) if time else (-2, -1)
+    block = BilinearUpsample(channels, ndim, time)
     block.initialize()
     block.hybridize(static_alloc=True, static_shape=True)
     x = mx.nd.random.normal(shape=(2, channels, *size[:ndim]))
@@ -20,11 +27,11 @@ def test_values_and_gradient_are_bilinear(ndim, channels, size):
         y = block(x)
         up = mx.nd.random.normal(shape=y.shape)
         (y * up).sum().backward()
-    np.testing.assert_allclose(y.asnumpy(), reference.upsample(x.asnumpy()), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y.asnumpy(), reference.upsample(x.asnumpy(), axes), rtol=1e-5, atol=1e-5)
     # a linear map: <up, f(v)> = <f'(up), v> for every v
     v = np.random.randn(*x.shape)
     np.testing.assert_allclose(
-        (x.grad.asnumpy() * v).sum(), (up.asnumpy() * reference.upsample(v)).sum(), rtol=1e-3, atol=1e-3
+        (x.grad.asnumpy() * v).sum(), (up.asnumpy() * reference.upsample(v, axes)).sum(), rtol=1e-3, atol=1e-3
     )
 
 
@@ -33,6 +40,14 @@ def test_a_straight_line_stays_straight_inside():
     block.initialize()
     line = mx.nd.arange(5).reshape((1, 1, 1, 5)).copy()
     np.testing.assert_allclose(block(line).asnumpy()[0, 0, 0, 1:-1], np.arange(0.25, 4, 0.5), rtol=1e-6)
+
+
+def test_a_steady_motion_stays_steady_inside_and_still_at_the_ends():
+    block = BilinearUpsample(1, 3, time=True)
+    block.initialize()
+    clip = mx.nd.arange(4).reshape((1, 1, 4, 1, 1)).copy()
+    expected = [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]
+    np.testing.assert_allclose(block(clip).asnumpy()[0, 0, :, 1, 0], expected, rtol=1e-6)
 
 
 def test_its_kernel_is_no_trainable_parameter_but_is_saved(tmp_path):

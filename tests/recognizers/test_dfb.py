@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import reference
 from mxnet import autograd
-from networks import CLASSES, parameters, randomized
+from mxnet.gluon import nn
+from networks import CLASSES, parameters, randomize, randomized
 
 from gluon_fg import factory
+from gluon_fg.backbones import Backbone
 from gluon_fg.errors import UserError
 from gluon_fg.recognizers import DFB
+from gluon_fg.recognizers.dfb import LocalBranch
 
 
 def batch(net, videos, frames, height, width):
@@ -166,6 +169,7 @@ def test_without_dropout_only_the_global_branch_changes():
 @pytest.mark.parametrize('options, message', [
     ({'skip': 'mul'}, "unknown skip 'mul'; choose from add, concat, none"),
     ({'local_init': 'imagenet'}, "unknown local_init 'imagenet'"),
+    ({'loss': 'average'}, "unknown loss 'average'; choose from mean, sum"),
     ({'filter_bank': False, 'local_branch': True}, 'local_branch without filter_bank'),
     ({'filters_per_class': 0}, 'filters_per_class must be at least 1'),
     ({'dropout': 1.5}, r'dropout must be a share in \[0, 1\), got 1.5'),
@@ -176,12 +180,122 @@ def test_impossible_options_are_refused(options, message):
         factory.build('i3d_tiny_synthfg_dfb', **options)
 
 
-def test_a_local_branch_needs_a_stage_that_halves_space_alone():
-    with pytest.raises(UserError, match=r'InceptionV1 has strides \(4, 16\) at stage 4, \(8, 32\) at stage 5'):
-        DFB.build('i3d_inceptionv1', 5)
-    net = DFB.build('i3d_inceptionv1', 5, local_branch=False)
-    net.initialize()
-    assert net(mx.nd.zeros((1, 3, 9, 40, 40))).shape == (1, 5)
+@pytest.mark.parametrize('name, options', [
+    ('i3d_tiny_synthfg_dfb', {}), ('i3d_tiny_synthfg_dfb', {'local_branch': False}),
+    ('i3d_tiny_synthfg_dfb', {'filter_bank': False}),
+])  # fmt: skip
+def test_the_mean_loss_is_the_sum_over_the_number_of_cross_entropies(name, options):
+    """And so are its gradients: every parameter's, exactly (a division by four or one)."""
+    mx.random.seed(1)
+    total = randomized(name, **options)
+    mean = factory.build(name, nclass=CLASSES, loss='mean', **options)
+    mean.initialize()
+    for p, value in zip(mean.collect_params().values(), total.collect_params().values()):
+        p.set_data(value.data())
+    x, label = batch(total, 3, 4, 40, 36), mx.nd.array([0, 3, 4])
+    terms = 1 if 'filter_bank' in options else 4
+    losses = []
+    for net in (total, mean):
+        with autograd.record():
+            outputs = net.branches(x)
+            loss = net.loss(outputs, label)
+        loss.backward()
+        losses.append(loss.asnumpy())
+        expected = sum(reference.cross_entropy(z.asnumpy().astype('float64'), [0, 3, 4]) for z in outputs)
+        np.testing.assert_allclose(loss.asnumpy(), expected / (terms if net is mean else 1), rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(losses[1], losses[0] / terms)
+    for p, q in zip(total.collect_params().values(), mean.collect_params().values()):
+        if p.grad_req != 'null':
+            np.testing.assert_array_equal(q.grad().asnumpy(), p.grad().asnumpy() / terms, err_msg=p.name)
+
+
+INCEPTIONS = [  # odd and even sizes of F4: (T, H, W) of the clip
+    ('i3d_inceptionv1_same', (12, 40, 56)),
+    ('i3d_inceptionv1_same', (9, 48, 33)),
+    ('i3d_inceptionv1', (12, 40, 56)),
+    ('i3d_inceptionv1', (16, 48, 80)),
+]
+
+
+def mixed(volume, like):
+    """The up-sampled volume, cut to another's time, height and width; where it is shorter its last is repeated."""
+    volume = reference.upsample(volume, (2, 3, 4))
+    for axis in (2, 3, 4):
+        volume = volume.take(np.minimum(np.arange(like.shape[axis]), volume.shape[axis] - 1), axis)
+    return volume
+
+
+@pytest.mark.parametrize('backbone, size', INCEPTIONS)
+def test_the_local_branch_is_up_sampled_in_time_too_where_stage_5_halves_it(backbone, size):
+    net = DFB.build(backbone, 3, filters_per_class=2)
+    randomize(net)
+    f4 = net.branches.backbone(mx.nd.random.normal(shape=(1, 3, *size)))[2]
+    local, f4 = net.branches.local, f4 / f4.max()
+    f5 = local.stage(f4)
+    assert f5.shape[2] < f4.shape[2] and f5.shape[3] < f4.shape[3]
+    joined = mixed(f5.asnumpy(), f4) + local.skip_norm(local.skip(f4)).asnumpy()
+    net.hybridize(static_alloc=True, static_shape=True)
+    np.testing.assert_allclose(local(f4).asnumpy(), np.maximum(joined, 0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('backbone, size', INCEPTIONS[1:3])
+def test_dfb_on_an_inception_trains_every_parameter(backbone, size):
+    net = DFB.build(backbone, 3, filters_per_class=2, dropout=0.0)
+    net.initialize(mx.init.MSRAPrelu('in', 0))
+    net.hybridize(static_alloc=True, static_shape=True)
+    x, label = mx.nd.random.normal(shape=(2, 3, max(12, size[0]), *size[1:])), mx.nd.array([0, 2])
+    with autograd.record():
+        loss = net.loss(net.branches(x), label)
+    loss.backward()
+    for name, p in net._collect_params_with_prefix().items():
+        if p.grad_req != 'null':
+            gradient = p.grad().asnumpy()
+            assert np.isfinite(gradient).all() and gradient.any(), name
+    responses = net.filter_responses(x)
+    f4 = net.branches.backbone(x)[2]
+    assert responses.shape == (2, 6, *f4.shape[2:])
+
+
+class _Strided(Backbone):
+    """Stage 5 is one convolution."""
+
+    def __init__(self, stride, kernel=3, pad=1):
+        super().__init__(3, {4: 16, 5: 16})
+        self.stem = self.res2 = self.res3 = self.res4 = nn.HybridSequential()
+        self._stride, self._kernel, self._padding = stride, kernel, pad
+        self.res5 = self.make_stage(5)
+
+    def make_stage(self, stage):
+        return nn.Conv3D(16, self._kernel, self._stride, self._padding, in_channels=16)
+
+
+@pytest.mark.parametrize('stride', [(1, 1, 1), (4, 2, 2), (1, 4, 4)])
+def test_a_local_branch_needs_a_stage_that_halves_space(stride):
+    with pytest.raises(UserError, match=rf'_Strided has strides \(1, 1\) at stage 4, \({stride[0]}, {stride[1]}\)'):
+        LocalBranch(_Strided(stride))
+
+
+@pytest.mark.parametrize('kernel, pad', [(3, 1), (2, 0), (3, 0)])  # ceil(n / 2), floor(n / 2), floor((n - 1) / 2)
+@pytest.mark.parametrize('size', [(4, 5, 6), (5, 7, 4), (3, 4, 5)])
+def test_up_sampling_meets_every_size_of_stage_4_and_passes_the_gradient_of_all_of_it(kernel, pad, size):
+    """Without skip and bias the branch is linear: <up, f(v)> = <f'(up), v> for every v."""
+    local = LocalBranch(_Strided((2, 2, 2), kernel, pad), 'none')
+    local.initialize(mx.init.Normal(0.1))
+    local.hybridize(static_alloc=True, static_shape=True)
+    f4 = mx.nd.random.normal(shape=(2, 16, *size))
+    f4.attach_grad()
+    with autograd.record():
+        y = local(f4)
+        up = mx.nd.random.normal(shape=y.shape)
+        (y * up).sum().backward()
+    weight = local.stage.weight.data().asnumpy().astype('float64')
+
+    def branch(v):
+        return mixed(reference.conv(v, weight, stride=(2, 2, 2), pad=[pad] * 3), v)
+
+    np.testing.assert_allclose(y.asnumpy(), branch(f4.asnumpy()), rtol=1e-4, atol=1e-4)
+    v = np.random.default_rng(0).standard_normal(f4.shape)
+    np.testing.assert_allclose((f4.grad.asnumpy() * v).sum(), (up.asnumpy() * branch(v)).sum(), rtol=1e-3, atol=1e-3)
 
 
 def test_no_responses_without_a_bank():
