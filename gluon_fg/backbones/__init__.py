@@ -11,6 +11,7 @@ from .base import Backbone
 from .geometry import Geometry
 from .inceptionv1 import InceptionV1
 from .inceptionv3 import InceptionV3
+from .mobile import EfficientNetLite0, MobileNetV2
 from .resnet2d import ResNet2D
 from .resnet3d import R2D, ResNet3D, SlowOnly
 from .tiny import Tiny
@@ -18,6 +19,7 @@ from .topheavy import TopHeavyResNet50, TopHeavyTiny
 from .tsm import TSMResNet50
 
 BACKBONES: Dict[str, Callable[..., Backbone]] = {
+    'efficientnet_lite0': EfficientNetLite0,
     'i3d_inceptionv1': functools.partial(InceptionV1, 3),
     'i3d_inceptionv1_same': functools.partial(InceptionV1, 3, 'same'),
     'i3d_inceptionv1_same_flow': functools.partial(InceptionV1, 3, 'same', 2),
@@ -32,6 +34,7 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'i3d_resnet152_v1': functools.partial(ResNet3D, 152),
     'i3d_tiny': functools.partial(Tiny, 3),
     'inceptionv1': functools.partial(InceptionV1, 2, 'ceil'),
+    'mobilenetv2': MobileNetV2,
     'r2d_tiny': functools.partial(Tiny, 3, spans_time=False),
     'r2d_nl_resnet50_v1': functools.partial(R2D, 50, non_local=5),
     'r2d_resnet50_v1': functools.partial(R2D, 50),
@@ -80,9 +83,11 @@ def get_backbone(name: str, temporal_downsample: Optional[int] = None, **kwargs:
 __all__ = [
     'BACKBONES',
     'Backbone',
+    'EfficientNetLite0',
     'Geometry',
     'InceptionV1',
     'InceptionV3',
+    'MobileNetV2',
     'R2D',
     'ResNet2D',
     'ResNet3D',

@@ -98,12 +98,38 @@ def _inception(blocks: Mapping[str, str], name: str) -> Optional[str]:
     return f'backbone.{blocks[block]}.{rest}' if block in blocks else None
 
 
+# mobilenetv2_1.0, where the stem's layers count: the position of a block, and of a layer in one.
+_INVERTED = {
+    3: 'stem.3',
+    **{i: f'res2.{i - 4}' for i in (4, 5)},
+    **{i: f'res3.{i - 6}' for i in (6, 7, 8)},
+    **{i: f'res4.{i - 9}' for i in range(9, 16)},
+    **{i: f'res5.{i - 16}' for i in range(16, 20)},
+}
+_OUT = ('expand.0', 'expand.1', '', 'depthwise.0', 'depthwise.1', '', 'project.0', 'project.1')
+
+
+def _mobilenetv2(name: str) -> Optional[str]:
+    """Its classifier, a convolution without bias, is not ours."""
+    match = re.fullmatch(r'features\.(\d+)(?:\.out\.([0-7]))?\.(\w+)', name)
+    if not match:
+        return None
+    number, layer, rest = int(match[1]), match[2], match[3]
+    if layer is None:
+        where = {0: 'stem.0', 1: 'stem.1', 20: 'res5.4.0', 21: 'res5.4.1'}.get(number)
+        return f'backbone.{where}.{rest}' if where else None
+    first = 3 if number == 3 else 0  # the first block does not expand
+    inside = ''.join(_OUT[first + int(layer) :][:1])
+    return f'backbone.{_INVERTED[number]}.{inside}.{rest}' if inside and number in _INVERTED else None
+
+
 # `family` of a backbone -> our name of a parameter of GluonCV's network, or None
 FAMILIES: Dict[str, Callable[[str], Optional[str]]] = {
     'resnet': _resnet,
     'resnet_v2': _resnet_v2,
     'inceptionv1': functools.partial(_inception, _INCEPTIONV1),
     'inceptionv3': functools.partial(_inception, _INCEPTIONV3),
+    'mobilenetv2': _mobilenetv2,
 }
 
 

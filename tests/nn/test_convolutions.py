@@ -39,8 +39,8 @@ def convolutions(block, shape):
             stride, pad = sizes['stride'] or (1,) * len(kernel), sizes['pad'] or (0,) * len(kernel)
             before, after = shapes[tuple(node['inputs'][0][:2])][1], shapes[number, 0][1]
             if groups > 1:
-                each = [min(channels // groups, 4) for channels in (before, after)]
-                yield node['op'], kernel, stride, pad, 16 * each[0], 16 * each[1], 16
+                each, fewer = [min(channels // groups, 4) for channels in (before, after)], few(groups)
+                yield node['op'], kernel, stride, pad, fewer * each[0], fewer * each[1], fewer
             else:
                 yield node['op'], kernel, stride, pad, few(before), few(after), groups
 
@@ -123,7 +123,8 @@ def test_convolutions_of_the_zoo_equal_numpy():
     used = of_the_zoo()
     assert ('Convolution', (7, 7, 7), (2, 2, 2), (3, 3, 3), 3, 32, 1) in used
     assert len(used) > 50 and {'Convolution', 'Deconvolution'} == {operator for operator, *_ in used}
-    assert max(groups for *_, groups in used) > 1
+    for kernel, stride in itertools.product((3, 5), (1, 2)):  # depthwise, of the networks for phones
+        assert ('Convolution', (kernel,) * 2, (stride,) * 2, (kernel // 2,) * 2, 32, 32, 32) in used
     for convolution in used:
         for size in sizes(*convolution[1:4]):
             check(convolution, size)

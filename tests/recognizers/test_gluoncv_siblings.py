@@ -98,6 +98,25 @@ def test_googlenet_on_images_is_gluoncvs():
     np.testing.assert_allclose(net(x)[3].asnumpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+def test_mobilenetv2_is_gluoncvs(imagenet_load):
+    """Its file is taken as the start from ImageNet; odd sizes."""
+    net = get_backbone('mobilenetv2')
+    net.initialize()
+    given = imagenet_load(net, randomize)
+    theirs = gluoncv_model('mobilenetv2_1.0')
+    theirs.initialize()
+    theirs(mx.nd.zeros((1, 3, 32, 32)))
+    for name, p in theirs._collect_params_with_prefix().items():
+        p.set_data(mx.nd.array(given[name]))
+    x = mx.nd.random.normal(shape=(1, 3, 71, 95))
+    expected = x
+    for layer in theirs.features[:-1]:  # up to the average
+        expected = layer(expected)
+    expected = expected.asnumpy()
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(net(x)[3].asnumpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
 def test_images_and_clips_have_the_same_names_and_shapes_but_for_time():
     """So that ImageNet weights inflate by name: 2-D GoogLeNet is this zoo's own, Inception-V3 is GluonCV's."""
     theirs = gluoncv_model('inceptionv3')
@@ -114,11 +133,12 @@ def test_images_and_clips_have_the_same_names_and_shapes_but_for_time():
 def imagenet_load(tmp_path, monkeypatch):
     """Weights of GluonCV's own network, random, into a backbone as those of ImageNet; returns them as well."""
 
-    def load(net):
+    def load(net, change=lambda source: None):
         source = gluoncv_model(net.imagenet, **({'pretrained_base': False} if net.imagenet == 'googlenet' else {}))
         source.initialize(mx.init.MSRAPrelu('in', 0))
         if net.imagenet != 'googlenet':
             source(mx.nd.zeros((1, 3, 32, 32)))  # settles shapes
+        change(source)
         source.save_parameters(str(tmp_path / 'imagenet.params'))
         imagenet.load(net)
         return {name: p.data().asnumpy() for name, p in source._collect_params_with_prefix().items()}
