@@ -109,9 +109,11 @@ def _by_subsets(runs: Runs, jobs: List[Job], reference: np.ndarray) -> dict:
     names = scores[0].branch_names[1:]  # without the network's own mean
     for count in range(1, len(names) + 1):
         for chosen in itertools.combinations(names, count):
-            hits = np.stack([_ensemble(s, chosen) == s.labels for s in scores])
+            predictions = np.stack([_ensemble(s, chosen) for s in scores])
+            hits = predictions == scores[0].labels
             subsets[' + '.join(chosen)] = {
                 'within_group': hits.mean(1).tolist(),
+                'predictions_within_group': predictions.tolist(),
                 'difference': interval_over_videos_and_seeds(hits, reference),
             }
     return subsets

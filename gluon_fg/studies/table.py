@@ -10,45 +10,67 @@ from typing import List, Optional, Union
 import numpy as np
 
 from ..errors import UserError
-from ..evaluation.statistics import mean_and_spread
+from ..evaluation.statistics import holm, mean_and_spread
 from ..files import atomic_write
+
+ENOUGH_SEEDS = 8  # from which on an effect may be claimed: Student's t of 7 degrees of freedom is 2.4, of 2 it is 4.3
+_MARKED = 0.05
 
 
 def markdown_table(results: dict) -> str:
-    """The study as Markdown, in percent: mean and spread (sample standard deviation) over seeds; pairs; subsets."""
+    """The study as Markdown, in percent: mean and spread (sample standard deviation) over seeds; pairs; subsets; and a
+    line that says how to read the differences.
+
+    Raises
+    ------
+    UserError
+        results of version 0.1.0, whose intervals were too narrow
+    """
     study = results['study']
-    focus = ' and '.join(study.get('focus', []))
+    if any('p_value' not in row['difference'] for row in results['rows'].values()):
+        raise UserError(
+            'results of version 0.1.0, whose intervals over seeds were too narrow; gluon-fg study NAME with the '
+            'same --out makes them anew from the finished runs'
+        )
+    focus = ' and '.join(study.get('focus') or [])
     lines = _rows(results, focus)
     if results.get('pairs'):
         head = ['', 'within group'] + ([focus] if focus else [])
         lines += [None, head, ['---'] * len(head)]
-        for pair in results['pairs']:
-            parts = [pair['all']] + ([pair['focus']] if focus else [])
-            lines.append([f'{pair["methods"][0]} minus {pair["methods"][1]}', *map(_interval, parts)])
-    for name, subsets in results.get('subsets', {}).items():
+        parts = [[pair[key] for pair in results['pairs']] for key in (['all', 'focus'] if focus else ['all'])]
+        names = [f'{pair["methods"][0]} minus {pair["methods"][1]}' for pair in results['pairs']]
+        lines += map(list, zip(names, *map(_differences, parts)))
+    for name, subsets in (results.get('subsets') or {}).items():
         head = [f'{name}, mean of', 'within group', f'minus {study["reference"]}']
         lines += [None, head, ['---'] * len(head)]
-        lines += [[key, _spread(part['within_group']), _interval(part['difference'])] for key, part in subsets.items()]
-    return ''.join(_line(cells) for cells in lines)
+        differences = _differences([part['difference'] for part in subsets.values()])
+        lines += [
+            [key, _spread(part['within_group']), difference]
+            for (key, part), difference in zip(subsets.items(), differences)
+        ]
+    return ''.join(_line(cells) for cells in lines) + f'\n{_how_to_read(len(study["seeds"]))}\n'
 
 
 def _rows(results: dict, focus: str) -> List[Optional[list]]:
     """Head and cells of the table of all rows."""
-    study = results['study']
+    study, rows = results['study'], results['rows']
     reference, equal_time = study['reference'], study['equal_time']
-    groups = list(next(iter(results['rows'].values()))['within_group_by_group'])
+    groups = list(next(iter(rows.values()))['within_group_by_group'])
     head = ['', 'epochs', 'CPU s', 'lr', *groups, 'within group', f'minus {reference}, equal epochs']
     head += [f'minus {reference}, equal time'] if equal_time else []
     head += [focus, f'{focus}: minus {reference}'] if focus else []
+    # The reference with more epochs is not at equal epochs.
+    compared = [name in study['methods'] and name != reference for name in rows]
+    equal_epochs = _differences([row['difference'] if c else None for row, c in zip(rows.values(), compared)])
+    at_equal_time = _differences([row.get('difference_equal_time') for row in rows.values()])
+    of_focus = _differences([row.get('difference_focus') if c else None for row, c in zip(rows.values(), compared)])
     lines: List[Optional[list]] = [head, ['---'] * len(head)]
-    for name, row in results['rows'].items():
-        # The reference with more epochs is not at equal epochs.
-        compared = name in study['methods'] and name != reference
+    for i, (name, row) in enumerate(rows.items()):
         cells = [name, row['epochs'], f'{np.mean(row["cpu_seconds"]):.0f}', f'{row["lr"]:g}']
         cells += [f'{100 * np.mean(row["within_group_by_group"][g]):.1f}' for g in groups]
-        cells += [_spread(row['within_group']), _interval(row['difference']) if compared else '']
-        cells += [_interval(row.get('difference_equal_time'))] if equal_time else []
-        cells += [_spread(row['focus']), _interval(row['difference_focus']) if compared else ''] if focus else []
+        cells += [_spread(row['within_group']), equal_epochs[i]]
+        cells += [at_equal_time[i]] if equal_time else []
+        cells += [_spread(row['focus']), of_focus[i]] if focus else []
         lines.append(cells)
     return lines
 
@@ -64,11 +86,31 @@ def _line(cells: Optional[list]) -> str:
 
 def _spread(values: List[float]) -> str:
     mean, spread = mean_and_spread(values)
-    return f'{100 * mean:.1f} ± {100 * spread:.1f}'
+    return f'{100 * mean:.1f}' + (f' ± {100 * spread:.1f}' if len(values) > 1 else '')
 
 
-def _interval(d: Optional[dict]) -> str:
-    return f'{100 * d["mean"]:+.1f} ({100 * d["low"]:+.1f} to {100 * d["high"]:+.1f})' if d else ''
+def _differences(column: List[Optional[dict]]) -> List[str]:
+    """Cells of a column: differences with their intervals, and a mark where Holm's correction over the column's rows
+    leaves them below 5 %."""
+    there = [d for d in column if d and d['p_value'] is not None]
+    corrected = {id(d): p for d, p in zip(there, holm([d['p_value'] for d in there]))}
+    cells = []
+    for d in column:
+        interval = f' ({100 * d["low"]:+.1f} to {100 * d["high"]:+.1f})' if d and d['low'] is not None else ''
+        mark = '*' if corrected.get(id(d), 1) < _MARKED else ''
+        cells.append(f'{100 * d["mean"]:+.1f}{interval}{mark}' if d else '')
+    return cells
+
+
+def _how_to_read(seeds: int) -> str:
+    if seeds < 2:
+        return 'One seed: no interval, and nothing is said of others.'
+    text = (
+        f"Differences: 95 % intervals, paired over {seeds} seeds (Student's t), test videos resampled inside. `*`: "
+        f"p < {_MARKED:g} after Holm's correction over the rows of the column."
+    )
+    pilot = f'\n{seeds} seeds: read it as a pilot; an effect takes {ENOUGH_SEEDS} or more.'
+    return text + (pilot if seeds < ENOUGH_SEEDS else '')
 
 
 def save_results(results: dict, path: Union[str, os.PathLike]) -> None:

@@ -157,6 +157,46 @@ def test_published_results_give_the_published_table(path):
     assert markdown_table(load_results(path)) == path.with_suffix('.md').read_text()
 
 
+def test_a_table_marks_what_holms_correction_leaves_and_calls_few_seeds_a_pilot():
+    """Of three rows the smallest p must be below 0.0167, and the next below 0.025 if it is."""
+
+    def table(p_values, seeds):
+        rows = {
+            name: {
+                'epochs': 1,
+                'lr': 0.1,
+                'cpu_seconds': [1.0] * seeds,
+                'within_group': [0.5] * seeds,
+                'within_group_by_group': {'disc': [0.5] * seeds},
+                'difference': {'mean': 0.1, 'low': 0.01, 'high': 0.19, 'p_value': p},
+            }
+            for name, p in zip('RABC', (1.0, *p_values))
+        }
+        study = {'reference': 'R', 'equal_time': [], 'methods': dict.fromkeys('RABC'), 'seeds': list(range(seeds))}
+        pairs = [{'methods': ['A', 'B'], 'all': {'mean': -0.1, 'low': -0.2, 'high': 0.0, 'p_value': 0.04}}]
+        return markdown_table({'study': study, 'rows': rows, 'pairs': pairs}).splitlines()
+
+    lines = table((0.02, 0.03, 0.3), 3)
+    assert [line.split(' | ')[-1] for line in lines[3:6]] == ['+10.0 (+1.0 to +19.0) |'] * 3
+    assert lines[2].endswith('50.0 ± 0.0 |  |')  # the reference takes no part
+    assert lines[-4].endswith('-10.0 (-20.0 to +0.0)* |')  # one pair is a table of its own
+    assert lines[-2].startswith('Differences: 95 % intervals, paired over 3 seeds') and '`*`' in lines[-2]
+    assert lines[-1] == '3 seeds: read it as a pilot; an effect takes 8 or more.'
+    lines = table((0.016, 0.024, 0.3), 8)
+    assert [line.endswith('* |') for line in lines[3:6]] == [True, True, False]  # 0.016 x 3, 0.024 x 2, 0.3
+    assert lines[-1].startswith('Differences: ') and 'pilot' not in lines[-1]
+
+
+def test_a_table_of_results_whose_intervals_were_too_narrow_is_refused(tmp_path):
+    results = load_results(REPO / 'model_zoo' / 'studies' / 'dfb_synthfg.json')
+    for row in results['rows'].values():
+        del row['difference']['p_value']
+    with pytest.raises(
+        UserError, match='results of version 0.1.0.* too narrow; gluon-fg study NAME with the same --out'
+    ):
+        markdown_table(results)
+
+
 def test_what_is_no_studys_results_is_one_line(tmp_path):
     with pytest.raises(UserError, match='no file .*none.json'):
         load_results(tmp_path / 'none.json')
@@ -223,7 +263,8 @@ def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, t
     assert pair['focus']['mean'] == pytest.approx(method['focus'][0] - results['rows']['GB']['focus'][0])
     save_results(results, tmp_path / 'out.json')
     assert json.loads((tmp_path / 'out.json').read_text()) == json.loads(json.dumps(results))
-    table, pairs = (part.splitlines() for part in (tmp_path / 'out.md').read_text().split('\n\n'))
+    table, pairs, note = (part.splitlines() for part in (tmp_path / 'out.md').read_text().split('\n\n'))
+    assert note == ['One seed: no interval, and nothing is said of others.'] and 'nan' not in str(table + pairs)
     assert len(table) == 5 and len(pairs) == 3
     assert all(line.count('|') == table[0].count('|') for line in table) and pairs[2].startswith('| GB + DF minus GB |')
     caplog.clear()
@@ -279,8 +320,9 @@ def test_a_method_in_stages_and_one_without_the_warm_up_beside_others(write, tin
     whole = subsets['universal + bridge + specific']
     assert whole['within_group'] == results['rows']['U2S']['within_group']
     assert whole['difference'] == results['rows']['U2S']['difference']
+    assert whole['predictions_within_group'] == results['rows']['U2S']['predictions_within_group']
     two = (scores.branch('bridge') + scores.branch('specific')).reshape(24, 6, 4)
     expected = two[np.arange(24), scores.labels // 4].argmax(1) == scores.labels % 4
     assert subsets['bridge + specific']['within_group'] == [expected.mean()]
-    *_, table = markdown_table(results).split('\n\n')
+    *_, table, _ = markdown_table(results).split('\n\n')
     assert table.startswith('| U2S, mean of | within group | minus one-pass |') and len(table.splitlines()) == 9
