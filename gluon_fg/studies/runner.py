@@ -53,7 +53,7 @@ class Study:
         self._train(warmups, progress)
         self._train(self._searched(), progress)
         search = self._search()
-        chosen = {m: _best(scores) for m, scores in search.items()}
+        chosen = {m: _best(search[m]) if m in search else self._rates(m)[0] for m in study.methods}
         logger.info('learning rates chosen: ' + ', '.join(f'{m} {lr:g}' for m, lr in chosen.items()))
         self._train([self.job(m, chosen[m], s) for s in study.seeds for m in study.methods], progress)
         columns = {study.warmup_row: warmups} if study.warmup_row else {}
@@ -90,14 +90,14 @@ class Study:
     def _plan(self) -> Progress:
         """Say what is about to be done; every method's settings are checked before the first run."""
         study = self.study
-        first = {f'method {m!r}': self.job(m, study.lr[0], study.seeds[0]) for m in study.methods}
+        first = {f'method {m!r}': self.job(m, self._rates(m)[0], study.seeds[0]) for m in study.methods}
         for name, job in {**first, 'warmup': self.warmups()[0]}.items():
             try:
                 self.runs.config_of(job)
             except UserError as error:
                 raise UserError(f'{name}: {error}') from None
         # Which learning rates will be chosen is not known yet; what a run of the first one takes is what any takes.
-        final = [self.job(m, study.lr[0], s) for s in study.seeds for m in study.methods]
+        final = [self.job(m, self._rates(m)[0], s) for s in study.seeds for m in study.methods]
         jobs = list({job.name: job for job in [*self.warmups(), *self._searched(), *final]}.values())
         left = [job for job in jobs if not (self.runs.root / job.name / 'summary.json').is_file()]
         seeds, warmup = _count(len(study.seeds), 'seed'), self.runs.epochs_of(self.warmups()[0])
@@ -112,22 +112,35 @@ class Study:
     def _train(self, jobs: List[Job], progress: Progress) -> None:
         self.runs.run(jobs, self.study.select, progress)
 
+    def _rates(self, method: str) -> List[float]:
+        """The learning rates that a method chooses from: the study's, or the one of its own."""
+        own = self.study.methods[method].get('train.lr')
+        return self.study.lr if own is None else [own]
+
+    def _searching(self) -> Dict[str, Dict[float, List[Job]]]:
+        """method -> learning rate -> the runs that search it; methods with a rate of their own are left out."""
+        study, seeds = self.study, self.study.seeds[: self.study.search_seeds]
+        return {
+            m: {lr: [self.job(m, lr, s, study.search_epochs) for s in seeds] for lr in study.lr}
+            for m in study.methods
+            if 'train.lr' not in study.methods[m]
+        }
+
     def _searched(self) -> List[Job]:
-        study = self.study
-        return [self.job(m, lr, study.seeds[0], study.search_epochs) for lr in study.lr for m in study.methods]
+        return [job for rates in self._searching().values() for jobs in rates.values() for job in jobs]
 
     def _search(self) -> Dict[str, Dict[float, float]]:
-        """method -> learning rate -> validation score on the first seed."""
-        study = self.study
-        scores: Dict[str, Dict[float, float]] = {m: {} for m in study.methods}
-        for m in study.methods:
-            for lr in study.lr:
-                job = self.job(m, lr, study.seeds[0], study.search_epochs)
-                score = self.runs.summary(job).get(study.select)
-                if score is None:
-                    raise UserError(f'{job.name} has no validation {study.select}; choose another metric for select')
-                scores[m][lr] = score
-        return scores
+        """method -> learning rate -> validation score, the mean over the seeds that search."""
+        return {
+            m: {lr: float(np.mean([self._score(job) for job in jobs])) for lr, jobs in rates.items()}
+            for m, rates in self._searching().items()
+        }
+
+    def _score(self, job: Job) -> float:
+        score = self.runs.summary(job).get(self.study.select)
+        if score is None:
+            raise UserError(f'{job.name} has no validation {self.study.select}; choose another metric for select')
+        return score
 
     def _as_long_as(self, jobs: List[Job], lr: float) -> List[Job]:
         """The reference's runs with as much computing time as these took."""

@@ -41,14 +41,16 @@ class StudyConfig:
     epochs, seeds, lr
         length of each run; the seeds; the learning rates that each method chooses from, on its first seed
     methods
-        name in the table -> settings of the config that are the method's own; `train.epochs` and `model.params` among
-        them win over what the study gives
+        name in the table -> settings of the config that are the method's own; `train.epochs`, `model.params` and
+        `train.lr`, which is then not searched, win over what the study gives
     reference
         the method that the others are compared with
     select
         the validation metric that chooses the learning rate
     search_epochs
         length of the runs that search the learning rate; None: `epochs`
+    search_seeds
+        how many of the seeds, the first ones, search it; the mean of their scores decides
     equal_time
         methods for which the reference is trained again, with as much computing time as theirs
     focus
@@ -75,6 +77,7 @@ class StudyConfig:
     pairs: List[List[str]] = setting([])
     warmup_row: Optional[str] = None
     subsets: List[str] = setting([])
+    search_seeds: int = setting(1, at_least(1))
 
 
 def load_study(path: str) -> StudyConfig:
@@ -102,6 +105,8 @@ def _check_names(study: StudyConfig, path: str) -> None:
         raise UserError(f'{path}: pairs must name two methods each, got {study.pairs}')
     if study.warmup_row in study.methods:
         raise UserError(f'{path}: warmup_row is {study.warmup_row!r}, which is a method; choose another name')
+    if study.search_seeds > len(study.seeds):
+        raise UserError(f'{path}: search_seeds is {study.search_seeds}; there are {len(study.seeds)} seeds')
     for name in [study.reference, *study.equal_time, *study.subsets]:
         if name not in study.methods:
             raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(study.methods)}')

@@ -13,7 +13,7 @@ import pytest
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import correct
 from gluon_fg.evaluation.score import Scores
-from gluon_fg.studies import runs, spec
+from gluon_fg.studies import runner, runs, spec
 from gluon_fg.studies.runner import Study
 from gluon_fg.studies.table import load_results, markdown_table, save_results
 from gluon_fg.training.run import load_run
@@ -68,6 +68,7 @@ def write(tmp_path):
         (('reference: GB', 'warmup_row: GB\nreference: GB'), "warmup_row is 'GB', which is a method"),
         (('reference: GB', 'warmup_row: start\npairs: [[GB, stop]]\nreference: GB'), "'stop' .* GB . DF, start"),
         (('GB: {', 'GB: {stages: {a: {}}, '), "equal_time lengthens 'GB', which has stages of its own"),
+        (('reference: GB', 'search_seeds: 2\nreference: GB'), 'search_seeds is 2; there are 1 seeds'),
         (('DF: {', 'DF: {train.epochs: 2, '), "search_epochs cannot shorten 'GB . DF', which has epochs of its own"),
     ],
 )
@@ -100,6 +101,25 @@ def test_a_methods_wrong_setting_is_named_before_anything_runs(write, tmp_path):
         with pytest.raises(UserError, match=message):
             Study(spec.load_study(write(TEXT.replace(*change))), tmp_path / 'runs').run()
     assert not (tmp_path / 'runs').exists()
+
+
+def test_the_rate_is_the_best_in_the_mean_of_the_seeds_that_search_it_and_a_methods_own_one_is_kept(
+    write, tmp_path, monkeypatch
+):
+    """On the first seed alone GB would take 0.02; GB + DF is given 0.5 and searches nothing."""
+    text = TEXT.replace('[3]', '[3, 4, 5]').replace('lr: [0.01]', 'lr: [0.01, 0.02]\nsearch_seeds: 2')
+    text = text.replace('local_branch: false', 'local_branch: false, train.lr: 0.5').replace('equal_time', '#')
+    score = {'0.01-epochs1-seed3': 0.5, '0.01-epochs1-seed4': 0.9, '0.02-epochs1-seed3': 0.6, '0.02-epochs1-seed4': 0.7}
+    trained = []
+    monkeypatch.setattr(runs.Runs, 'run', lambda self, jobs, select, progress: trained.extend(j.name for j in jobs))
+    monkeypatch.setattr(runs.Runs, 'summary', lambda self, job: {'within_group': score[job.name.split('lr')[1]]})
+    monkeypatch.setattr(runner, 'gather', lambda study, runs, columns, search: (columns, search))
+    columns, search = Study(spec.load_study(write(text)), tmp_path / 'runs').run()
+    assert search == {'GB': {0.01: pytest.approx(0.7), 0.02: pytest.approx(0.65)}}
+    rates = {name: {job.overrides['train.lr'] for job in jobs} for name, jobs in columns.items()}
+    assert rates == {'GB': {0.01}, 'GB + DF': {0.5}}
+    assert {name for name in trained if 'GB___DF' in name} == {f'GB___DF-lr0.5-epochs1-seed{s}' for s in (3, 4, 5)}
+    assert 'GB-lr0.02-epochs1-seed5' not in trained
 
 
 STAND_IN = """
