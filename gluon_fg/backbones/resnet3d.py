@@ -98,7 +98,9 @@ class ResNet3D(_Inflated):
     """I3D ResNet v1: stride in the 3x3 convolution of a bottleneck; time reduced by 4 in the stem and then kept.
 
     Bottlenecks are inflated as 3x1x1 then 1x3x3, in the pattern of GluonCV (Wang et al.'s); basic blocks, for which
-    nothing is published, have 3x3x3 convolutions, as DFB sec. 4.1 words it (ours for what it leaves open).
+    nothing is published, have 3x3x3 convolutions, which is how DFB sec. 4.2 words inflation (bottlenecks included). The
+    stem halves time by a strided convolution and by a pooling that takes every other position, GluonCV's, where DFB
+    says "strided convolutions".
 
     Parameters
     ----------
