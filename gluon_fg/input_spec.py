@@ -9,6 +9,7 @@ from .errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FEATURE_STAGES = (3, 4, 5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,3 +80,40 @@ class InputSpec:
     def replace(self, **changes: Any) -> InputSpec:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpec(InputSpec):
+    """The input of a network that takes features of a frozen stage of its backbone in place of frames.
+
+    Its other fields say of which views the features are.
+
+    Parameters
+    ----------
+    stage
+        whose features: 3, 4 or 5
+
+    Raises
+    ------
+    UserError
+        another stage, and what `InputSpec` refuses
+    """
+
+    stage: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stage not in FEATURE_STAGES:
+            raise UserError(f'features are of stage 3, 4 or 5, got {self.stage!r}')
+
+    @classmethod
+    def of(cls, spec: InputSpec, stage: int) -> FeatureSpec:
+        """Describe features of a stage, of views as `spec` has them."""
+        return cls(**{**dataclasses.asdict(spec), 'stage': stage})
+
+    @property
+    def views(self) -> InputSpec:
+        """The views that the features are of."""
+        values = dataclasses.asdict(self)
+        del values['stage']
+        return InputSpec(**values)

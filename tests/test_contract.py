@@ -12,7 +12,7 @@ from gluon_fg.data.transforms import to_input
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
-from gluon_fg.input_spec import InputSpec
+from gluon_fg.input_spec import FeatureSpec, InputSpec
 from gluon_fg.nn import deploy_symbol
 from gluon_fg.recognizers import PrepareContext, View
 
@@ -336,3 +336,27 @@ def test_preparing_leaves_a_network_alone_that_is_prepared(net):
     net.prepare(PrepareContext(frozenset(), names, never, never, never, never, never, never))
     for name, p in net.collect_params().items():
         np.testing.assert_array_equal(p.data().asnumpy(), before[name])
+
+
+def test_it_goes_on_from_features_of_a_stage_as_from_what_they_are_of(net):
+    """At the first stage that it reads, and no later one; then it takes frames again."""
+    spec, x, stage = net.input_spec, views(net), max(net.first_stage, 3)
+    label = [mx.nd.array([0, 1])] if net.takes_labels else []
+    net.hybridize(**STATIC)
+    expected = [z.asnumpy() for z in net.branches(x, *label)]
+    features = x
+    for block in net.branches.backbone.path(stage):
+        features = block(features)
+    net.input_spec = FeatureSpec.of(spec, stage)
+    given = to_input(features, net.input_spec)
+    assert_close([z.asnumpy() for z in net.branches(given, *label)], expected, 1e-5)
+    with pytest.raises(UserError, match=f'takes features of stage {stage}, '):
+        net.branches(x, *label)
+    with pytest.raises(UserError, match='the network takes features of stage'):
+        to_input(np.zeros((1, *x.shape[1:]), np.uint8), net.input_spec)
+    if stage < 5:
+        with pytest.raises(UserError, match=f'reads features of stage {stage}, so that those of stage {stage + 1}'):
+            net.input_spec = FeatureSpec.of(spec, stage + 1)
+    net.input_spec = net.input_spec.views
+    assert net.input_spec == spec
+    assert_close([z.asnumpy() for z in net.branches(x, *label)], expected, 1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, Dict, List, Optional, Tuple
 
+import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
@@ -33,12 +34,15 @@ class Backbone(HybridBlock):
         which of GluonCV's ways to name parameters fits: a key of `gluon_fg.weights.gluoncv_names.FAMILIES`
     head_pool
         a pooling layer that belongs between F5 and the global average of a classifier, or None
+    given
+        the stage whose features it is called with in place of x, which begins behind it then; 0 for x
 
     Inputs:
         - **x**: (N, C, T, H, W), or (N, C, H, W) when `ndim` is 2
 
     Outputs:
-        - **F2, F3, F4, F5**: features (N, C, T', H', W') of the four stages, C from `channels`
+        - **F2, F3, F4, F5**: features (N, C, T', H', W') of the four stages, C from `channels`; of stages before
+          `given` None, or in a graph a variable 'F<stage>', which it cannot be computed with
     """
 
     family = 'resnet'
@@ -50,6 +54,7 @@ class Backbone(HybridBlock):
         self.ndim, self.channels, self.imagenet, self.in_channels = ndim, dict(channels), imagenet, in_channels
         self.pool2: Optional[HybridBlock] = None
         self.head_pool: Optional[HybridBlock] = None
+        self.given = 0
 
     def make_stage(self, stage: int) -> HybridBlock:
         """A new block with the layers of one stage (2 to 5), input channels known; called in its name scope."""
@@ -63,10 +68,12 @@ class Backbone(HybridBlock):
             return self.make_stage(stage)
 
     def hybrid_forward(self, F, x):
-        f2 = self.res2(self.stem(x))
-        f3 = self.res3(f2 if self.pool2 is None else self.pool2(f2))
-        f4 = self.res4(f3)
-        return f2, f3, f4, self.res5(f4)
+        features = {stage: None if F is mx.nd else F.var(f'F{stage}') for stage in range(2, self.given)}
+        for stage in range(self.given or 2, 6):
+            for block in self._blocks_of(stage) if stage != self.given else ():
+                x = block(x)
+            features[stage] = x
+        return features[2], features[3], features[4], features[5]
 
     def geometry(self, stage: int) -> Geometry:
         """Stride and receptive field of a stage's features in the input."""
@@ -82,8 +89,9 @@ class Backbone(HybridBlock):
         return min_size(self.path(5) + ([] if self.head_pool is None else [self.head_pool]))
 
     def trainable_frames(self, frames: int) -> int:
-        """The fewest frames, at least `frames`, on which gradients are right: see `geometry.gradient_is_right`."""
-        return next(size for size in itertools.count(frames) if gradient_is_right(self.path(5), size))
+        """The fewest frames of its input, at least `frames`, on which gradients are right: see `geometry`."""
+        blocks = self.path(5)[len(self.path(self.given)) :] if self.given else self.path(5)
+        return next(size for size in itertools.count(frames) if gradient_is_right(blocks, size))
 
     @property
     def stem_weight(self) -> str:
@@ -92,9 +100,9 @@ class Backbone(HybridBlock):
 
     def path(self, stage: int) -> List[HybridBlock]:
         """The blocks from the input to a stage's features, to be applied one after another."""
-        blocks = [self.stem]
-        for number in range(2, stage + 1):
-            if number == 3 and self.pool2 is not None:
-                blocks.append(self.pool2)
-            blocks.append(getattr(self, f'res{number}'))
-        return blocks
+        return [block for number in range(2, stage + 1) for block in self._blocks_of(number)]
+
+    def _blocks_of(self, stage: int) -> List[HybridBlock]:
+        """The blocks from the stage before to a stage's features."""
+        before = self.stem if stage == 2 else self.pool2 if stage == 3 else None
+        return [*([] if before is None else [before]), getattr(self, f'res{stage}')]

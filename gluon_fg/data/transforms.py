@@ -6,16 +6,41 @@ frames made so. Crops are views of the frames, never copies: `to_view` makes the
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import mxnet as mx
 import numpy as np
 
 from ..errors import UserError, unknown
-from ..input_spec import InputSpec
+from ..input_spec import FeatureSpec, InputSpec
 
 KINDS = ('random_resized', 'multiscale', 'random_crop')
+
+
+class Window(NamedTuple):
+    """A part of a frame, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Cut(NamedTuple):
+    """What becomes of frames: resized to (height, width), cut at `window`, then mirrored or not."""
+
+    resized: Tuple[int, int]
+    window: Window
+    mirrored: bool
+
+
+class View(NamedTuple):
+    """One network input, uint8 as `to_view` gives it, and where it comes from: frames of the video, and their cut."""
+
+    pixels: np.ndarray
+    frames: np.ndarray
+    cut: Cut
 
 
 def check_frames(frames: np.ndarray) -> np.ndarray:
@@ -62,9 +87,21 @@ def hflip(frames: np.ndarray) -> np.ndarray:
     return frames[:, :, ::-1]
 
 
+def apply(frames: np.ndarray, cut: Cut, size: Optional[int] = None) -> np.ndarray:
+    """Make a view of frames (T, H, W, 3) as `cut` says, its window resized to size x size (None: as it is)."""
+    frames = crop(resize(check_frames(frames), *cut.resized), *cut.window)
+    frames = frames if size is None else resize(frames, size, size)
+    return hflip(frames) if cut.mirrored else frames
+
+
+def center_window(height: int, width: int, size: int) -> Window:
+    """Place the size x size window that starts at floor((side - size) / 2) in height and width."""
+    return Window((height - size) // 2, (width - size) // 2, size, size)
+
+
 def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
-    """Cut the size x size window that starts at floor((side - size) / 2) in height and width."""
-    return crop(frames, (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2, size, size)
+    """Cut out `center_window`."""
+    return crop(frames, *center_window(frames.shape[1], frames.shape[2], size))
 
 
 def corner_positions(height: int, width: int, size_h: int, size_w: int) -> List[Tuple[int, int]]:
@@ -73,10 +110,14 @@ def corner_positions(height: int, width: int, size_h: int, size_w: int) -> List[
     return [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
 
 
+def five_windows(height: int, width: int, size: int) -> List[Window]:
+    """Place the four corners and the center, each size x size, in the order of `corner_positions`."""
+    return [Window(top, left, size, size) for top, left in corner_positions(height, width, size, size)]
+
+
 def five_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
-    """Cut the four corners and the center, each size x size, in the order of `corner_positions`."""
-    height, width = frames.shape[1:3]
-    return [crop(frames, top, left, size, size) for top, left in corner_positions(height, width, size, size)]
+    """Cut out `five_windows`."""
+    return [crop(frames, *window) for window in five_windows(frames.shape[1], frames.shape[2], size)]
 
 
 def ten_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
@@ -85,33 +126,36 @@ def ten_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
     return crops + [hflip(view) for view in crops]
 
 
-def three_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
-    """Cut three size x size windows along the longer side: its begin (left or top), its middle, its end.
+def three_windows(height: int, width: int, size: int) -> List[Window]:
+    """Place three size x size windows along the longer side: its begin (left or top), its middle, its end.
 
     They are centered in the other direction, which they fill when `size` is the shorter side (30-view testing).
     """
-    bottom, right = frames.shape[1] - size, frames.shape[2] - size
-    if frames.shape[1] <= frames.shape[2]:
-        places = [(bottom // 2, left) for left in (0, right // 2, right)]
-    else:
-        places = [(top, right // 2) for top in (0, bottom // 2, bottom)]
-    return [crop(frames, top, left, size, size) for top, left in places]
+    bottom, right = height - size, width - size
+    if height <= width:
+        return [Window(bottom // 2, left, size, size) for left in (0, right // 2, right)]
+    return [Window(top, right // 2, size, size) for top in (0, bottom // 2, bottom)]
 
 
-def random_crop(frames: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut a size x size window at a place drawn uniformly."""
-    top, left = (int(rng.integers(0, max(side - size, 0) + 1)) for side in frames.shape[1:3])
-    return crop(frames, top, left, size, size)
+def three_crops(frames: np.ndarray, size: int) -> List[np.ndarray]:
+    """Cut out `three_windows`."""
+    return [crop(frames, *window) for window in three_windows(frames.shape[1], frames.shape[2], size)]
 
 
-def random_resized_crop(
-    frames: np.ndarray,
-    size: int,
+def random_window(height: int, width: int, size: int, rng: np.random.Generator) -> Window:
+    """Place a size x size window uniformly at random."""
+    top, left = (int(rng.integers(0, max(side - size, 0) + 1)) for side in (height, width))
+    return Window(top, left, size, size)
+
+
+def random_resized_window(
+    height: int,
+    width: int,
     rng: np.random.Generator,
     area: Tuple[float, float] = (0.25, 1.0),
     aspect: Tuple[float, float] = (3 / 4, 4 / 3),
-) -> np.ndarray:
-    """Cut a window of random area and shape, and resize it to size x size.
+) -> Window:
+    """Place a window of random area and shape, to be resized to a square.
 
     Parameters
     ----------
@@ -121,30 +165,26 @@ def random_resized_crop(
     aspect
         range of width / height, drawn uniformly on a logarithmic scale
     """
-    height, width = frames.shape[1:3]
     for _ in range(10):
         share = rng.uniform(*area) * height * width
         ratio = np.exp(rng.uniform(np.log(aspect[0]), np.log(aspect[1])))
         h, w = int(round(np.sqrt(share / ratio))), int(round(np.sqrt(share * ratio)))
         if 0 < h <= height and 0 < w <= width:
-            top, left = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
-            return resize(crop(frames, top, left, h, w), size, size)
-    return resize(center_crop(frames, min(height, width)), size, size)  # a frame too narrow for any shape drawn
+            return Window(int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1)), h, w)
+    return center_window(height, width, min(height, width))  # a frame too narrow for any shape drawn
 
 
-def multiscale_corner_crop(
-    frames: np.ndarray, size: int, rng: np.random.Generator, scales: Tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
-) -> np.ndarray:
-    """Cut a window at a corner or the center, its sides drawn from `scales` of the shorter side, then resized (TSN).
+def multiscale_corner_window(
+    height: int, width: int, rng: np.random.Generator, scales: Tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+) -> Window:
+    """Place a window at a corner or the center, its sides drawn from `scales` of the shorter side (TSN).
 
-    Height and width are neighbors in the list of scales at most, which bounds the change of shape.
+    Height and width are neighbors in the list of scales at most, which bounds the change of shape when it is resized.
     """
-    height, width = frames.shape[1:3]
     sides = [max(int(min(height, width) * scale), 1) for scale in scales]
     pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
     h, w = pairs[int(rng.integers(len(pairs)))]
-    top, left = corner_positions(height, width, h, w)[int(rng.integers(5))]
-    return resize(crop(frames, top, left, h, w), size, size)
+    return Window(*corner_positions(height, width, h, w)[int(rng.integers(5))], h, w)
 
 
 class TrainTransform:
@@ -172,7 +212,13 @@ class TrainTransform:
         self.spec, self.kind, self.flip, self.jitter = spec, kind, flip, jitter
 
     def __call__(self, frames: np.ndarray, rng: np.random.Generator, may_flip: bool = True) -> Tuple[np.ndarray, bool]:
-        """(T, H, W, 3) -> (T, crop_size, crop_size, 3), and whether it is mirrored.
+        """(T, H, W, 3) -> (T, crop_size, crop_size, 3), and whether it is mirrored; `may_flip` as for `draw`."""
+        _, height, width, _ = check_frames(frames).shape
+        cut = self.draw(height, width, rng, may_flip)
+        return apply(frames, cut, self.spec.crop_size), cut.mirrored
+
+    def draw(self, height: int, width: int, rng: np.random.Generator, may_flip: bool = True) -> Cut:
+        """Draw what is cut from frames of that size, for `apply` with the size `crop_size`.
 
         `may_flip` False keeps the clip unmirrored and changes no other draw.
         """
@@ -180,14 +226,14 @@ class TrainTransform:
         side = self.spec.short_side
         if self.kind == 'random_crop' and self.jitter > 1:
             side = int(rng.integers(side, int(round(side * self.jitter)) + 1))
-        frames, size = resize_short(frames, side), self.spec.crop_size
+        resized = short_side_size(height, width, side)
         if self.kind == 'random_resized':
-            frames = random_resized_crop(frames, size, rng)
+            window = random_resized_window(*resized, rng)
         elif self.kind == 'multiscale':
-            frames = multiscale_corner_crop(frames, size, rng)
+            window = multiscale_corner_window(*resized, rng)
         else:
-            frames = random_crop(frames, size, rng)
-        return (hflip(frames) if mirror else frames), mirror
+            window = random_window(*resized, self.spec.crop_size, rng)
+        return Cut(resized, window, mirror)
 
 
 def to_view(frames: np.ndarray, spec: InputSpec) -> np.ndarray:
@@ -201,17 +247,22 @@ def to_input(
 ) -> mx.nd.NDArray:
     """Turn a batch of uint8 views into normalized float32 on `ctx`: (x / 255 - mean) / std per channel.
 
+    Where `spec` is a `FeatureSpec`, the batch is of features, which become float32 and are taken as they are.
+
     uint8 crosses to the device, a quarter of the traffic. The result is an array of its own, never a view of another
     (max pooling of a view has wrong gradients on CPU).
 
     Inputs:
-        - **batch**: uint8 (N, C, frames, H, W) for 'NCTHW', (N, C, H, W) for 'NCHW'; C is `spec.channels`
+        - **batch**: uint8 (N, C, frames, H, W) for 'NCTHW', (N, C, H, W) for 'NCHW'; C is `spec.channels`. Features:
+          float16 or float32 of that many dimensions
 
     Raises
     ------
     UserError
         another rank, dtype, number of channels or frames, or an empty batch
     """
+    if isinstance(spec, FeatureSpec):
+        return _features_input(batch, spec, ctx or mx.cpu())
     channels = spec.channels
     want = f'(N, {channels}, {spec.frames}, H, W)' if spec.ndim == 3 else f'(N, {channels}, H, W)'
     shape = tuple(batch.shape)
@@ -229,3 +280,14 @@ def to_input(
     shift = mx.nd.array((-255 * np.asarray(spec.mean) / std).reshape(channel), ctx=ctx, dtype='float32')
     mx.nd.broadcast_mul(x, scale, out=x)
     return mx.nd.broadcast_add(x, shift, out=x)
+
+
+def _features_input(batch: Union[np.ndarray, mx.nd.NDArray], spec: FeatureSpec, ctx: mx.Context) -> mx.nd.NDArray:
+    if np.dtype(batch.dtype) not in (np.float16, np.float32) or batch.ndim != spec.ndim + 2 or 0 in batch.shape:
+        raise UserError(
+            f'the network takes features of stage {spec.stage}, float16 or float32 of {spec.ndim + 2} dimensions, got '
+            f'{np.dtype(batch.dtype).name} {tuple(batch.shape)}'
+        )
+    if isinstance(batch, mx.nd.NDArray):
+        return batch.as_in_context(ctx).astype('float32')
+    return mx.nd.array(batch, ctx=ctx, dtype='float32')

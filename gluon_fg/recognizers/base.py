@@ -9,7 +9,7 @@ from typing import Any, Collection, Dict, FrozenSet, Iterable, List, Mapping, Op
 import mxnet as mx
 
 from ..errors import UserError, unknown
-from ..input_spec import InputSpec
+from ..input_spec import FeatureSpec, InputSpec
 from ..nn.temporal_shift import set_segments
 from .branches import Branches, check_segments, unused_parameters_allowed
 from .contract import NoOptions, PrepareContext, Trunk
@@ -35,7 +35,8 @@ class Recognizer(Inspectable):
     name
         the zoo's name (Gluon's own where it has none)
     input_spec
-        frames, sizes and scale of a view; may be replaced by one of the same layout
+        frames, sizes and scale of a view; may be replaced by one of the same layout. With a `FeatureSpec` the network
+        is called with features of a stage of its backbone in place of x, and begins behind it
     protocol, dataset
         name of the test protocol; name of the dataset whose classes it predicts, or None
     weights_source
@@ -144,7 +145,28 @@ class Recognizer(Inspectable):
     def _take_spec(self, spec: InputSpec) -> None:
         if spec.ndim != self._ndim:
             raise UserError(f'{self.name} takes layout {self._input_spec.layout}, not {spec.layout}')
+        stage = spec.stage if isinstance(spec, FeatureSpec) else 0
+        if stage > self.first_stage:
+            raise UserError(
+                f'{self.name} reads features of stage {self.first_stage}, so that those of stage {stage} are not '
+                f'enough; make features of stage {self.first_stage}'
+            )
+        if stage != self.branches.backbone.given:
+            self.branches.take_features(stage)
+            self._clear_cached_op()
         self._input_spec = spec
+
+    @property
+    def first_stage(self) -> int:
+        """The first of the backbone's stages that a branch reads, 2 to 5: later ones' features are not enough."""
+        backbone = self.branches.backbone
+        before, backbone.given = backbone.given, 5
+        try:  # in a trace the stages before are variables, of which the branches' graph holds those that it reads
+            outputs = self.branches(*(mx.sym.var(name) for name in ('data', 'label')[: 1 + self.takes_labels]))
+        finally:
+            backbone.given = before
+        read = set(mx.sym.Group(list(outputs)).list_arguments())
+        return next((stage for stage in range(2, 5) if f'F{stage}' in read), 5)
 
     @property
     def num_segments(self) -> int:

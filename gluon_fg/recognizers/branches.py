@@ -15,6 +15,7 @@ from mxnet.gluon import HybridBlock, nn
 from ..backbones import Backbone
 from ..errors import UserError
 from ..nn.consensus import average_consensus
+from ..nn.norm import clear_cached_graphs
 from ..nn.pooling import GlobalAvgPool
 from .contract import Trunk
 
@@ -35,7 +36,7 @@ class Branches(HybridBlock):
 
     Inputs:
         - **x**: (N, C, T, H, W), or (N * num_segments, C, H, W) for images, C the backbone's `in_channels`; float32 (or
-          float16), normalized
+          float16), normalized; where the backbone is `given` a stage, the features of that stage
 
     Outputs: a tuple of logits (N, M), and of auxiliary outputs
     """
@@ -81,23 +82,38 @@ class Branches(HybridBlock):
         """Refuse an array that the network cannot take, in one line; symbols pass."""
         if not isinstance(x, mx.nd.NDArray):
             return
-        clips, channels = self.backbone.ndim == 3, self.backbone.in_channels
+        clips, given = self.backbone.ndim == 3, self.backbone.given
+        channels = self.backbone.channels[given] if given else self.backbone.in_channels
         layout = f'(N, {channels}, T, H, W)' if clips else f'(N * segments, {channels}, H, W)'
         if x.ndim != (5 if clips else 4) or x.shape[1] != channels:
-            raise UserError(f'input has shape {x.shape}; this network takes {layout}')
+            what = f'features of stage {given}, ' if given else ''
+            raise UserError(f'input has shape {x.shape}; this network takes {what}{layout}')
         dtype = np.dtype(x.dtype)
         if dtype.kind in 'iub' or dtype == np.float64:
             raise UserError(f'input is {dtype}; this network takes normalized float32: see gluon_fg.data.to_input')
         if not clips and x.shape[0] % self._segments:
             raise UserError(f'input has {x.shape[0]} frames, no multiple of net.num_segments {self._segments}')
-        if clips and x.shape[2] < self._min_size[0]:
-            raise UserError(f'input has clips of {x.shape[2]} frames; this network takes at least {self._min_size[0]}')
         if clips and mx.autograd.is_recording():
             self.check_training_frames(x.shape[2])
+        if given:  # of views that were large enough
+            return
+        if clips and x.shape[2] < self._min_size[0]:
+            raise UserError(f'input has clips of {x.shape[2]} frames; this network takes at least {self._min_size[0]}')
         if min(x.shape[-2:]) < self._min_size[1]:
             raise UserError(
                 f'input has {x.shape[-2]}x{x.shape[-1]} pixels; this network takes at least {self._min_size[1]}'
             )
+
+    def take_features(self, stage: int) -> None:
+        """Let the network be called with features of that stage of the backbone in place of x; 0: with x again."""
+        if stage != self.backbone.given:
+            self.backbone.given = stage
+            self._trainable_frames.clear()
+            clear_cached_graphs(self)
+
+    def _build_cache(self, *args):
+        with unused_parameters_allowed():  # of stages that are given
+            super()._build_cache(*args)
 
     def check_training_frames(self, frames: int) -> None:
         """Refuse clips of a length on which MXNet gets gradients wrong; raises UserError naming one that is right."""

@@ -121,8 +121,8 @@ def test_multiscale_crops_are_tsn_windows():
     # 40 x 60: sides 40, 35, 30, 26; without resizing (size = side) their corners can be read off
     rng, frames = np.random.default_rng(0), ramp(40, 60, 1)
     for side in (40, 35, 30, 26):
-        views = [transforms.multiscale_corner_crop(frames, side, rng, (side / 40 + 1e-6,)) for _ in range(80)]
-        places = {corners(view)[0] for view in views}
+        windows = [transforms.multiscale_corner_window(40, 60, rng, (side / 40 + 1e-6,)) for _ in range(80)]
+        places = {corners(transforms.crop(frames, *window))[0] for window in windows}
         bottom, right = 40 - side, 60 - side
         assert places == {(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)}
 

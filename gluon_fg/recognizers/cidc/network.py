@@ -125,7 +125,7 @@ class _CIDCBranches(Branches):
 
     def check_input(self, x: Any) -> None:
         super().check_input(x)
-        if isinstance(x, mx.nd.NDArray):
+        if isinstance(x, mx.nd.NDArray) and not self.backbone.given:
             check_frames(self.backbone, x.shape[2], self._frames)
 
 
