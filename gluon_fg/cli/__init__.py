@@ -12,6 +12,7 @@ _COMMANDS = (
     'train',
     'evaluate',
     'predict',
+    'features',
     'compare',
     'fuse',
     'study',

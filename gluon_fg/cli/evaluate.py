@@ -79,7 +79,7 @@ def evaluate(
     # Every rank looks before any of them writes: that comes after the gathering.
     name = output.out or os.path.join(network.run or '', f'scores_{Path(data.split).stem}_{views.name}.npz')
     paths = report_paths(name, output.force)
-    videos = _videos(data, config)
+    videos = open_split(data, config)
     labels = check_classes(net, videos.labels, videos.name)
     if world.rank == 0 and not output.json:
         click.echo(
@@ -100,7 +100,7 @@ def evaluate(
     return 0
 
 
-def _videos(data: DataChoice, config: Any) -> Any:
+def open_split(data: DataChoice, config: Any) -> Any:
     """Open the split; a run's own data, unless another dataset is named."""
     from ..data import build_dataset
 

@@ -102,6 +102,15 @@ def model_options(function: Callable) -> Callable:
     )(function)
 
 
+def _dataset_options() -> List[Callable]:
+    return [
+        click.option(
+            '--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or synthfg]'
+        ),
+        click.option('--root', metavar='FOLDER', help="The dataset's folder. [default: of the run, or its own]"),
+    ]
+
+
 def data_options(function: Callable) -> Callable:
     """Add --dataset, --root and --split; the command gets `data`, a `DataChoice`."""
     return _gathered(
@@ -109,10 +118,7 @@ def data_options(function: Callable) -> Callable:
         'data',
         {'dataset': 'dataset', 'root': 'root', 'split': 'split'},
         [
-            click.option(
-                '--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or synthfg]'
-            ),
-            click.option('--root', metavar='FOLDER', help="The dataset's folder. [default: of the run, or its own]"),
+            *_dataset_options(),
             click.option(
                 '--split',
                 default='test',
@@ -121,6 +127,17 @@ def data_options(function: Callable) -> Callable:
             ),
         ],
     )(function)
+
+
+def splits_options(function: Callable) -> Callable:
+    """Add --dataset, --root and a --split of several; the command gets `data`, a list of `DataChoice`, one a split."""
+
+    def record(dataset: Optional[str], root: Optional[str], splits: List[str]) -> List[DataChoice]:
+        return [DataChoice(dataset, root, split) for split in splits or ('train', 'val')]
+
+    split = click.option('--split', cls=Several, metavar='NAME...', help='One split or several. [default: train val]')
+    names = {'dataset': 'dataset', 'root': 'root', 'split': 'splits'}
+    return _gathered(record, 'data', names, [*_dataset_options(), split])(function)
 
 
 def device_option(function: Callable) -> Callable:

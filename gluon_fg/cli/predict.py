@@ -58,7 +58,7 @@ def predict(
         name_classes(net, classes)
     if topk > net.nclass:
         click.echo(f'note: {net.name} has {net.nclass} classes; all of them are listed', err=True)
-    answers = predict_videos(_files(paths, net.input_spec), net, None, topk, views, ctx, batch_size, workers)
+    answers = predict_videos(video_files(paths, net.input_spec), net, None, topk, views, ctx, batch_size, workers)
     if output.json:
         print_json([_record(answer, net.name, views) for answer in answers])
     for answer in answers if not output.json else ():
@@ -83,7 +83,7 @@ def _record(answer: Any, model: str, protocol: str) -> dict:
     }
 
 
-def _files(paths: Sequence[str], spec: Any) -> List[str]:
+def video_files(paths: Sequence[str], spec: Any) -> List[str]:
     """List the files named, and those in the folders named, in natural order; `spec` says whether they are images."""
     from ..data.datasets import VIDEO_SUFFIXES
     from ..data.video import IMAGE_SUFFIXES, natural

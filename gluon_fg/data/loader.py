@@ -18,7 +18,9 @@ from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
 from . import sampling
 from .datasets import VideoDataset
-from .transforms import TrainTransform, to_view
+from .features import FeatureReader
+from .transforms import TrainTransform, View, apply, to_view
+from .video import VideoReader
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +62,8 @@ def ordered_map(
 class Batch(NamedTuple):
     """One rank's part of a training batch.
 
-    `clips` uint8, ready for `to_input`: (N, 3, T, H, W), or (N * segments, 3, H, W); `labels` int32 (N,), of the clips
-    as they are (mirrored ones mapped); `indices` int64 (N,), records of the dataset they come from.
+    `clips` uint8, ready for `to_input`: (N, 3, T, H, W), or (N * segments, 3, H, W), or features; `labels` int32 (N,),
+    of the clips as they are (mirrored ones mapped); `indices` int64 (N,), records of the dataset they come from.
     """
 
     clips: np.ndarray
@@ -201,17 +203,10 @@ class TrainLoader:
     def sample(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, int]:
         """Draw a random view of a record's video, uint8, and tell its label after the mirror."""
         label = self.dataset.records[index].label
-        with self.dataset.open(index) as reader:
-            if self.spec.sampling == 'spread':
-                indices = sampling.random_spread(len(reader), self.spec.frames, rng)
-            elif self.spec.ndim == 3:
-                indices = sampling.random_clip(len(reader), self.spec.frames, self.spec.frame_stride, rng)
-            else:
-                indices = sampling.segment_indices(len(reader), self.spec.segments, rng)
-            frames = reader.get_batch(indices)
         mirrored_label = int(self.dataset.labels.flip_map[label])
-        frames, mirrored = self.transform(frames, rng, may_flip=mirrored_label >= 0)
-        return to_view(frames, self.spec), mirrored_label if mirrored else label
+        with self.dataset.open(index) as reader:
+            view = random_view(reader, self.spec, self.transform, rng, may_flip=mirrored_label >= 0)
+        return view.pixels, mirrored_label if view.cut.mirrored else label
 
     def _collect(self, samples: List[_Sample]) -> Batch:
         failures = [error for sample in samples for error in sample.failures]
@@ -228,3 +223,23 @@ class TrainLoader:
             np.array([sample.label for sample in samples], np.int32),
             np.array([sample.record for sample in samples], np.int64),
         )
+
+
+def random_view(
+    reader: VideoReader, spec: InputSpec, transform: TrainTransform, rng: np.random.Generator, may_flip: bool
+) -> View:
+    """Draw a training view of a video: which frames, then what is cut from them; `may_flip` changes no other draw.
+
+    Of stored features (`FeatureReader`) it is one of the views that there are, whatever `spec` and `transform` say.
+    """
+    if isinstance(reader, FeatureReader):
+        return reader.draw(rng)
+    if spec.sampling == 'spread':
+        indices = sampling.random_spread(len(reader), spec.frames, rng)
+    elif spec.ndim == 3:
+        indices = sampling.random_clip(len(reader), spec.frames, spec.frame_stride, rng)
+    else:
+        indices = sampling.segment_indices(len(reader), spec.segments, rng)
+    frames = reader.get_batch(indices)
+    cut = transform.draw(frames.shape[1], frames.shape[2], rng, may_flip)
+    return View(to_view(apply(frames, cut, spec.crop_size), spec), indices, cut)

@@ -113,3 +113,43 @@ def from_csv(
             )
         records.append(VideoRecord(row.path, label))
     return VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
+
+
+def plain_list(path: Union[str, os.PathLike]) -> Optional[List[str]]:
+    """Read a file that has a path on each line and nothing else; None for a list as `from_csv` takes it.
+
+    Paths start from the list's folder.
+
+    Raises
+    ------
+    UserError
+        it is no text, or empty
+    """
+    path = Path(path)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise UserError(f'{path}: is not a text file in UTF-8') from None
+    if not lines:
+        raise UserError(f'{path}: lists no video')
+    header = [cell.strip().lower() for cell in lines[0].split(',')]
+    if 'path' in header and header != ['path'] or any(line.split()[-1].lstrip('-').isdigit() for line in lines):
+        return None
+    return [os.path.join(path.parent, line) for line in lines[header == ['path'] :]]
+
+
+def from_paths(paths: Sequence[str], labels: Optional[LabelSet] = None, name: str = 'videos') -> VideoDataset:
+    """Make a dataset of videos whose classes are not known: labels are -1.
+
+    Parameters
+    ----------
+    paths
+        the videos
+    labels
+        classes that they may have, which say whether they may be mirrored; None: one class 'unknown'
+    name
+        how messages call them
+    """
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths]) if paths else ''
+    records = [VideoRecord(os.path.relpath(os.path.abspath(path), root), -1) for path in paths]
+    return VideoDataset(records, labels or LabelSet(('unknown',)), root, name)

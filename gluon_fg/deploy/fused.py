@@ -45,14 +45,35 @@ def fuse(net: gluon.HybridBlock, ctx: Optional[mx.Context] = None) -> Forward:
     A function from a batch (N, 3, T, H, W), or (N * num_segments, 3, H, W), to the tuple of the branches' logits (N,
     M).
     """
-    ctx = ctx or mx.cpu()
-    if ctx.device_type != 'cpu' or not mx.runtime.Features().is_enabled('MKLDNN'):
+    if not _has_fused_graphs(ctx):
         net.hybridize(static_alloc=True, static_shape=True)
         return lambda x: net.branches(x)[: len(net.branch_names)]
+    return _compiled(fused_symbol(net), net.collect_params())
+
+
+def fuse_layers(layers: gluon.HybridBlock, ctx: Optional[mx.Context] = None) -> Forward:
+    """A block of one input and one output, such as the first stages of a backbone, as `fuse` makes a network.
+
+    Returns
+    -------
+    A function from a batch to a tuple of the one output.
+    """
+    if not _has_fused_graphs(ctx):
+        layers.hybridize(static_alloc=True, static_shape=True)
+        return lambda x: (layers(x),)
+    return _compiled(deploy_symbol(layers)[0].get_backend_symbol('MKLDNN'), layers.collect_params())
+
+
+def _has_fused_graphs(ctx: Optional[mx.Context]) -> bool:
+    return (ctx or mx.cpu()).device_type == 'cpu' and mx.runtime.Features().is_enabled('MKLDNN')
+
+
+def _compiled(symbol: mx.sym.Symbol, params: mx.gluon.ParameterDict) -> Forward:
+    """A graph over parameters that exist, of the variable 'data', as a function."""
     data = mx.sym.var('data', dtype='float32')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # types of the parameters: they have theirs already
-        block = gluon.SymbolBlock(fused_symbol(net), data, params=net.collect_params())
+        block = gluon.SymbolBlock(symbol, data, params=params)
     block.hybridize(static_alloc=True, static_shape=True)
 
     def forward(x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:

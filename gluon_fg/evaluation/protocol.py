@@ -13,7 +13,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ..data import sampling, transforms
+from ..data.features import FeatureReader
 from ..data.labels import LabelSet
+from ..data.transforms import View, Window
 from ..data.video import VideoReader
 from ..errors import UserError, unknown
 from ..input_spec import InputSpec
@@ -95,20 +97,30 @@ class Protocol:
         flipped
             (views,) bool: which ones are mirrored, so that their probabilities belong to the mirrored labels
         """
+        cuts = self.cuts(reader, spec, labels)
+        return [view.pixels for view in cuts], np.array([view.cut.mirrored for view in cuts], bool)
+
+    def cuts(self, reader: VideoReader, spec: InputSpec, labels: Optional[LabelSet] = None) -> List[View]:
+        """Decode and cut one video as `views` does; each view with the frames and the window that it comes from.
+
+        Of stored features (`FeatureReader`) they are the views that there are.
+        """
+        if isinstance(reader, FeatureReader):
+            return reader.views
         clips = self._indices(len(reader), spec)
         needed, position = np.unique(clips, return_inverse=True)
         frames = transforms.resize_short(reader.get_batch(needed), spec.short_side)
-        mirror = self.flips if may_flip(labels) else 'none'
-        views, flipped = [], []
-        for number, clip in enumerate(position.reshape(clips.shape)):
-            for crop in self._crop(frames, spec):
+        mirror, size = self.flips if may_flip(labels) else 'none', (frames.shape[1], frames.shape[2])
+        views = []
+        for number, (clip, chosen) in enumerate(zip(clips, position.reshape(clips.shape))):
+            for window in self._windows(*size, spec):
                 variants = {'none': (False,), 'all': (False, True), 'alternate': (number % 2 == 1,)}[mirror]
                 for flip in variants:
-                    # the crop and its mirror image are views of `frames`; indexing copies the frames of this clip alone
-                    chosen = (transforms.hflip(crop) if flip else crop)[clip]
-                    views.append(transforms.to_view(chosen, spec))
-                    flipped.append(flip)
-        return views, np.array(flipped, bool)
+                    # A window and its mirror image share memory with `frames`; indexing copies this clip's alone.
+                    cut = transforms.Cut(size, window, flip)
+                    pixels = transforms.to_view(transforms.apply(frames, cut)[chosen], spec)
+                    views.append(View(pixels, clip, cut))
+        return views
 
     def _indices(self, total: int, spec: InputSpec) -> np.ndarray:
         """(clips, frames of a view) indices of decoded frames."""
@@ -120,14 +132,14 @@ class Protocol:
             return sampling.segment_indices(total, spec.segments)[None]
         return sampling.segment_indices(total, self.clips)[:, None]
 
-    def _crop(self, frames: np.ndarray, spec: InputSpec) -> List[np.ndarray]:
+    def _windows(self, height: int, width: int, spec: InputSpec) -> List[Window]:
         if self.crops == 'whole':
-            return [frames]
+            return [Window(0, 0, height, width)]
         if self.crops == 'three':
-            return transforms.three_crops(frames, spec.short_side)
+            return transforms.three_windows(height, width, spec.short_side)
         if self.crops == 'five':
-            return transforms.five_crops(frames, spec.crop_size)
-        return [transforms.center_crop(frames, spec.crop_size)]
+            return transforms.five_windows(height, width, spec.crop_size)
+        return [transforms.center_window(height, width, spec.crop_size)]
 
 
 def may_flip(labels: Optional[LabelSet]) -> bool:

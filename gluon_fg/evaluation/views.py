@@ -203,7 +203,7 @@ def merge_views(
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
     ctx, spec = ctx or mx.cpu(), net.input_spec
     failed: List[Merged] = []
-    with _segments(net, protocol):
+    with segments_as(net, protocol):
         forward = fuse(net, ctx) if fused and not net.takes_labels else _logits_of(net)
         stack = np.stack if spec.ndim == 3 else np.concatenate
         cut = functools.partial(_cut, protocol, spec, labels)
@@ -293,7 +293,7 @@ def _run(forward: Any, inputs: Any, batch: Any, labels: Any) -> Iterator[Merged]
 
 
 @contextlib.contextmanager
-def _segments(net: HybridBlock, protocol: Protocol) -> Iterator[None]:
+def segments_as(net: HybridBlock, protocol: Protocol) -> Iterator[None]:
     """A 2-D network's `num_segments` as the protocol asks; setting it drops a cached graph, so only where it
     differs.
     """

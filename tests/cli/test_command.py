@@ -50,6 +50,7 @@ def test_help_needs_no_mxnet_and_no_patience():
         'train',
         'evaluate',
         'predict',
+        'features',
         'compare',
         'fuse',
         'study',
