@@ -43,6 +43,8 @@ class DataConfig:
 
     dataset: str = 'synthfg'
     root: Optional[str] = None
+    # A folder of gluon-fg features: train on those in place of videos, everything behind their stage
+    features: Optional[str] = None
     train_split: str = 'train'
     val_split: str = 'val'
     frames: Optional[int] = setting(None, at_least(1))  # frames in a clip

@@ -199,7 +199,7 @@ def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, S
     )
     metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
     if run.log:
-        run.log.write('val', state.updates, epoch=epoch, protocol=config.test.val_protocol, **metrics)
+        run.log.write('val', state.updates, epoch=epoch, protocol=run.protocol.name, **metrics)
     shown = [f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics]
     run.say(f'{when}: validation {", ".join(shown)}')
     return metrics, scores

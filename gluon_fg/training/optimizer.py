@@ -60,7 +60,8 @@ class AdamW(mx.optimizer.Optimizer):
 def freeze_parts(net: HybridBlock, train: TrainConfig) -> int:
     """Keep batch norm and stages of the backbone as they are, as a config says; returns how many layers are frozen.
 
-    Of batch norm only the layers whose statistics were loaded are frozen: those of new branches have none yet.
+    Of batch norm only the layers whose statistics were loaded are frozen: those of new branches have none yet. Stages
+    up to one whose features are given are kept as well.
     """
     frozen = 0
     if train.batch_norm != 'train':
@@ -70,8 +71,9 @@ def freeze_parts(net: HybridBlock, train: TrainConfig) -> int:
     for name in train.freeze:
         if name not in stages:
             raise unknown('stage in train.freeze', name, stages)
-    if train.freeze:
-        freeze(*(getattr(backbone, name) for name in train.freeze))
+    kept = [name for name in stages if name in train.freeze or name in stages[: backbone.given]]
+    if kept:
+        freeze(*(getattr(backbone, name) for name in kept))
         clear_cached_graphs(net)
     return frozen
 

@@ -22,6 +22,7 @@ from ..nn.norm import batch_norms
 from . import checkpoint, precision
 from .config import Config, to_yaml
 from .distributed import World
+from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
 from .run import build_network, choose_context, claim_run_dir, environment, split_of
@@ -108,17 +109,19 @@ class TrainState:
 def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: Optional[Path]) -> Run:
     """Put a run together; the order matters, as the comments say. Arguments and errors as for `loop.train`."""
     train = config.train
-    protocol = get_protocol(config.test.val_protocol)
+    asked = get_protocol(config.test.val_protocol)
     ctx = choose_context(train.device, world.local_rank)
     precision.enable(train.precision, ctx)  # before the network exists
     train_set, val_set = (split_of(config, split) for split in (config.data.train_split, config.data.val_split))
+    know_views(config, train_set)
     mx.random.seed(train.seed, ctx=ctx)
     np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
     net = build_network(config, ctx, train_set.labels)
-    start = start_from(net, config, params)
+    start = start_from(net, config, params or network_of(config, train_set))
+    begin_behind(net, train_set, val_set)
     set_stage(net, train.stage, start.untrained)
     if net.input_spec.ndim == 3:
-        net.branches.check_training_frames(net.input_spec.frames)
+        net.branches.check_training_frames(frames_taken(net))
     for dataset in (train_set, val_set):
         check_classes(net, dataset.labels, dataset.name)
         dataset.probe()  # a wrong root is said now, not video by video
@@ -146,7 +149,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
         train_set=train_set,
         val_set=val_set,
         loader=loader,
-        protocol=protocol,
+        protocol=stored_protocol(val_set, asked),
         params=list(trained.values()),
         trainer=trainer,
         scaler=precision.Scaler(train.precision, trainer),
@@ -173,6 +176,7 @@ def describe(run: Run, frozen: int) -> str:
         f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; '
         f'starts from {run.start.source}\n'
         + (f'frozen: {"; ".join(kept)}\n' if kept else '')
+        + describe_features(run.train_set)
         + f'data {run.train_set.name}: {len(run.train_set)} training and {len(run.val_set)} validation videos\n'
         f'update: {train.batch_size} clips x {train.accumulate} x {size} ranks; '
         f'learning rate {train.lr:g} -> {scaled_lr(train, size):g} ({scaled})'

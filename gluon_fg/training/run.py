@@ -24,6 +24,7 @@ from ..files import atomic_write
 from . import checkpoint
 from .config import Config, differences, load_config, save_config
 from .distributed import World
+from .features import VIEW_KEYS, open_features
 from .moved import chosen_options
 
 # What may differ between a run and its resumption without changing the result.
@@ -50,8 +51,10 @@ def choose_context(device: str, local_rank: int) -> mx.Context:
 
 
 def split_of(config: Config, split: str) -> VideoDataset:
-    """A split of the config's dataset."""
+    """A split of the config's dataset, or of its features."""
     data = config.data
+    if data.features:
+        return open_features(data, split)
     return build_dataset(data.dataset, split, root=data.root, cache=data.cache, sizes=data.sizes)
 
 
@@ -154,6 +157,9 @@ def changed_settings(config: Config, run_dir: Path) -> List[str]:
         saved.model.options = {**factory.saved_options(saved.model.name, path), **saved.model.options}
     if given.model.nclass is None:  # left to the dataset, which gave the run's
         saved.model.nclass = None
+    for key in VIEW_KEYS if given.data.features else ():
+        if getattr(given.data, key) is None:  # left to the features
+            setattr(saved.data, key, None)
     for each in (saved, given):  # an option at its default is as good as none
         each.model.options = chosen_options(each.model.name, each.model.options)
     return differences(saved, given, ignore=_FREE_KEYS)
