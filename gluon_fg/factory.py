@@ -266,6 +266,11 @@ def saved_options(name: str, path: Union[str, Path]) -> Dict[str, Any]:
     return model_entry(name).builder.saved_options(set(read_params(path)))
 
 
+def run_options(name: str, path: Union[str, Path], given: Mapping[str, Any]) -> Dict[str, Any]:
+    """Tell the options of a run's network by its parameters and its config: see `Recognizer.run_options`."""
+    return model_entry(name).builder.run_options(set(read_params(path)), given)
+
+
 class _Weights(NamedTuple):
     """A file of weights: published for a name (with its entry of the index), or GluonCV's for a sibling."""
 

@@ -66,19 +66,22 @@ def triangle(in_frames, out_frames):
     return seen
 
 
-def effective(k, seen, normalize=True):
-    """Eq. 5 and the rescaling, row by row, in float64."""
+def effective(k, seen, normalize='kernel'):
+    """Eq. 5 and the rescaling, of each kernel, of each row or none, in float64."""
     w = np.zeros(k.shape)
     for c, i in np.ndindex(*k.shape[:2]):
         row = np.exp(k[c, i, seen[i]] - k[c, i, seen[i]].max())
         row /= row.sum()
-        if normalize and len(row) > 1:
+        if normalize == 'row' and len(row) > 1:
             row = 2 * (row - row.min()) / (row.max() - row.min() + 1e-6) - 1
         w[c, i, seen[i]] = row
+    for of_channel in w if normalize == 'kernel' else ():
+        lower = of_channel[seen]
+        of_channel[seen] = 1 - 2 * (lower.max() - lower) / max(lower.max() - lower.min(), 1e-3)
     return w
 
 
-def directional(x, kernels, direction, out_frames, normalize=True):
+def directional(x, kernels, direction, out_frames, normalize='kernel'):
     """y[n, c, t'] = sum_t w[c, t', t] x[n, c, t], the clip itself turned for the backward part."""
     seen = triangle(x.shape[2], out_frames) if direction != 'none' else np.ones((out_frames, x.shape[2]), bool)
     parts = []
@@ -160,15 +163,46 @@ class TinyDFB:
 class TinyCIDC(TinyDFB):
     """The tiny networks with CIDC (secs. 3.1 to 3.3) from a dict of parameters. Returns (fused, avg, cidc)."""
 
-    def __init__(self, params, direction='both', attention=True, fusion='time', statistics='batch', stages=(3, 4, 5)):
+    def __init__(
+        self,
+        params,
+        direction='both',
+        attention=True,
+        fusion='time',
+        statistics='batch',
+        stages=(3, 4, 5),
+        normalize='kernel',
+    ):
         super().__init__(params, None, statistics)
         self.direction, self.attention, self.fusion, self.used = direction, attention, fusion, stages
+        self.normalize = normalize
 
     def unit(self, x, name):
         kernels = {n: self.params.get(f'{name}.{n}_weight') for n in ('full', 'forward', 'backward')}
         kernels = {n: k for n, k in kernels.items() if k is not None}
-        y = directional(x, kernels, self.direction, next(iter(kernels.values())).shape[1])
+        if self.direction == 'both':  # a stack sees one direction alone, the backward one a clip that is turned
+            ((way, k),) = kernels.items()
+            kernels = {'forward': k if way == 'forward' else k[:, ::-1, ::-1]}
+        y = directional(x, kernels, self.direction, next(iter(kernels.values())).shape[1], self.normalize)
         return relu(self.norm(conv(y, self.weight(f'{name}.mix.0')), f'{name}.mix.1'))
+
+    def stack(self, f, prefix):
+        """The units of all stages, each stage's output joined into the next."""
+        y = None
+        for stage in self.used:
+            x = f[stage]
+            if y is not None:
+                if y.shape[-1] != x.shape[-1]:
+                    y = average_pool(y)
+                y = conv(y, self.weight(f'{prefix}.join{stage}.{"1" if stage == 5 else "0"}'))
+                times = y.shape[2] // x.shape[2]
+                x = np.concatenate([x] * times, axis=2) if self.direction == 'chained' else np.repeat(x, times, axis=2)
+                x = x + y
+            y = x
+            for i in range(sum(n.startswith(f'{prefix}.units{stage}.') for n in self.params)):
+                if f'{prefix}.units{stage}.{i}.mix.0.weight' in self.params:
+                    y = self.unit(y, f'{prefix}.units{stage}.{i}')
+        return y
 
     def maps(self, x):
         """F and F_CIDC."""
@@ -180,19 +214,11 @@ class TinyCIDC(TinyDFB):
                     if f[early].shape[-1] != f[late].shape[-1]:
                         weight = upsample(weight)[..., : f[early].shape[-2], : f[early].shape[-1]]
                     f[early] = weight * f[early] + f[early]
-        y = None
-        for stage in self.used:
-            x = f[stage]
-            if y is not None:
-                if y.shape[-1] != x.shape[-1]:
-                    y = average_pool(y)
-                y = conv(y, self.weight(f'branches.cidc.join{stage}.{"1" if stage == 5 else "0"}'))
-                x = np.concatenate([x] * (y.shape[2] // x.shape[2]), axis=2) + y
-            y = x
-            for i in range(sum(n.startswith(f'branches.cidc.units{stage}.') for n in self.params)):
-                if f'branches.cidc.units{stage}.{i}.mix.0.weight' in self.params:
-                    y = self.unit(y, f'branches.cidc.units{stage}.{i}')
-        return f[5], y
+        if self.direction != 'both':
+            return f[5], self.stack(f, 'branches.cidc')
+        turned = {stage: v[:, :, ::-1] for stage, v in f.items()}
+        backward = self.stack(turned, 'branches.cidc.backward_stack')[:, :, ::-1]
+        return f[5], np.concatenate([self.stack(f, 'branches.cidc.forward_stack'), backward], axis=2)
 
     def __call__(self, x):
         f5, directed = self.maps(x.astype('float64'))
@@ -202,6 +228,8 @@ class TinyCIDC(TinyDFB):
             mine = self.params['branches.cidc_classifier.weight']
             return np.concatenate([avg, cidc], 1) @ np.concatenate([w, mine], 1).T + b, avg @ w.T + b, cidc @ mine.T
         both = avg + cidc if self.fusion == 'sum' else np.concatenate([f5, directed], 2).mean((2, 3, 4))
+        if self.fusion == 'time':
+            both *= (f5.shape[2] + directed.shape[2]) / f5.shape[2]
         return both @ w.T + b, avg @ w.T + b, cidc @ w.T + b
 
     def loss(self, x, label):

@@ -12,6 +12,7 @@ from .base import Command, Group
 from .options import ModelChoice, Output
 
 _VIDEOS, _CLASSES = 'gluon_fg.cli.explain_videos', 'gluon_fg.cli.explain_classes'
+_ORDER = 'gluon_fg.cli.explain_order'
 
 
 @click.group(
@@ -21,6 +22,7 @@ _VIDEOS, _CLASSES = 'gluon_fg.cli.explain_videos', 'gluon_fg.cli.explain_classes
         'localize': _VIDEOS,
         'activation': _VIDEOS,
         'masks': _VIDEOS,
+        'order': _ORDER,
         'filters': _CLASSES,
         'confusion': _CLASSES,
         'similarity': _CLASSES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Union
 
 import mxnet as mx
 import numpy as np
@@ -20,20 +20,25 @@ DIRECTIONS = {
     'mean': ('mean',),
 }
 
+NORMALIZATIONS = ('kernel', 'row', False)
+
 _HIDDEN = -1e4  # exp() of it is exactly 0, and float16 can hold it
+_SMALLEST = 1e-3  # range of a kernel below which it is stretched no further
 
 
 class CIDC(HybridBlock):
     """Each channel's own convolution over time, whose outputs see more and more of the clip (eqs. 1, 4 and 5).
 
-        kernel k (C, T', T) -> softmax of each row over the frames it may see -> rows rescaled to [-1, 1] = w
+        kernel k (C, T', T) -> softmax of each row over the frames it may see -> rescaled to [-1, 1] = w
         y[c, t'] = sum over t of w[c, t', t] x[c, t]  -> 1x1x1 convolution, batch norm, ReLU
 
     Output t' sees frames 0 to t'; the first sees the first frame alone, the last sees all. Where T' differs from T the
     triangle of hidden frames is resized bilinearly, its corners kept, and frames of 0.5 or more are hidden.
 
-    Our choices, where the paper leaves it open: the rescaling is of each row; a row of one frame keeps its weight 1;
-    kernels start with standard deviation 1, as without rescaling the softmax of much smaller ones is an average.
+    Our choices, where the paper leaves it open: the rescaling of "the weights in the lower-triangular portion of kernel
+    w" (sec. 3.3) has one range for each channel's kernel, so that the weight 1 of a row of one frame is the highest and
+    stays 1, and a kernel without a range, as of one frame, is all 1; kernels start with standard deviation 1, as
+    without rescaling the softmax of much smaller ones is an average.
 
     Parameters
     ----------
@@ -43,12 +48,17 @@ class CIDC(HybridBlock):
         T and T'; None: T' = T
     direction
         'forward'; 'backward', the same on the time-reversed clip with kernels of its own, turned back; 'both', their
-        outputs one behind the other in time; 'none', every output sees all frames (table 4b), each through weights of
-        its own; 'mean', every output is the clip's mean, with nothing to learn: a control that is blind to order
+        outputs one behind the other in time: a single bidirectional unit; 'none', every output sees all frames (table
+        4b), each through weights of its own; 'mean', every output is the clip's mean, with nothing to learn: a control
+        that is blind to order
     normalize
-        rescale rows to [-1, 1]; otherwise they are the softmax's, positive and of sum 1
+        'kernel': the weights of a channel's kernel that see a frame are stretched to [-1, 1] together; 'row': each row
+        of them, in which a row of one frame keeps its weight 1, and one of two frames is +1 and -1, whatever it learns;
+        False: they stay the softmax's, positive and of sum 1 in each row
     pointwise
         end with 1x1x1 convolution, batch norm and ReLU, which mix channels
+    gamma
+        scale that this batch norm starts with
 
     Inputs:
         - **x**: (N, C, T, H, W)
@@ -59,7 +69,7 @@ class CIDC(HybridBlock):
     Raises
     ------
     UserError
-        unknown direction, a count below 1; called with other channels or frames than it was built for
+        unknown direction or rescaling, a count below 1; called with other channels or frames than it was built for
     """
 
     def __init__(
@@ -68,14 +78,16 @@ class CIDC(HybridBlock):
         in_frames: int,
         out_frames: Optional[int] = None,
         direction: str = 'both',
-        normalize: bool = True,
+        normalize: Union[str, bool] = 'kernel',
         pointwise: bool = True,
+        gamma: float = 1.0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         out_frames = in_frames if out_frames is None else out_frames
         if direction not in DIRECTIONS:
             raise unknown('direction', direction, DIRECTIONS)
+        check_normalize(normalize)
         for name, count in (('channels', channels), ('in_frames', in_frames), ('out_frames', out_frames)):
             if count < 1:
                 raise UserError(f'{name} must be at least 1, got {count!r}')
@@ -92,15 +104,16 @@ class CIDC(HybridBlock):
                     f'{name}_weight', shape=(channels, out_frames, in_frames), init=mx.init.Normal(1)
                 )
                 setattr(self, f'{name}_weight', weight)
-                seen = visible(in_frames, out_frames, name)
-                setattr(self, f'{name}_seen', self.params.get_constant(f'{name}_seen', seen[None]))
+                seen = self._seen_name(name)
+                value = visible(in_frames, out_frames, name)[None]
+                setattr(self, seen, self.params.get_constant(seen, value))
             self.mix = None
             if pointwise:
                 self.mix = nn.HybridSequential()
                 with self.mix.name_scope():
                     self.mix.add(
                         nn.Conv3D(channels, kernel_size=1, in_channels=channels, use_bias=False),
-                        BatchNorm3D(in_channels=channels),
+                        BatchNorm3D(in_channels=channels, gamma_initializer=mx.init.Constant(gamma)),
                         nn.Activation('relu'),
                     )
 
@@ -109,23 +122,32 @@ class CIDC(HybridBlock):
             raise UserError(f'input has shape {x.shape}; this unit takes (N, {self._channels}, {self._frames}, H, W)')
         return super().__call__(x)
 
+    def _seen_name(self, kernel: str) -> str:
+        """Name of a kernel's constant. It tells the rescaling of a file: former ones, by row, have the second."""
+        return f'{kernel}_visible' if self._normalize == 'kernel' else f'{kernel}_seen'
+
     def kernel(self) -> List[mx.nd.NDArray]:
         """Effective weights w, (C, T', T) for each direction, in the clip's own order of frames."""
         if self._blind:
             return [self.mean_weight.data()]
         return [
-            self._effective(mx.nd, getattr(self, f'{name}_weight').data(), getattr(self, f'{name}_seen').data())
+            self._effective(mx.nd, getattr(self, f'{name}_weight').data(), getattr(self, self._seen_name(name)).data())
             for name in self._kernels
         ]
 
     def _effective(self, F, k, seen):
-        """Softmax over the frames that a row sees (eq. 5), then its range stretched to [-1, 1]; 0 elsewhere."""
+        """Softmax over the frames that a row sees (eq. 5), then their range stretched to [-1, 1]; 0 elsewhere."""
         hidden = 1 - seen
         w = F.softmax(F.broadcast_add(k, _HIDDEN * hidden), axis=2)
         if not self._normalize:
             return w
-        low = F.min(F.broadcast_add(w, hidden), axis=2, keepdims=True)  # a hidden frame must not be the lowest
-        span = F.max(w, axis=2, keepdims=True) - low
+        axes = (1, 2) if self._normalize == 'kernel' else 2
+        low = F.min(F.broadcast_add(w, hidden), axis=axes, keepdims=True)  # a hidden frame must not be the lowest
+        high = F.max(w, axis=axes, keepdims=True)
+        span = high - low
+        if self._normalize == 'kernel':  # from the highest down: what has no range is all 1
+            below = F.broadcast_div(F.broadcast_sub(high, w), F.maximum(span, _SMALLEST))
+            return F.broadcast_mul(1 - 2 * below, seen)
         stretched = F.broadcast_sub(2 * F.broadcast_div(F.broadcast_sub(w, low), span + 1e-6), F.ones_like(span))
         alone = F.broadcast_equal(F.sum(seen, axis=2, keepdims=True), F.ones_like(F.sum(seen, axis=2, keepdims=True)))
         weights = F.broadcast_add(F.broadcast_mul(stretched, 1 - alone), alone)
@@ -135,7 +157,9 @@ class CIDC(HybridBlock):
         if self._blind:
             w = params['mean_weight']
         else:
-            rows = [self._effective(F, params[f'{name}_weight'], params[f'{name}_seen']) for name in self._kernels]
+            rows = [
+                self._effective(F, params[f'{name}_weight'], params[self._seen_name(name)]) for name in self._kernels
+            ]
             w = rows[0] if len(rows) == 1 else F.concat(*rows, dim=1)
         filters = self._channels * self.out_frames
         # One grouped 1x1 convolution with time in the place of channels: the fastest form measured, backward included.
@@ -145,6 +169,16 @@ class CIDC(HybridBlock):
         y = F.Convolution(frames, weight, kernel=(1, 1), num_filter=filters, num_group=self._channels, no_bias=True)
         y = F.reshape(F.expand_dims(y, axis=1), shape=(0, self._channels, self.out_frames, 0, 0))
         return y if self.mix is None else self.mix(y)
+
+
+def check_normalize(normalize: Union[str, bool]) -> None:
+    """Refuse a rescaling that there is not, and say what a former one is called now."""
+    if normalize is True:
+        raise UserError(
+            "normalize True is 'row' now (each row's range), the default 'kernel' (each channel's); write one"
+        )
+    if normalize not in NORMALIZATIONS:
+        raise UserError(f'normalize must be kernel, row or false, got {normalize!r}')
 
 
 def visible(in_frames: int, out_frames: int, kernel: str) -> np.ndarray:

@@ -117,6 +117,21 @@ class Recognizer(Inspectable):
         """
         return {}
 
+    @classmethod
+    def run_options(cls, names: Collection[str], given: Mapping[str, Any]) -> Dict[str, Any]:
+        """The options of a run's network: those of its config, beside them those of `saved_options`.
+
+        A method translates here the values that its options once had.
+
+        Parameters
+        ----------
+        names
+            structural names of the run's parameters
+        given
+            option -> value of the run's own config
+        """
+        return {**cls.saved_options(names), **given}
+
     def hybrid_forward(self, F, x):
         return self.branches(x)[0]
 

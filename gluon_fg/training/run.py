@@ -118,7 +118,7 @@ def load_run(
         raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
     config = load_config(str(folder / 'config.yaml'), saved=True)
     config.model.pretrained, config.model.pretrained_base = False, False
-    config.model.options = {**factory.saved_options(config.model.name, path), **config.model.options}
+    config.model.options = factory.run_options(config.model.name, path, config.model.options)
     net = build_network(config, ctx)
     if net.labels is None and (folder / 'classes.txt').is_file():
         name_classes(net, folder / 'classes.txt')  # first: a published file of other classes is refused
@@ -154,7 +154,7 @@ def changed_settings(config: Config, run_dir: Path) -> List[str]:
     """
     saved, given = load_config(str(run_dir / 'config.yaml'), saved=True), copy.deepcopy(config)
     for path in _parameter_files(run_dir):
-        saved.model.options = {**factory.saved_options(saved.model.name, path), **saved.model.options}
+        saved.model.options = factory.run_options(saved.model.name, path, saved.model.options)
     if given.model.nclass is None:  # left to the dataset, which gave the run's
         saved.model.nclass = None
     for key in VIEW_KEYS if given.data.features else ():

@@ -8,7 +8,7 @@ from reference import directional, triangle
 
 from gluon_fg.errors import UserError
 from gluon_fg.nn import CIDC, deploy_symbol
-from gluon_fg.nn.cidc import DIRECTIONS, visible
+from gluon_fg.nn.cidc import DIRECTIONS, NORMALIZATIONS, visible
 
 STATIC = dict(static_alloc=True, static_shape=True)
 
@@ -27,7 +27,7 @@ def parameters(unit):
     frames=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     size=st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
     direction=st.sampled_from(sorted(set(DIRECTIONS) - {'mean'})),  # which has nothing to learn: below
-    normalize=st.booleans(),
+    normalize=st.sampled_from(NORMALIZATIONS),
     hybrid=st.booleans(),
 )
 def test_values_and_gradients_equal_numpy(channels, frames, size, direction, normalize, hybrid):
@@ -118,9 +118,60 @@ def test_kernel_gives_what_is_applied():
     assert [k.shape for k in kernels] == [(3, 2, 4)] * 2
     parts = [np.einsum('cij,ncjhw->ncihw', k.asnumpy(), x.asnumpy()) for k in kernels]
     np.testing.assert_allclose(unit(x).asnumpy(), np.concatenate(parts, axis=2), rtol=1e-5, atol=1e-5)
-    for row in kernels[0].asnumpy()[:, 1]:  # sees all: its range is stretched to [-1, 1]
-        assert row.min() == pytest.approx(-1, abs=1e-4) and row.max() == pytest.approx(1, abs=1e-4)
-    np.testing.assert_array_equal(kernels[0].asnumpy()[:, 0], [[1, 0, 0, 0]] * 3)
+    for kernel in kernels[0].asnumpy():  # what it sees is stretched to [-1, 1] together
+        assert kernel[0].tolist() == [1, 0, 0, 0]
+        assert kernel[1].min() == pytest.approx(-1, abs=1e-6) and kernel[1].max() < 1
+
+
+def gradients(normalize, channels=32, frames=4, direction='forward'):
+    """Of each weight, for a random sum of outputs."""
+    unit = CIDC(channels, frames, direction=direction, normalize=normalize, pointwise=False)
+    unit.initialize()
+    x = mx.nd.random.normal(shape=(2, channels, frames, 3, 3))
+    with autograd.record():
+        y = unit(x)
+    y.backward(mx.nd.random.normal(shape=y.shape))
+    return {n: getattr(unit, f'{n}_weight').grad().asnumpy() for n in DIRECTIONS[direction]}
+
+
+def test_a_row_of_two_frames_learns_where_the_kernel_has_one_range():
+    """By rows it is +1 and -1 whatever it learns: no gradient (up to rounding, over the range)."""
+    frozen = gradients('row')['forward']
+    assert np.median(np.abs(frozen[:, 1, :2])) < 1e-4 < 1e-2 < np.median(np.abs(frozen[:, 3]))
+    learning = gradients('kernel')['forward']
+    assert np.median(np.abs(learning[:, 1, :2])) > 0.1 * np.median(np.abs(learning[:, 3]))
+    assert (np.abs(learning[:, 1, :2]) > 1e-3).mean() > 0.9
+    assert not learning[:, 0].any()  # one frame: softmax of one number is 1
+
+
+@pytest.mark.parametrize('direction', ['forward', 'backward', 'none', 'both'])
+def test_a_kernel_without_a_range_is_all_one_and_finite(direction):
+    unit = CIDC(16, 1, direction=direction, pointwise=False)
+    unit.initialize()
+    x = mx.nd.random.normal(shape=(2, 16, 1, 3, 3))
+    for part in np.split(unit(x).asnumpy(), unit.out_frames, axis=2):
+        np.testing.assert_array_equal(part, x.asnumpy())
+    unit = CIDC(16, 4, direction=direction, pointwise=False)
+    unit.initialize(mx.init.Zero())
+    for p in unit.collect_params().values():
+        if p.grad_req != 'null':
+            p.set_data(mx.nd.zeros(p.shape))
+    for kernel in unit.kernel():
+        kernel = kernel.asnumpy()
+        assert np.isfinite(kernel).all() and kernel.max() == 1 and kernel.min() >= -1
+        if direction == 'none':
+            assert (kernel == 1).all()
+    with autograd.record():
+        y = unit(mx.nd.random.normal(shape=(2, 16, 4, 3, 3)))
+    y.backward()
+    for p in unit.collect_params().values():
+        assert p.grad_req == 'null' or np.isfinite(p.grad().asnumpy()).all()
+
+
+def test_a_file_tells_the_range_that_its_weights_are_stretched_by():
+    names = {n: set(CIDC(4, 3, normalize=n)._collect_params_with_prefix()) for n in NORMALIZATIONS}
+    assert 'forward_visible' in names['kernel'] and 'forward_seen' in names['row']
+    assert names['kernel'].isdisjoint({'forward_seen', 'backward_seen'})
 
 
 def test_a_deploy_graph_and_training_with_the_pointwise_part():
@@ -152,6 +203,8 @@ def test_a_deploy_graph_and_training_with_the_pointwise_part():
     [
         ({'direction': 'foward'}, "unknown direction 'foward'; did you mean 'forward'"),
         ({'out_frames': 0}, 'out_frames must be at least 1, got 0'),
+        ({'normalize': True}, "normalize True is 'row' now .*, the default 'kernel' .*; write one"),
+        ({'normalize': 'rows'}, "normalize must be kernel, row or false, got 'rows'"),
     ],
 )
 def test_wrong_options_are_named(options, message):

@@ -5,14 +5,26 @@ The file `network.py` draws where it stands.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from ...errors import UserError
-from ...nn.cidc import CIDC, DIRECTIONS
+from ...nn.cidc import CIDC
 from ...nn.upsample import BilinearUpsample
+
+# What the last unit's batch norm scale starts with: F_CIDC is small beside the features of a trained backbone then.
+_START = 0.1
+
+
+class Scales(NamedTuple):
+    """The stages that units stand on: each stage's channels, spatial stride, frames T, and number of units in a row."""
+
+    channels: Dict[int, int]
+    strides: Dict[int, int]
+    frames: Dict[int, int]
+    units: Dict[int, int]
 
 
 class SpatialAttention(HybridBlock):
@@ -55,21 +67,44 @@ class SpatialAttention(HybridBlock):
         return early * F.Convolution(1 + weight, spread, kernel=(1, 1, 1), num_filter=self._channels, no_bias=True)
 
 
-class MultiScale(HybridBlock):
-    """Stacks of CIDC units on several stages, each joined into the next (sec. 3.2, Fig. 3).
+class _Attending(HybridBlock):
+    """Blocks over several stages, of which later ones weight earlier ones first (eq. 3) where that is wanted."""
+
+    def __init__(self, scales: Scales, attention: bool, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._stages = sorted(scales.units)
+        self._attention = list(zip(self._stages, self._stages[1:])) if attention else []
+        with self.name_scope():
+            for early, late in self._attention:
+                space = scales.strides[late] // scales.strides[early]
+                time = scales.frames[early] // scales.frames[late]
+                attend = SpatialAttention(scales.channels[early], scales.channels[late], space, time)
+                setattr(self, f'attend{early}', attend)
+
+    def attended(self, features: Sequence[Any]) -> List[Any]:
+        """The features of each stage, weighted."""
+        inputs = dict(zip(self._stages, features))
+        for early, late in reversed(self._attention):
+            inputs[early] = getattr(self, f'attend{early}')(inputs[early], inputs[late])
+        return [inputs[stage] for stage in self._stages]
+
+
+class MultiScale(_Attending):
+    """A stack of CIDC units on several stages, each joined into the next (sec. 3.2, Fig. 3).
 
     The last unit of a stage gives as many frames as the next stage has, or a multiple, which that stage's features are
-    repeated for: as many as there are directions, where each gives all frames.
+    repeated for. The last unit of all has a batch norm whose scale starts at 0.1.
 
     Parameters
     ----------
-    channels, strides, frames
-        stage -> C, spatial stride and T of its features; the last stage is where F_CIDC comes from
-    units
-        stage -> CIDC units in a row on it
+    scales
+        the stages; the last one is where F_CIDC comes from
     attention
         weight earlier stages by later ones first (eq. 3)
-    direction, normalize, out_frames
+    direction
+        of every unit; 'chained': bidirectional units, whose outputs [forward | backward] are the next one's time axis,
+        half of its frames each unless `out_frames` says otherwise
+    normalize, out_frames
         as for `CIDCNetwork`
 
     Inputs:
@@ -81,66 +116,87 @@ class MultiScale(HybridBlock):
 
     def __init__(
         self,
-        channels: Dict[int, int],
-        strides: Dict[int, int],
-        frames: Dict[int, int],
-        units: Dict[int, int],
+        scales: Scales,
         attention: bool,
         direction: str,
-        normalize: bool,
+        normalize: Union[str, bool],
         out_frames: Optional[int],
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self._stages, self._attention = sorted(units), attention
+        super().__init__(scales, attention, **kwargs)
+        self._chained = direction == 'chained'
         self._repeats: Dict[int, int] = {}
-        width = 0  # frames of what is handed on
-        former: Optional[int] = None  # the stage that hands it on
+        width = scales.frames[self._stages[0]]  # frames of what is handed on
         with self.name_scope():
-            for stage in self._stages:
+            for former, stage in zip([None, *self._stages], self._stages):
                 if former is not None:
-                    space = strides[stage] // strides[former]
-                    if attention:
-                        time = frames[former] // frames[stage]
-                        attend = SpatialAttention(channels[former], channels[stage], space, time)
-                        setattr(self, f'attend{former}', attend)
-                    setattr(self, f'join{stage}', _join(channels[former], channels[stage], space))
-                    if width % frames[stage]:
-                        raise UserError(
-                            f'out_frames {out_frames} gives {width} frames in all, no multiple of the {frames[stage]} '
-                            f'of stage {stage}; leave it out'
-                        )
-                    self._repeats[stage] = width // frames[stage]
-                else:
-                    width = frames[stage]
+                    space = scales.strides[stage] // scales.strides[former]
+                    setattr(self, f'join{stage}', _join(scales.channels[former], scales.channels[stage], space))
+                    self._repeats[stage] = _whole(width, scales.frames[stage], stage, out_frames)
                 later = [s for s in self._stages if s > stage]
                 stack = nn.HybridSequential()
                 with stack.name_scope():
-                    for unit in range(units[stage]):
-                        last = bool(later) and unit == units[stage] - 1
+                    for unit in range(scales.units[stage]):
+                        last = unit == scales.units[stage] - 1
                         wanted = out_frames
                         if wanted is None:
-                            wanted = _each_way(frames[later[0] if last else stage], direction)
-                        stack.add(CIDC(channels[stage], width, wanted, direction, normalize))
+                            wanted = scales.frames[later[0] if later and last else stage]
+                            wanted = _half(wanted) if self._chained else wanted
+                        way = 'both' if self._chained else direction
+                        gamma = 1.0 if later or not last else _START
+                        stack.add(CIDC(scales.channels[stage], width, wanted, way, normalize, gamma=gamma))
                         width = stack[-1].out_frames
                 setattr(self, f'units{stage}', stack)
-                former = stage
         self.out_frames = width
 
     def hybrid_forward(self, F, *features):
-        inputs = dict(zip(self._stages, features))
-        if self._attention:
-            for early, late in reversed(list(zip(self._stages, self._stages[1:]))):
-                inputs[early] = getattr(self, f'attend{early}')(inputs[early], inputs[late])
         y = None
-        for stage in self._stages:
-            x = inputs[stage]
+        for stage, x in zip(self._stages, self.attended(features)):
             if y is not None:
-                if self._repeats[stage] > 1:
-                    x = F.tile(x, reps=(1, 1, self._repeats[stage], 1, 1))
+                times = self._repeats[stage]
+                if times > 1:  # in their place, or one series for each direction
+                    x = F.tile(x, reps=(1, 1, times, 1, 1)) if self._chained else F.repeat(x, times, axis=2)
                 x = x + getattr(self, f'join{stage}')(y)
             y = getattr(self, f'units{stage}')(x)
         return y
+
+
+class BothWays(_Attending):
+    """Two stacks of CIDC units, forward and backward: "flipping the input data along temporal dimension" (sec. 3.3).
+
+    The backward one is the forward one on the reversed clip, turned back, with weights of its own: units, and what
+    joins them from stage to stage. Each keeps its own time axis to the end, where they stand one behind the other; the
+    attention between stages, which has nothing to learn, is computed once.
+
+    Parameters
+    ----------
+    scales, attention, normalize, out_frames
+        as for `MultiScale`; `out_frames` are those of each stack's units
+
+    Inputs:
+        - **features**: F_x (N, C, T, H, W) of each stage, in order
+
+    Outputs:
+        - **y**: F_CIDC (N, C, 2 T', H, W), the forward part first
+    """
+
+    def __init__(
+        self,
+        scales: Scales,
+        attention: bool,
+        normalize: Union[str, bool],
+        out_frames: Optional[int],
+        **kwargs: Any,
+    ):
+        super().__init__(scales, attention, **kwargs)
+        with self.name_scope():
+            self.forward_stack = MultiScale(scales, False, 'forward', normalize, out_frames)
+            self.backward_stack = MultiScale(scales, False, 'backward', normalize, out_frames)
+        self.out_frames = self.forward_stack.out_frames + self.backward_stack.out_frames
+
+    def hybrid_forward(self, F, *features):
+        inputs = self.attended(features)
+        return F.concat(self.forward_stack(*inputs), self.backward_stack(*inputs), dim=2)
 
 
 def _join(in_channels: int, channels: int, space: int) -> HybridBlock:
@@ -154,12 +210,21 @@ def _join(in_channels: int, channels: int, space: int) -> HybridBlock:
     return join
 
 
-def _each_way(frames: int, direction: str) -> int:
-    """Output frames of one direction where all of them together give `frames`."""
-    ways = len(DIRECTIONS[direction])
-    if frames % ways:
+def _whole(width: int, frames: int, stage: int, out_frames: Optional[int]) -> int:
+    """How many times the frames of a stage go into those that are handed on to it."""
+    if width % frames:
         raise UserError(
-            f'direction {direction!r} gives each direction the same share of the {frames} frames of the features; '
-            f'choose longer or shorter clips, out_frames, or direction forward'
+            f'out_frames {out_frames} gives {width} frames in all, no multiple of the {frames} of stage {stage}; '
+            f'leave it out'
         )
-    return frames // ways
+    return width // frames
+
+
+def _half(frames: int) -> int:
+    """Output frames of each direction of a bidirectional unit, where both together give `frames`."""
+    if frames % 2:
+        raise UserError(
+            f"direction 'chained' gives each direction half of the {frames} frames of the features; choose longer or "
+            f'shorter clips, out_frames, or direction both'
+        )
+    return frames // 2

@@ -9,29 +9,36 @@
 
     F4' = att(F5) F4 + F4, F3' = att(F4') F3 + F3, att = sigmoid of the mean over channels, up-sampled (eq. 3)
 
+    Bidirectional: two of these stacks of units, forward and backward, whose outputs stand one behind the other in time.
+
 Our choices, where the paper is silent: the attention is handed on from stage to stage; a scale's features join before
-the next scale's units; the number of units of each scale (see `CIDCNetwork`).
+the next scale's units, in each of the two stacks by weights of its own; the number of units of each scale (see
+`CIDCOptions`); and the size of what is added, so that training starts from the backbone's own answers (see
+`CIDCNetwork`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
+import numpy as np
 
 from ...backbones import Backbone, get_backbone
 from ...errors import UserError, unknown
 from ...input_spec import InputSpec
-from ...nn.cidc import DIRECTIONS
+from ...nn.cidc import DIRECTIONS, check_normalize
 from ...nn.pooling import GlobalAvgPool
 from ..base import Recognizer
 from ..branches import Branches, View, new_classifier
 from ..contract import MapInfo, Trunk
-from .multiscale import MultiScale
+from .multiscale import BothWays, MultiScale, Scales
 
-FUSIONS = ('time', 'channel', 'sum')
+FUSIONS = ('time', 'channel', 'sum', 'average')
+_UNIT = re.compile(r'^branches\.cidc\.(?:\w+_stack\.)?units(\d)\.(\d+)\.')
 SCALES = ((3, 4, 5), (4, 5), (3, 5), (5,))
 
 
@@ -46,38 +53,42 @@ class CIDCOptions:
     scales
         stages with CIDC units, of 3, 4 and 5, the last being 5: (5,) is the single-scale network of Table 4a
     units
-        CIDC units in a row on each stage of `scales`
+        CIDC units in a row on each stage of `scales`, in each stack
     direction
-        'both', 'forward', 'backward', 'none' (Table 4b), or 'mean', blind to order: see `gluon_fg.nn.CIDC`
+        'both', two stacks of units, forward and backward, one behind the other in time at the end (sec. 3.3);
+        'forward', 'backward', 'none' (Table 4b); 'mean', blind to order: see `gluon_fg.nn.CIDC`. 'chained': one stack
+        of bidirectional units, which take the former's outputs [forward | backward] for a time axis: it scrambles order
     attention
         weight earlier stages by later ones (eq. 3); with one scale there is none to weight
     fusion
-        of F and F_CIDC: 'time' (one behind the other), 'channel' (side by side) or 'sum' (eq. 2, Table 5b)
+        of F and F_CIDC: 'time' (one behind the other), 'channel' (side by side) or 'sum' (eq. 2, Table 5b). 'average':
+        as 'time', without the factor that keeps F's size, see `CIDCNetwork`
     normalize
-        rescale the units' weights to [-1, 1]
+        rescale the units' weights to [-1, 1]: 'kernel', 'row' or False, see `gluon_fg.nn.CIDC`
     out_frames
-        T' of each unit and direction; None: all directions together give as many frames as the stage has
+        T' of each unit and direction; None: as many as the stage has ('chained': half of them)
 
     Raises
     ------
     UserError
-        an unknown direction, fusion or scale, or units that do not fit the scales
+        an unknown direction, fusion, rescaling or scale, or units that do not fit the scales
     """
 
     frames: int = 32
     scales: Tuple[int, ...] = (3, 4, 5)
-    units: Tuple[int, ...] = (1, 2, 13)
+    units: Tuple[int, ...] = (1, 1, 6)
     direction: str = 'both'
     attention: bool = True
     fusion: str = 'time'
-    normalize: bool = True
+    normalize: Union[str, bool] = 'kernel'
     out_frames: Optional[int] = None
 
     def __post_init__(self) -> None:
-        if self.direction not in DIRECTIONS:
-            raise unknown('direction', self.direction, DIRECTIONS)
+        if self.direction not in (*DIRECTIONS, 'chained'):
+            raise unknown('direction', self.direction, (*DIRECTIONS, 'chained'))
         if self.fusion not in FUSIONS:
             raise unknown('fusion', self.fusion, FUSIONS)
+        check_normalize(self.normalize)
         for name in ('scales', 'units'):
             values = getattr(self, name)
             if not isinstance(values, (list, tuple)) or not all(isinstance(value, int) for value in values):
@@ -104,9 +115,12 @@ class _CIDCBranches(Branches):
             self.cidc_pool = GlobalAvgPool()
             if options.fusion == 'channel':
                 self.cidc_classifier = new_classifier(backbone, trunk, use_bias=False)
+            if options.fusion == 'time':
+                ratio = np.full((1, 1), self.cidc.out_frames / self._frames, np.float32)
+                self.cidc_scale = self.params.get_constant('cidc_scale', ratio)
         self._share = self._frames / (self._frames + self.cidc.out_frames)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F, x, cidc_scale=None):
         f5, directed = stages_and_cidc(self, x)
         avg = self.pool(f5 if self.backbone.head_pool is None else self.backbone.head_pool(f5))
         cidc = self.cidc_pool(directed)
@@ -119,6 +133,8 @@ class _CIDCBranches(Branches):
             fused = self.classifier(self.dropout(avg)) + self.cidc_classifier(self.dropout(cidc))
         elif self._fusion == 'sum':
             fused = self.classifier(self.dropout(avg + cidc))
+        elif self._fusion == 'time':  # the sum over both one behind the other in time, by F's frames
+            fused = self.classifier(self.dropout(avg + F.broadcast_mul(cidc, cidc_scale)))
         else:  # the mean over both one behind the other in time
             fused = self.classifier(self.dropout(self._share * avg + (1 - self._share) * cidc))
         return fused, z_avg, z_cidc
@@ -129,19 +145,18 @@ class _CIDCBranches(Branches):
             check_frames(self.backbone, x.shape[2], self._frames)
 
 
-def multi_scale(backbone: Backbone, options: CIDCOptions) -> MultiScale:
+def multi_scale(backbone: Backbone, options: CIDCOptions) -> Union[MultiScale, BothWays]:
     """The CIDC units for a backbone's stages, at the sizes that a clip has there."""
     stages = options.scales
-    return MultiScale(
+    scales = Scales(
         {stage: backbone.channels[stage] for stage in stages},
         {stage: int(backbone.geometry(stage).stride[1]) for stage in stages},
         {stage: backbone.frames_at(stage, options.frames) for stage in stages},
         dict(zip(stages, options.units)),
-        options.attention,
-        options.direction,
-        options.normalize,
-        options.out_frames,
     )
+    if options.direction == 'both':
+        return BothWays(scales, options.attention, options.normalize, options.out_frames)
+    return MultiScale(scales, options.attention, options.direction, options.normalize, options.out_frames)
 
 
 def stages_and_cidc(block, x):
@@ -180,6 +195,10 @@ class CIDCNetwork(Recognizer):
 
     Branches: 'fused', the prediction; 'avg' and 'cidc', what its classifier says of the backbone's F and of F_CIDC
     alone. `loss` is the cross-entropy of 'fused' alone.
+
+    It starts from a trained backbone's answers: the last unit's batch norm starts with a small scale, and what fusion
+    'time' pools, F and F_CIDC one behind the other, is their sum over time divided by F's number of frames, not by that
+    of both. The classifier's weights can absorb that factor, but a trained one's logits would start smaller by it.
 
     Parameters
     ----------
@@ -220,10 +239,39 @@ class CIDCNetwork(Recognizer):
             )
         branches = _CIDCBranches(backbone, trunk, options)
         super().__init__(branches, ('fused', 'avg', 'cidc'), trunk.nclass, **kwargs)
-        directions = tuple(DIRECTIONS[options.direction])
+        directions = tuple(DIRECTIONS['both' if options.direction == 'chained' else options.direction])
         self.map_info = types.MappingProxyType({'F5': MapInfo('features'), 'F_CIDC': MapInfo('features', directions)})
         self.input_spec = self.input_spec.replace(frames=options.frames)
         self.add_view('maps', FeatureMaps(branches))
+
+    @classmethod
+    def saved_options(cls, names: Collection[str]) -> Dict[str, Any]:
+        """Former networks: rows rescaled, 'both' a chain of bidirectional units, an average over time, more units."""
+        units = {tuple(map(int, found.groups())) for found in map(_UNIT.search, names) if found}
+        if not units:
+            return {}
+        former: Dict[str, Any] = {}
+        if any(name.endswith('_seen') for name in names):
+            former['normalize'] = 'row'
+        if any(name.startswith('branches.cidc.units') and name.endswith('.backward_weight') for name in names):
+            if any(name.startswith('branches.cidc.units') and name.endswith('.forward_weight') for name in names):
+                former['direction'] = 'chained'
+        if not any(name.startswith(('branches.cidc_scale', 'branches.cidc_classifier')) for name in names):
+            former['fusion'] = 'average'
+        if former:
+            stages = sorted({stage for stage, _ in units})
+            former['units'] = tuple(sum(of == stage for of, _ in units) for stage in stages)
+        return former
+
+    @classmethod
+    def run_options(cls, names: Collection[str], given: Mapping[str, Any]) -> Dict[str, Any]:
+        """As every recognizer's; what `direction` both and `normalize` true of former runs are called now."""
+        former, options = cls.saved_options(names), dict(given)
+        if options.get('direction') == 'both' and 'direction' in former:
+            options['direction'] = 'chained'
+        if options.get('normalize') is True:
+            options['normalize'] = 'row'
+        return {**former, **options}
 
     def loss(self, outputs, label):
         """(N,) cross-entropy of the fused prediction; 'avg' and 'cidc' are read, not trained."""
