@@ -12,8 +12,18 @@ import numpy as np
 from ..errors import UserError
 
 # Words that change their meaning in a mirror. 'push' and 'pull' do not; names that say "from left to right" do.
-_MIRROR = {'left': 'right', 'leftward': 'rightward', 'leftwards': 'rightwards', 'clockwise': 'counterclockwise'}
-_MIRROR.update({value: key for key, value in _MIRROR.items()})
+_SIDE = re.compile(r'(left|right)(|wards?|most|hand|handed|hander|side)$')
+_OTHER = {'left': 'right', 'right': 'left', 'clockwise': 'counterclockwise', 'counterclockwise': 'clockwise'}
+
+# ... and what makes "right" mean "just" or "correct", and "left" a form of "leave". A verb of turning or moving right
+# before says that it is a direction all the same: "turning right after the bridge".
+_AFTER = {
+    'right': set('out away now then after before next there here angle angles way order amount answer'.split()),
+    'left': set('behind over alone open unattended untouched'.split()),
+}
+_LEFT_OVER = set('is are was were be been being has have had nothing anything everything'.split())
+_OF_A_SIDE = set('of to side hand arm foot leg'.split())
+_TURN = re.compile(r'(turn|look|mov|go|step|lean|swip|steer|walk|run|driv|fac)')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,12 +140,29 @@ def _words(name: str) -> Tuple[str, ...]:
     return tuple(re.sub(r'\b(?:counter|anti) ?(?=clockwise)', 'counter', text).split())
 
 
+def _mirrored(word: str) -> str:
+    """A word as it is in a mirror: 'leftwards' is 'rightwards', any other is itself."""
+    side = _SIDE.match(word)
+    return _OTHER[side.group(1)] + side.group(2) if side else _OTHER.get(word, word)
+
+
+def _is_direction(words: Sequence[str], i: int) -> bool:
+    """Whether word i changes in a mirror, and says so of a direction, as in "to the right", not as in "right out"."""
+    word, before, after = words[i], words[i - 1] if i else '', words[i + 1] if i + 1 < len(words) else ''
+    if _mirrored(word) == word:
+        return False
+    if after in _AFTER.get(word, ()) or (word, *words[i + 1 : i + 3]) == ('right', 'side', 'up'):
+        return bool(_TURN.match(before))
+    return not (word == 'left' and before in _LEFT_OVER and after not in _OF_A_SIDE)
+
+
 def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
     """Read from class names the label of each class's mirrored clip: (M,), -1 where a clip may not be mirrored.
 
-    Left and right (also -ward, -wards), clockwise and counterclockwise (also anticlockwise) count as whole words in any
-    case. A class without such a word stays itself; one whose mirrored name is in the list swaps with it; any other may
-    not be mirrored, since no label fits the result.
+    Left and right (also -ward, -wards, -hand, -handed, -most), clockwise and counterclockwise (also anticlockwise)
+    count as whole words in any case. A class whose mirrored name is in the list swaps with it. Any other that says a
+    direction may not be mirrored, since no label fits the result; but "pulling it right out", "right after" and "left
+    behind" say none. Every other class stays itself.
     """
     words = [_words(name) for name in classes]
     labels: Dict[Tuple[str, ...], List[int]] = {}
@@ -143,10 +170,14 @@ def flip_map_from_names(classes: Sequence[str]) -> np.ndarray:
         labels.setdefault(key, []).append(i)
     flip_map = np.arange(len(words), dtype=np.int64)
     for i, key in enumerate(words):
-        mirrored = tuple(_MIRROR.get(word, word) for word in key)
-        if not any(word in _MIRROR for word in key):
-            continue
-        partners = labels.get(mirrored, [])
-        # two names that differ only in spelling leave no unique partner
-        flip_map[i] = partners[0] if len(partners) == 1 and len(labels[key]) == 1 else -1
+        said = [_is_direction(key, place) for place in range(len(key))]
+        # with no direction, "left out" is still the mirror image of a "right out" that is in the list
+        swapped = tuple(_mirrored(word) if here or not any(said) else word for word, here in zip(key, said))
+        partners = labels.get(swapped, [])
+        if swapped != key and partners:
+            # two names that differ only in spelling leave no unique partner
+            flip_map[i] = partners[0] if len(partners) == len(labels[key]) == 1 else -1
+        elif any(said):
+            flip_map[i] = -1
+    flip_map[(flip_map >= 0) & (flip_map[flip_map] != np.arange(len(words)))] = -1  # it is another's mirror image
     return flip_map

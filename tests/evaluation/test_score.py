@@ -1,16 +1,21 @@
+import contextlib
 import dataclasses
 import io
 import json
 import threading
 
+import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_fg.data.catalog import label_set
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.labels import LabelSet
+from gluon_fg.data.video import ArrayReader
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores, check_classes, score_dataset, video_ids
+from gluon_fg.evaluation.views import merge_views
 from gluon_fg.factory import get_model
 
 LABELS = LabelSet(('turn left', 'turn right', 'raise', 'lower', 'wave'), ('turn', 'turn', 'lift', 'lift', 'wave'))
@@ -38,8 +43,6 @@ def score(net, dataset, protocol, **options):
 
 def reference(net, dataset, protocol):
     """(videos, 2, M): each view on its own, softmax, mirrored classes put back, mean."""
-    import mxnet as mx
-
     result = []
     for i in range(len(dataset)):
         if i == 4:
@@ -72,6 +75,34 @@ def test_merged_scores_equal_one_view_at_a_time(tools, dataset, layout, protocol
     assert scores.ids == tuple(f'clip ({i}).mp4' for i in (0, 1, 2, 3, 5, 6))
     assert scores.labels.tolist() == [0, 1, 2, 3, 0, -1] and scores.groups == LABELS.groups
     assert list(scores.failed) == ['clip (4).mp4'] and scores.listed == 7
+
+
+def test_ten_crops_of_something_something_have_their_mirrored_directions_put_back(tools):
+    """A network that tells light on the right from light on the left: each crop and its mirror image agree, but only
+    once left and right are swapped back.
+    """
+    labels, net = label_set('sthsthv2'), tools.Probe()
+    left, right = (labels.classes.index(f'Pushing something from {way}') for way in ('right to left', 'left to right'))
+
+    def branches(x):
+        mean, z = x.asnumpy().mean(axis=(1, 2, 3)), np.zeros((len(x), 174), np.float32)
+        z[:, right] = 3 * (mean[:, 12:] - mean[:, :12]).mean(1)
+        z[:, left] = -z[:, right]
+        return (mx.nd.array(z),)
+
+    net.branches = branches
+    frames = np.tile(np.arange(0, 224, 4, np.uint8)[None, None, :, None], (6, 40, 1, 3))  # brighter to the right
+    source = [('clip', lambda: contextlib.nullcontext(ArrayReader('clip', frames)))]
+    merged = {name: next(merge_views(net, source, get_protocol(name), labels)).result[0] for name in ('10crop', '1x5')}
+    assert get_protocol('10crop').count(labels) == 10
+    assert merged['1x5'][right] > 1.5 * merged['1x5'][left]
+    np.testing.assert_allclose(merged['10crop'], merged['1x5'], rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['kinetics400', 'ucf101', 'hmdb51', 'sthsthv2'])
+def test_protocols_with_mirror_images_show_them_on_every_known_dataset(name):
+    labels = label_set(name)
+    assert [get_protocol(protocol).count(labels) for protocol in ('10crop', 'dfb_2d', '2x3-flips')] == [10, 200, 12]
 
 
 def test_views_of_one_size_fill_batches_across_videos_and_the_last_is_not_dropped(tools, dataset):
