@@ -45,7 +45,7 @@ def build_dataset(
     - 'folder', 'image_folder': your own, root/<split>/<class>/<video or image> (`open_folders`)
     - 'csv': your own, root/<split>.csv or .txt (`open_lists`)
     - 'kinetics400', 'kinetics700', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51': such lists, with the dataset's classes
-    - 'stanfordcars', 'stanforddogs': images, as their archives unpack
+    - 'stanfordcars', 'stanforddogs': images, as their archives unpack; 'imagenet1k': images, a folder for each class
 
     Parameters
     ----------

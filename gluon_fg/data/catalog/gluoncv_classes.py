@@ -15,3 +15,10 @@ def _read(attribute: str) -> Tuple[str, ...]:
     import gluoncv.data  # slow: only for those who ask
 
     return tuple(getattr(gluoncv.data, attribute)().classes)
+
+
+def imagenet_folders() -> Tuple[str, ...]:
+    """Return the names of ImageNet's 1000 folders ('n01440764', ...), in the order of the labels."""
+    import gluoncv.data
+
+    return tuple(gluoncv.data.ImageNet1kAttr().synset)
