@@ -32,12 +32,14 @@ def convert(
 
     Without --model it says what the checkpoint (.pth, .pt) is and which models it fits.
 
-    Knows torchvision's ResNets (ImageNet, or frame networks), TSN and TSM (the authors' and MMAction2's), I3D ResNets
-    (MMAction2's and GluonCV's for PyTorch) and pytorch-i3d's Inception-V1. The layout is recognized by the names of the
-    parameters; if one is left over, all that are are listed, and nothing is written.
+    Knows torchvision's ResNets and MobileNetV2 and the ports of EfficientNet-Lite0 (ImageNet, or frame networks), TSN
+    and TSM (the authors' and MMAction2's), I3D ResNets (MMAction2's and GluonCV's for PyTorch) and pytorch-i3d's
+    Inception-V1. The layout is recognized by the names of the parameters; if one is left over, all that are are listed,
+    and nothing is written.
 
     The file goes with --params of gluon-fg evaluate and predict, or with model.params of gluon-fg train. Of an ImageNet
-    ResNet the backbone is taken, inflated for clips: a start for training, with model.params only.
+    network the backbone is taken, inflated for clips: a start for training, with model.params only. A model of
+    ImageNet's own classes (mobilenetv2_imagenet1k) takes all of it.
 
     The order of classes is not in a checkpoint. Where it is not the zoo's, scores are those of wrong classes: give the
     checkpoint's own list with --classes, one name a line, and the classifier is put into the zoo's order.
@@ -66,25 +68,29 @@ def convert(
     click.echo(''.join(f'{text}\n' for text in notes if text), nl=False)
 
 
-def _fitting(checkpoint: Any) -> List[str]:
-    """Names of the models that it fits as a whole, or whose backbone it is a start for."""
+def _fitting(checkpoint: Any) -> Dict[str, List[str]]:
+    """Names of the models that it fits as a whole ('fits'), and of those whose backbone it is 'a start for'."""
     from ..factory import list_models, model_info
     from ..weights.torch_convert import backbones_for
 
-    names: Dict[str, None] = {}
+    names: Dict[str, Dict[str, None]] = {'fits': {}, 'a start for': {}}
     for info in map(model_info, list_models()):
-        whole = info['method'] == 'Baseline' and info['nclass'] in (None, checkpoint.nclass)
-        if info['backbone'] in backbones_for(checkpoint) and (whole or checkpoint.imagenet):
-            names[info['name']] = None  # an alias has its entry's
-    return list(names)
+        if info['backbone'] not in backbones_for(checkpoint):
+            continue
+        counts = {checkpoint.nclass, None} if not checkpoint.imagenet else {checkpoint.nclass} - {None}
+        whole = info['method'] == 'Baseline' and info['nclass'] in counts and info['backbone'] == checkpoint.backbone
+        if whole or checkpoint.imagenet:
+            names['fits' if whole else 'a start for'][info['name']] = None  # an alias has its entry's
+    return {how: list(found) for how, found in names.items()}
 
 
 def _describe(checkpoint: Any) -> None:
-    names = _fitting(checkpoint)
+    fitting = _fitting(checkpoint)
     click.echo(f'recognized: {checkpoint}')
-    if names:
-        click.echo(f'{"a start for" if checkpoint.imagenet else "fits"}: {", ".join(names)}')
-    else:
+    for how, names in fitting.items():
+        if names:
+            click.echo(f'{how}: {", ".join(names)}')
+    if not any(fitting.values()):
         click.echo('no model of the zoo fits: none has this backbone and number of classes')
 
 

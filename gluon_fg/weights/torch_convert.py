@@ -147,8 +147,8 @@ def _from_imagenet(name: str) -> bool:
 
 
 def backbones_for(checkpoint: Checkpoint) -> Tuple[str, ...]:
-    """Names of the backbones that it can fill: its own, and as a start from ImageNet all of its depth."""
-    if not checkpoint.imagenet:
+    """Names of the backbones that it can fill: its own, and those that a ResNet of ImageNet's of its depth starts."""
+    if not checkpoint.imagenet or checkpoint.layout.kind != 'frames':
         return (checkpoint.backbone,)
     depth = checkpoint.backbone[len('resnet') : -len('_v1b')]
     return tuple(name for name in BACKBONES if re.search(rf'\bresnet{depth}_v1b?$', name.replace('_resnet', ' resnet')))

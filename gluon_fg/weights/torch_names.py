@@ -9,6 +9,8 @@
 | I3D ResNet | MMAction2 | backbone.layer1.0.conv1.conv.weight, five axes |
 | I3D ResNet | GluonCV for PyTorch | res_layers.0.0.conv1.weight |
 | I3D Inception-V1 | pytorch-i3d | Mixed_3b.b0.conv3d.weight |
+| MobileNetV2 | torchvision | features.1.conv.0.0.weight |
+| EfficientNet-Lite0 | EfficientNet-PyTorch's ports | _blocks.0._depthwise_conv.weight |
 
 All of these ResNets have their stride where ours have it, in the 3x3 convolution.
 """
@@ -16,8 +18,9 @@ All of these ResNets have their stride where ours have it, in the 3x3 convolutio
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -87,6 +90,31 @@ def _inception_name(name: str) -> Optional[str]:
     return f'backbone.{where}.0.weight' if weight else f'backbone.{where}.1.{_NORM[norm]}'
 
 
+def _inverted(
+    names: Sequence[str], blocks: Sequence[int], parts: Mapping[str, str], first: Mapping[str, str]
+) -> Dict[str, str]:
+    """Their name of a layer -> ours, of inverted residuals: the one in the stem, then so many of each stage.
+
+    `names` are those of the blocks, in order; `parts` and `first` the layers of all and of the first one.
+    """
+    places = ['stem.3', *(f'res{stage}.{i}' for stage, count in zip((2, 3, 4, 5), blocks) for i in range(count))]
+    return {
+        f'{name}.{theirs}': f'{place}.{ours}'
+        for name, place in zip(names, places)
+        for theirs, ours in (first if place == 'stem.3' else parts).items()
+    }
+
+
+def _layer_name(layers: Mapping[str, str], name: str) -> Optional[str]:
+    """The name here of a parameter, by a table of layers; child 0 of ours is a convolution, child 1 its norm."""
+    layer, _, kind = name.rpartition('.')
+    ours = layers.get(layer)
+    if ours == 'classifier':
+        return f'classifier.{kind}' if kind in ('weight', 'bias') else None
+    kinds = {'weight': 'weight'} if ours and ours.endswith('.0') else _NORM
+    return f'backbone.{ours}.{kinds[kind]}' if ours and kind in kinds else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """One way of naming parameters.
@@ -100,11 +128,13 @@ class Layout:
     ndim
         axes of that parameter
     kind
-        'frames', 'shift', 'clips' (I3D ResNet) or 'inception'
+        'frames', 'shift', 'clips' (I3D ResNet), 'inception', or the name of the one backbone that it is of
     edits
         (pattern, text) to be replaced one after another, towards the names that `name` knows
     name
         edited name -> ours, or None
+    imagenet
+        whether a network of 1000 classes is ImageNet's, as one without classifier is
     """
 
     title: str
@@ -113,6 +143,7 @@ class Layout:
     kind: str
     edits: Tuple[Tuple[str, str], ...] = ()
     name: Callable[[str], Optional[str]] = _resnet_name
+    imagenet: bool = False
 
     def our_name(self, name: str) -> Optional[str]:
         for pattern, text in self.edits:
@@ -120,6 +151,43 @@ class Layout:
         return self.name(name)
 
 
+_MOBILENETV2 = {
+    **{f'features.0.{i}': f'stem.{i}' for i in (0, 1)},
+    **_inverted(
+        [f'features.{i}.conv' for i in range(1, 18)],
+        (2, 3, 7, 4),
+        {
+            '0.0': 'expand.0',
+            '0.1': 'expand.1',
+            '1.0': 'depthwise.0',
+            '1.1': 'depthwise.1',
+            '2': 'project.0',
+            '3': 'project.1',
+        },
+        {'0.0': 'depthwise.0', '0.1': 'depthwise.1', '1': 'project.0', '2': 'project.1'},
+    ),
+    **{f'features.18.{i}': f'res5.4.{i}' for i in (0, 1)},
+    'classifier.1': 'classifier',
+}
+_LITE_PARTS = {
+    '_depthwise_conv': 'depthwise.0',
+    '_bn1': 'depthwise.1',
+    '_project_conv': 'project.0',
+    '_bn2': 'project.1',
+}
+_EFFICIENTNET_LITE0 = {
+    '_conv_stem': 'stem.0',
+    '_bn0': 'stem.1',
+    **_inverted(
+        [f'_blocks.{i}' for i in range(16)],
+        (2, 2, 6, 5),
+        {'_expand_conv': 'expand.0', '_bn0': 'expand.1', **_LITE_PARTS},
+        _LITE_PARTS,
+    ),
+    '_conv_head': 'res5.5.0',
+    '_bn1': 'res5.5.1',
+    '_fc': 'classifier',
+}
 _MM_CONV1 = r'(backbone\.)?layer1\.0\.conv1\.conv\.'
 LAYOUTS = (
     Layout('TSM ResNet', r'base_model\.layer1\.0\.conv1\.net\.weight', 4, 'shift', _TSN + _SHIFT),
@@ -128,9 +196,17 @@ LAYOUTS = (
     Layout('TSN ResNet (MMAction2)', rf'{_MM_CONV1}weight', 4, 'frames', _MMACTION),
     Layout('I3D ResNet (MMAction2)', rf'{_MM_CONV1}weight', 5, 'clips', _MMACTION),
     Layout('I3D ResNet (GluonCV for PyTorch)', r'res_layers\.0\.0\.conv1\.weight', 5, 'clips', _GLUONCV),
-    Layout('ResNet (torchvision)', r'layer1\.0\.conv1\.weight', 4, 'frames'),
+    Layout('ResNet (torchvision)', r'layer1\.0\.conv1\.weight', 4, 'frames', imagenet=True),
     Layout(
         'I3D Inception-V1 (pytorch-i3d)', r'Mixed_3b\.b0\.conv3d\.weight', 5, 'inception', name=_inception_name
+    ),
+    Layout(
+        'MobileNetV2 (torchvision)', r'features\.1\.conv\.0\.0\.weight', 4, 'mobilenetv2',
+        name=functools.partial(_layer_name, _MOBILENETV2), imagenet=True,
+    ),
+    Layout(
+        'EfficientNet-Lite0', r'_blocks\.0\._depthwise_conv\.weight', 4, 'efficientnet_lite0',
+        name=functools.partial(_layer_name, _EFFICIENTNET_LITE0), imagenet=True,
     ),
 )  # fmt: skip
 
@@ -169,8 +245,8 @@ class Checkpoint:
 
     @property
     def imagenet(self) -> bool:
-        """Whether it can only be a start: a ResNet for ImageNet's 1000 classes, or without a classifier."""
-        return self.layout.title == 'ResNet (torchvision)' and self.nclass in (None, 1000)
+        """Whether it is ImageNet's, or without a classifier: for all but a network of these classes a start alone."""
+        return self.layout.imagenet and self.nclass in (None, 1000)
 
     def __str__(self) -> str:
         classes = f'{self.nclass} classes' if self.nclass else 'no classifier'
@@ -234,6 +310,8 @@ def _backbone(layout: Layout, arrays: Arrays) -> str:
         raise UserError(f'looks like {layout.title}, but its first convolution is missing')
     if layout.kind == 'inception':
         return 'i3d_inceptionv1_same' + ('_flow' if stem.shape[1] == 2 else '')
+    if layout.kind not in ('frames', 'shift', 'clips'):
+        return layout.kind
     blocks = {
         tuple(map(int, m.groups())) for m in map(re.compile(r'backbone\.res(\d)\.(\d+)\..*').fullmatch, arrays) if m
     }

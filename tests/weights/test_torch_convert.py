@@ -238,6 +238,92 @@ class InceptionI3d(nn.Module):
         return self.logits.conv3d(y).flatten(2).mean(2)
 
 
+# Inverted residuals: MobileNetV2 as torchvision has it, EfficientNet-Lite0 as ports of TensorFlow's have it ----------
+
+MOBILENETV2 = (
+    (1, 16, 3, 1),
+    (2, 24, 3, 2),
+    (3, 32, 3, 2),
+    (4, 64, 3, 2),
+    (3, 96, 3, 1),
+    (3, 160, 3, 2),
+    (1, 320, 3, 1),
+)
+LITE0 = ((1, 16, 3, 1), (2, 24, 3, 2), (2, 40, 5, 2), (3, 80, 3, 2), (3, 112, 5, 1), (4, 192, 5, 2), (1, 320, 3, 1))
+
+
+def blocks(rows):
+    """(channels in, inside, out, kernel, stride) of each block."""
+    inside = 32
+    for number, (count, out, kernel, stride) in enumerate(rows):
+        for i in range(count):
+            yield inside, inside * (6 if number else 1), out, kernel, stride if i == 0 else 1
+            inside = out
+
+
+def conv_bn(inside, out, kernel, stride=1, groups=1):
+    conv = nn.Conv2d(inside, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU6())
+
+
+class Inverted(nn.Module):
+    def __init__(self, inside, wide, out, kernel, stride):
+        super().__init__()
+        layers = [conv_bn(inside, wide, 1)] if wide > inside else []
+        layers += [conv_bn(wide, wide, kernel, stride, wide), nn.Conv2d(wide, out, 1, bias=False), nn.BatchNorm2d(out)]
+        self.conv, self.adds = nn.Sequential(*layers), stride == 1 and inside == out
+
+    def forward(self, x):
+        return self.conv(x) + x if self.adds else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        stages = [Inverted(*block) for block in blocks(MOBILENETV2)]
+        self.features = nn.Sequential(conv_bn(3, 32, 3, 2), *stages, conv_bn(320, 1280, 1))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).mean((2, 3)))
+
+
+class SameConv(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(same(x, self.kernel_size, self.stride))
+
+
+class MBConv(nn.Module):
+    def __init__(self, inside, wide, out, kernel, stride):
+        super().__init__()
+        self.adds = stride == 1 and inside == out
+        if wide > inside:
+            self._expand_conv, self._bn0 = SameConv(inside, wide, 1, bias=False), nn.BatchNorm2d(wide, eps=0.001)
+        self._depthwise_conv = SameConv(wide, wide, kernel, stride, groups=wide, bias=False)
+        self._bn1 = nn.BatchNorm2d(wide, eps=0.001)
+        self._project_conv, self._bn2 = SameConv(wide, out, 1, bias=False), nn.BatchNorm2d(out, eps=0.001)
+
+    def forward(self, x):
+        y = nn.functional.relu6(self._bn0(self._expand_conv(x))) if hasattr(self, '_bn0') else x
+        y = self._bn2(self._project_conv(nn.functional.relu6(self._bn1(self._depthwise_conv(y)))))
+        return y + x if self.adds else y
+
+
+class EfficientNetLite0(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self._conv_stem, self._bn0 = SameConv(3, 32, 3, 2, bias=False), nn.BatchNorm2d(32, eps=0.001)
+        self._blocks = nn.ModuleList([MBConv(*block) for block in blocks(LITE0)])
+        self._conv_head, self._bn1 = SameConv(320, 1280, 1, bias=False), nn.BatchNorm2d(1280, eps=0.001)
+        self._fc = nn.Linear(1280, classes)
+
+    def forward(self, x):
+        y = nn.functional.relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks:
+            y = block(y)
+        return self._fc(nn.functional.relu6(self._bn1(self._conv_head(y))).mean((2, 3)))
+
+
 # What is compared
 
 DEEP = {'nclass': 6, 'temporal_downsample': 8}
@@ -256,6 +342,8 @@ CASES = {
     'MMAction2 I3D': (lambda: MMAction(ResNet(wrapped=True, clips=True), 6), 'i3d_resnet50_v1_custom', DEEP, CLIP),
     'GluonCV I3D': (lambda: GluonCV(6), 'i3d_resnet50_v1_custom', DEEP, CLIP),
     'Inception RGB': (lambda: InceptionI3d(6, 3), 'i3d_inceptionv1_same_custom', {}, (1, 3, 17, 70, 64)),
+    'MobileNetV2': (lambda: MobileNetV2(6), 'mobilenetv2_custom_images', {}, (2, 3, 65, 96)),
+    'EfficientNet-Lite0': (lambda: EfficientNetLite0(6), 'efficientnet_lite0_custom_images', {}, (2, 3, 64, 95)),
     'Inception flow': (lambda: InceptionI3d(6, 2), 'i3d_inceptionv1_same_flow_custom', {}, (1, 2, 24, 64, 64)),
 }
 

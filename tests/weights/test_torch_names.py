@@ -56,6 +56,41 @@ def pytorch_i3d(name):
     return f'Mixed_{parts[0][-1]}{"abcdef"[int(parts[1])]}.{INCEPTION[".".join(parts[2:4])]}.{kind}'
 
 
+def inverted(name, number_of, parts, stem, head):
+    """Of a network of inverted residuals: `parts` by our part of a block, `stem` and `head` by the child's number."""
+    stage, *rest = name.split('.')
+    kind = rest[-1] if rest[-2] == '0' else NORM[rest[-1]]
+    if len(rest) == 3 and stage == 'res5':
+        return f'{head[rest[1]]}.{kind}'
+    if len(rest) == 2:
+        return f'{stem[rest[0]]}.{kind}'
+    block = number_of(stage, 0 if stage == 'stem' else int(rest[0]))
+    return f'{block}.{parts(stage)[".".join(rest[-3:-1])]}.{kind}'
+
+
+def mobilenetv2(name):
+    first = {'stem': 1, 'res2': 2, 'res3': 4, 'res4': 7, 'res5': 14}
+
+    def parts(stage):
+        names = ['expand.0', 'expand.1', 'depthwise.0', 'depthwise.1', 'project.0', 'project.1']
+        if stage == 'stem':
+            return dict(zip(names[2:], ('0.0', '0.1', '1', '2')))
+        return dict(zip(names, ('0.0', '0.1', '1.0', '1.1', '2', '3')))
+
+    stem, head = ({str(i): f'features.{n}.{i}' for i in (0, 1)} for n in (0, 18))
+    return inverted(name, lambda stage, i: f'features.{first[stage] + i}.conv', parts, stem, head)
+
+
+def efficientnet(name):
+    first = {'stem': 0, 'res2': 1, 'res3': 3, 'res4': 5, 'res5': 11}
+    parts = {
+        'expand.0': '_expand_conv', 'expand.1': '_bn0', 'depthwise.0': '_depthwise_conv', 'depthwise.1': '_bn1',
+        'project.0': '_project_conv', 'project.1': '_bn2',
+    }  # fmt: skip
+    stem, head = {'0': '_conv_stem', '1': '_bn0'}, {'0': '_conv_head', '1': '_bn1'}
+    return inverted(name, lambda stage, i: f'_blocks.{first[stage] + i}', lambda stage: parts, stem, head)
+
+
 LAYOUTS = {
     'resnet18_v1b': ('ResNet (torchvision)', torchvision, 'fc'),
     'resnet152_v1b': ('ResNet (torchvision)', torchvision, 'fc'),
@@ -73,6 +108,8 @@ LAYOUTS = {
     'i3d_resnet101_v1': ('I3D ResNet (GluonCV for PyTorch)', gluoncv, 'fc'),
     'i3d_inceptionv1_same': ('I3D Inception-V1 (pytorch-i3d)', pytorch_i3d, 'logits.conv3d'),
     'i3d_inceptionv1_same_flow': ('I3D Inception-V1 (pytorch-i3d)', pytorch_i3d, 'logits.conv3d'),
+    'mobilenetv2': ('MobileNetV2 (torchvision)', mobilenetv2, 'classifier.1'),
+    'efficientnet_lite0': ('EfficientNet-Lite0', efficientnet, '_fc'),
 }
 REAL = {
     'resnet18_v1b': ['conv1.weight', 'bn1.running_var', 'layer2.0.downsample.1.bias', 'layer4.1.conv2.weight'],
@@ -88,6 +125,14 @@ REAL = {
                          'res_layers.2.22.bn3.bias', 'res_layers.3.0.downsample.1.weight'],
     'i3d_inceptionv1_same': ['Conv3d_1a_7x7.conv3d.weight', 'Conv3d_2c_3x3.bn.running_var', 'Mixed_3b.b0.conv3d.weight',
                              'Mixed_4f.b2b.bn.weight', 'Mixed_5c.b3b.conv3d.weight', 'logits.conv3d.bias'],
+    'mobilenetv2': ['features.0.0.weight', 'features.0.1.running_var', 'features.1.conv.0.0.weight',
+                    'features.1.conv.1.weight', 'features.1.conv.2.bias', 'features.2.conv.0.1.running_mean',
+                    'features.17.conv.1.0.weight', 'features.17.conv.3.running_var', 'features.18.0.weight',
+                    'features.18.1.num_batches_tracked', 'classifier.1.weight'],
+    'efficientnet_lite0': ['_conv_stem.weight', '_bn0.running_var', '_blocks.0._depthwise_conv.weight',
+                           '_blocks.0._bn2.bias', '_blocks.1._expand_conv.weight', '_blocks.1._bn0.running_mean',
+                           '_blocks.15._project_conv.weight', '_blocks.15._bn2.running_var', '_conv_head.weight',
+                           '_bn1.weight', '_fc.bias'],
 }  # fmt: skip
 
 
@@ -163,6 +208,22 @@ def test_another_stem_is_another_network():
         recognize(arrays)
 
 
+@pytest.mark.parametrize('key, change, message', [
+    ('mobilenetv2', lambda a: {**a, 'features.19.conv.0.0.weight': a['classifier.1.bias']},
+     'MobileNetV2 .* 1 of 315 parameters are not of it: features.19.conv.0.0.weight'),
+    ('mobilenetv2', lambda a: {k: v for k, v in a.items() if k != 'features.0.0.weight'}, 'first convolution is missi'),
+    ('mobilenetv2', lambda a: {**a, 'features.3.conv.0.0.running_var': a['classifier.1.bias']}, 'are not of it'),
+    ('efficientnet_lite0', lambda a: {**a, '_blocks.0._se_reduce.weight': a['_fc.bias']},
+     'EfficientNet-Lite0, but 1 of 297 parameters are not of it: _blocks.0._se_reduce.weight'),  # EfficientNet-B0
+    ('efficientnet_lite0', lambda a: {**a, '_blocks.16._bn2.weight': a['_fc.bias']}, 'are not of it: _blocks.16'),
+    ('efficientnet_lite0', lambda a: {**a, '_fc.running_mean': a['_fc.bias']}, 'are not of it: _fc.running_mean'),
+])  # fmt: skip
+def test_a_network_for_phones_of_another_build_is_refused_in_one_line(key, change, message):
+    with pytest.raises(UserError, match=message) as caught:
+        recognize(change(fake(key)[0]))
+    assert '\n' not in str(caught.value)
+
+
 # Into a network ----------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +264,23 @@ def test_with_1000_classes_of_its_own_a_frame_network_keeps_the_classifier(resne
     arrays, note = fit(recognize(resnet18), factory.build('tsn_resnet18_v1b_custom', nclass=1000), 'resnet18_v1b')
     np.testing.assert_array_equal(arrays['branches.classifier.weight'].asnumpy(), resnet18['fc.weight'])
     assert note == ''
+
+
+@pytest.mark.parametrize('key', ['mobilenetv2', 'efficientnet_lite0'])
+def test_imagenets_network_is_whole_for_its_own_classes_and_else_a_start(key):
+    arrays, names = fake(key, classes=1000)
+    checkpoint = recognize(arrays)
+    assert checkpoint.imagenet and backbones_for(checkpoint) == (key,)
+    net = factory.build(f'{key}_imagenet1k')
+    converted, note = fit(checkpoint, net, key)
+    assert note == '' and set(converted) == set(net._collect_params_with_prefix())
+    start, note = fit(checkpoint, factory.build(f'tsn_{key}_custom_dfb', nclass=7), key)
+    assert 'for the backbone alone' in note and set(start) == {f'branches.{name}' for name in names}
+    with pytest.raises(UserError, match=f'built on resnet50_v1b, and this is .*, 1000 classes, parameters of {key}'):
+        fit(checkpoint, factory.build('tsn_resnet50_v1b_custom', nclass=1000), 'resnet50_v1b')
+    narrow = {**arrays, names['backbone.stem.0.weight']: np.zeros((16, 3, 3, 3), 'float32')}
+    with pytest.raises(UserError, match=r'stem.0.weight has shape \(16, 3, 3, 3\) in this checkpoint, .* \(32, 3'):
+        fit(recognize(narrow), net, key)
 
 
 @pytest.mark.parametrize('key, model, options, message', [
