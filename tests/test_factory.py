@@ -14,12 +14,13 @@ from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.weights import index, zoo
 from gluon_fg.weights.entries import Entry, save_index
 
-# Trainable parameters. TSN: torchvision's counts (11,689,512, 25,557,032, 60,192,808) with another classifier.
+# Trainable parameters. TSN: torchvision's counts (11,689,512, 25,557,032, 60,192,808, 3,504,872), another classifier.
 # I3D: ResNet-18 is torchvision's r3d_18 (33,371,472), its stem five frames deep; 50 is GluonCV's; 152 by its pattern.
 BASELINES = {
     'tsn_resnet18_v1b_kinetics400': 11_689_512 - 513 * 1000 + 513 * 400,
     'tsn_resnet50_v1b_kinetics400': 25_557_032 - 2049 * 1000 + 2049 * 400,
     'tsn_resnet152_v1b_kinetics400': 60_192_808 - 2049 * 1000 + 2049 * 400,
+    'tsn_mobilenetv2_kinetics400': 3_504_872 - 1281 * 1000 + 1281 * 400,
     'i3d_resnet18_v1_kinetics400': 33_371_472 + 2 * 64 * 3 * 49,
     'i3d_resnet50_v1_kinetics400': 28_043_472,
     'i3d_resnet152_v1_kinetics400': 60_192_808 - 2049 * 600 + 4 * 64 * 3 * 49 + sum(
@@ -30,7 +31,8 @@ BASELINES = {
 
 NCLASS = {
     'kinetics400': 400, 'kinetics700': 700, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51,
-    'synthfg': 24, 'stanfordcars': 196, 'stanforddogs': 120, 'synthfg_images': 8, None: None,
+    'synthfg': 24, 'stanfordcars': 196, 'stanforddogs': 120, 'synthfg_images': 8, 'imagenet1k': 1000,
+    None: None,
 }  # fmt: skip
 
 
@@ -45,6 +47,30 @@ def count(net):
 @pytest.mark.parametrize('name', BASELINES)
 def test_baselines_have_the_published_number_of_parameters(name):
     assert count(factory.build(name)) == BASELINES[name]
+
+
+@pytest.mark.parametrize('name, parameters', [
+    ('mobilenetv2_imagenet1k', 3_504_872),  # torchvision's count
+    ('efficientnet_lite0_imagenet1k', 4_652_008),  # its authors' 4.7 M
+])  # fmt: skip
+def test_networks_of_imagenet_have_the_published_number_of_parameters_and_name_what_they_see(name, parameters):
+    net = factory.build(name)
+    assert count(net) == parameters and net.protocol == 'train_time'
+    assert (net.input_spec.short_side, net.input_spec.crop_size, net.num_segments) == (256, 224, 1)
+    assert net.classes[0] == 'tench' and net.classes[967] == 'espresso' and len(set(net.classes)) == 1000
+
+
+@pytest.mark.parametrize('backbone, methods', [
+    ('i3d_inceptionv1_same_{}', ('', '_dfb', '_cidc', '_u2s')), ('tsn_mobilenetv2_{}', ('', '_dfb', '_u2s'))
+])  # fmt: skip
+def test_real_networks_exist_for_every_dataset_and_method(backbone, methods):
+    for dataset, nclass in {'kinetics400': 400, 'ucf101': 101, 'hmdb51': 51, 'custom': None}.items():
+        plain = factory.model_info(backbone.format(dataset))
+        for method in methods:
+            info = factory.model_info(backbone.format(dataset) + method)
+            assert (
+                info['nclass'] == nclass and info['input'] == plain['input'] and info['protocol'] == plain['protocol']
+            )
 
 
 @pytest.mark.parametrize('name', BASELINES)
@@ -85,7 +111,7 @@ def test_what_a_name_means_never_changes():
         facts['defaults'] = registry.model_entry(name).defaults
         if hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12] != digest:
             changed.append(name)
-    assert len(known) == 196 and not changed
+    assert len(known) == 244 and not changed
 
 
 def test_listing_takes_wildcards():

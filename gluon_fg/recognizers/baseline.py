@@ -22,6 +22,8 @@ from .contract import NoOptions, Trunk
 
 TINY_HEAD_STD = 0.29
 TINY: Dict[str, Any] = dict(dropout=0.0, head_std=TINY_HEAD_STD)
+# As MobileNetV2 and EfficientNet-Lite0 were trained.
+PHONE: Dict[str, Any] = dict(dropout=0.2)
 # For entries that can start from the weights that GluonCV publishes for <backbone>_<dataset>.
 PRETRAINED: Dict[str, Any] = dict(gluoncv=True, temporal_downsample=8)
 
@@ -69,6 +71,12 @@ register('tsn_resnet50_v1b_custom', Baseline, None, 'frames', 'resnet50_v1b')
 register('tsn_resnet152_v1b_custom', Baseline, None, 'frames', 'resnet152_v1b')
 register('tsn_inceptionv1_kinetics400', Baseline, 'kinetics400', 'frames', 'inceptionv1', gluoncv=True)
 register('tsn_inceptionv1_custom', Baseline, None, 'frames', 'inceptionv1')
+register('tsn_mobilenetv2_kinetics400', Baseline, 'kinetics400', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_sthsthv2', Baseline, 'sthsthv2', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_ucf101', Baseline, 'ucf101', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_hmdb51', Baseline, 'hmdb51', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_custom', Baseline, None, 'frames', 'mobilenetv2', **PHONE)
+register('tsn_efficientnet_lite0_custom', Baseline, None, 'lite_frames', 'efficientnet_lite0', **PHONE)
 register('tsn_tiny_synthfg', Baseline, 'synthfg', 'tiny_frames', 'tiny', **TINY)
 register('tsn_tiny_custom', Baseline, None, 'tiny_frames', 'tiny', **TINY)
 
@@ -108,6 +116,14 @@ register('topheavy_tiny_flow_custom', Baseline, None, 'tiny_flow', 'topheavy_tin
 register('resnet50_v1b_stanfordcars', Baseline, 'stanfordcars', 'images', 'resnet50_v1b')
 register('resnet50_v1b_stanforddogs', Baseline, 'stanforddogs', 'images', 'resnet50_v1b')
 register('resnet50_v1b_custom_images', Baseline, None, 'images', 'resnet50_v1b')
+register('mobilenetv2_imagenet1k', Baseline, 'imagenet1k', 'images', 'mobilenetv2', **PHONE)
+register('mobilenetv2_stanfordcars', Baseline, 'stanfordcars', 'images', 'mobilenetv2', **PHONE)
+register('mobilenetv2_stanforddogs', Baseline, 'stanforddogs', 'images', 'mobilenetv2', **PHONE)
+register('mobilenetv2_custom_images', Baseline, None, 'images', 'mobilenetv2', **PHONE)
+register('efficientnet_lite0_imagenet1k', Baseline, 'imagenet1k', 'lite_images', 'efficientnet_lite0', **PHONE)
+register('efficientnet_lite0_stanfordcars', Baseline, 'stanfordcars', 'lite_images', 'efficientnet_lite0', **PHONE)
+register('efficientnet_lite0_stanforddogs', Baseline, 'stanforddogs', 'lite_images', 'efficientnet_lite0', **PHONE)
+register('efficientnet_lite0_custom_images', Baseline, None, 'lite_images', 'efficientnet_lite0', **PHONE)
 register('tiny_synthfg_images', Baseline, 'synthfg_images', 'tiny_images', 'tiny', **TINY)
 register('tiny_custom_images', Baseline, None, 'tiny_images', 'tiny', **TINY)
 
@@ -119,6 +135,8 @@ register(
 )
 register('i3d_inceptionv1_custom', Baseline, None, 'long', 'i3d_inceptionv1')
 register('i3d_inceptionv3_custom', Baseline, None, 'large', 'i3d_inceptionv3')
+register('i3d_inceptionv1_same_ucf101', Baseline, 'ucf101', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_hmdb51', Baseline, 'hmdb51', 'quo_vadis', 'i3d_inceptionv1_same')
 register('i3d_inceptionv1_same_custom', Baseline, None, 'quo_vadis', 'i3d_inceptionv1_same')
 register('i3d_inceptionv1_same_flow_custom', Baseline, None, 'quo_vadis_flow', 'i3d_inceptionv1_same_flow')
 

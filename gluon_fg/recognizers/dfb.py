@@ -29,7 +29,7 @@ from ..nn.norm import batch_norm
 from ..nn.upsample import BilinearUpsample
 from ..registry import alias, register
 from .base import Recognizer
-from .baseline import PRETRAINED, TINY
+from .baseline import PHONE, PRETRAINED, TINY
 from .branches import Branches, View
 from .contract import Trunk
 
@@ -282,6 +282,12 @@ register('tsn_resnet50_v1b_sthsthv2_dfb', DFB, 'sthsthv2', 'frames', 'resnet50_v
 register('tsn_resnet18_v1b_custom_dfb', DFB, None, 'frames', 'resnet18_v1b')
 register('tsn_resnet50_v1b_custom_dfb', DFB, None, 'frames', 'resnet50_v1b')
 register('tsn_resnet152_v1b_custom_dfb', DFB, None, 'frames', 'resnet152_v1b')
+register('tsn_mobilenetv2_kinetics400_dfb', DFB, 'kinetics400', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_sthsthv2_dfb', DFB, 'sthsthv2', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_ucf101_dfb', DFB, 'ucf101', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_hmdb51_dfb', DFB, 'hmdb51', 'frames', 'mobilenetv2', **PHONE)
+register('tsn_mobilenetv2_custom_dfb', DFB, None, 'frames', 'mobilenetv2', **PHONE)
+register('tsn_efficientnet_lite0_custom_dfb', DFB, None, 'lite_frames', 'efficientnet_lite0', **PHONE)
 register('tsn_tiny_synthfg_dfb', DFB, 'synthfg', 'tiny_frames', 'tiny', **TINY)
 register('tsn_tiny_custom_dfb', DFB, None, 'tiny_frames', 'tiny', **TINY)
 
@@ -296,7 +302,14 @@ register('i3d_resnet50_v1_sthsthv2_dfb', DFB, 'sthsthv2', 'clips', 'i3d_resnet50
 register('i3d_resnet18_v1_custom_dfb', DFB, None, 'clips', 'i3d_resnet18_v1')
 register('i3d_resnet50_v1_custom_dfb', DFB, None, 'clips', 'i3d_resnet50_v1')
 register('i3d_resnet152_v1_custom_dfb', DFB, None, 'clips', 'i3d_resnet152_v1')
+register('i3d_inceptionv1_same_kinetics400_dfb', DFB, 'kinetics400', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_ucf101_dfb', DFB, 'ucf101', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_hmdb51_dfb', DFB, 'hmdb51', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_custom_dfb', DFB, None, 'quo_vadis', 'i3d_inceptionv1_same')
 register('i3d_tiny_synthfg_dfb', DFB, 'synthfg', 'tiny_clips', 'i3d_tiny', **TINY)
 register('i3d_tiny_custom_dfb', DFB, None, 'tiny_clips', 'i3d_tiny', **TINY)
+
+register('mobilenetv2_custom_images_dfb', DFB, None, 'images', 'mobilenetv2', **PHONE)
+register('efficientnet_lite0_custom_images_dfb', DFB, None, 'lite_images', 'efficientnet_lite0', **PHONE)
 
 alias('i3d_resnet50_dfb', 'i3d_resnet50_v1_kinetics400_dfb')

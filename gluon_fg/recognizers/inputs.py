@@ -61,6 +61,12 @@ _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, cr
 # A stack of L = 5 frames of flow, x and y, at each frame (Zhao et al., table VI). L and the scale, -1 to 1 for 20
 # pixels either way, are our choice: the paper has neither.
 _FLOW_STACK: Dict[str, Any] = dict(mean=(0.5,) * 10, std=(0.5,) * 10)
+# Images: Zhao et al., sec. IV-E, who have no sizes of their own for them. ImageNet's networks are tested as they all
+# are, by the middle 224 of 256 pixels.
+_IMAGES = _FRAMES.replace(segments=1, short_side=240)
+_IMAGENET = {'imagenet1k': dict(protocol='train_time', short_side=256)}
+# EfficientNet-Lite was trained on (x - 127) / 128 (its authors' code, efficientnet_lite_builder.py).
+_LITE: Dict[str, Any] = dict(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 # TSM: as many frames seen together in testing as in training. One center crop of them is its paper's efficient setting;
 # Something-Something-V2 is tested by the ten crops of Zhao et al.
 _TOGETHER = {'sthsthv2': dict(protocol='10crop')}
@@ -84,6 +90,7 @@ INPUTS: Dict[str, Input] = {
         {
             'sthsthv1': dict(protocol='ssv1'),
             'sthsthv2': dict(protocol='10crop', segments=8),
+            'ucf101': dict(protocol='10crop'),
             'hmdb51': dict(protocol='10crop'),
         },
     ),
@@ -104,8 +111,9 @@ INPUTS: Dict[str, Input] = {
     'quo_vadis_flow': Input(_QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2), 'train_time'),
     'spread': Input(_SPREAD, '10crop'),
     'spread_flow': Input(_SPREAD.replace(**_FLOW_STACK), '10crop'),
-    # Images, Zhao et al., sec. IV-E, who have no sizes of their own for them.
-    'images': Input(_FRAMES.replace(segments=1, short_side=240), '10crop'),
+    'images': Input(_IMAGES, '10crop', _IMAGENET),
+    'lite_frames': Input(_FRAMES.replace(**_LITE), 'dfb_2d'),
+    'lite_images': Input(_IMAGES.replace(**_LITE), '10crop', _IMAGENET),
     'tiny_clips': Input(_TINY_CLIPS, 'train_time'),
     'tiny_flow': Input(_TINY_CLIPS.replace(**_FLOW_STACK), 'train_time'),
     'tiny_frames': Input(_TINY_FRAMES, 'train_time'),

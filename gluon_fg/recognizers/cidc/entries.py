@@ -45,5 +45,11 @@ register('slowonly_resnet50_v1_ucf101_cidc', CIDCNetwork, 'ucf101', 'sparse', 's
 register('slowonly_resnet50_v1_hmdb51_cidc', CIDCNetwork, 'hmdb51', 'sparse', 'slowonly_resnet50_v1')
 register('slowonly_resnet50_v1_custom_cidc', CIDCNetwork, None, 'sparse', 'slowonly_resnet50_v1')
 
+# 64 frames leave T = 8.
+register('i3d_inceptionv1_same_kinetics400_cidc', CIDCNetwork, 'kinetics400', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_ucf101_cidc', CIDCNetwork, 'ucf101', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_hmdb51_cidc', CIDCNetwork, 'hmdb51', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_custom_cidc', CIDCNetwork, None, 'quo_vadis', 'i3d_inceptionv1_same')
+
 alias('i3d_resnet50_cidc', 'i3d_resnet50_v1_kinetics400_cidc')
 alias('i3d_nl_cidc', 'i3d_nl5_resnet50_v1_kinetics400_cidc')
