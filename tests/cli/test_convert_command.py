@@ -1,4 +1,4 @@
-"""`gluon-fg zoo convert` as a user starts it, with a stand-in for PyTorch: what it says and leaves behind."""
+"""`gluon-fg zoo convert` as a user starts it, without PyTorch: what it says and leaves behind."""
 
 import os
 import re
@@ -6,27 +6,12 @@ import re
 import mxnet as mx
 import numpy as np
 import pytest
+from checkpoints import torch_former, torch_zip
 
 from gluon_fg import factory
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.weights.warm_start import warm_start
 
-# `torch.load` of an .npz: enough of PyTorch to start the script where there is none.
-STAND_IN = """
-import numpy as np
-
-class Tensor:
-    def __init__(self, array): self.array = array
-    def detach(self): return self
-    def is_floating_point(self): return self.array.dtype.kind == 'f'
-    def float(self): return Tensor(self.array.astype('float32'))
-    def numpy(self): return self.array
-
-def load(path, map_location, weights_only):
-    assert map_location == 'cpu' and weights_only is True
-    with np.load(path) as given:
-        return {'state_dict': {name: Tensor(given[name]) for name in given.files}}
-"""
 NORM = {'gamma': 'weight', 'beta': 'bias', 'running_mean': 'running_mean', 'running_var': 'running_var'}
 
 
@@ -38,17 +23,14 @@ def torchvision(name):
     return '.'.join([f'layer{int(stage[-1]) - 1}', *rest])
 
 
-@pytest.fixture(scope='module')
-def torch_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('stand_in')
-    (folder / 'torch.py').write_text(STAND_IN)
-    return str(folder)
-
-
 @pytest.fixture
-def convert(run_command, torch_path):
-    def run(*args, torch=torch_path):
-        paths = [torch, os.environ.get('PYTHONPATH')]
+def convert(run_command, tmp_path_factory):
+    """Run it where PyTorch cannot be imported."""
+
+    def run(*args):
+        stand_in = tmp_path_factory.mktemp('broken')
+        (stand_in / 'torch.py').write_text('raise ImportError("No module named torch")')
+        paths = [str(stand_in), os.environ.get('PYTHONPATH')]
         return run_command('zoo', 'convert', *args, env={'PYTHONPATH': os.pathsep.join(filter(None, paths))})
 
     return run
@@ -64,8 +46,8 @@ def checkpoint(tmp_path_factory):
         name = name[len('branches.') :]
         theirs = f'fc.{name.split(".")[1]}' if name.startswith('classifier') else torchvision(name[len('backbone.') :])
         arrays[theirs] = p.data().asnumpy()
-    path = tmp_path_factory.mktemp('checkpoint') / 'resnet18.npz'
-    np.savez(path, **arrays)
+    path = tmp_path_factory.mktemp('checkpoint') / 'resnet18.pth'
+    path.write_bytes(torch_former(arrays))
     return path, arrays, net
 
 
@@ -82,8 +64,9 @@ def test_the_file_is_the_network(convert, checkpoint, tmp_path):
 
 def test_an_imagenet_network_is_a_start_for_clips(convert, checkpoint, tmp_path):
     _, arrays, net = checkpoint
-    path, out = tmp_path / 'imagenet.npz', tmp_path / 'start.params'
-    np.savez(path, **{**arrays, 'fc.weight': np.zeros((1000, 512), 'float32'), 'fc.bias': np.zeros(1000, 'float32')})
+    path, out = tmp_path / 'imagenet.pth', tmp_path / 'start.params'
+    head = {'fc.weight': np.zeros((1000, 512), 'float32'), 'fc.bias': np.zeros(1000, 'float32')}
+    path.write_bytes(torch_zip({**arrays, **head}))
     said = convert(path).stdout.splitlines()
     assert said[0].startswith('recognized: ResNet (torchvision), 1000 classes') and 'i3d_resnet18_v1_custom' in said[1]
     done = convert(path, '--model', 'i3d_resnet18_v1_custom_dfb', '--options', 'nclass=5', '--out', out)
@@ -131,15 +114,8 @@ def test_mistakes_get_one_line_and_leave_no_file(convert, checkpoint, tmp_path, 
 
 
 def test_what_is_left_over_stops_it(convert, checkpoint, tmp_path):
-    path = tmp_path / 'more.npz'
-    np.savez(path, **checkpoint[1], **{'layer1.0.se.fc.weight': np.zeros(3)})
+    path = tmp_path / 'more.pth'
+    path.write_bytes(torch_zip({**checkpoint[1], 'layer1.0.se.fc.weight': np.zeros(3)}))
     done = convert(path, '--model', 'tsn_resnet18_v1b_custom', '--out', tmp_path / 'x.params')
     assert done.returncode == 2 and '1 of 103 parameters are not of it: layer1.0.se.fc.weight' in done.stderr
     assert str(path) in done.stderr and not (tmp_path / 'x.params').exists()
-
-
-def test_without_pytorch_it_says_so(convert, checkpoint, tmp_path):
-    (tmp_path / 'torch.py').write_text('raise ImportError("No module named torch")')
-    done = convert(checkpoint[0], torch=str(tmp_path))
-    assert done.returncode == 2 and done.stderr.count('\n') == 1
-    assert f'PyTorch is needed to read {checkpoint[0]}' in done.stderr and 'CONTRIBUTING.md' in done.stderr

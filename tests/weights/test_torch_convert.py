@@ -441,7 +441,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(content, message, tmp_path
 def test_a_checkpoint_cut_short_is_refused(tsn, tmp_path):
     cut = tmp_path / 'cut.pth'
     cut.write_bytes(tsn[0].read_bytes()[:100000])
-    with pytest.raises(UserError, match='no checkpoint of PyTorch, or damaged'):
+    with pytest.raises(UserError, match='no checkpoint of PyTorch or of NumPy arrays, or damaged'):
         torch_convert.read_checkpoint(cut)
 
 
