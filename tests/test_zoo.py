@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import gluon_fg
 from gluon_fg import factory, files, registry
 from gluon_fg.data import build_dataset
+from gluon_fg.data.catalog import label_set
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import summarize
 from gluon_fg.evaluation.protocol import get_protocol
@@ -19,6 +21,7 @@ from gluon_fg.evaluation.score import score_dataset
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
 from gluon_fg.weights import index
+from gluon_fg.weights.torch_names import LAYOUTS
 
 REPO = Path(__file__).resolve().parents[1]
 ZOO, INDEX = index.zoo_folder(), index.load_index(index.zoo_folder() / index.INDEX)
@@ -33,7 +36,7 @@ def videos(tmp_path_factory):
     return build_dataset('synthfg', 'test', root=root)
 
 
-@pytest.mark.parametrize('name', sorted(INDEX))
+@pytest.mark.parametrize('name', sorted(name for name, entry in INDEX.items() if not entry.package))
 def test_an_entry_is_what_it_says(name, videos):
     entry = INDEX[name]
     path = ZOO / entry.file
@@ -60,6 +63,17 @@ def test_half_precision_scores_as_the_studys_float32():
     for name, row in (('i3d_tiny_synthfg', rows['GB']), ('i3d_tiny_synthfg_dfb', rows['GB + DF + LB'])):
         assert INDEX[name].dtype == 'float16'
         assert INDEX[name].metrics['synthfg']['within_group'] == round(100 * row['within_group'][0], 2)
+
+
+@pytest.mark.parametrize('name', sorted(name for name, entry in INDEX.items() if entry.package))
+def test_an_entry_of_a_package_is_of_its_model(name):
+    entry, setting = INDEX[name], factory.setting(name)
+    assert entry.file == f'{name}-{entry.sha256[:8]}.params' and not (ZOO / entry.file).exists()
+    assert (entry.dataset, entry.protocol) == (setting.dataset, setting.protocol)
+    assert label_set(setting.dataset).fingerprint == entry.fingerprint
+    assert {**dataclasses.asdict(setting.input_spec), **entry.input} == dataclasses.asdict(setting.input_spec)
+    assert entry.package.layout in [layout.title for layout in LAYOUTS] and not entry.metrics
+    assert sum(math.prod(p.shape) for p in factory.build(name).collect_params().values()) == entry.params
 
 
 def test_published_names_are_listed():

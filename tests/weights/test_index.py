@@ -134,7 +134,7 @@ def test_what_is_wrong_is_named_with_file_entry_and_key(path, value, message, tm
     ('- a\n- b', 'must map names of models to entries, is a list'),
     ('a: !!python/object/apply:os.getcwd []', 'not valid YAML'),
     ('a: {}\na: {}', "'a' stands twice"),
-    ('a: 3', 'a is 3; it must be a mapping with the keys weights, config'),
+    ('a: 3', 'a is 3; it must be a mapping with the keys weights, package, config'),
     ('{[1]: 2}', 'not valid YAML'),
     ('&a [*a]', 'must map names'),
     ('a: ' + '[' * 3000, 'not valid YAML'),
