@@ -245,7 +245,9 @@ def get_model(
         if pretrained_base and net.branches.backbone.imagenet:
             imagenet.load(net.branches.backbone, root)
             net.weights_source = f'ImageNet weights {net.branches.backbone.imagenet}'
-        net.backbone_loaded()
+            net.backbone_loaded('pretrained')
+        else:
+            net.backbone_loaded('random')
     elif weights.sibling:
         # An entry's own options are those of the network that its sibling is.
         changed = {k: v for k, v in entry.defaults.items() if options.get(k, v) != v}

@@ -43,6 +43,8 @@ def randomized(name, bias_scale=1.0, **options):
             p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
         elif part.endswith('bias') or part == 'branches.masks.weight':
             p.set_data(mx.nd.random.normal(scale=bias_scale, shape=p.shape))
+        elif part == 'branches.gate.scale':
+            p.set_data(mx.nd.random.uniform(1, 2, shape=p.shape))
     return net
 
 

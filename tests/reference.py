@@ -243,10 +243,20 @@ class TinyU2S(TinyDFB):
     """
 
     def __init__(
-        self, params, select='csm', mask='gate', strength=0.5, segments=1, statistics='batch', frozen=False, parts=None
+        self,
+        params,
+        select='csm',
+        mask='gate',
+        strength=0.5,
+        segments=1,
+        statistics='batch',
+        frozen=False,
+        parts=None,
+        similarity='absolute',
     ):
         super().__init__(params, None, statistics, segments=segments)
         self.select, self.mask, self.strength, self.frozen, self.parts = select, mask, strength, frozen, parts
+        self.similarity = similarity
 
     def norm(self, x, name):
         before = self.statistics
@@ -278,6 +288,8 @@ class TinyU2S(TinyDFB):
         w, pairs = w.reshape(len(w), -1), csm - np.eye(len(csm))
         lengths = np.sqrt((w**2).sum(1))
         cosine = w @ w.T / lengths[:, None] / lengths[None]
+        if self.similarity != 'signed':
+            cosine = np.abs(cosine) if self.similarity == 'absolute' else np.maximum(cosine, 0)
         return (pairs * cosine).sum() / pairs.sum() if pairs.any() else 0.0
 
     def __call__(self, x, label=None):
@@ -289,6 +301,10 @@ class TinyU2S(TinyDFB):
         z_u, z_m = self.video(self.dense(x_u.mean((2, 3, 4)), 'classifier')), None
         if 'branches.masks.weight' in self.params:
             mask, z_m = self.of_masks(x_u, label if self.select == 'oracle' else z_u.argmax(1))
+            scale = self.params.get('branches.gate.scale')
+            if scale is not None:  # otherwise the bare sigmoid of networks without one
+                axes = tuple(range(1, mask.ndim))
+                mask = scale * (mask - mask.mean(axes, keepdims=True)) / np.sqrt(mask.var(axes, keepdims=True) + 1e-5)
             gate = 1 / (1 + np.exp(-mask))
             x_c = x_c * gate if self.mask == 'gate' else x_c + x_c * gate
         z_c = self.video(self.dense(x_c.mean((2, 3, 4)), 'specific_classifier'))

@@ -37,7 +37,8 @@ def run(tmp_path):
 
 def test_an_old_run_gives_its_old_scores(run, tiny_synthfg):
     net, config = load_run(run)
-    assert config.model.options == {'csm_n': 4.0} and net.classes[0] == 'disc: plus'
+    former = {'gate': 'sigmoid', 'similarity': 'signed'}  # what was the only gate and the only similarity
+    assert config.model.options == {'csm_n': 4.0, **former} and net.classes[0] == 'disc: plus'
     old = Scores.load(OLD / 'scores.npz')
     scores = score_dataset(net, build_dataset('synthfg', 'test', tiny_synthfg), get_protocol('train_time'), fused=True)
     assert scores.ids == old.ids and scores.branch_names == old.branch_names and scores.classes == old.classes
@@ -76,7 +77,8 @@ def test_the_old_index_is_the_index_of_today():
 
 def test_shipped_weights_fill_todays_networks_exactly():
     for file in sorted((REPO / 'model_zoo').glob('*.params')):
-        net = factory.get_model(file.stem.rsplit('-', 1)[0])
+        name = file.stem.rsplit('-', 1)[0]
+        net = factory.get_model(name, **factory.saved_options(name, file))
         net.load_parameters(str(file), cast_dtype=True)  # shipped in half precision
         saved, params = mx.nd.load(str(file)), net._collect_params_with_prefix()
         assert set(saved) == set(params)

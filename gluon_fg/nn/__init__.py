@@ -3,7 +3,8 @@
 from .cidc import CIDC
 from .filter_bank import DiscriminativeFilterBank
 from .lstm import FrameLSTM
-from .mask_network import MaskedAvgPool, MaskGate, MaskNetwork
+from .mask_gate import MaskedAvgPool, MaskGate
+from .mask_network import MaskNetwork
 from .non_local import NonLocal
 from .norm import BatchNorm3D, batch_norms, deploy_mode, deploy_symbol, freeze, freeze_batch_norm
 from .pooling import GlobalAvgPool, GlobalMaxPool

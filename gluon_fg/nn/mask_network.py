@@ -11,7 +11,7 @@ from mxnet.gluon import HybridBlock
 from ..errors import UserError, unknown
 
 SELECTIONS = ('csm', 'predicted', 'soft', 'oracle')  # a, b, c and f of table III
-GATES = ('gate', 'residual')
+SIMILARITIES = ('absolute', 'clipped', 'signed')
 
 
 @mx.init.register
@@ -47,6 +47,11 @@ class MaskNetwork(HybridBlock):
         3 for clips, 2 for images
     weight_initializer
         of the convolution; None: standard deviation 0.01, so that gates start open by half everywhere
+    similarity
+        of two filters, for `weight_similarity` and `regularization`. Their cosine's absolute value ('absolute') lies
+        between 0 and 1, as the paper's, and is least where they are orthogonal. 'clipped' is the cosine where it is
+        positive and else 0, and lets filters point against each other. 'signed', the cosine as it stands, is least
+        where the filters of look-alikes sum to nothing, and so does then the mask, which is their average
 
     Attributes
     ----------
@@ -68,8 +73,8 @@ class MaskNetwork(HybridBlock):
     Raises
     ------
     UserError
-        unknown selection, `ndim` neither 2 nor 3, a count below 1; called with features or logits of other sizes, or
-        for the oracle without labels
+        unknown selection or similarity, `ndim` neither 2 nor 3, a count below 1; called with features or logits of
+        other sizes, or for the oracle without labels
     """
 
     def __init__(
@@ -79,17 +84,20 @@ class MaskNetwork(HybridBlock):
         select: str = 'csm',
         ndim: int = 3,
         weight_initializer: Any = None,
+        similarity: str = 'absolute',
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if select not in SELECTIONS:
             raise unknown('mask selection', select, SELECTIONS)
+        if similarity not in SIMILARITIES:
+            raise unknown('similarity of filters', similarity, SIMILARITIES)
         if ndim not in (2, 3):
             raise UserError(f'ndim must be 2 (images) or 3 (clips), got {ndim!r}')
         for name, count in (('classes', classes), ('in_channels', in_channels)):
             if count < 1:
                 raise UserError(f'{name} must be at least 1, got {count!r}')
-        self.select = select
+        self.select, self._similarity = select, similarity
         self._classes, self._channels, self._ndim = classes, in_channels, ndim
         with self.name_scope():
             self.weight = self.params.get(
@@ -147,7 +155,7 @@ class MaskNetwork(HybridBlock):
         return self.weight.data(self.weight.list_ctx()[0]).asnumpy().reshape(self._classes, self._channels)
 
     def weight_similarity(self, F: Any = mx.nd, ctx: Optional[mx.Context] = None) -> Any:
-        """S^w (M, M), the cosine similarities of the categories' filters (eq. 4).
+        """S^w (M, M), how similar the categories' filters are to each other (eq. 4): see `similarity`.
 
         Parameters
         ----------
@@ -159,7 +167,10 @@ class MaskNetwork(HybridBlock):
         w = F.reshape(self._value(self.weight, F, ctx), shape=(self._classes, self._channels))
         # Filters of zeros are similar to nothing, and get a finite gradient.
         w = F.broadcast_div(w, F.sqrt(F.sum(F.square(w), axis=1, keepdims=True) + 1e-24))
-        return F.dot(w, w, transpose_b=True)
+        cosine = F.dot(w, w, transpose_b=True)
+        if self._similarity == 'signed':
+            return cosine
+        return F.abs(cosine) if self._similarity == 'absolute' else F.relu(cosine)
 
     def regularization(self, F: Any = mx.nd, ctx: Optional[mx.Context] = None) -> Any:
         """w_regular (1,), the mean of S^w over the pairs of confusing categories, 0 where there are none (eqs. 5, 6).
@@ -212,62 +223,3 @@ class MaskNetwork(HybridBlock):
     @staticmethod
     def _value(parameter, F, ctx):
         return parameter.data(ctx) if F is mx.nd else parameter.var()
-
-
-class MaskGate(HybridBlock):
-    """Features through a mask: sigmoid(mask) * x, or x + sigmoid(mask) * x.
-
-    Parameters
-    ----------
-    mode
-        'gate' or 'residual'; the paper gives none
-
-    Inputs:
-        - **x**: (N, C, T, H, W) or (N, C, H, W)
-        - **mask**: the same with one channel, unbounded
-
-    Outputs:
-        - **y**: as x
-
-    Raises
-    ------
-    UserError
-        unknown mode
-    """
-
-    def __init__(self, mode: str = 'gate', **kwargs: Any):
-        super().__init__(**kwargs)
-        if mode not in GATES:
-            raise unknown('mask gate', mode, GATES)
-        self._residual = mode == 'residual'
-
-    def opening(self, F, mask):
-        """What x is multiplied with."""
-        return F.sigmoid(mask) + 1 if self._residual else F.sigmoid(mask)
-
-    def hybrid_forward(self, F, x, mask):
-        return F.broadcast_mul(x, self.opening(F, mask))
-
-
-class MaskedAvgPool(MaskGate):
-    """The average over all positions of what `MaskGate` gives, as one matrix product.
-
-    Where nothing else reads the gated features: on a CPU, forward and backward, the two steps took about seven times as
-    long (2048x9x7x7 features).
-
-    Parameters
-    ----------
-    mode
-        as for `MaskGate`
-
-    Inputs:
-        - **x**, **mask**: as for `MaskGate`
-
-    Outputs:
-        - **y**: (N, C)
-    """
-
-    def hybrid_forward(self, F, x, mask):
-        opening = F.reshape(self.opening(F, mask), shape=(0, -1, 1))  # (N, positions, 1)
-        opening = F.broadcast_div(opening, F.sum(F.ones_like(opening), axis=1, keepdims=True))
-        return F.reshape(F.batch_dot(F.reshape(x, shape=(0, 0, -1)), opening), shape=(0, -1))

@@ -331,5 +331,19 @@ class Recognizer(Inspectable):
         """Structural name -> parameter of what this `stage` of training leaves as it is, and so needs trained."""
         return {}
 
-    def backbone_loaded(self) -> None:
-        """Fill branches that start as a copy of the backbone; called when it has its weights, before any pass."""
+    def backbone_loaded(self, weights: str = 'trained') -> None:
+        """Fill branches that start from the backbone's weights; called whenever it got some, before any pass.
+
+        Parameters
+        ----------
+        weights
+            'random'; 'pretrained', on other classes than these, such as ImageNet's; 'trained', for this very task
+        """
+
+    @classmethod
+    def needs_pretrained(cls, options: Mapping[str, Any]) -> bool:
+        """Whether a branch, with these options, starts from pretrained weights though the backbone has trained ones.
+
+        The first of several stages of training that has this network then loads them once more.
+        """
+        return False

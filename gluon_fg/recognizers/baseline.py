@@ -103,6 +103,8 @@ register('topheavy_resnet50_ucf101', Baseline, 'ucf101', 'spread', 'topheavy_res
 register('topheavy_resnet50_hmdb51', Baseline, 'hmdb51', 'spread', 'topheavy_resnet50')
 register('topheavy_resnet50_custom', Baseline, None, 'spread', 'topheavy_resnet50')
 register('topheavy_resnet50_v2_sthsthv2', Baseline, 'sthsthv2', 'spread', 'topheavy_resnet50_v2')
+register('topheavy_resnet50_v2_ucf101', Baseline, 'ucf101', 'spread', 'topheavy_resnet50_v2')
+register('topheavy_resnet50_v2_hmdb51', Baseline, 'hmdb51', 'spread', 'topheavy_resnet50_v2')
 register('topheavy_resnet50_v2_custom', Baseline, None, 'spread', 'topheavy_resnet50_v2')
 register('topheavy_resnet50_flow_sthsthv2', Baseline, 'sthsthv2', 'spread_flow', 'topheavy_resnet50_flow')
 register('topheavy_resnet50_flow_ucf101', Baseline, 'ucf101', 'spread_flow', 'topheavy_resnet50_flow')

@@ -263,7 +263,7 @@ class DFB(Recognizer):
         if self.branches.bank is None:
             raise UserError(f'{self.name} was built without a filter bank; choose filter_bank=True')
 
-    def backbone_loaded(self) -> None:
+    def backbone_loaded(self, weights: str = 'trained') -> None:
         if self._copy_stage:
             source = self.branches.backbone.res5._collect_params_with_prefix()
             for name, p in self.branches.local.stage._collect_params_with_prefix().items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -11,6 +12,8 @@ from mxnet.gluon import HybridBlock
 
 from ..backbones import Geometry
 from ..errors import UserError
+from ..nn.mask_gate import MaskGate
+from ..nn.norm import clear_cached_graphs
 from .contract import ClassRelation, FeatureKind, MapInfo
 
 
@@ -27,6 +30,9 @@ class Inspectable(HybridBlock):
         the features that its classifiers read
     filters_per_class
         filters of each class that respond locally (`filter_responses`); 0 for a network without them
+    gates, gated_branches
+        the blocks that weight features by position, and names of the branches that read features behind one; () for a
+        network without any
     views
         further outputs over the same layers, by name: see `add_view`
     """
@@ -35,6 +41,7 @@ class Inspectable(HybridBlock):
     activation_names: Tuple[str, ...] = ('F5',)
     feature_kinds: Tuple[FeatureKind, ...] = (FeatureKind('features', None, ('F5',)),)
     filters_per_class = 0
+    gated_branches: Tuple[str, ...] = ()
     views: Mapping[str, HybridBlock] = types.MappingProxyType({})
 
     def add_view(self, name: str, block: HybridBlock) -> None:
@@ -97,3 +104,27 @@ class Inspectable(HybridBlock):
     def selected_classes(self, predicted: int) -> List[int]:
         """The other classes whose masks the network looks through where it predicts a class; none for most."""
         return []
+
+    @property
+    def gates(self) -> Tuple[MaskGate, ...]:
+        return ()
+
+    @contextlib.contextmanager
+    def flat_gates(self) -> Iterator[None]:
+        """While open, every gate is its own mean over a clip's positions, so that it weights all of them alike.
+
+        What then changes is what the gates are good for (`gluon_fg.evaluation.gate_effects`). Drops cached graphs.
+        Raises UserError for a network without gates.
+        """
+        if not self.gates:
+            raise UserError(f'{self.name} has no gate over its features; choose a network with a mask network')
+        try:
+            self._set_flat(True)
+            yield
+        finally:
+            self._set_flat(False)
+
+    def _set_flat(self, flat: bool) -> None:
+        for gate in self.gates:
+            gate.flat = flat
+        clear_cached_graphs(self)

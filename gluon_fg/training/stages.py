@@ -11,8 +11,9 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Optional, Union
+from typing import Dict, Optional, Union
 
+from .. import factory, registry
 from ..files import atomic_path, atomic_write
 from . import distributed, loop
 from .config import Config, stage_configs
@@ -53,9 +54,10 @@ def train(
     world = world or distributed.init()
     labels = split_of(config, config.data.train_split).labels
     know_classes(config, labels)
+    parts = _stages(config)
     claim_run_dir(config, run_dir, world, labels.classes)
     start, summaries = None, {}
-    for name, part in stage_configs(config).items():
+    for name, part in parts.items():
         folder = run_dir / name
         if world.rank == 0:
             logger.info('stage %s of %s', name, ', '.join(config.stages))
@@ -63,6 +65,24 @@ def train(
         world.barrier()  # its last files are written
         start = folder / 'final.params'
     return _gathered(run_dir, summaries) if world.rank == 0 else {}
+
+
+def _stages(config: Config) -> Dict[str, Config]:
+    """The config of every stage by its name, each network found possible before the first is trained.
+
+    Where a network asks for it (`Recognizer.needs_pretrained`), its first stage loads what the first of all starts
+    from, and the weights of the stage before over that.
+    """
+    parts, last = stage_configs(config), ''
+    for part in parts.values():
+        model = part.model
+        if model.name != last:
+            factory.build(model.name, nclass=model.nclass, **model.options)
+            entry = registry.model_entry(model.name)
+            if last and entry.builder.needs_pretrained({**entry.defaults, **model.options}):
+                model.pretrained_base, model.params = config.model.pretrained_base, config.model.params
+        last = model.name
+    return parts
 
 
 def _gathered(run_dir: Path, summaries: dict) -> dict:

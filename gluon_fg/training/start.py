@@ -39,12 +39,15 @@ def start_from(net: HybridBlock, config: Config, params: Optional[Union[str, Pat
     params
         a parameter file to start from, in place of `config.model.params`
     """
+    if params and config.model.params:  # a former stage's, and what its branches' start from: see `stages.train`
+        start_from(net, config)
     params = params or config.model.params
     everything: Set[str] = set(net._collect_params_with_prefix())
     if params:
         report = warm_start(net, params)
         if report.new:
-            net.backbone_loaded()  # new branches may start as copies of the backbone
+            # New branches may start as copies of the backbone.
+            net.backbone_loaded('trained' if set(net.global_parameters()) <= set(report.loaded) else 'pretrained')
         untrained = {*report.new, *report.resized, *report.reclassed, *report.inflated}
         return Start(f'{params}: {report}', frozenset(untrained))
     return Start(net.weights_source, frozenset(everything if net.untrained is None else net.untrained))

@@ -35,7 +35,7 @@ def start(net: HybridBlock, path: Union[str, os.PathLike], sibling: str, trained
         the file cannot be read, or does not hold exactly this backbone and a classifier; the network is unchanged
     """
     report = warm_start(net, path)
-    net.backbone_loaded()
+    net.backbone_loaded('pretrained' if report.resized else 'trained')
     net.weights_source = f'GluonCV {sibling}'
     net.untrained = frozenset(set(net._collect_params_with_prefix()) - set(report.loaded))
     notes = [f'it was trained with {name}={value}: scores differ from its own' for name, value in trained_with.items()]

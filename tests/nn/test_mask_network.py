@@ -8,7 +8,8 @@ from mxnet.gluon import HybridBlock, nn
 
 from gluon_fg.errors import UserError
 from gluon_fg.nn import MaskedAvgPool, MaskGate, MaskNetwork
-from gluon_fg.nn.mask_network import GATES, SELECTIONS
+from gluon_fg.nn.mask_gate import FORMS, MODES
+from gluon_fg.nn.mask_network import SELECTIONS, SIMILARITIES
 
 STATIC = dict(static_alloc=True, static_shape=True)
 
@@ -42,21 +43,26 @@ def reference(x, category, w, b, csm, select):
     return mask, masks.mean(axis=tuple(range(2, x.ndim)))
 
 
-def similarity_of_weights(w):
+def similarity_of_weights(w, similarity='absolute'):
     cosine = np.zeros((len(w), len(w)))
     for i, j in np.ndindex(*cosine.shape):
         cosine[i, j] = w[i] @ w[j] / np.sqrt((w[i] @ w[i]) * (w[j] @ w[j]))
-    return cosine
+    return {'absolute': np.abs(cosine), 'clipped': np.maximum(cosine, 0), 'signed': cosine}[similarity]
 
 
-def w_regular(w, csm):
+def w_regular(w, csm, similarity='absolute'):
     pairs = csm - np.eye(len(csm))
-    return (pairs * similarity_of_weights(w)).sum() / pairs.sum() if pairs.sum() else 0.0
+    return (pairs * similarity_of_weights(w, similarity)).sum() / pairs.sum() if pairs.sum() else 0.0
 
 
-def gated(x, mask, mode):
-    y = x / (1 + np.exp(-mask))
-    return x + y if mode == 'residual' else y
+def opening_of(mask, form, mode, scale=None):
+    """What features are multiplied with, clip by clip."""
+    opening = np.zeros_like(mask)
+    for i, m in enumerate(mask):
+        if form == 'normalized':
+            m = scale * (m - m.mean()) / np.sqrt(((m - m.mean()) ** 2).mean() + 1e-5)
+        opening[i] = 1 / (1 + np.exp(-m))
+    return opening + (mode == 'residual')
 
 
 def parameters(net):
@@ -65,19 +71,20 @@ def parameters(net):
 
 
 class Whole(HybridBlock):
-    """A convolution whose output oneDNN keeps in its own layout, both gates behind it, and w_regular in the graph."""
+    """A convolution whose output oneDNN keeps in its own layout, the gate behind it, and w_regular in the graph."""
 
-    def __init__(self, classes, channels, select, mode, ndim, into):
+    def __init__(self, classes, channels, masks, gate, ndim, into):
         super().__init__()
         with self.name_scope():
             self.before = (nn.Conv3D if ndim == 3 else nn.Conv2D)(channels, 1, in_channels=into)
-            self.masks = MaskNetwork(classes, channels, select, ndim, weight_initializer=mx.init.Normal(0.5))
-            self.gate, self.pool = MaskGate(mode), MaskedAvgPool(mode)
+            self.masks = MaskNetwork(classes, channels, ndim=ndim, weight_initializer=mx.init.Normal(0.5), **masks)
+            self.gate, self.pool = MaskGate(**gate), MaskedAvgPool()
 
     def hybrid_forward(self, F, x, z, *label):
         x = self.before(x)
         mask, z_m = self.masks(x, z, *label)
-        return mask, z_m, self.gate(x, mask), self.pool(x, mask), self.masks.regularization(F)
+        opening = self.gate(mask)
+        return mask, z_m, F.broadcast_mul(x, opening), self.pool(x, opening), self.masks.regularization(F)
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,12 +93,15 @@ class Whole(HybridBlock):
     channels=st.sampled_from([1, 3, 16, 48]),
     size=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
     select=st.sampled_from(SELECTIONS),
-    mode=st.sampled_from(GATES),
+    similarity=st.sampled_from(SIMILARITIES),
+    form=st.sampled_from(FORMS),
+    mode=st.sampled_from(MODES),
     ndim=st.sampled_from([2, 3]),
     hybrid=st.booleans(),
 )
-def test_values_and_gradients_equal_numpy(classes, channels, size, select, mode, ndim, hybrid):
-    net = Whole(classes, channels, select, mode, ndim, into=16)
+def test_values_and_gradients_equal_numpy(classes, channels, size, select, similarity, form, mode, ndim, hybrid):
+    masks, gate = dict(select=select, similarity=similarity), dict(form=form, mode=mode, scale=1.3)
+    net = Whole(classes, channels, masks, gate, ndim, into=16)
     net.initialize(mx.init.Normal(0.3))
     net.masks.bias.set_data(mx.nd.random.normal(shape=(classes,)))
     csm = random_csm(classes, select)
@@ -113,13 +123,16 @@ def test_values_and_gradients_equal_numpy(classes, channels, size, select, mode,
     k = net.before.weight.data().asnumpy().astype('float64').reshape(channels, 16)
     data = given_x.asnumpy().astype('float64')
 
-    def forward(data, k, w, b):
+    def forward(data, k, w, b, scale=None):
         x = np.einsum('oc,nc...->no...', k, data)
         mask, z_m = reference(x, category, w, b, csm, select)
-        y = gated(x, mask, mode)
-        return mask, z_m, y, y.mean(axis=tuple(range(2, y.ndim))), np.array([w_regular(w, csm)])
+        y = x * opening_of(mask, form, mode, scale)
+        return mask, z_m, y, y.mean(axis=tuple(range(2, y.ndim))), np.array([w_regular(w, csm, similarity)])
 
     values = {'data': data, 'k': k, 'w': w, 'b': b}
+    if form == 'normalized':
+        values['scale'] = net.gate.scale.data().asnumpy().astype('float64')
+        assert values['scale'] == pytest.approx(1.3)
     for y, expected in zip(outputs, forward(**values)):
         assert y.shape == expected.shape
         np.testing.assert_allclose(y.asnumpy(), expected, rtol=1e-4, atol=2e-5)
@@ -130,11 +143,13 @@ def test_values_and_gradients_equal_numpy(classes, channels, size, select, mode,
         return (losses[0] - losses[1]) / (2 * h)
 
     grads = {'data': given_x, 'k': net.before.weight.data(), 'w': net.masks.weight.data(), 'b': net.masks.bias.data()}
-    scale = sum(np.abs(u).sum() for u in weight)
+    if form == 'normalized':
+        grads['scale'] = net.gate.scale.data()
+    size_of_loss = sum(np.abs(u).sum() for u in weight)
     for name, array in grads.items():
         step = np.random.normal(size=values[name].shape)
         found = float((array.grad.asnumpy().reshape(step.shape) * step).sum())
-        assert found == pytest.approx(slope({name: step}), rel=1e-3, abs=1e-4 * scale), name
+        assert found == pytest.approx(slope({name: step}), rel=1e-3, abs=1e-4 * size_of_loss), name
     assert not z.grad.asnumpy().any()
 
 
@@ -166,9 +181,14 @@ def test_bridge_logits_are_the_masks_averages(ndim):
 
 
 @settings(max_examples=30, deadline=None)
-@given(classes=st.integers(1, 20), channels=st.sampled_from([2, 7, 16, 64]), chance=st.sampled_from([0, 0.3, 1]))
-def test_regularization_outside_a_graph(classes, channels, chance):
-    net = MaskNetwork(classes, channels, weight_initializer=mx.init.Normal(1))
+@given(
+    classes=st.integers(1, 20),
+    channels=st.sampled_from([2, 7, 16, 64]),
+    chance=st.sampled_from([0, 0.3, 1]),
+    similarity=st.sampled_from(SIMILARITIES),
+)
+def test_regularization_outside_a_graph(classes, channels, chance, similarity):
+    net = MaskNetwork(classes, channels, weight_initializer=mx.init.Normal(1), similarity=similarity)
     net.initialize()
     csm = random_csm(classes, 'csm', chance)
     net.set_csm(csm)
@@ -177,10 +197,11 @@ def test_regularization_outside_a_graph(classes, channels, chance):
         value = net.regularization()
     value.backward()
     assert value.shape == (1,)
-    assert value.asscalar() == pytest.approx(w_regular(w, csm), rel=1e-4, abs=1e-5)
-    np.testing.assert_allclose(net.weight_similarity().asnumpy(), similarity_of_weights(w), rtol=1e-4, atol=1e-5)
+    assert value.asscalar() == pytest.approx(w_regular(w, csm, similarity), rel=1e-4, abs=1e-5)
+    alike = net.weight_similarity().asnumpy()
+    np.testing.assert_allclose(alike, similarity_of_weights(w, similarity), rtol=1e-4, atol=1e-5)
     step = np.random.normal(size=w.shape)
-    expected = (w_regular(w + 1e-5 * step, csm) - w_regular(w - 1e-5 * step, csm)) / 2e-5
+    expected = (w_regular(w + 1e-5 * step, csm, similarity) - w_regular(w - 1e-5 * step, csm, similarity)) / 2e-5
     assert (net.weight.grad().asnumpy().reshape(w.shape) * step).sum() == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
@@ -243,6 +264,40 @@ def test_filters_of_zeros_are_regularized_without_harm():
     assert value.asscalar() == 0 and np.isfinite(net.weight.grad().asnumpy()).all()
 
 
+def trained_filters(similarity, steps=500):
+    """Four filters whose classes may all be confused, after gradient steps on the regularization alone."""
+    net = MaskNetwork(4, 16, weight_initializer=mx.init.Normal(1), similarity=similarity)
+    net.initialize()
+    net.set_csm(np.ones((4, 4)))
+    rate = 3.0
+    for _ in range(steps):
+        with autograd.record():
+            value = net.regularization()
+        value.backward()
+        net.weight.set_data(net.weight.data() - rate * net.weight.grad())
+        rate *= 0.985
+    return net.filters().astype('float64')
+
+
+def test_regularization_leaves_look_alikes_a_mask():
+    """The mask of a clip is the average of their filters: the signed cosine is least where that is nothing."""
+    left = {}
+    for similarity in SIMILARITIES:
+        w = trained_filters(similarity)
+        off_diagonal = similarity_of_weights(w, 'signed')[np.triu_indices(4, 1)]
+        unit = w / np.linalg.norm(w, axis=1, keepdims=True)
+        left[similarity] = np.linalg.norm(unit.mean(axis=0))
+        if similarity == 'absolute':
+            np.testing.assert_allclose(off_diagonal, 0, atol=0.03)  # orthogonal
+        else:
+            assert off_diagonal.max() < 0.03
+    assert left['signed'] < 0.1 and left['absolute'] == pytest.approx(0.5, abs=0.03)  # 1 / sqrt(4)
+    opposite = MaskNetwork(2, 2)
+    opposite.initialize()
+    opposite.weight.set_data(mx.nd.array([[1, 0], [-0.8, 0.6]]).reshape((2, 2, 1, 1, 1)))
+    assert opposite.weight_similarity().asnumpy()[0, 1] == pytest.approx(0.8)
+
+
 @pytest.mark.parametrize('select', SELECTIONS)
 def test_the_csm_is_kept_and_not_trained(select, tmp_path):
     net = MaskNetwork(5, 16, select)
@@ -275,12 +330,12 @@ def test_export_gives_the_same_outputs(select, ndim, tmp_path):
         def __init__(self):
             super().__init__()
             with self.name_scope():
-                self.masks, self.gate = MaskNetwork(5, 16, select, ndim), MaskGate('residual')
+                self.masks, self.gate = MaskNetwork(5, 16, select, ndim), MaskGate()
                 self.pool = MaskedAvgPool()
 
         def hybrid_forward(self, F, x, z, *label):
             mask, z_m = self.masks(x, z, *label)
-            return mask, z_m, self.gate(x, mask), self.pool(x, mask)
+            return mask, z_m, self.gate(mask), self.pool(x, self.gate(mask))
 
     net = Gated()
     net.initialize(mx.init.Normal(0.5))
@@ -319,8 +374,12 @@ def test_half_precision_logits_select_among_many_classes():
         (lambda: MaskNetwork(5, 4, 'cms'), "unknown mask selection 'cms'; did you mean 'csm'"),
         (lambda: MaskNetwork(5, 4, ndim=1), 'ndim must be 2'),
         (lambda: MaskNetwork(0, 4), 'classes must be at least 1, got 0'),
-        (lambda: MaskGate('resdual'), "unknown mask gate 'resdual'; did you mean 'residual'"),
-        (lambda: MaskedAvgPool('x'), "unknown mask gate 'x'; choose from gate, residual"),
+        (
+            lambda: MaskNetwork(5, 4, similarity='cosine'),
+            "unknown similarity of filters 'cosine'; ",
+        ),
+        (lambda: MaskGate(mode='resdual'), "unknown mask gate 'resdual'; did you mean 'residual'"),
+        (lambda: MaskGate('normalised'), "unknown form of the gate 'normalised'; did you mean 'normalized'"),
     ],
 )
 def test_wrong_options_are_named(make, message):

@@ -48,10 +48,11 @@ VARIANTS = [
         {'select': 'predicted', 'mask': 'residual'},
     ),
     ('topheavy_tiny_synthfg_u2s', {'mask_network': False}, {}),
+    ('topheavy_tiny_synthfg_u2s', {'gate': 'sigmoid', 'similarity': 'signed'}, {'similarity': 'signed'}),
     ('tsn_tiny_synthfg_u2s', {'num_segments': 2, 'select': 'soft'}, {'segments': 2, 'select': 'soft'}),
     ('tsn_tiny_synthfg_u2s', {'num_segments': 2, 'select': 'oracle'}, {'segments': 2, 'select': 'oracle'}),
     ('tsn_tiny_synthfg_u2s', {'num_segments': 1, 'regularization': 0}, {'strength': 0}),
-    ('topheavy_tiny_flow_custom_u2s', {}, {}),
+    ('topheavy_tiny_flow_custom_u2s', {'similarity': 'clipped'}, {'similarity': 'clipped'}),
 ]
 
 
@@ -80,7 +81,7 @@ def test_every_branch_and_the_loss_equal_numpy(name, options, given, static):
     assert x_u.shape[:2] == (len(x), 64)
 
 
-@pytest.mark.parametrize('name, options, given', VARIANTS[:5])
+@pytest.mark.parametrize('name, options, given', VARIANTS[:6])
 @pytest.mark.parametrize('stage', ['joint', 'specific'])
 def test_gradient_is_the_slope_of_numpys_loss(name, options, given, stage):
     """Batch statistics and all; NumPy's loss is differenced in float64, along the gradient and random noise."""
@@ -98,6 +99,7 @@ def test_gradient_is_the_slope_of_numpys_loss(name, options, given, stage):
     learned = {n: p for n, p in net._collect_params_with_prefix().items() if p.grad_req != 'null'}
     names = ['specific.res5.0.conv2.weight', 'specific_classifier.bias']
     names += ['masks.weight'] if net.csm is not None else []
+    names += ['gate.scale'] if 'branches.gate.scale' in learned else []
     names += ['backbone.res3.0.conv1.weight', 'backbone.res5.0.conv2.weight'] if stage == 'joint' else []
     assert any(n.startswith('branches.backbone') for n in learned) == (stage == 'joint')
     for part in names:
@@ -154,12 +156,16 @@ def test_the_shared_part_computed_once_gives_what_two_networks_give(name):
     z_u = universal(x)
     np.testing.assert_array_equal(z_u.asnumpy(), net.branches(x)[1].asnumpy())
     mask, _ = net.branches.masks(x_u, mx.nd.repeat(z_u, net.num_segments, axis=0))
-    gated = mx.nd.broadcast_mul(x_c, mx.nd.sigmoid(mask))
+    m = mask.asnumpy().reshape(len(mask), -1).astype('float64')
+    scale, m = own['branches.gate.scale'].data().asscalar(), m - m.mean(1, keepdims=True)
+    m = scale * m / np.sqrt((m**2).mean(1, keepdims=True) + 1e-5)
+    expected = mx.nd.array(1 / (1 + np.exp(-m))).reshape(mask.shape)
+    gated = mx.nd.broadcast_mul(x_c, expected)
     z_c = specific.branches.consensus(mx.nd, specific.branches.global_logits(gated))
     np.testing.assert_allclose(z_c.asnumpy(), net.branches(x)[3].asnumpy(), rtol=1e-4, atol=1e-4)
     features, behind, opening, masks = net.maps(x).values()
     np.testing.assert_allclose(behind.asnumpy(), gated.asnumpy(), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(opening.asnumpy(), mx.nd.sigmoid(mask).asnumpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(opening.asnumpy(), expected.asnumpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(features.asnumpy(), x_u.asnumpy())
     assert tuple(net.maps(x)) == tuple(net.map_info)
     assert masks.shape == (len(x_u), CLASSES, *x_u.shape[2:])
@@ -224,6 +230,65 @@ def test_a_baselines_weights_fit_and_the_specific_network_starts_as_a_copy(tmp_p
     )
 
 
+def test_the_specific_network_starts_from_its_own_pretrained_weights(tmp_path, monkeypatch):
+    """ImageNet's and the universal network's are stood in for by random ones: what matters is who gets which."""
+    name, options = 'topheavy_resnet50_v2_custom_u2s', {'nclass': CLASSES, 'specific_init': 'pretrained'}
+
+    def imagenet(backbone, root=None):
+        for p in backbone.collect_params().values():
+            p.set_data(mx.nd.full(p.shape, 7.0))
+
+    monkeypatch.setattr('gluon_fg.weights.imagenet.load', imagenet)
+    baseline = gluon_fg.get_model(name[: -len('_u2s')], nclass=CLASSES, pretrained_base=False)
+    baseline.save_parameters(str(tmp_path / 'universal.params'))
+    net = gluon_fg.get_model(name, **options)
+    classifier = parameters(net)['branches.specific_classifier.weight']
+    assert (parameters(net)['branches.specific.res5.0.conv2.weight'] == 7).all()
+    warm_start(net, str(tmp_path / 'universal.params'))
+    net.backbone_loaded()
+    own, trained = parameters(net), parameters(baseline)
+    for part, value in own.items():
+        if part.startswith('branches.specific.'):
+            assert (value == 7).all(), part
+        elif part in trained:
+            np.testing.assert_array_equal(value, trained[part], err_msg=part)
+    np.testing.assert_array_equal(own['branches.specific_classifier.weight'], classifier)
+    without = gluon_fg.get_model(name, pretrained_base=False, **options)
+    warm_start(without, str(tmp_path / 'universal.params'))
+    with pytest.raises(UserError, match="no pretrained weights beside the trained ones; .* choose 'random' or 'copy'"):
+        without.backbone_loaded()
+
+
+@pytest.mark.parametrize('options', [{}, {'mask': 'residual'}, {'gate': 'sigmoid'}])
+def test_flat_gates_are_the_gates_means(options):
+    net = randomized(**options)
+    x = clips(net)
+    net.hybridize(**STATIC)
+    (gate,), whole = net.gates, [z.asnumpy() for z in net.branches(x)]
+    x_u, gated, opening, _ = (volume.asnumpy() for volume in net.maps(x).values())
+    mean = opening.mean(axis=(1, 2, 3, 4), keepdims=True)
+    with net.flat_gates():
+        flat = [z.asnumpy() for z in net.branches(x)]
+        _, behind, flattened, _ = (volume.asnumpy() for volume in net.maps(x).values())
+    np.testing.assert_allclose(flattened, np.broadcast_to(mean, opening.shape), rtol=1e-5)
+    np.testing.assert_allclose(behind, gated / opening * mean, rtol=1e-3, atol=1e-4)
+    changed = [not np.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(whole, flat)]
+    assert changed == [name in ('fused', *net.gated_branches) for name in net.branch_names] + [False]
+    for a, b in zip(net.branches(x), whole):  # as before
+        np.testing.assert_array_equal(a.asnumpy(), b)
+    assert not gate.flat
+    with pytest.raises(UserError, match='has no gate over its features; choose a network with a mask network'):
+        with randomized(mask_network=False).flat_gates():
+            pass
+
+
+def test_networks_of_the_former_gate_are_told_by_their_files():
+    former = {'gate': 'sigmoid', 'similarity': 'signed'}
+    for options, expected in (({}, {}), (former, former), ({'mask_network': False}, {}), ({'non_local': True}, {})):
+        net = factory.build('topheavy_tiny_synthfg_u2s', **options)
+        assert net.saved_options(set(net._collect_params_with_prefix())) == expected
+
+
 def test_the_flow_stream_starts_from_the_rgb_streams_weights(tmp_path):
     rgb, flow = (
         gluon_fg.get_model('topheavy_tiny_custom', nclass=4),
@@ -256,6 +321,9 @@ def test_the_csm_is_saved_with_the_weights(tmp_path):
     'options, message',
     [
         ({'select': 'cms'}, "unknown mask selection 'cms'; did you mean 'csm'"),
+        ({'gate': 'sigmiod'}, "unknown form of the gate 'sigmiod'; did you mean 'sigmoid'"),
+        ({'similarity': 'sined'}, "unknown similarity of filters 'sined'; did you mean 'signed'"),
+        ({'specific_init': 'pretrained'}, "no weights are published for backbone topheavy_tiny; choose 'random'"),
         ({'mask': 'gated'}, "unknown mask gate 'gated'; did you mean 'gate'"),
         ({'specific_init': 'zero'}, "unknown specific_init 'zero'"),
         ({'predictions': ('universal', 'brigde')}, "unknown branch in predictions 'brigde'; did you mean 'bridge'"),

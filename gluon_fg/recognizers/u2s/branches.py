@@ -14,11 +14,13 @@ from mxnet.gluon import HybridBlock
 from ...backbones import Backbone
 from ...errors import UserError, unknown
 from ...nn.consensus import average_scores
-from ...nn.mask_network import MaskedAvgPool, MaskGate, MaskNetwork
+from ...nn.mask_gate import MaskedAvgPool, MaskGate
+from ...nn.mask_network import MaskNetwork
 from ...nn.non_local import NonLocal
 from ..branches import Branches, View, new_classifier
 from ..contract import Trunk
 
+INITS = ('copy', 'random', 'pretrained')
 PARTS = ('universal', 'bridge', 'specific')
 
 
@@ -38,11 +40,18 @@ class U2SOptions:
     non_local
         a non-local block on X_C in place of the mask network (e)
     mask
-        'gate': X_C times the mask's sigmoid; 'residual': X_C and that
+        'gate': X_C times the gate; 'residual': X_C and that
+    gate
+        'normalized': of a clip's mask in standard deviations from its mean over the clip, times a learned scale, the
+        sigmoid; 'sigmoid': of the mask as it stands, which saturates (see `gluon_fg.nn.MaskGate`)
     regularization
         lambda of eq. 3; 0 switches category regularization off
+    similarity
+        of the masks' filters in it (eq. 4): 'absolute', 'clipped' or 'signed' cosine (see `gluon_fg.nn.MaskNetwork`)
     specific_init
-        'copy': the specific network starts as a copy of the universal one; 'random'
+        'copy': the specific network starts as a copy of the universal one; 'pretrained': its stages start from the
+        weights that the universal network's started from before any training, ImageNet's or those of `model.params`;
+        'random'
     csm_n
         number of categories that a prediction may be confused with, itself counted, on average; the CSM is made for it
     csm_target
@@ -59,14 +68,16 @@ class U2SOptions:
     mask_network: Optional[bool] = None
     non_local: bool = False
     mask: str = 'gate'
+    gate: str = 'normalized'
     regularization: float = 0.5
+    similarity: str = 'absolute'
     specific_init: str = 'copy'
     csm_n: Optional[float] = None
     csm_target: float = 0.85
 
     def __post_init__(self) -> None:
-        if self.specific_init not in ('copy', 'random'):
-            raise unknown('specific_init', self.specific_init, ('copy', 'random'))
+        if self.specific_init not in INITS:
+            raise unknown('specific_init', self.specific_init, INITS)
         if not 0 <= self.regularization < float('inf'):
             raise UserError(f'regularization must be 0 (off) or more, got {self.regularization!r}')
         if self.mask_network and self.non_local:
@@ -135,8 +146,8 @@ class U2SBranches(Branches):
         with self.name_scope():
             self.specific = SpecificStages(backbone)
             if options.has_masks:
-                self.masks = MaskNetwork(trunk.nclass, channels, options.select, ndim)
-                self.gate, self.masked_pool = MaskGate(options.mask), MaskedAvgPool(options.mask)
+                self.masks = MaskNetwork(trunk.nclass, channels, options.select, ndim, similarity=options.similarity)
+                self.gate, self.masked_pool = MaskGate(options.gate, options.mask), MaskedAvgPool()
             elif options.non_local:
                 self.non_local = NonLocal(channels)
             self.specific_classifier = new_classifier(backbone, trunk)
@@ -159,7 +170,7 @@ class U2SBranches(Branches):
         if self.masks is not None:
             mask, z_m = self.select(F, x_u, z_u, label)
             logits['bridge'] = self.consensus(F, z_m)
-            pooled = self.masked_pool(x_c, mask)
+            pooled = self.masked_pool(x_c, self.gate(mask))
         elif self.non_local is not None:
             # An image is a clip of one frame.
             pooled = self.pool(
@@ -217,4 +228,5 @@ class FeatureMaps(UniversalFeatures):
     def hybrid_forward(self, F, x, label=None):
         f3, x_u, z_u = self._branches.universal(F, x)
         mask, _ = self._branches.select(F, x_u, z_u, label)
-        return x_u, self.gate(self._branches.specific(f3), mask), self.gate.opening(F, mask)
+        opening = self.gate(mask)
+        return x_u, F.broadcast_mul(self._branches.specific(f3), opening), opening

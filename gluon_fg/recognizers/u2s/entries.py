@@ -16,6 +16,8 @@ register('topheavy_resnet50_ucf101_u2s', U2S, 'ucf101', 'spread', 'topheavy_resn
 register('topheavy_resnet50_hmdb51_u2s', U2S, 'hmdb51', 'spread', 'topheavy_resnet50')
 register('topheavy_resnet50_custom_u2s', U2S, None, 'spread', 'topheavy_resnet50')
 register('topheavy_resnet50_v2_sthsthv2_u2s', U2S, 'sthsthv2', 'spread', 'topheavy_resnet50_v2')
+register('topheavy_resnet50_v2_ucf101_u2s', U2S, 'ucf101', 'spread', 'topheavy_resnet50_v2')
+register('topheavy_resnet50_v2_hmdb51_u2s', U2S, 'hmdb51', 'spread', 'topheavy_resnet50_v2')
 register('topheavy_resnet50_v2_custom_u2s', U2S, None, 'spread', 'topheavy_resnet50_v2')
 register('topheavy_resnet50_flow_sthsthv2_u2s', U2S, 'sthsthv2', 'spread_flow', 'topheavy_resnet50_flow')
 register('topheavy_resnet50_flow_ucf101_u2s', U2S, 'ucf101', 'spread_flow', 'topheavy_resnet50_flow')

@@ -12,15 +12,15 @@ The shared part is computed once for both networks. On top-heavy backbones it is
 Training has three stages (sec. IV-B): the universal network alone, which is the backbone's own entry (`Baseline`) and
 whose weights fit in here by name; then, with the CSM made by it, the rest (`stage` 'specific'); then all ('joint').
 
-Our choices, where the paper is silent: the gate is the mask's sigmoid; the specific network starts as a copy of the
-universal one; of several frames of a video (2-D) the whole video's z_U selects the masks of each; (e) of Table III puts
-its non-local block behind X_C.
+Our choices, where the paper is silent: the gate is the sigmoid of the mask normalized over a clip's positions; the
+specific network starts as a copy of the universal one; of several frames of a video (2-D) the whole video's z_U selects
+the masks of each; (e) of Table III puts its non-local block behind X_C.
 """
 
 from __future__ import annotations
 
 import types
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -28,6 +28,7 @@ from mxnet.gluon import HybridBlock
 
 from ...backbones import get_backbone
 from ...errors import UserError, unknown
+from ...nn.mask_gate import MaskGate
 from ...nn.norm import clear_cached_graphs, freeze
 from ..base import Recognizer
 from ..contract import ClassRelation, FeatureKind, MapInfo, PrepareContext, Trunk
@@ -88,14 +89,19 @@ class U2S(Recognizer):
         options = options or U2SOptions()
         branches = U2SBranches(get_backbone(trunk.backbone, trunk.temporal_downsample), trunk, options)
         super().__init__(branches, ('fused', *options.parts), trunk.nclass, **kwargs)
-        self._options, self._stage = options, 'joint'
+        self._options, self._stage, self._has_pretrained = options, 'joint', False
+        if options.specific_init == 'pretrained' and branches.backbone.imagenet is None:
+            raise UserError(
+                f"specific_init 'pretrained': no weights are published for backbone {trunk.backbone}; "
+                "choose 'random' or 'copy'"
+            )
         self._thaw: Callable[[], None] = lambda: None
         self.takes_labels = options.has_masks and options.select == 'oracle'
         self.add_view('universal', UniversalFeatures(branches))
         universal = FeatureKind('universal', 'universal', ('F5',))
         self.feature_kinds = (universal,)
         if options.has_masks:
-            self.auxiliary_names = ('regular',)
+            self.auxiliary_names, self.gated_branches = ('regular',), ('specific',)
             self.add_view('maps', FeatureMaps(branches))
             self.map_info = _MAPS
             both = FeatureKind('U2S', None, ('F5', 'specific'))
@@ -107,6 +113,18 @@ class U2S(Recognizer):
 
     def hybrid_forward(self, F, x, label=None):
         return self.branches(x, label)[0]
+
+    @classmethod
+    def saved_options(cls, names: Collection[str]) -> Dict[str, Any]:
+        """Networks whose gate was the mask's bare sigmoid had no scale, and their regularization was signed."""
+        if 'branches.masks.weight' in names and 'branches.gate.scale' not in names:
+            return {'gate': 'sigmoid', 'similarity': 'signed'}
+        return {}
+
+    @classmethod
+    def run_options(cls, names: Collection[str], given: Mapping[str, Any]) -> Dict[str, Any]:
+        """As every recognizer's; a run that names one of the two options is none of the former ones."""
+        return dict(given) if {'gate', 'similarity'} & set(given) else super().run_options(names, given)
 
     @property
     def _default_branches(self) -> Tuple[str, ...]:
@@ -139,6 +157,10 @@ class U2S(Recognizer):
     def class_filters(self) -> Optional[np.ndarray]:
         """The mask network's filters, (M, 1, C), or None without one."""
         return None if self.branches.masks is None else self.branches.masks.filters()[:, None]
+
+    @property
+    def gates(self) -> Tuple[MaskGate, ...]:
+        return () if self.branches.gate is None else (self.branches.gate,)
 
     @property
     def class_relation(self) -> Optional[ClassRelation]:
@@ -216,15 +238,35 @@ class U2S(Recognizer):
     def kept_parameters(self) -> Dict[str, mx.gluon.Parameter]:
         return self.global_parameters() if self._stage == 'specific' else {}
 
-    def backbone_loaded(self) -> None:
-        if self._options.specific_init != 'copy':
-            return
-        branches = self.branches
-        for own, copy in (
-            (branches.backbone.res4, branches.specific.res4),
-            (branches.backbone.res5, branches.specific.res5),
-            (branches.classifier, branches.specific_classifier),
-        ):
-            source = own._collect_params_with_prefix()
-            for name, p in copy._collect_params_with_prefix().items():
-                p.set_data(source[name].data())
+    @classmethod
+    def needs_pretrained(cls, options: Mapping[str, Any]) -> bool:
+        return options.get('specific_init') == 'pretrained'
+
+    def backbone_loaded(self, weights: str = 'trained') -> None:
+        """See `specific_init`; pretrained weights bring no classifier.
+
+        Raises
+        ------
+        UserError
+            'pretrained', and the backbone has been given trained weights but no pretrained ones before
+        """
+        branches, init = self.branches, self._options.specific_init
+        stages = [(getattr(branches.backbone, f'res{n}'), getattr(branches.specific, f'res{n}')) for n in (4, 5)]
+        if init == 'copy':
+            _copy([*stages, (branches.classifier, branches.specific_classifier)])
+        elif init == 'pretrained' and weights == 'pretrained':
+            _copy(stages)
+            self._has_pretrained = True
+        elif init == 'pretrained' and weights == 'trained' and not self._has_pretrained:
+            raise UserError(
+                f"specific_init 'pretrained': {self.name} was given no pretrained weights beside the trained ones; "
+                "leave out pretrained_base=false, or choose 'random' or 'copy'"
+            )
+
+
+def _copy(pairs: Sequence[Tuple[HybridBlock, HybridBlock]]) -> None:
+    """Give the second block of each pair the parameters of the first."""
+    for source, copy in pairs:
+        given = source._collect_params_with_prefix()
+        for name, p in copy._collect_params_with_prefix().items():
+            p.set_data(given[name].data())
