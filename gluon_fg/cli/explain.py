@@ -28,6 +28,7 @@ _ORDER = 'gluon_fg.cli.explain_order'
         'similarity': _CLASSES,
         'weights': _CLASSES,
         'tsne': _CLASSES,
+        'gate': _CLASSES,
     },
     epilog="""\b
 Example:

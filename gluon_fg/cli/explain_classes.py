@@ -1,4 +1,4 @@
-"""`gluon-fg explain filters|confusion|similarity|weights|tsne`: classes, filters and features over many videos."""
+"""`gluon-fg explain filters|confusion|similarity|weights|tsne|gate`: classes, filters, features over many videos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ import click
 from ..errors import UserError, unknown
 from .base import Command, Several
 from .explain import ExplainCommand, load_one, path_of
-from .options import DataChoice, ModelChoice, Output, data_options, device_option, model_options, output_options
+from .options import (
+    DataChoice,
+    ModelChoice,
+    Output,
+    data_options,
+    device_option,
+    model_options,
+    output_options,
+    pass_options,
+    print_json,
+)
 
 _PARAMS = 'Their parameters, one file for each; - for the default: the published weights, or best.params of a run.'
 
@@ -266,3 +276,54 @@ def tsne(models: List[str], params: List[str], classes: List[str], data: DataCho
     for pooled_kind in maps:
         click.echo(f'  {pooled_kind.title}: {100 * pooled_kind.agreement:.1f} %')
     click.echo(f'wrote {output.out}')
+
+
+@click.command(
+    short_help='Tell what the gate over the features is good for.',
+    cls=Command,
+    example='explain gate --run runs/masks --split test',
+)
+@model_options
+@data_options
+@click.option('--protocol', metavar='NAME', help="Views of each video. [default: the model's]")
+@pass_options
+@device_option
+@output_options(out=False, json=True)
+def gate(
+    network: ModelChoice,
+    data: DataChoice,
+    protocol: Optional[str],
+    batch_size: int,
+    workers: int,
+    device: str,
+    output: Output,
+) -> None:
+    """Tell what a network's gate is good for: how its answers change without.
+
+    Scores a split twice, with the gate and with its own mean over each clip's positions in its place, which weights all
+    positions alike. In percent: the predictions that change, and the accuracy of both, for the fused prediction and for
+    each branch behind the gate.
+    """
+    from ..evaluation.gates import as_dict, gate_effects, table
+    from ..evaluation.protocol import get_protocol
+    from ..evaluation.score import score_dataset
+    from ..training.named import dataset_of
+    from ..training.run import choose_context
+
+    views = get_protocol(protocol) if protocol else None
+    ctx = choose_context(device, 0)
+    named = load_one(network, ctx)
+    dataset = dataset_of(named, data.split, data.dataset, data.root)
+    views = views or get_protocol(named.net.protocol)
+
+    def score() -> Any:
+        return score_dataset(
+            named.net, dataset, views, ctx, batch_size, workers, progress=sys.stderr.isatty(), fused=True
+        )
+
+    effects = gate_effects(named.net, score)
+    if output.json:
+        print_json({'protocol': views.name, 'split': data.split, 'branches': as_dict(effects)})
+        return
+    click.echo(f'{effects[0].videos} videos of {dataset.name} ({views.name}): predictions changed by a flat gate, in %')
+    click.echo(table(effects))

@@ -9,6 +9,7 @@ in its recognizer.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import time
@@ -20,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..evaluation import gates
 from ..evaluation.metrics import summarize
 from ..evaluation.score import Scores, score_dataset
 from ..files import atomic_write
@@ -82,13 +84,15 @@ def train(
         run = set_up(config, run_dir, world, progress, start)
         state = resume(run)
         metrics: Dict[str, Any] = {}
+        scores: Optional[Scores] = None  # of the network as it is
         with StopFlag() as stop:
             prepare(run, state, stop, measure)
             for epoch in range(state.updates // run.updates_per_epoch, config.train.epochs):
                 train_one_epoch(run, state, epoch, stop)
-                metrics = validate(run, state, epoch) if _is_validated(config, epoch) else metrics
+                if _is_validated(config, epoch):
+                    metrics, scores = validate(run, state, epoch)
                 save(run, state)
-        return finish(run, state, metrics)
+        return finish(run, state, {**metrics, **gate_effects(run, scores)})
 
 
 def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> None:
@@ -173,19 +177,30 @@ def add_up(run: Run, state: TrainState, updates: List[_Update]) -> Dict[str, flo
     return values
 
 
-def validate(run: Run, state: TrainState, epoch: int) -> dict:
+def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
     """Measure the network after an epoch, and keep its parameters where they are the best so far."""
-    metrics, _ = measure(run, state, epoch + 1, f'epoch {epoch + 1}/{run.config.train.epochs}')
+    metrics, scores = measure(run, state, epoch + 1, f'epoch {epoch + 1}/{run.config.train.epochs}')
     if run.world.rank == 0 and (state.best is None or metrics['top1'] > state.best['top1']):
         state.best = {'top1': metrics['top1'], 'epoch': epoch + 1}
         run.save_parameters('best.params')
-    return metrics
+    return metrics, scores
 
 
 def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, Scores]:
     """Accuracy on the validation split after so many epochs, logged and said; and the scores that it is from."""
+    scores = score_validation(run)
+    metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
+    if run.log:
+        run.log.write('val', state.updates, epoch=epoch, protocol=run.protocol.name, **metrics)
+    shown = [f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics]
+    run.say(f'{when}: validation {", ".join(shown)}')
+    return metrics, scores
+
+
+def score_validation(run: Run) -> Scores:
+    """Score the validation split, all ranks together."""
     config, world = run.config, run.world
-    scores = score_dataset(
+    return score_dataset(
         run.net,
         run.val_set,
         run.protocol,
@@ -197,12 +212,18 @@ def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, S
         world.gather_objects,
         run.progress,
     )
-    metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
-    if run.log:
-        run.log.write('val', state.updates, epoch=epoch, protocol=run.protocol.name, **metrics)
-    shown = [f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics]
-    run.say(f'{when}: validation {", ".join(shown)}')
-    return metrics, scores
+
+
+def gate_effects(run: Run, scores: Optional[Scores]) -> Dict[str, Any]:
+    """What the gates of the trained network are good for on the validation split, said and for the summary.
+
+    Nothing for a network without one. `scores`: what the network as it is gives, where that is known.
+    """
+    if not run.net.gates:
+        return {}
+    effects = gates.gate_effects(run.net, functools.partial(score_validation, run), scores)
+    run.say(f'validation: {gates.describe(effects)}')
+    return {'flat_gate': gates.as_dict(effects)}
 
 
 def finish(run: Run, state: TrainState, metrics: dict) -> dict:
@@ -213,8 +234,8 @@ def finish(run: Run, state: TrainState, metrics: dict) -> dict:
     run.log.close()
     records = read_metrics(run.log.path)
     plot_curves(records, run.run_dir / 'curves.png')
-    if not metrics:  # killed between the last checkpoint and here
-        metrics = next(r for r in reversed(records) if r['event'] == 'val')
+    if 'top1' not in metrics:  # killed between the last checkpoint and here
+        metrics = {**next(r for r in reversed(records) if r['event'] == 'val'), **metrics}
     summary = {
         **metrics,
         'epochs': run.config.train.epochs,

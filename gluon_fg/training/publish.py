@@ -20,6 +20,7 @@ from .. import factory, files, registry
 from ..data.catalog import label_set
 from ..data.datasets import VideoDataset
 from ..errors import UserError, unknown
+from ..evaluation.gates import gate_effects
 from ..evaluation.metrics import TOPK, summarize
 from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.score import Scores, score_dataset, video_ids
@@ -232,9 +233,15 @@ def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Op
     summary = summarize(scores)
     if not summary['labelled']:
         raise UserError(f'{dataset.name}: no video of split {measurement.split} has a label to measure by')
+    gate = {}
+    if net.gates:
+        protocol = get_protocol(scores.protocol)
+        fused = gate_effects(net, lambda: _score(net, dataset, protocol, measurement, ctx), scores)[0]
+        gate = {'flat_gate': round(100 * fused.changed, 2)}
     known = [key for key in METRICS if summary[key] is not None and (key != 'top5' or summary['topk'] == TOPK)]
     return {
         **{key: round(100 * summary[key], 2) for key in known},
+        **gate,
         'protocol': scores.protocol,
         'split': measurement.split,
         'videos': summary['labelled'],

@@ -98,11 +98,12 @@ def card(entry: Entry) -> str:
     if spec:
         lines.append('- input: ' + ', '.join(f'{key} {_value(spec[key])}' for key in sorted(spec)))
     for dataset, row in sorted(entry.metrics.items()):
-        setting = ('protocol', 'split', 'videos', 'seeds')
+        setting = ('protocol', 'split', 'videos', 'seeds', 'flat_gate')
         accuracies = ', '.join(f'{key} {_number(row[key])} %' for key in row if key not in setting)
         lines.append(
             f'- measured on {row["videos"]} videos of {dataset}, {row["split"]}, protocol `{row["protocol"]}`, '
             f'{row["seeds"]} seed{"s" * (row["seeds"] > 1)}: {accuracies}'
+            + (f'; a flat gate changes {row["flat_gate"]:.1f} % of the predictions' if 'flat_gate' in row else '')
         )
     lines.append(f'- license: {entry.licence}; source: {entry.source}')
     if entry.package:

@@ -74,7 +74,8 @@ class Entry:
     input
         fields of `InputSpec` that the weights were trained with
     metrics
-        dataset -> {one or more of METRICS in percent, protocol, split, videos, seeds}
+        dataset -> {one or more of METRICS in percent, protocol, split, videos, seeds}; `flat_gate` for a network with a
+        gate: the percentage of its predictions that change when each gate is replaced by its mean over a clip
     config, log
         paths below the index's folder, of the training run's config and record; None where there are none
     package
@@ -223,6 +224,7 @@ class _Measured:
     mean_class: float = setting(None, _PERCENT)
     group_top1: float = setting(None, _PERCENT)
     within_group: float = setting(None, _PERCENT)
+    flat_gate: float = setting(None, _PERCENT)
 
 
 @dataclasses.dataclass

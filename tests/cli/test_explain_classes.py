@@ -1,5 +1,6 @@
 """gluon-fg explain similarity and weights as users start them."""
 
+import json
 import re
 
 import cv2
@@ -111,3 +112,21 @@ def test_bad_input_is_one_line(error_line, u2s_params, tmp_path):
         line = error_line('explain', words, *arguments)
         assert re.search(message, line), line
     assert there.read_text() == 'mine'
+
+
+def test_what_the_gate_is_good_for(command, u2s_params, tiny_synthfg):
+    arguments = ['--model', U2S, '--params', u2s_params[U2S], '--root', tiny_synthfg, '--split', 'val']
+    code, text, err = command('explain', 'gate', *arguments)
+    assert code == 0 and err == '', err
+    first, header, fused, specific = text.splitlines()
+    assert first == '24 videos of synthfg val (train_time): predictions changed by a flat gate, in %'
+    assert header.split() == ['branch', 'changed', 'top-1', 'flat']
+    code, text, _ = command('explain', 'gate', *arguments, '--json', '--batch-size', '5')
+    found = json.loads(text)
+    assert code == 0 and found['protocol'] == 'train_time' and set(found['branches']) == {'fused', 'specific'}
+    for name, row in (('fused', fused), ('specific', specific)):
+        effect = found['branches'][name]
+        numbers = (effect['changed'], effect['top1'], effect['flat_top1'])
+        assert row.split() == [name, *(f'{100 * number:.1f}' for number in numbers)]
+    code, text, err = command('explain', 'gate', '--model', ONE_PASS, '--params', u2s_params[ONE_PASS])
+    assert code == 2 and 'topheavy_tiny_synthfg has no gate over its features' in err and err.count('\n') == 1

@@ -11,8 +11,12 @@ from said import Lines
 from test_jobs import HOROVODRUN, REPO, finish, needs_horovod, start, wait_for_update
 
 from gluon_fg import checking, get_model
+from gluon_fg.backbones import Backbone
 from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.gates import as_dict, describe, gate_effects
+from gluon_fg.evaluation.protocol import get_protocol
+from gluon_fg.evaluation.score import score_dataset
 from gluon_fg.evaluation.views import dataset_views
 from gluon_fg.recognizers import PrepareContext
 from gluon_fg.recognizers.u2s import prepare as preparing
@@ -20,7 +24,9 @@ from gluon_fg.recognizers.u2s.prepare import build_csm
 from gluon_fg.training import config as C
 from gluon_fg.training import preparation, stages
 from gluon_fg.training.log import read_metrics
+from gluon_fg.training.publish import publish
 from gluon_fg.training.run import Interrupted, load_run
+from gluon_fg.weights.entries import load_index
 
 NAMES = ('universal', 'specific', 'joint')
 STAGES = (
@@ -81,6 +87,56 @@ def test_a_run_of_stages_is_a_run(finished):
     np.testing.assert_array_equal(net.csm.data().asnumpy(), np.load(folder / 'specific/csm.npz')['csm'])
     with pytest.raises(UserError, match='another config .*stages'):
         run([*given_to(folder), 'stages.joint.train.epochs=2'], folder)
+
+
+def test_a_run_says_what_its_gate_is_good_for(finished, tmp_path, monkeypatch):
+    """On the validation split, at the end of each stage that has a gate; published on the test split."""
+    folder, summary, said = finished
+    assert 'flat_gate' not in summary['stages']['universal'] and said.count('validation: a flat gate changes') == 2
+    net, config = load_run(folder, folder / 'final.params')
+    data = build_dataset('synthfg', 'val', config.data.root)
+    effects = gate_effects(net, lambda: score_dataset(net, data, get_protocol('train_time')))
+    assert summary['flat_gate'] == as_dict(effects) == summary['stages']['joint']['flat_gate']
+    assert effects[0].branch == 'fused' and effects[0].videos == 24 and effects[0].top1 == summary['top1']
+    assert effects[1].branch == 'specific'
+    assert f'validation: {describe(effects)}' in said
+    entry = publish(folder, tmp_path / 'zoo', 'MIT', 'a test', checkpoint='final')
+    data = build_dataset('synthfg', 'test', config.data.root)
+    (fused, _) = gate_effects(net, lambda: score_dataset(net, data, get_protocol('train_time'), fused=True))
+    share = entry.metrics['synthfg']['flat_gate']
+    assert share == round(100 * fused.changed, 2)
+    card = (tmp_path / 'zoo' / 'README.md').read_text()
+    assert f'a flat gate changes {share:.1f} % of the predictions' in card
+    assert load_index(tmp_path / 'zoo' / 'index.yaml')[entry.name].metrics == entry.metrics
+
+
+def test_the_specific_stage_starts_from_the_pretrained_weights_of_the_first(settings, tmp_path, monkeypatch):
+    """ImageNet's are stood in for; updates are kept from changing anything."""
+    loads = []
+
+    def imagenet(backbone, root=None):
+        loads.append(backbone)
+        for p in backbone.collect_params().values():
+            if p.grad_req != 'null':
+                p.set_data(mx.nd.random.normal(0.5, 0.1, shape=p.shape))
+
+    monkeypatch.setattr('gluon_fg.weights.imagenet.load', imagenet)
+    monkeypatch.setattr(
+        Backbone, 'imagenet', property(lambda self: 'a stand-in', lambda self, value: None), raising=False
+    )
+    given = settings(STAGES, 'train.lr=1e-12', 'model.options={csm_n: 4, specific_init: pretrained}')
+    run(given, tmp_path / 'run')
+    assert len(loads) == 2  # the universal stage and the specific one; not the joint one
+    own = parameters(tmp_path / 'run/specific/final.params')
+    specific, universal = (own[f'branches.{part}.res5.0.conv2.weight'] for part in ('specific', 'backbone'))
+    assert abs(specific.mean() - 0.5) < 0.02 and not np.array_equal(specific, universal)
+
+
+def test_an_impossible_stage_is_refused_before_the_first_is_trained(settings, tmp_path):
+    given = settings(STAGES, 'model.options={csm_n: 4, specific_init: pretrained}')
+    with pytest.raises(UserError, match="no weights are published for backbone topheavy_tiny; choose 'random'"):
+        run(given, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
 
 
 def given_to(folder):
