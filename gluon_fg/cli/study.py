@@ -90,7 +90,7 @@ def run(studies: List[str], out: str, results: Optional[str], jobs: int, overrid
 
 def _refuse_others_results(target: Path, config: Any) -> None:
     """Results that are there already must be this study's, of which they are replaced; raises UserError."""
-    from ..studies.results import as_published
+    from ..studies.results import is_published
 
     if not target.exists():
         return
@@ -98,9 +98,7 @@ def _refuse_others_results(target: Path, config: Any) -> None:
         theirs = json.loads(target.read_text(encoding='utf-8'))['study']
     except (OSError, ValueError, KeyError, TypeError):
         theirs = {}
-    ours = json.loads(json.dumps(as_published(config)))
-    # A key that stands for nothing was not written by former versions.
-    if not theirs or any((theirs.get(key) or None) != (value or None) for key, value in ours.items()):
+    if not theirs or not is_published(config, theirs):
         raise UserError(f'{target} holds results of another study; use --force to replace them, or another --results')
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 from typing import Any, Dict, List, Optional
 
@@ -59,6 +60,16 @@ def gather(study: StudyConfig, runs: Runs, columns: Dict[str, List[Job]], search
 def as_published(study: StudyConfig) -> Dict[str, Any]:
     """What results say of their study: its values, the config by its name alone."""
     return dataclasses.asdict(dataclasses.replace(study, config=os.path.basename(study.config)))
+
+
+def is_published(study: StudyConfig, theirs: Dict[str, Any]) -> bool:
+    """Whether results say of their study what it is; a key that they lack, being older, has its default."""
+    ours = json.loads(json.dumps(as_published(study)))
+    defaults = {
+        field.name: field.default_factory() if callable(field.default_factory) else field.default
+        for field in dataclasses.fields(study)
+    }
+    return all((theirs.get(key, defaults[key]) or None) == (value or None) for key, value in ours.items())
 
 
 def equal_time_row(reference: str, method: str) -> str:
