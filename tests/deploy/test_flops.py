@@ -175,9 +175,11 @@ def test_i3d_of_gluoncv_as_the_paper_counts_it():
     [  # torchvision's figures for its ResNets (1000 classes; GMACs 1.814 and 4.089), with the dense layer replaced
         ('tsn_resnet18_v1b_custom', 1.814, 11_689_512),
         ('tsn_resnet50_v1b_custom', 4.089, 25_557_032),
+        ('tsn_mobilenetv2_custom', 0.3008, 3_504_872),  # 0.301 in torchvision's table, too
+        ('tsn_efficientnet_lite0_custom', 0.3852, 4_652_008),  # 385 M and 4.652 M in the usual port
     ],
 )
-def test_resnets_on_images(name, gmacs, parameters):
+def test_networks_on_images(name, gmacs, parameters):
     cost = count(factory.build(name, 1000), (3, 3, 224, 224))
     assert cost.macs / 3e9 == pytest.approx(gmacs, rel=1e-3) and cost.parameters == parameters
 
