@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -31,7 +32,7 @@ features data/synthfg/test --model i3d_tiny_synthfg --stage 5 --pool --out vecto
 @click.option('--out', metavar='FOLDER', required=True, help='Where to write; started again, it goes on there.')
 @splits_options
 @click.option('--protocol', metavar='NAME', help='Views of each video: 10crop, 5x3, ... [default: train_time]')
-@click.option('--views', type=int, metavar='N', help='Instead: N random views of each video, as training draws them.')
+@click.option('--views', type=int, metavar='N', help='Instead, of the first split: N random views, as training draws.')
 @click.option('--seed', type=int, default=0, show_default=True, help='Of --views.')
 @click.option('--augment', metavar='KIND', help='Of --views, as data.augment. [default: random_resized]')
 @click.option('--input', cls=Several, metavar='KEY=VALUE...', help=f"Of a view, not the model's: {', '.join(INPUT)}.")
@@ -53,17 +54,17 @@ def features(
 
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
     network.check()
-    wanted, inputs = _request(given), _inputs(given['input'])
+    wanted, inputs = _requests(given), _inputs(given['input'])
     ctx = choose_context(device, 0)
     net, config = network.load(ctx)
     net.input_spec = net.input_spec.replace(**inputs)
     if net.input_spec.ndim == 2:
         net.num_segments = net.input_spec.segments
     lists = [_Listed(out, _listed(listed, net))] if listed else list(_splits(data, config, out))
-    kept = '' if wanted.pooled else keep_network(net, out)
-    for each in lists:
-        _extract(net, each, wanted, kept, ctx, given['batch_size'], given['workers'])
-    if wanted.pooled:
+    kept = '' if given['pool'] else keep_network(net, out)
+    for number, each in enumerate(lists):
+        _extract(net, each, wanted[min(number, 1)], kept, ctx, given['batch_size'], given['workers'])
+    if given['pool']:
         click.echo('next: ' + _load('features.npy', lists[0].folder))
     elif listed:
         click.echo('next: ' + _load('FILE.npz', out, "['features']"))
@@ -79,23 +80,21 @@ class _Listed(NamedTuple):
     videos: Any
 
 
-def _request(given: Any) -> Any:
+def _requests(given: Any) -> Tuple[Any, Any]:
+    """What is wanted of the first list, which is to be trained on, and of the others."""
     from ..evaluation.extract import Request
 
     random = given['views']
-    if random is not None and (given['protocol'] or random < 1):
-        raise UserError(f'--views {random}: give 1 or more, and no --protocol beside it')
+    if random is not None and random < 1:
+        raise UserError(f'--views must be at least 1, got {random}')
     if random is None and given['augment']:
         raise UserError(f'--augment {given["augment"]} is of random views; give their number with --views')
-    return Request(
-        given['stage'],
-        given['protocol'] or 'train_time',
-        random or 0,
-        given['seed'],
-        given['augment'] or 'random_resized',
-        dtype=given['dtype'],
-        pooled=given['pool'],
-    )
+    tested = Request(given['stage'], given['protocol'] or 'train_time', dtype=given['dtype'], pooled=given['pool'])
+    if random is None:
+        return tested, tested
+    augment = given['augment'] or 'random_resized'
+    drawn = dataclasses.replace(tested, protocol='train_time', random=random, seed=given['seed'], augment=augment)
+    return drawn, tested
 
 
 def _inputs(texts: Sequence[str]) -> dict:

@@ -67,6 +67,14 @@ def test_a_list_of_ones_own_needs_no_labels(command, data, tmp_path):
     assert len({record.label for record in Manifest.load(tmp_path / 'csv').records}) == 24
 
 
+def test_random_views_are_for_the_split_that_is_trained_on(command, data, tmp_path):
+    words = ('--model', MODEL, '--stage', 5, '--dataset', 'synthfg', '--root', data, '--out', tmp_path)
+    assert command('features', *words, '--views', 3, '--seed', 4, '--protocol', '2x1')[0] == 0
+    train, val = (Manifest.load(tmp_path / split).settings.views for split in ('train', 'val'))
+    assert train == {'random': 3, 'seed': 4, 'augment': 'random_resized', 'flip': 0.5} and val == {'protocol': '2x1'}
+    assert len(FeatureDataset(tmp_path / 'val').open(0).views) == 2
+
+
 def test_vectors_of_a_smaller_input(command, data, tmp_path):
     words = ('--stage', 3, '--pool', '--input', 'short_side=40', 'crop_size=32', '--dtype', 'float32')
     code, said, err = command('features', data / 'val', '--model', MODEL, *words, '--out', tmp_path / 'out')
@@ -116,8 +124,7 @@ def test_mistakes_are_one_line(error_line, data, tmp_path):
         ((data / 'val', '--stage', 5, '--out', 'x'), 'give either --model NAME or --run FOLDER'),
         ((data / 'val', '--model', MODEL, '--stage', 6, '--out', 'x'), 'stage 3, 4 or 5, got 6'),
         ((data / 'val', '--model', MODEL, '--out', 'x'), "Missing option '--stage'"),
-        ((data / 'val', *good, '--views', 0), '--views 0: give 1 or more'),
-        ((data / 'val', *good, '--views', 2, '--protocol', '5x3'), 'no --protocol beside it'),
+        ((data / 'val', *good, '--views', 0), '--views must be at least 1, got 0'),
         ((data / 'val', *good, '--augment', 'multiscale'), 'give their number with --views'),
         ((data / 'val', *good, '--protocol', '10corp'), "did you mean '10crop'"),
         ((data / 'val', *good, '--input', 'crop=32'), "did you mean 'crop_size'"),
