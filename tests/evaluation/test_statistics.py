@@ -74,19 +74,17 @@ def studies_without_an_effect(studies, seeds, videos, of_seeds, of_videos, doubt
     return drawn < (doubt + shift) / 2, drawn > 1 - (doubt - shift) / 2
 
 
-@pytest.mark.parametrize('videos, studies', [(240, 3000), (960, 1000)])
+@pytest.mark.parametrize('videos', [240, 960])
 @pytest.mark.parametrize('seeds', [3, 5, 8])
 @pytest.mark.parametrize(
     'of_seeds, of_videos, doubt, least',
     [(0.2, 0, 0.6, 0.035), (0, 0.2, 0.2, 0), (0.02, 0.15, 0.2, 0), (0, 0, 0.1, 0)],
     ids=['seeds', 'videos', 'mixed', 'chance'],
 )
-def test_interval_over_videos_and_seeds_is_wrong_as_often_as_it_says(
-    of_seeds, of_videos, doubt, least, seeds, videos, studies
-):
+def test_interval_over_videos_and_seeds_is_wrong_as_often_as_it_says(of_seeds, of_videos, doubt, least, seeds, videos):
     """A bootstrap over three seeds and the videos is wrong in 17 to 25 % where seeds differ, Student's t alone in 9 to
     22 % where videos do."""
-    wrong = 0
+    wrong, studies = 0, 4000 if least and videos == 240 else 800
     for a, b in zip(*studies_without_an_effect(studies, seeds, videos, of_seeds, of_videos, doubt, seed=1)):
         d = interval_over_videos_and_seeds(a, b)
         wrong += not d['low'] <= 0 <= d['high']
