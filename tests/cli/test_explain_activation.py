@@ -33,7 +33,7 @@ def test_picture_and_film_of_baseline_and_cidc(command, video, params, tmp_path)
         baseline, cidc = text.split('i3d_tiny_synthfg_cidc: ')
         assert re.search(r'^  F5: 8 maps, att 0\.\d{4} to [01]\.\d{4}$', baseline, re.M)
         for part in ('forward', 'backward'):
-            assert f'  F_CIDC {part}: 4 maps, att ' in cidc
+            assert f'  F_CIDC {part}: 8 maps, att ' in cidc
         assert ('F5: 8 maps' in cidc) == (suffix == 'png')
     picture = cv2.imread(str(tmp_path / 'maps.png'))
     assert picture.shape[0] > 5 * 150 and picture.shape[1] > 4 * 150
