@@ -81,6 +81,7 @@ def _row(runs: Runs, jobs: List[Job], select: str) -> Dict[str, Any]:
     """A row's numbers: a list has one for each seed."""
     scores = [runs.scores(job) for job in jobs]
     metrics = [summarize(s) for s in scores]
+    gates = [runs.flat_gate(job) for job in jobs]
     return {
         'epochs': runs.epochs(jobs[0]),
         'lr': runs.learning_rate(jobs[0]),
@@ -90,7 +91,13 @@ def _row(runs: Runs, jobs: List[Job], select: str) -> Dict[str, Any]:
         'within_group_by_group': {g: [_within(s, g) for s in scores] for g in dict.fromkeys(scores[0].groups or ())},
         'branch_within_group': {b: [_within(s, branch=b) for s in scores] for b in scores[0].branch_names},
         'predictions_within_group': [within_group_predictions(s.branch(), s.labels, s.groups).tolist() for s in scores],
+        **({'flat_gate': {b: _of_seeds([gate[b] for gate in gates]) for b in gates[0]}} if gates[0] else {}),
     }
+
+
+def _of_seeds(effects: List[Dict[str, Any]]) -> Dict[str, list]:
+    """Key -> a value for each seed."""
+    return {key: [effect[key] for effect in effects] for key in ('changed', 'top1', 'flat_top1')}
 
 
 class _Comparison:

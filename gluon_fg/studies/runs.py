@@ -12,11 +12,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+
+from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
+from ..evaluation.gates import as_dict, gate_effects
 from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
+from ..files import atomic_write
 from ..training.config import Config, load_config, stage_configs
 from ..training.run import changed_settings, load_run, split_of
 
@@ -165,11 +169,25 @@ class Runs:
         path = self.root / job.name / 'test_scores.npz'
         if not path.is_file():
             logger.info(f'{job.name}: scores the test videos')
-            run = self.root / job.name
-            net, config = load_run(run, str(run / 'final.params'))
-            protocol = get_protocol(config.test.val_protocol)
-            score_dataset(net, split_of(config, 'test'), protocol, batch_size=16, progress=False, fused=True).save(path)
+            self._scorer(job)[1]().save(path)
         return Scores.load(path)
+
+    def flat_gate(self, job: Job) -> Dict[str, Dict[str, Any]]:
+        """Branch -> `GateEffect` of a finished run on the test split; empty without a gate. Made once."""
+        path = self.root / job.name / 'test_flat_gate.json'
+        if not path.is_file():
+            net, score = self._scorer(job)
+            effects = gate_effects(net, score, self.scores(job)) if net.gates else []
+            with atomic_write(path) as stream:
+                json.dump(as_dict(effects), stream)
+        return json.loads(path.read_text())
+
+    def _scorer(self, job: Job) -> Tuple[HybridBlock, Callable[[], Scores]]:
+        """A finished run's network with its last weights, and what scores the test split by it."""
+        run = self.root / job.name
+        net, config = load_run(run, str(run / 'final.params'))
+        protocol, test = get_protocol(config.test.val_protocol), split_of(config, 'test')
+        return net, lambda: score_dataset(net, test, protocol, batch_size=16, progress=False, fused=True)
 
 
 class Progress:

@@ -18,8 +18,8 @@ _MARKED = 0.05
 
 
 def markdown_table(results: dict) -> str:
-    """The study as Markdown, in percent: mean and spread (sample standard deviation) over seeds; pairs; subsets; and a
-    line that says how to read the differences.
+    """The study as Markdown, in percent: mean and spread (sample standard deviation) over seeds; pairs; subsets;
+    what a flat gate changes; and a line that says how to read the differences.
 
     Raises
     ------
@@ -48,6 +48,7 @@ def markdown_table(results: dict) -> str:
             [key, _spread(part['within_group']), difference]
             for (key, part), difference in zip(subsets.items(), differences)
         ]
+    lines += _gates(results['rows'])
     return ''.join(_line(cells) for cells in lines) + f'\n{_how_to_read(len(study["seeds"]))}\n'
 
 
@@ -73,6 +74,18 @@ def _rows(results: dict, focus: str) -> List[Optional[list]]:
         cells += [_spread(row['focus']), of_focus[i]] if focus else []
         lines.append(cells)
     return lines
+
+
+def _gates(rows: dict) -> List[Optional[list]]:
+    """The table of what a flat gate changes, for the rows whose networks have one."""
+    gated = {name: row['flat_gate'] for name, row in rows.items() if row.get('flat_gate')}
+    if not gated:
+        return []
+    branches = list(next(iter(gated.values())))
+    head = ['with a flat gate', *(f'{b}: {what}' for b in branches for what in ('changed', 'top-1', 'flat'))]
+    keys = ('changed', 'top1', 'flat_top1')
+    cells = [[name, *(_spread(gate[b][key]) for b in branches for key in keys)] for name, gate in gated.items()]
+    return [None, head, ['---'] * len(head), *cells]
 
 
 def _line(cells: Optional[list]) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import correct
-from gluon_fg.evaluation.score import Scores
+from gluon_fg.evaluation.protocol import get_protocol
+from gluon_fg.evaluation.score import Scores, score_dataset
 from gluon_fg.studies import runner, runs, spec
 from gluon_fg.studies.runner import Study
 from gluon_fg.studies.table import load_results, markdown_table, save_results
@@ -334,6 +336,19 @@ def test_a_method_in_stages_and_one_without_the_warm_up_beside_others(write, tin
         start = config.model.params and Path(config.model.params)
         assert start == (params and folder / 'warmup-seed3' / params)
     scores = Scores.load(folder / 'U2S-lr0.01-epochs2-seed3' / 'test_scores.npz')
+    assert 'flat_gate' not in before and list(u2s['flat_gate']) == ['fused', 'specific']
+    net, _ = load_run(folder / 'U2S-lr0.01-epochs2-seed3', folder / 'U2S-lr0.01-epochs2-seed3' / 'final.params')
+    with net.flat_gates():
+        flat = score_dataset(
+            net, build_dataset('synthfg', 'test', tiny_synthfg), get_protocol('train_time'), fused=True
+        )
+    for branch, gate in u2s['flat_gate'].items():
+        predicted = [s.branch(branch).argmax(1) for s in (scores, flat)]
+        assert gate['changed'] == [pytest.approx(np.mean(predicted[0] != predicted[1]))]
+        right = [pytest.approx(np.mean(p == scores.labels)) for p in predicted]
+        assert [gate['top1'][0], gate['flat_top1'][0]] == right
+    shown = [[f'{100 * gate[key][0]:.1f}' for key in gate] for gate in u2s['flat_gate'].values()]
+    assert f'| U2S | {" | ".join(sum(shown, []))} |' in table
     subsets = results['subsets']['U2S']
     assert list(subsets)[:4] == ['universal', 'bridge', 'specific', 'universal + bridge'] and len(subsets) == 7
     assert subsets['universal']['within_group'] == results['rows']['U2S']['branch_within_group']['universal']
@@ -344,5 +359,5 @@ def test_a_method_in_stages_and_one_without_the_warm_up_beside_others(write, tin
     two = (scores.branch('bridge') + scores.branch('specific')).reshape(24, 6, 4)
     expected = two[np.arange(24), scores.labels // 4].argmax(1) == scores.labels % 4
     assert subsets['bridge + specific']['within_group'] == [expected.mean()]
-    *_, table, _ = markdown_table(results).split('\n\n')
+    *_, table, _, _ = markdown_table(results).split('\n\n')
     assert table.startswith('| U2S, mean of | within group | minus one-pass |') and len(table.splitlines()) == 9
