@@ -127,6 +127,7 @@ def test_batch_norm_of_new_branches_is_not_frozen(name, new, mode):
         layer.running_mean.set_data(mx.nd.ones(layer.running_mean.shape))
     names = layer_names(net)
     count = freeze_parts(net, TrainConfig(batch_norm=mode))
+    assert count == (52 if mode == 'partial' else 53)
     frozen = {names[id(layer)] for layer in batch_norms(net) if layer._kwargs['use_global_stats']}
     learning = set(names.values()) - frozen
     assert count == len(frozen)
@@ -134,6 +135,28 @@ def test_batch_norm_of_new_branches_is_not_frozen(name, new, mode):
     branch = 'branches.local.' if name.endswith('dfb') else 'branches.cidc.'
     assert {n for n in learning if n.startswith(branch)} == learning - first and first <= learning
     assert len(learning - first) == new and all(n.startswith('branches.backbone.') for n in frozen)
+
+
+@pytest.mark.parametrize('method, branch', [('dfb', 'xchannel'), ('cidc', 'cidc')])
+def test_a_new_branch_starts_at_the_scale_of_batch_statistics_beside_a_frozen_backbone(method, branch):
+    """Frozen at mean 0 and variance 1 it would normalize nothing: z_cidc began 15 times too large."""
+    net = get_model(f'i3d_resnet50_v1_custom_{method}', nclass=4, pretrained_base=False, dropout=0.0)
+    x, at = mx.nd.random.normal(shape=(2, 3, 32, 32, 32)), net.branch_names.index(branch)
+    backbone = batch_norms(net.branches.backbone)
+    for layer in backbone:
+        layer._kwargs['momentum'] = 0  # the statistics of this batch are "loaded"
+    with autograd.record():
+        outputs = net.branches(x)
+        net.loss(outputs, mx.nd.array([0, 3])).backward()
+    mx.nd.waitall()
+    for layer in batch_norms(net):
+        if all(layer is not loaded for loaded in backbone):  # which the pass has changed, too
+            layer.running_mean.set_data(mx.nd.zeros(layer.running_mean.shape))
+            layer.running_var.set_data(mx.nd.ones(layer.running_var.shape))
+    freeze_parts(net, TrainConfig(batch_norm='partial'))
+    with autograd.train_mode():
+        beside_frozen = net.branches(x)[at]
+    assert beside_frozen.asnumpy().std() == pytest.approx(outputs[at].asnumpy().std(), rel=0.1)
 
 
 def test_a_published_networks_classifier_is_new_for_other_classes():
