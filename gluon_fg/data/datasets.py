@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import os
 import threading
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mxnet.gluon.data import Dataset
@@ -130,6 +131,33 @@ class VideoDataset(Dataset):
                 known = self._frames.setdefault(path, known)  # another thread may have been first
         return video.ArrayReader(path, *known)
 
+    def parted(self, share: float) -> Tuple[VideoDataset, Optional[VideoDataset]]:
+        """The videos without a share of them, and that share; None where the share is 0.
+
+        A hash of each path decides, so that it is the same share for every order of the list, root and run, and a
+        larger share contains a smaller one. Videos cut from one recording may come to lie on both sides.
+
+        Raises
+        ------
+        UserError
+            nothing would be left in one of the two
+        """
+        if not share:
+            return self, None
+        held = [_place(record.path) < share for record in self.records]
+        if all(held) or not any(held):
+            raise UserError(
+                f'{self.name}: a share of {share:g} of its {len(self)} videos, by a hash of their paths, is '
+                f'{"all" if all(held) else "none"} of them; choose another share, or 0'
+            )
+        parts = []
+        for wanted, name in ((False, self.name), (True, f'{self.name}, held out')):
+            part = copy.copy(self)  # the same files, and the same frames kept in memory
+            part.records = tuple(record for record, is_held in zip(self.records, held) if is_held == wanted)
+            part.name = name
+            parts.append(part)
+        return parts[0], parts[1]
+
     def require_classes(self, nclass: int, model: str = 'the model') -> None:
         """Refuse a model made for another number of classes."""
         if nclass != self.nclass:
@@ -154,6 +182,12 @@ class VideoDataset(Dataset):
                 f'(paths start from {self.root or os.getcwd()})'
             ) from errors[0]
         return errors
+
+
+def _place(path: str) -> float:
+    """A number from 0 to 1, below 1, that depends on a path alone, evenly spread over paths."""
+    digest = hashlib.sha256(Path(path).as_posix().encode('utf-8', 'surrogateescape')).digest()
+    return int.from_bytes(digest[:6], 'big') / 2**48
 
 
 def outside(label: int, classes: int) -> str:

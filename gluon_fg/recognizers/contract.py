@@ -116,6 +116,9 @@ class PrepareContext(NamedTuple):
         (event, **values) -> a record of the run's log
     save
         (file name, **arrays) -> a compressed .npz in the run's folder
+    held_out
+        as `validation`, of the training videos that are set apart (`data.hold_out`), which `training_batches` leaves
+        out; None where none are
     """
 
     untrained: FrozenSet[str]
@@ -126,3 +129,4 @@ class PrepareContext(NamedTuple):
     say: Callable[[str], None]
     record: Callable[..., None]
     save: Callable[..., Any]
+    held_out: Optional[Callable[[str], Tuple[np.ndarray, np.ndarray]]] = None

@@ -47,6 +47,9 @@ class DataConfig:
     features: Optional[str] = None
     train_split: str = 'train'
     val_split: str = 'val'
+    # share of the training videos, by a hash of their paths, that is not trained on: what a method has to read from
+    # labeled videos that the network has not learned, it reads from these
+    hold_out: float = setting(0.0, Rule('0 or more, below 1', lambda v: 0 <= v < 1))
     frames: Optional[int] = setting(None, at_least(1))  # frames in a clip
     frame_stride: Optional[int] = setting(None, at_least(1))  # decoded frames from one taken frame to the next
     segments: Optional[int] = setting(None, at_least(1))  # TSN segments (2-D networks)
@@ -188,7 +191,8 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
     Raises
     ------
     UserError
-        a stage that cannot be a folder's name, holds no sections, or has an unknown key or a wrong value
+        a stage that cannot be a folder's name, holds no sections, has an unknown key or a wrong value, or holds out
+        videos that a stage before it has learned
     """
     parts: Dict[str, Config] = {}
     for name, changes in config.stages.items():
@@ -205,6 +209,12 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
             part.model.options = {}
         parts[name] = build(merge(part, _without_moved(OmegaConf.create(changes), where), where), where)
         check(parts[name], where)
+        for former, before in parts.items():
+            if before.data.hold_out < parts[name].data.hold_out:
+                raise UserError(
+                    f'{where} holds out {parts[name].data.hold_out:g} of the training videos, but stage {former} '
+                    f'before it learns them: set data.hold_out there, too'
+                )
     return parts
 
 

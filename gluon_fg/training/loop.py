@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..evaluation import gates
 from ..evaluation.metrics import summarize
-from ..evaluation.score import Scores, score_dataset
+from ..evaluation.score import Scores
 from ..files import atomic_write
 from . import distributed
 from .config import Config
@@ -188,30 +188,13 @@ def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
 
 def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, Scores]:
     """Accuracy on the validation split after so many epochs, logged and said; and the scores that it is from."""
-    scores = score_validation(run)
+    scores = run.score(run.val_set)
     metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
     if run.log:
         run.log.write('val', state.updates, epoch=epoch, protocol=run.protocol.name, **metrics)
     shown = [f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics]
     run.say(f'{when}: validation {", ".join(shown)}')
     return metrics, scores
-
-
-def score_validation(run: Run) -> Scores:
-    """Score the validation split, all ranks together."""
-    config, world = run.config, run.world
-    return score_dataset(
-        run.net,
-        run.val_set,
-        run.protocol,
-        run.ctx,
-        config.test.batch_size,
-        config.data.workers,
-        world.rank,
-        world.size,
-        world.gather_objects,
-        run.progress,
-    )
 
 
 def gate_effects(run: Run, scores: Optional[Scores]) -> Dict[str, Any]:
@@ -221,7 +204,7 @@ def gate_effects(run: Run, scores: Optional[Scores]) -> Dict[str, Any]:
     """
     if not run.net.gates:
         return {}
-    effects = gates.gate_effects(run.net, functools.partial(score_validation, run), scores)
+    effects = gates.gate_effects(run.net, functools.partial(run.score, run.val_set), scores)
     run.say(f'validation: {gates.describe(effects)}')
     return {'flat_gate': gates.as_dict(effects)}
 

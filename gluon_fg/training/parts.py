@@ -16,7 +16,7 @@ from ..data.loader import Reading, Share, TrainLoader
 from ..data.transforms import TrainTransform
 from ..errors import UserError
 from ..evaluation.protocol import Protocol, get_protocol
-from ..evaluation.score import check_classes
+from ..evaluation.score import Scores, check_classes, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import batch_norms
 from . import checkpoint, precision
@@ -42,8 +42,9 @@ class Run:
         the config, the run's folder, the job and the device
     net, start
         the recognizer, and where its weights come from
-    train_set, val_set, loader, protocol
-        training and validation videos, the loader of training batches, how the network is validated
+    train_set, held_out, val_set, loader, protocol
+        training videos, those of them that are set apart (or None), validation videos, the loader of training batches,
+        how the network is validated
     params, trainer, scaler, rate
         trained parameters, their optimizer, the loss scale, update -> learning rate
     updates_per_epoch
@@ -61,6 +62,7 @@ class Run:
     net: mx.gluon.HybridBlock
     start: Start
     train_set: VideoDataset
+    held_out: Optional[VideoDataset]
     val_set: VideoDataset
     loader: TrainLoader
     protocol: Protocol
@@ -76,6 +78,21 @@ class Run:
         """Tell the user a line, on rank 0 alone."""
         if self.world.rank == 0:
             logger.info('%s', line)
+
+    def score(self, dataset: VideoDataset) -> Scores:
+        """The network's scores of a dataset's videos, as in validation; every rank gets them, and has to ask."""
+        return score_dataset(
+            self.net,
+            dataset,
+            self.protocol,
+            self.ctx,
+            self.config.test.batch_size,
+            self.config.data.workers,
+            self.world.rank,
+            self.world.size,
+            self.world.gather_objects,
+            self.progress,
+        )
 
     def save_parameters(self, name: str) -> None:
         """Write the network's parameters into the run's folder."""
@@ -113,6 +130,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     ctx = choose_context(train.device, world.local_rank)
     precision.enable(train.precision, ctx)  # before the network exists
     train_set, val_set = (split_of(config, split) for split in (config.data.train_split, config.data.val_split))
+    train_set, held_out = train_set.parted(config.data.hold_out)
     know_views(config, train_set)
     mx.random.seed(train.seed, ctx=ctx)
     np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
@@ -147,6 +165,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
         net=net,
         start=start,
         train_set=train_set,
+        held_out=held_out,
         val_set=val_set,
         loader=loader,
         protocol=stored_protocol(val_set, asked),
@@ -172,12 +191,13 @@ def describe(run: Run, frozen: int) -> str:
     scaled += f', times {train.lr_scale:g}' if train.lr_scale != 1 else ''
     kept = [f'batch norm of {frozen} of {len(batch_norms(run.net))} layers'] if train.batch_norm != 'train' else []
     kept += [f'stages {", ".join(train.freeze)}'] if train.freeze else []
+    apart = f'; {len(run.held_out)} training videos are held out' if run.held_out else ''
     return (
         f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; '
         f'starts from {run.start.source}\n'
         + (f'frozen: {"; ".join(kept)}\n' if kept else '')
         + describe_features(run.train_set)
-        + f'data {run.train_set.name}: {len(run.train_set)} training and {len(run.val_set)} validation videos\n'
+        + f'data {run.train_set.name}: {len(run.train_set)} training and {len(run.val_set)} validation videos{apart}\n'
         f'update: {train.batch_size} clips x {train.accumulate} x {size} ranks; '
         f'learning rate {train.lr:g} -> {scaled_lr(train, size):g} ({scaled})'
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from ..data.datasets import VideoDataset
+from ..evaluation.metrics import summarize
 from ..evaluation.score import Scores, class_names
 from ..evaluation.views import dataset_views
 from ..files import atomic_write
@@ -17,6 +18,7 @@ from ..recognizers.contract import PrepareContext
 from .parts import Run, TrainState
 from .run import Interrupted, StopFlag
 
+OfBranch = Callable[[str], Tuple[np.ndarray, np.ndarray]]  # name -> probabilities (videos, M), labels (videos,)
 Measure = Callable[[Run, TrainState, int, str], Tuple[dict, Scores]]
 
 
@@ -39,27 +41,35 @@ def prepare(run: Run, state: TrainState, stop: StopFlag, measure: Measure) -> No
     trained, net.trained_branches = net.trained_branches, None
     if state.updates:
         return
-    measured: Optional[Scores] = None
     measuring = 0.0
 
-    def validation(branch: str) -> Tuple[np.ndarray, np.ndarray]:
-        nonlocal measured, measuring
-        if measured is None:
-            began = time.perf_counter()
-            net.trained_branches = trained
-            _, measured = measure(run, state, 0, f'before training, by {", ".join(trained)} alone')
-            net.trained_branches = None
-            measuring = time.perf_counter() - began
-        known = measured.labels >= 0
-        return measured.branch(branch)[known], measured.labels[known]
+    def once(score: Callable[[], Scores]) -> OfBranch:
+        """The scores of a branch, of the network as it starts: measured when they are first asked for."""
+        measured: List[Scores] = []
 
+        def of_branch(branch: str) -> Tuple[np.ndarray, np.ndarray]:
+            nonlocal measuring
+            if not measured:
+                began = time.perf_counter()
+                net.trained_branches = trained
+                measured.append(score())
+                net.trained_branches = None
+                measuring += time.perf_counter() - began
+            known = measured[0].labels >= 0
+            return measured[0].branch(branch)[known], measured[0].labels[known]
+
+        return of_branch
+
+    validation = once(lambda: measure(run, state, 0, f'before training, by {", ".join(trained)} alone')[1])
+    apart = run.held_out
+    held_out = None if apart is None else once(lambda: _score_apart(run, apart))
     if trained != net.trained_branches:
         validation(net.branch_names[0])
         measuring = 0.0
     began, cpu_began = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always', UserWarning)
-        net.prepare(_context(run, validation, stop))
+        net.prepare(_context(run, validation, held_out, stop))
     spent = time.perf_counter() - began
     state.seconds += spent - measuring  # validation is not counted anywhere
     state.cpu_seconds += (time.process_time() - cpu_began) * (spent - measuring) / max(spent, 1e-9)
@@ -67,7 +77,17 @@ def prepare(run: Run, state: TrainState, stop: StopFlag, measure: Measure) -> No
         run.say(f'warning: {warning.message}')
 
 
-def _context(run: Run, validation: Callable[[str], Tuple[np.ndarray, np.ndarray]], stop: StopFlag) -> PrepareContext:
+def _score_apart(run: Run, videos: VideoDataset) -> Scores:
+    """Scores of the training videos that are held out; their accuracy is said and logged."""
+    scores = run.score(videos)
+    top1 = summarize(scores)['top1']
+    if run.log:
+        run.log.write('held_out', 0, videos=len(videos), top1=top1)
+    run.say(f'training videos that are held out: top1 {100 * top1:.1f} %')
+    return scores
+
+
+def _context(run: Run, validation: OfBranch, held_out: Optional[OfBranch], stop: StopFlag) -> PrepareContext:
     world = run.world
 
     def record(event: str, **values: Any) -> None:
@@ -88,6 +108,7 @@ def _context(run: Run, validation: Callable[[str], Tuple[np.ndarray, np.ndarray]
         say=run.say,
         record=record,
         save=save,
+        held_out=held_out,
     )
 
 

@@ -197,6 +197,25 @@ def test_the_fingerprint_sees_every_change():
     assert len(prints) == 6
 
 
+def test_a_share_that_is_held_out_is_the_same_for_every_order_and_root():
+    records = [VideoRecord(f'{name}/{number}.mp4', label) for label, name in enumerate('ab') for number in range(500)]
+    data, turned = VideoDataset(records, AB, '/here', 'set'), VideoDataset(records[::-1], AB, '/there')
+    kept, held = data.parted(0.1)
+    paths = {record.path for record in held.records}
+    assert kept.name == 'set' and held.name == 'set, held out' and len(data) == 1000
+    assert 70 <= len(paths) <= 130 and set(kept.records) | set(held.records) == set(records)
+    assert len(kept) + len(held) == 1000 and kept.path(0) == '/here/' + kept.records[0].path
+    assert {record.path for record in turned.parted(0.1)[1].records} == paths  # by the path alone
+    assert paths < {record.path for record in data.parted(0.2)[1].records}
+    assert [record.label for record in kept.records] == sorted(record.label for record in kept.records)  # in order
+    assert data.parted(0) == (data, None)
+    few = VideoDataset(records[:2], AB, name='few')
+    with pytest.raises(UserError, match='few: a share of 0.001 of its 2 videos, by a hash of their paths, is none of'):
+        few.parted(0.001)
+    with pytest.raises(UserError, match='few: a share of 0.999 of its 2 videos, .* is all of them; choose another'):
+        few.parted(0.999)
+
+
 def test_memory_keeps_decoded_frames_for_all_threads(plain_video, tmp_path, monkeypatch):
     shutil.copy(plain_video, tmp_path / 'x.mp4')
     data = VideoDataset([VideoRecord('x.mp4', 0)], AB, tmp_path, cache='memory')

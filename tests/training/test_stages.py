@@ -22,7 +22,7 @@ from gluon_fg.recognizers import PrepareContext
 from gluon_fg.recognizers.u2s import prepare as preparing
 from gluon_fg.recognizers.u2s.prepare import build_csm
 from gluon_fg.training import config as C
-from gluon_fg.training import preparation, stages
+from gluon_fg.training import loop, preparation, stages
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.publish import publish
 from gluon_fg.training.run import Interrupted, load_run
@@ -291,6 +291,49 @@ def test_n_comes_from_the_validation_videos(settings, finished, tmp_path, monkey
     assert clips[0] / 24 == pytest.approx(top1)
 
 
+def test_n_comes_from_training_videos_that_no_stage_before_the_csm_has_learned(
+    settings, finished, tmp_path, monkeypatch
+):
+    """A third of the training videos is shown neither to the universal stage nor the specific one; the last has all."""
+    seen, shown = [], {}
+    monkeypatch.setattr(preparing.TrueRanks, 'smallest', lambda self, target: seen.append(self.state) or 3)
+    begin = loop.set_up
+
+    def set_up(config, run_dir, *rest):
+        begun = begin(config, run_dir, *rest)
+        shown[run_dir.name] = {record.path for record in begun.train_set.records}
+        return begun
+
+    monkeypatch.setattr(loop, 'set_up', set_up)
+    apart = STAGES.replace('{train: {stage: joint', '{data: {hold_out: 0}, train: {stage: joint')
+    _, said = run(settings('data.hold_out=0.33', 'model.options={csm_n: null}', apart), tmp_path / 'run')
+    held = 48 - len(shown['universal'])
+    assert shown['specific'] == shown['universal'] and len(shown['joint']) == 48 and 8 <= held <= 24
+    assert len(seen) == 1 and seen[0].sum() == held
+    records = {r['event']: r for r in read_metrics(tmp_path / 'run/specific/metrics.jsonl')}
+    assert records['csm']['n_from'] == 'held_out' and records['csm']['videos'] == 48 - held
+    assert records['held_out']['videos'] == held
+    assert records['held_out']['top1'] == pytest.approx(seen[0][0] / held)
+    assert f'{held} training videos are held out' in said
+
+
+def test_n_may_come_from_the_validation_videos_where_others_are_held_out(settings, finished, tmp_path, monkeypatch):
+    folder, *_ = finished
+    seen = []
+    monkeypatch.setattr(preparing.TrueRanks, 'smallest', lambda self, target: seen.append(self.state.sum()) or 3)
+    start_from = f'model.params={folder}/universal/final.params'
+    for name, options in (('val', '{csm_n: null, csm_from: val}'), ('given', '{csm_n: 5}')):
+        run(settings(start_from, 'data.hold_out=0.33', f'model.options={options}'), tmp_path / name)
+        (record,) = (r for r in read_metrics(tmp_path / name / 'metrics.jsonl') if r['event'] == 'csm')
+        assert record['n_from'] == name
+    assert seen == [24]
+    with pytest.raises(
+        UserError, match='csm_from is held_out, but no training videos are: set data.hold_out'
+    ) as caught:
+        run(settings(start_from, 'model.options={csm_n: null, csm_from: held_out}'), tmp_path / 'none')
+    assert '\n' not in str(caught.value)
+
+
 @pytest.mark.parametrize('n, message', [(1, 'leaves no pair'), (24, 'makes all 276 pairs')])
 def test_an_alpha_of_no_use_is_warned_of(n, message, settings, finished, tmp_path):
     folder, *_ = finished
@@ -334,6 +377,12 @@ def test_without_a_trained_universal_network(settings, tmp_path):
         (('stages={a: {train: {learning_rate: 1}}}',), r'stages\.a: unknown key train.learning_rate; did you mean'),
         (('stages={a: {train: {epochs: 0}}}',), r'stages\.a: train.epochs is 0'),
         (('stages={a: 3}',), r'stages\.a is 3; it must hold sections'),
+        (('data.hold_out=1',), r'data.hold_out is 1.0; it must be 0 or more, below 1'),
+        (
+            ('stages={a: {}, b: {data: {hold_out: 0.1}}}',),
+            'stages.b holds out 0.1 of the training .* stage a before it',
+        ),
+        (('model.options={csm_from: test}',), "unknown csm_from 'test'; choose from held_out, val"),
         (('stages={../a: {}}',), 'a stage is a folder of the run'),
         (('stages={a: {}, b: {model: {name: tsn_tiny_synthfg}}}',), 'do not exist|shape|no parameters'),
     ],

@@ -56,6 +56,10 @@ class U2SOptions:
         number of categories that a prediction may be confused with, itself counted, on average; the CSM is made for it
     csm_target
         where csm_n is not given: the smallest n whose top-n accuracy reaches this fraction
+    csm_from
+        the videos that this accuracy is of: 'held_out', training videos that neither the universal network nor this run
+        learns (`data.hold_out`), or 'val', the validation split, often the one that is reported; None: 'held_out' where
+        the run holds videos out, else 'val'
 
     Raises
     ------
@@ -74,6 +78,7 @@ class U2SOptions:
     specific_init: str = 'copy'
     csm_n: Optional[float] = None
     csm_target: float = 0.85
+    csm_from: Optional[str] = None
 
     def __post_init__(self) -> None:
         if self.specific_init not in INITS:
@@ -82,6 +87,8 @@ class U2SOptions:
             raise UserError(f'regularization must be 0 (off) or more, got {self.regularization!r}')
         if self.mask_network and self.non_local:
             raise UserError('non_local takes the place of the mask network; leave out mask_network')
+        if self.csm_from not in (None, 'held_out', 'val'):
+            raise unknown('csm_from', self.csm_from, ('held_out', 'val'))
         if not 0 < self.csm_target <= 1:
             raise UserError(f'csm_target must be a fraction above 0, at most 1, got {self.csm_target!r}')
         if self.csm_n is not None and not 1 <= self.csm_n < float('inf'):

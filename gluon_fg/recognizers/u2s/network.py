@@ -196,7 +196,7 @@ class U2S(Recognizer):
 
     def prepare(self, context: PrepareContext) -> None:
         """Make the CSM by the universal network and the training set (sec. III-A): see `prepare.py`."""
-        prepare(self, context, self._options.csm_n, self._options.csm_target)
+        prepare(self, context, self._options.csm_n, self._options.csm_target, self._options.csm_from)
 
     def named_losses(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> Dict[str, mx.nd.NDArray]:
         """As every recognizer's; with a mask network also 'regular', w_regular (eq. 5) once for each row."""

@@ -1,18 +1,20 @@
 """Making the category similarity matrix of U2S, between the first two stages of training (U2S sec. III-A and IV-B).
 
 Which classes fire the same channels is counted over the training set, by the universal network, as in testing: one
-center view of each video. How many classes a prediction may be confused with, n, is read from the network's accuracy on
-the validation set (our choice: the paper does not say which set; a trained network is right about nearly all training
-videos).
+center view of each video. How many classes a prediction may be confused with, n, is read from the network's accuracy
+on training videos that are held out from both stages (our choice: the paper does not say which set; a trained network
+is right about nearly all videos that it has learned, and the validation set is often the one that is reported). A run
+that holds none out reads it from the validation set.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ...errors import UserError
 from ...nn.class_similarity import ChannelActivity, Pair, related_pairs, similarity
 from ...nn.norm import clear_cached_graphs
 from ..contract import PrepareContext
@@ -63,7 +65,7 @@ class SimilarityMatrix:
         return {**fields, 'pairs': np.array([p[:2] for p in self.pairs], np.int64).reshape(-1, 2)}
 
 
-def prepare(net: Any, context: PrepareContext, n: Optional[float], target: float) -> None:
+def prepare(net: Any, context: PrepareContext, n: Optional[float], target: float, source: Optional[str] = None) -> None:
     """Make a network's CSM, put it in place, and write it into the run's log and folder.
 
     Nothing is done for a network without a mask network, and none that has a CSM already. Where the universal network
@@ -76,13 +78,17 @@ def prepare(net: Any, context: PrepareContext, n: Optional[float], target: float
     context
         what the training run offers
     n
-        classes that a prediction selects on average, from 1 to M; None: the smallest whose top-n accuracy on the
-        validation set reaches `target`, a fraction
+        classes that a prediction selects on average, from 1 to M; None: the smallest whose top-n accuracy reaches
+        `target`, a fraction
+    source
+        the videos that this accuracy is of: 'held_out' (training videos that are held out) or 'val'; None: the first,
+        where there are any
 
     Raises
     ------
     UserError
-        n outside 1 to M, or no video that can be decoded. Warns of classes without videos, of no pair and of all pairs
+        n outside 1 to M, no video that can be decoded, or none held out where n is to be read from these. Warns of
+        classes without videos, of no pair and of all pairs
     """
     if net.csm is None or CSM not in context.untrained:
         return
@@ -92,9 +98,11 @@ def prepare(net: Any, context: PrepareContext, n: Optional[float], target: float
             'each class uses its own mask alone; set model.params, or train in stages'
         )
         return
-    given, ranks = n, TrueRanks(net.nclass)
-    ranks.add(*context.validation(net.global_branch))  # the accuracy to improve on, in the log in any case
-    n = ranks.smallest(target) if n is None else n
+    validation = context.validation(net.global_branch)  # the accuracy to improve on, in the log in any case
+    source = 'given' if n is not None else source or ('val' if context.held_out is None else 'held_out')
+    given = n
+    if n is None:
+        n = _smallest(net, validation if source == 'val' else _held_out(net, context), target)
     matrix = build_csm(net, context, n)
     context.say(str(matrix))
     context.save('csm.npz', **matrix.arrays())
@@ -102,11 +110,27 @@ def prepare(net: Any, context: PrepareContext, n: Optional[float], target: float
         'csm',
         n=n,
         target=target if given is None else None,
+        n_from=source,
         alpha=matrix.alpha,
         average=matrix.average,
         videos=matrix.videos,
         pairs=[[*pair.names, pair.similarity] for pair in matrix.pairs],
     )
+
+
+def _held_out(net: Any, context: PrepareContext) -> Tuple[np.ndarray, np.ndarray]:
+    if context.held_out is None:
+        raise UserError(
+            'model.options.csm_from is held_out, but no training videos are: set data.hold_out, for example to 0.1 (in '
+            'the run of the universal network, too), or choose csm_from=val or csm_n'
+        )
+    return context.held_out(net.global_branch)
+
+
+def _smallest(net: Any, predictions: Tuple[np.ndarray, np.ndarray], target: float) -> int:
+    ranks = TrueRanks(net.nclass)
+    ranks.add(*predictions)
+    return ranks.smallest(target)
 
 
 def build_csm(net: Any, context: PrepareContext, n: float) -> SimilarityMatrix:
