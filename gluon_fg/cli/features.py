@@ -54,9 +54,14 @@ def features(
 
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
     network.check()
+    if not listed and network.name and data[0].dataset is None:
+        raise UserError('give videos, a folder or a list of them, or the splits of a dataset with --dataset NAME')
+    if listed and (data[0].dataset or data[0].root):
+        raise UserError(f'{listed[0]} and --dataset or --root exclude each other; leave out one of them')
     wanted, inputs = _requests(given), _inputs(given['input'])
     ctx = choose_context(device, 0)
     net, config = network.load(ctx)
+    net.weights_source = network.params or network.run or net.weights_source
     net.input_spec = net.input_spec.replace(**inputs)
     if net.input_spec.ndim == 2:
         net.num_segments = net.input_spec.segments

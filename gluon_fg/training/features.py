@@ -15,7 +15,7 @@ from ..data.features import MANIFEST, NETWORK, FeatureDataset
 from ..errors import UserError
 from ..evaluation.protocol import Protocol, get_protocol
 from ..files import sha256
-from ..input_spec import FeatureSpec
+from ..input_spec import FeatureSpec, InputSpec
 from ..weights.fingerprint import fingerprint
 from .config import Config, DataConfig
 
@@ -72,6 +72,8 @@ def network_of(config: Config, dataset: VideoDataset) -> Optional[Path]:
 def begin_behind(net: HybridBlock, *datasets: VideoDataset) -> None:
     """Let a network take the features of datasets in place of frames, if they are its own; others are left alone.
 
+    The first dataset is the one to train on.
+
     Raises
     ------
     UserError
@@ -80,6 +82,7 @@ def begin_behind(net: HybridBlock, *datasets: VideoDataset) -> None:
     for dataset in datasets:
         if isinstance(dataset, FeatureDataset):
             net.input_spec = _checked(net, dataset)
+    _check_frames_of_a_view(datasets[0], net.input_spec)
 
 
 def _checked(net: HybridBlock, dataset: FeatureDataset) -> FeatureSpec:
@@ -112,6 +115,17 @@ def _checked(net: HybridBlock, dataset: FeatureDataset) -> FeatureSpec:
             f'not {wanted}'
         )
     return FeatureSpec.of(views, stage)
+
+
+def _check_frames_of_a_view(dataset: VideoDataset, spec: InputSpec) -> None:
+    """Refuse to train on views of single frames, which a test protocol of images may have, where views are of more."""
+    if spec.ndim == 2 and isinstance(dataset, FeatureDataset):
+        frames = stored_protocol(dataset, get_protocol('train_time')).num_segments(spec)
+        if frames != spec.segments:
+            raise UserError(
+                f'{dataset.root} holds features of single frames ({dataset.manifest.settings.views}); training takes '
+                f'views of {spec.segments} frames: make them with --views, or with protocol train_time'
+            )
 
 
 def stored_protocol(dataset: VideoDataset, protocol: Protocol) -> Protocol:

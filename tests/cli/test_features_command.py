@@ -134,6 +134,8 @@ def test_mistakes_are_one_line(error_line, data, tmp_path):
         ((tmp_path / 'empty', *good), 'no video in this folder'),
         ((tmp_path / 'empty.txt', *good), 'lists no video'),
         ((data / 'val', *good, '--batch-size', 0), 'batch_size must be at least 1'),
+        (good, 'give videos, a folder or a list of them, or the splits of a dataset with --dataset'),
+        ((data / 'val', '--dataset', 'synthfg', *good), 'exclude each other'),
         (('--dataset', 'synthgf', *good), "did you mean 'synthfg'"),
     ):
         assert message in error_line('features', *words)

@@ -200,6 +200,12 @@ def test_features_that_do_not_fit_are_refused_in_one_line(features, config, tmp_
                 (),
                 'no video',
             ),
+            (
+                changed(features('tsn_tiny_synthfg', 4), tmp_path / 'f', views={'protocol': '20x1'}),
+                'tsn_tiny_synthfg',
+                (),
+                'features of single frames .* training takes views of 8 frames',
+            ),
             (changed(f4, tmp_path / 'e', network_sha256='0'), 'i3d_tiny_synthfg', (), 'is not beside them'),
         )
     ):
