@@ -243,8 +243,7 @@ def get_model(
     net.initialize(mx.init.MSRAPrelu('in', 0), ctx=ctx)
     if weights is None:
         if pretrained_base and net.branches.backbone.imagenet:
-            imagenet.load(net.branches.backbone, root)
-            net.weights_source = f'ImageNet weights {net.branches.backbone.imagenet}'
+            net.weights_source = f'ImageNet weights {imagenet.load(net.branches.backbone, root)}'
             net.backbone_loaded('pretrained')
         else:
             net.backbone_loaded('random')

@@ -24,7 +24,8 @@ class Backbone(HybridBlock):
     channels
         stage -> channels, for stages 2 to 5
     imagenet
-        GluonCV's name of the ImageNet network with the same parameters (inflated for clips), or None
+        name that ImageNet weights for the same parameters (inflated for clips) are published under: GluonCV's, or a
+        model of this zoo that ends in _imagenet1k; None where there are none
     in_channels
         channels of the input, C: 3, or 2 for optical flow, where a network takes that
 

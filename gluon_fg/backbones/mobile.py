@@ -162,4 +162,4 @@ class EfficientNetLite0(_Mobile):
             4: (Group(3, 80, 3, 2), Group(3, 112, 5, 1)),
             5: (Group(4, 192, 5, 2), Group(1, 320, 3, 1)),
         }
-        super().__init__(groups, same=True, epsilon=1e-3, **kwargs)
+        super().__init__(groups, 'efficientnet_lite0_imagenet1k', same=True, epsilon=1e-3, **kwargs)

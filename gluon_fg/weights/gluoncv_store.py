@@ -11,6 +11,7 @@ from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
 from ..files import digest
+from .disk import is_verified
 from .download import fetch
 from .index import model_root
 
@@ -18,6 +19,12 @@ from .index import model_root
 def gluoncv_has(name: str) -> bool:
     """Whether GluonCV has published weights under a name."""
     return name in _sha1()
+
+
+def gluoncv_here(name: str, root: Optional[str] = None) -> bool:
+    """Whether the file of GluonCV's weights for a name lies in `root`, and is right."""
+    sha1 = _sha1()[name]
+    return is_verified(model_root(root) / f'{name}-{sha1[:8]}.params', sha1)
 
 
 def gluoncv_file(name: str, root: Optional[str] = None) -> Path:

@@ -1,25 +1,33 @@
-"""ImageNet weights for backbones: GluonCV's files, inflated where the backbone takes clips."""
+"""ImageNet weights for backbones: GluonCV's files or the index's, inflated where the backbone takes clips."""
 
 from __future__ import annotations
 
 import logging
-from typing import Optional
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+import mxnet as mx
 
 from ..backbones import Backbone
 from ..errors import UserError
 from .gluoncv_names import our_name
-from .gluoncv_store import gluoncv_file
+from .gluoncv_store import gluoncv_file, gluoncv_here
+from .index import find
 from .inflate import inflate_all
 from .params_file import read_params
+from .zoo import entry_file
 
 log = logging.getLogger(__name__)
 
+# GluonCV's network -> the model of this zoo that is the same one, whose weights are taken where GluonCV's are not here
+_SAME = {'mobilenetv2_1.0': 'mobilenetv2_imagenet1k'}
 
-def load(backbone: Backbone, root: Optional[str] = None) -> None:
-    """Put GluonCV's ImageNet weights into an initialized backbone (`backbone.imagenet` names them).
 
-    Inflated for clips; a stem for other channels than RGB (flow) gets their mean. Non-local blocks, which start as the
-    identity, stay as they are.
+def load(backbone: Backbone, root: Optional[str] = None) -> str:
+    """Put ImageNet weights into an initialized backbone; returns the name that they are published under.
+
+    `backbone.imagenet` names them: GluonCV's, or a model of this zoo for ImageNet's classes. Inflated for clips; a stem
+    for other channels than RGB (flow) gets their mean. Non-local blocks, which start as the identity, stay as they are.
 
     Raises
     ------
@@ -29,11 +37,10 @@ def load(backbone: Backbone, root: Optional[str] = None) -> None:
     if backbone.imagenet is None:
         raise UserError('no ImageNet weights are published for this backbone; use pretrained_base=False')
     try:
-        path = gluoncv_file(backbone.imagenet, root)
+        name, path = _file(backbone.imagenet, root)
     except UserError as error:
         raise UserError(f'ImageNet weights: {error}, or start from random ones with pretrained_base=False') from None
-    named = ((our_name(name, backbone.family), array) for name, array in read_params(path).items())
-    given = {name[len('backbone.') :]: array for name, array in named if name and name.startswith('backbone.')}
+    given = _backbone(read_params(path), backbone.family)
     params = {n: p for n, p in backbone._collect_params_with_prefix().items() if '.non_local.' not in n}
     for names, what in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
         if names:
@@ -44,6 +51,26 @@ def load(backbone: Backbone, root: Optional[str] = None) -> None:
         values = inflate_all(given, {name: p.shape for name, p in params.items()}, backbone.stem_weight)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
-    for name, p in params.items():
-        p.set_data(values[name])
+    for n, p in params.items():
+        p.set_data(values[n])
     log.info('backbone starts from ImageNet weights %s', path)
+    return name
+
+
+def _file(imagenet: str, root: Optional[str]) -> Tuple[str, Path]:
+    """Name and file of what is to be had."""
+    ours = _SAME.get(imagenet, imagenet)
+    entry = find(ours, root) if ours.endswith('_imagenet1k') else None  # GluonCV's names are in no index of ours
+    if entry is None or (ours != imagenet and gluoncv_here(imagenet, root)):
+        return imagenet, gluoncv_file(imagenet, root)
+    return ours, entry_file(entry, root)
+
+
+def _backbone(arrays: Dict[str, mx.nd.NDArray], family: str) -> Dict[str, mx.nd.NDArray]:
+    """A file's arrays under the backbone's own names; GluonCV's names are `family`'s."""
+    ours = ((name[len('branches.') :] if _is_ours(name) else our_name(name, family), a) for name, a in arrays.items())
+    return {name[len('backbone.') :]: array for name, array in ours if name and name.startswith('backbone.')}
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith('branches.')
