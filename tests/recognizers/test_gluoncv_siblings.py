@@ -144,6 +144,7 @@ def imagenet_load(tmp_path, monkeypatch):
         return {name: p.data().asnumpy() for name, p in source._collect_params_with_prefix().items()}
 
     monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root: tmp_path / 'imagenet.params')
+    monkeypatch.setattr(imagenet, 'gluoncv_here', lambda name, root: True)
     return load
 
 
