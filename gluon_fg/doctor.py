@@ -2,7 +2,8 @@
 
 Starts where nothing else does: it needs the standard library alone, and what may crash is tried in a process of its
 own, step by step, so that the step that ended it is named. `python gluon_fg/doctor.py` is the same. Exit code 0 when
-all essential parts work, 2 otherwise. Horovod, a GPU and decord are not essential.
+all essential parts work, 2 otherwise. Horovod, a GPU, decord and
+sources of weights are not essential.
 """
 
 from __future__ import annotations

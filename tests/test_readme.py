@@ -54,6 +54,7 @@ NOT_RUN = {  # a command's beginning -> why no test runs it
     '. .venv/bin/activate': 'the tests run in an environment already',
     'pip wheel': 'tests/cli/test_wheel.py builds the wheel and works with it',
     'pip install': 'it needs a network; tests/cli/test_wheel.py installs the wheel without one',
+    'gluon-fg zoo fetch i3d_inceptionv1_same_kinetics400': 'it needs a network; tests/weights/test_packages.py has one',
     'gluon-fg demo': 'minutes; its steps are commands of these pages',
     'gluon-fg study dfb_synthfg': 'hours; a study of minutes is run in docs/studies.md',
     'gluon-fg study cidc_direction_synthfg': 'hours',

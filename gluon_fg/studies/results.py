@@ -86,6 +86,7 @@ def _row(runs: Runs, jobs: List[Job], select: str) -> Dict[str, Any]:
         'epochs': runs.epochs(jobs[0]),
         'lr': runs.learning_rate(jobs[0]),
         'cpu_seconds': [runs.cost(job) for job in jobs],
+        'training_top1': [runs.training_accuracy(job) for job in jobs],
         'validation': [runs.summary(job)[select] for job in jobs],
         **{key: [m[key] for m in metrics] for key in ('top1', 'group_top1', 'within_group')},
         'within_group_by_group': {g: [_within(s, g) for s in scores] for g in dict.fromkeys(scores[0].groups or ())},

@@ -22,6 +22,7 @@ from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
 from ..files import atomic_write
 from ..training.config import Config, load_config, stage_configs
+from ..training.log import read_metrics
 from ..training.run import changed_settings, load_run, split_of
 
 logger = logging.getLogger(__name__)
@@ -159,6 +160,12 @@ class Runs:
         """Epochs that a finished run had, those of its stages together."""
         summary = self.summary(job)
         return sum(stage['epochs'] for stage in summary.get('stages', {'': summary}).values())
+
+    def training_accuracy(self, job: Job) -> float:
+        """Top-1 accuracy of the prediction on the training clips of a finished run's last epoch, as they were shown."""
+        records = read_metrics(self.root / job.name / 'metrics.jsonl')
+        last = next(record for record in reversed(records) if record['event'] == 'epoch')
+        return next(value for name, value in last.items() if name.startswith('top1_'))  # the fused branch is the first
 
     def learning_rate(self, job: Job) -> float:
         """The learning rate that a run was given."""

