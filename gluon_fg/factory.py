@@ -243,7 +243,10 @@ def get_model(
     net.initialize(mx.init.MSRAPrelu('in', 0), ctx=ctx)
     if weights is None:
         if pretrained_base and net.branches.backbone.imagenet:
-            net.weights_source = f'ImageNet weights {imagenet.load(net.branches.backbone, root)}'
+            try:
+                net.weights_source = f'ImageNet weights {imagenet.load(net.branches.backbone, root)}'
+            except UserError as error:
+                raise UserError(f'{error}, or start from random ones with pretrained_base=False') from None
             net.backbone_loaded('pretrained')
         else:
             net.backbone_loaded('random')

@@ -31,7 +31,8 @@ def train(config: Optional[str], out: Optional[str], overrides: List[str], print
     """Train a network as a config says.
 
     Over several processes: horovodrun -np 2 gluon-fg train ..., where train.batch_size is per process. Started again
-    with the same words after an interruption or a crash, it resumes from its last checkpoint.
+    with the same words after an interruption or a crash, it resumes from its last checkpoint. The first line says which
+    weights the network starts from; model.start chooses them: kinetics400, imagenet, none, or a .params file.
     """
     from ..named_configs import find_config
     from ..training.config import load_config, to_yaml

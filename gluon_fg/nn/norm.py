@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
@@ -74,7 +74,9 @@ def has_statistics(layer: nn.BatchNorm) -> bool:
     return bool((mean != 0).any() or (var != 1).any())
 
 
-def freeze_batch_norm(net: Block, keep_first: bool = False, keep_new: bool = False) -> List[nn.BatchNorm]:
+def freeze_batch_norm(
+    net: Block, keep_first: bool = False, only: Optional[Callable[[nn.BatchNorm], bool]] = None
+) -> List[nn.BatchNorm]:
     """Let batch norm use its running statistics in training too, and keep its gamma and beta as they are.
 
     Parameters
@@ -83,9 +85,9 @@ def freeze_batch_norm(net: Block, keep_first: bool = False, keep_new: bool = Fal
         a network; graphs that it has traced already are dropped
     keep_first
         True: partial batch norm (TSN), the first layer goes on learning
-    keep_new
-        True: layers that have no statistics yet (`has_statistics`), those of new branches, go on learning: with a mean
-        of 0 and a variance of 1 they would normalize nothing
+    only
+        which layers to freeze (None: all). With `has_statistics` those of new branches go on learning: with a mean of 0
+        and a variance of 1 they would normalize nothing
 
     Returns
     -------
@@ -93,7 +95,7 @@ def freeze_batch_norm(net: Block, keep_first: bool = False, keep_new: bool = Fal
     """
     mx.nd.waitall()  # a pass still under way may be about to update what is frozen here
     layers = batch_norms(net)[1 if keep_first else 0 :]
-    layers = [layer for layer in layers if not keep_new or has_statistics(layer)]
+    layers = [layer for layer in layers if only is None or only(layer)]
     for layer in layers:
         layer._kwargs['use_global_stats'] = True
         layer.gamma.grad_req = layer.beta.grad_req = 'null'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -56,6 +57,12 @@ def _checkpoints(run_dir: Path) -> Iterator[Tuple[int, Path]]:
             yield int(match.group(1)), path
 
 
+def load_network(path: Path, net: HybridBlock, ctx: mx.Context) -> None:
+    """Restore the network alone from a checkpoint folder; see `load_checkpoint`."""
+    with _told_of(path):
+        net.load_parameters(str(path / 'net.params'), ctx=ctx)
+
+
 def load_checkpoint(path: Path, net: HybridBlock, trainer: mx.gluon.Trainer, ctx: mx.Context) -> dict:
     """Restore network and optimizer from a checkpoint folder; returns the `state` it was saved with.
 
@@ -64,10 +71,16 @@ def load_checkpoint(path: Path, net: HybridBlock, trainer: mx.gluon.Trainer, ctx
     UserError
         a file of the checkpoint is missing or damaged, or belongs to another network
     """
-    try:
-        net.load_parameters(str(path / 'net.params'), ctx=ctx)
+    load_network(path, net, ctx)
+    with _told_of(path):
         trainer.load_states(str(path / 'trainer.states'))
         return json.loads((path / 'state.json').read_text())
+
+
+@contextlib.contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, AssertionError, mx.MXNetError) as error:
         raise UserError(
             f'checkpoint {path} cannot be loaded ({" ".join(str(error).split())[:200]}); '

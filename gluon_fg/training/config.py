@@ -25,15 +25,22 @@ from ..files import atomic_write
 # Annotations are read at run time by OmegaConf, so these classes use typing's Optional, List and Dict.
 
 
+STARTS = ('kinetics400', 'imagenet', 'none')  # what `model.start` may say in place of a file, the best first
+
+
 @dataclass
 class ModelConfig:
     """Which recognizer, and what it starts from."""
 
     name: str = 'i3d_tiny_synthfg_dfb'
     nclass: Optional[int] = None  # None: the entry's own, or the dataset's for `*_custom` entries
+    # kinetics400: weights of the same backbone from Kinetics-400; imagenet: the backbone's from ImageNet; none: random
+    # ones; or a .params file, of gluon_fg or GluonCV. None: as the three keys below say; where they say nothing, too,
+    # the first of kinetics400, imagenet and none that is to be had for `*_custom` entries, imagenet for others
+    start: Optional[str] = None
     pretrained: bool = False  # published weights for this name, else GluonCV's for the network within it
     pretrained_base: Optional[bool] = None  # ImageNet weights for the backbone; None: the entry's default
-    params: Optional[str] = None  # warm start: a .params file, of gluon_fg or GluonCV; new branches stay random
+    params: Optional[str] = None  # as `start`; new branches stay random
     options: Dict[str, Any] = field(default_factory=dict)  # builder options, e.g. {local_branch: false, dropout: 0.5}
 
 
@@ -186,13 +193,13 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
     """The config of every stage by its name, in order; none for a config without stages.
 
     The first starts as `config.model` says, the others from the weights before them: they load no published ones and no
-    `model.params`. A stage that names another model begins without options, as they belong to a model.
+    `model.start` or `model.params`. A stage that names another model begins without options, as they belong to a model.
 
     Raises
     ------
     UserError
-        a stage that cannot be a folder's name, holds no sections, has an unknown key or a wrong value, or holds out
-        videos that a stage before it has learned
+        a stage that cannot be a folder's name, holds no sections, has an unknown key or a wrong value, names
+        `model.start` and is not the first, or holds out videos that a stage before it has learned
     """
     parts: Dict[str, Config] = {}
     for name, changes in config.stages.items():
@@ -204,17 +211,23 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
         part = OmegaConf.structured(dataclasses.replace(config, stages={}))
         if parts:
             part.model.pretrained, part.model.pretrained_base, part.model.params = False, False, None
+            part.model.start = None
         own = changes.get('model') or {}
         if isinstance(own, dict) and own.get('name', config.model.name) != config.model.name:
             part.model.options = {}
-        parts[name] = build(merge(part, _without_moved(OmegaConf.create(changes), where), where), where)
-        check(parts[name], where)
+        made = build(merge(part, _without_moved(OmegaConf.create(changes), where), where), where)
+        if parts and made.model.start is not None:
+            raise UserError(
+                f'{where}: model.start is {made.model.start}, but a stage starts from the one before it; leave it out'
+            )
+        check(made, where)
         for former, before in parts.items():
-            if before.data.hold_out < parts[name].data.hold_out:
+            if before.data.hold_out < made.data.hold_out:
                 raise UserError(
-                    f'{where} holds out {parts[name].data.hold_out:g} of the training videos, but stage {former} '
+                    f'{where} holds out {made.data.hold_out:g} of the training videos, but stage {former} '
                     f'before it learns them: set data.hold_out there, too'
                 )
+        parts[name] = made
     return parts
 
 
@@ -226,6 +239,7 @@ def check(config: Config, source: str = 'config') -> None:
             f'{source}: data.jitter is {config.data.jitter}, which only data.augment=random_crop reads; '
             f'{config.data.augment} draws scales of its own: choose random_crop or data.jitter=1'
         )
+    _check_start(config.model, source)
     train = config.train
     if train.schedule == 'step':
         late = [e for e in train.lr_epochs if e >= train.epochs]
@@ -240,6 +254,28 @@ def check(config: Config, source: str = 'config') -> None:
         raise UserError(
             f'{source}: train.warmup_epochs {train.warmup_epochs} must be below train.epochs {train.epochs}'
         )
+
+
+def start_file(model: ModelConfig) -> Optional[str]:
+    """The parameter file that a model starts from, or None."""
+    return model.params or (None if model.start in STARTS else model.start)
+
+
+def _check_start(model: ModelConfig, source: str) -> None:
+    """Refuse keys that contradict `model.start`."""
+    if model.start is None:
+        return
+    contradicting = {
+        'pretrained': model.pretrained,
+        'params': model.params is not None,
+        'pretrained_base': model.pretrained_base not in (None, model.start == 'imagenet'),
+    }
+    for key, contradicts in contradicting.items():
+        if contradicts:
+            raise UserError(
+                f'{source}: model.start is {model.start} and model.{key} is {getattr(model, key)}, '
+                f'which says otherwise; leave out model.{key}'
+            )
 
 
 def to_yaml(config: Config) -> str:

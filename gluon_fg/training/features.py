@@ -57,7 +57,9 @@ def network_of(config: Config, dataset: VideoDataset) -> Optional[Path]:
 
     None: without features, or where the config says otherwise.
     """
-    if not isinstance(dataset, FeatureDataset) or config.model.params or config.model.pretrained:
+    if not isinstance(dataset, FeatureDataset) or any(
+        (config.model.start, config.model.params, config.model.pretrained)
+    ):
         return None
     folder = Path(dataset.root)
     for path in (folder / NETWORK, folder.parent / NETWORK):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, Tuple
+from typing import Any, Collection, Dict, FrozenSet, Optional, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError, unknown
-from ..nn.norm import clear_cached_graphs, freeze, freeze_batch_norm
+from ..nn.norm import clear_cached_graphs, freeze, freeze_batch_norm, has_statistics
 from .config import TrainConfig
 from .distributed import World
 
@@ -57,15 +57,18 @@ class AdamW(mx.optimizer.Optimizer):
         weight[:] = weight * (1 - lr * wd) - (lr / (1 - self.beta1**count)) * mean / root
 
 
-def freeze_parts(net: HybridBlock, train: TrainConfig) -> int:
+def freeze_parts(net: HybridBlock, train: TrainConfig, statistics: Optional[Collection[str]] = None) -> int:
     """Keep batch norm and stages of the backbone as they are, as a config says; returns how many layers are frozen.
 
     Of batch norm only the layers whose statistics were loaded are frozen: those of new branches have none yet. Stages
     up to one whose features are given are kept as well.
+    `statistics` has the structural names of these layers' running means; None: what the network has now tells.
     """
     frozen = 0
     if train.batch_norm != 'train':
-        frozen = len(freeze_batch_norm(net, keep_first=train.batch_norm == 'partial', keep_new=True))
+        names = {p.name: name for name, p in net._collect_params_with_prefix().items()}
+        only = has_statistics if statistics is None else lambda layer: names[layer.running_mean.name] in statistics
+        frozen = len(freeze_batch_norm(net, keep_first=train.batch_norm == 'partial', only=only))
     backbone = net.branches.backbone
     stages = ('stem', *(f'res{number}' for number in range(2, 6)))
     for name in train.freeze:

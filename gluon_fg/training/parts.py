@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -25,9 +25,9 @@ from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
-from .run import build_network, choose_context, claim_run_dir, environment, split_of
+from .run import choose_context, claim_run_dir, environment, split_of
 from .schedule import make_schedule, scaled_lr
-from .start import Start, set_stage, start_from
+from .start import Start, begin, read_start, set_stage, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     know_views(config, train_set)
     mx.random.seed(train.seed, ctx=ctx)
     np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
-    net = build_network(config, ctx, train_set.labels)
-    start = start_from(net, config, params or network_of(config, train_set))
+    net, start = _begun(config, run_dir, world, ctx, train_set, params)
     begin_behind(net, train_set, val_set)
     set_stage(net, train.stage, start.untrained)
     if net.input_spec.ndim == 3:
@@ -150,9 +149,9 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
             f'{len(train_set)} training videos make no single update of {train.batch_size} clips x '
             f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
         )
-    frozen = freeze_parts(net, train)
+    frozen = freeze_parts(net, train, start.statistics)
     trained = trained_parameters(net, train, start.untrained)
-    claim_run_dir(config, run_dir, world, train_set.labels.classes)  # behind all that can be wrong
+    claim_run_dir(config, run_dir, world, train_set.labels.classes, to_json(start))  # behind all that can be wrong
     world.broadcast_parameters(net.collect_params())  # every rank starts from rank 0's weights
     net.hybridize(static_alloc=True, static_shape=True)
     rate = make_schedule(train, updates_per_epoch, world.size)
@@ -182,6 +181,22 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     return run
 
 
+def _begun(
+    config: Config, run_dir: Path, world: World, ctx: mx.Context, train_set: VideoDataset, params: Optional[Path]
+) -> Tuple[mx.gluon.HybridBlock, Start]:
+    """The network with the weights that it starts from, or that it has come to; which is the first thing to be said."""
+    former, latest = world.gather_objects((read_start(run_dir), checkpoint.latest_checkpoint(run_dir)))[0]
+    if former:
+        claim_run_dir(config, run_dir, world)  # the network that the start is of
+    elif params is None:
+        network = network_of(config, train_set)
+        config.model.start = str(network) if network else config.model.start
+    net, start = begin(config, ctx, train_set.labels, params, world, former, latest)
+    if world.rank == 0:
+        logger.info('%s starts from %s', net.name, start.source)
+    return net, start
+
+
 def describe(run: Run, frozen: int) -> str:
     """What a run is about to do, in a few lines; `frozen` counts the batch norm layers that are kept as they are."""
     train, size = run.config.train, run.world.size
@@ -193,8 +208,7 @@ def describe(run: Run, frozen: int) -> str:
     kept += [f'stages {", ".join(train.freeze)}'] if train.freeze else []
     apart = f'; {len(run.held_out)} training videos are held out' if run.held_out else ''
     return (
-        f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}; '
-        f'starts from {run.start.source}\n'
+        f'model {run.net.name}: {everything:,} parameters ({trained:,} trained) on {run.ctx}\n'
         + (f'frozen: {"; ".join(kept)}\n' if kept else '')
         + describe_features(run.train_set)
         + f'data {run.train_set.name}: {len(run.train_set)} training and {len(run.val_set)} validation videos{apart}\n'

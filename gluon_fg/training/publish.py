@@ -27,7 +27,7 @@ from ..evaluation.score import Scores, score_dataset, video_ids
 from ..weights import cards, repository
 from ..weights.entries import METRICS, Entry
 from ..weights.index import entries_in, zoo_folder
-from .config import Config, load_config, to_yaml
+from .config import Config, load_config, start_file, to_yaml
 from .log import read_metrics
 from .run import load_run, split_of
 
@@ -292,7 +292,9 @@ def _checked_scores(
 def _source(run_dir: Path, config: Config, checkpoint: str) -> str:
     summary = json.loads((run_dir / 'summary.json').read_text())
     epoch = summary['best']['epoch'] if checkpoint == 'best' else summary['epochs']
-    start = ', warm start' if load_config(str(run_dir / 'config.yaml'), saved=True).model.params else ''
+    model = load_config(str(run_dir / 'config.yaml'), saved=True).model
+    begun = {'kinetics400': ', from Kinetics-400 weights', 'imagenet': ', from ImageNet weights'}
+    start = ', warm start' if start_file(model) else begun.get(model.start or '', '')
     return (
         f'scripts/train.py on {config.data.dataset}: epoch {epoch} of {summary["epochs"]}, '
         f'learning rate {config.train.lr:g}, seed {config.train.seed}{start}'
@@ -303,10 +305,11 @@ def _public_config(run_dir: Path, stem: str) -> str:
     """The run's config, every value, without what lies on its machine."""
     config = load_config(str(run_dir / 'config.yaml'), saved=True)
     lines = [f'# The run that made {stem}.params, every value; folders of its machine are left out.']
-    if config.model.params:
-        given = Path(config.model.params)
+    if start_file(config.model):
+        given = Path(str(start_file(config.model)))
         digest = f', SHA-256 {files.sha256(given)}' if given.is_file() else ''
-        lines.append(f'# model.params: it started from {given.name}{digest}')
+        lines.append(f'# model.{"params" if config.model.params else "start"}: it started from {given.name}{digest}')
+        config.model.start = None
     config.model.params = config.data.root = None
     return '\n'.join([*lines, to_yaml(config)])
 

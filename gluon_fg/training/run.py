@@ -27,6 +27,8 @@ from .distributed import World
 from .features import VIEW_KEYS, open_features
 from .moved import chosen_options
 
+START = 'start.json'  # what a run started from: see `start.Start`
+
 # What may differ between a run and its resumption without changing the result.
 _FREE_KEYS = (
     'data.root',
@@ -126,8 +128,13 @@ def load_run(
     return net, config
 
 
-def claim_run_dir(config: Config, run_dir: Path, world: World, classes: Sequence[str] = ()) -> None:
-    """Rank 0 creates the folder, or makes sure that it holds this very run; every rank raises alike."""
+def claim_run_dir(
+    config: Config, run_dir: Path, world: World, classes: Sequence[str] = (), start: Optional[str] = None
+) -> None:
+    """Rank 0 creates the folder, or makes sure that it holds this very run; every rank raises alike.
+
+    A new folder gets `classes` as classes.txt, and `start`, where there is one, as start.json.
+    """
     problem = None
     if world.rank == 0:
         saved = run_dir / 'config.yaml'
@@ -140,6 +147,9 @@ def claim_run_dir(config: Config, run_dir: Path, world: World, classes: Sequence
         else:
             with atomic_write(run_dir / 'classes.txt') as stream:
                 stream.writelines(f'{name}\n' for name in classes)
+            if start is not None:
+                with atomic_write(run_dir / START) as stream:
+                    stream.write(start)
             save_config(config, saved)
     problem = world.gather_objects(problem)[0]
     if problem:
@@ -157,6 +167,8 @@ def changed_settings(config: Config, run_dir: Path) -> List[str]:
         saved.model.options = factory.run_options(saved.model.name, path, saved.model.options)
     if given.model.nclass is None:  # left to the dataset, which gave the run's
         saved.model.nclass = None
+    if given.model.start is None:  # left to what was to be had when the run was begun
+        saved.model.start = None
     for key in VIEW_KEYS if given.data.features else ():
         if getattr(given.data, key) is None:  # left to the features
             setattr(saved.data, key, None)

@@ -19,6 +19,7 @@ from . import distributed, loop
 from .config import Config, stage_configs
 from .log import read_metrics
 from .run import claim_run_dir, know_classes, split_of
+from .start import read_start
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,9 @@ def train(
     start, summaries = None, {}
     for name, part in parts.items():
         folder = run_dir / name
+        model, first = part.model, read_start(run_dir / list(parts)[0])
+        if start and first and (model.start, model.pretrained_base, model.params) == (None,) * 3:  # see `_stages`
+            model.start = first.choice
         if world.rank == 0:
             logger.info('stage %s of %s', name, ', '.join(config.stages))
         summaries[name] = loop.train(part, folder, world, progress, start)
@@ -80,7 +84,8 @@ def _stages(config: Config) -> Dict[str, Config]:
             factory.build(model.name, nclass=model.nclass, **model.options)
             entry = registry.model_entry(model.name)
             if last and entry.builder.needs_pretrained({**entry.defaults, **model.options}):
-                model.pretrained_base, model.params = config.model.pretrained_base, config.model.params
+                first = config.model
+                model.start, model.pretrained_base, model.params = first.start, first.pretrained_base, first.params
         last = model.name
     return parts
 

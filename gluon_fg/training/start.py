@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import FrozenSet, Optional, Set, Union
+from typing import Any, Dict, FrozenSet, List, Optional, Tuple, Union
 
+import mxnet as mx
 from mxnet.gluon import HybridBlock
 
+from .. import factory, registry
+from ..data.labels import LabelSet
 from ..errors import UserError, unknown
+from ..input_spec import InputSpec
+from ..nn.norm import batch_norms, has_statistics
+from ..weights import imagenet, zoo
+from ..weights.download import ATTEMPTS
+from ..weights.gluoncv_store import gluoncv_file, gluoncv_has
+from ..weights.index import find
 from ..weights.warm_start import warm_start
-from .config import Config
+from .checkpoint import load_network
+from .config import STARTS, Config, ModelConfig
+from .distributed import World
+from .run import START, build_network, know_classes
+
+KINETICS = 'kinetics400'
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What a network starts from.
+    """What a network starts from, kept in the run's folder: a run that is resumed needs none of the files again.
 
     Parameters
     ----------
@@ -23,34 +38,223 @@ class Start:
         in words
     untrained
         structural names of the parameters that no trained weights gave a value: ImageNet's are none for this task
+    statistics
+        structural names of the running means of the batch norm layers whose statistics were loaded
+    choice
+        what `model.start` says, or was chosen where it was left open; None: other keys of the config say it
+    spec
+        frames, sizes and scale of the network's views, which published weights bring with them
     """
 
     source: str
     untrained: FrozenSet[str]
+    statistics: FrozenSet[str]
+    choice: Optional[str]
+    spec: InputSpec
 
 
-def start_from(net: HybridBlock, config: Config, params: Optional[Union[str, Path]] = None) -> Start:
-    """Load the weights that a config, or a former stage's file, names into a network as it was built.
+def to_json(start: Start) -> str:
+    """A start as a run's folder keeps it."""
+    return json.dumps(dataclasses.asdict(start), indent=1, default=sorted)  # sets have no form in JSON
+
+
+def read_start(run_dir: Path) -> Optional[Start]:
+    """The start of a run in a folder; None where there is none, or it was begun by a version that kept none.
+
+    Raises
+    ------
+    UserError
+        the file is damaged
+    """
+    path = run_dir / START
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text())
+        spec: Dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values['spec'].items()}
+        names = {key: frozenset(values[key]) for key in ('untrained', 'statistics')}
+        return Start(source=values['source'], choice=values['choice'], spec=InputSpec(**spec), **names)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f'{path} is damaged ({error}); choose another --out to train anew') from None
+
+
+def begin(
+    config: Config,
+    ctx: mx.Context,
+    labels: Optional[LabelSet] = None,
+    params: Optional[Union[str, Path]] = None,
+    world: Optional[World] = None,
+    former: Optional[Start] = None,
+    latest: Optional[Path] = None,
+) -> Tuple[HybridBlock, Start]:
+    """Build a run's network and give it the weights that it starts from.
 
     Parameters
     ----------
-    net
-        as `run.build_network` gives it: published weights are in it already where the config asks for them
+    config
+        `model.start` is filled in where it was left open and is chosen here, or was when the run was begun
+    ctx, labels
+        as for `build_network`
     params
-        a parameter file to start from, in place of `config.model.params`
+        the parameters of the stage before: loaded over what the config says, which is nothing in most stages
+    world
+        the job: rank 0 chooses
+    former, latest
+        the start that is kept in the run's folder, and its last checkpoint: with both, no other weights are looked for
+
+    Raises
+    ------
+    UserError
+        weights that are asked for are not to be had, or do not fit
     """
-    if params and config.model.params:  # a former stage's, and what its branches' start from: see `stages.train`
-        start_from(net, config)
-    params = params or config.model.params
-    everything: Set[str] = set(net._collect_params_with_prefix())
-    if params:
-        report = warm_start(net, params)
-        if report.new:
-            # New branches may start as copies of the backbone.
-            net.backbone_loaded('trained' if set(net.global_parameters()) <= set(report.loaded) else 'pretrained')
-        untrained = {*report.new, *report.resized, *report.reclassed, *report.inflated}
-        return Start(f'{params}: {report}', frozenset(untrained))
-    return Start(net.weights_source, frozenset(everything if net.untrained is None else net.untrained))
+    model, world = config.model, world or World()
+    know_classes(config, labels)
+    chooses = params is None and former is None and latest is None and _is_left_open(model)
+    if former and model.start is None:
+        model.start = former.choice
+    if not (model.start or chooses or (former and latest)):  # the older keys say it
+        net = build_network(config, ctx, labels)
+        start = _from_file(net, model.params, None) if model.params else _start(net, net.weights_source, None)
+    else:
+        plain = dataclasses.replace(model, start=None, pretrained=False, pretrained_base=False, params=None)
+        net = build_network(dataclasses.replace(config, model=plain), ctx, labels)
+        if former and latest:
+            return _resumed(net, ctx, former, latest), former
+        first = _first_to_be_had(net, model) if chooses and world.rank == 0 else None
+        if chooses:
+            model.start = world.gather_objects(first and first.choice)[0]
+        start = first or _as_asked(net, model)
+    return net, _from_file(net, params, None) if params else start
+
+
+def _resumed(net: HybridBlock, ctx: mx.Context, former: Start, latest: Path) -> HybridBlock:
+    load_network(latest, net, ctx)
+    net.input_spec = former.spec
+    if net.input_spec.ndim == 2:
+        net.num_segments = former.spec.segments
+    return net
+
+
+def _is_left_open(model: ModelConfig) -> bool:
+    """Whether a config says nothing of where the weights of a network for one's own classes start."""
+    said = (model.start, model.pretrained or None, model.pretrained_base, model.params)
+    return said == (None,) * 4 and factory.setting(model.name).nclass is None
+
+
+def _as_asked(net: HybridBlock, model: ModelConfig) -> Start:
+    try:
+        return _load(net, model, str(model.start))
+    except UserError as error:
+        raise UserError(f'model.start {model.start}: {error}') from None
+
+
+def _first_to_be_had(net: HybridBlock, model: ModelConfig) -> Start:
+    """Start from the first of `STARTS` that is to be had; those that should be and are not are told of."""
+    missing: List[str] = []
+    for choice in STARTS:
+        if choice == 'imagenet' and net.branches.backbone.imagenet is None:
+            continue  # there never were any, which is no news
+        try:
+            start = _load(net, model, choice, attempts=1)
+        except _NonePublished:
+            continue
+        except UserError as error:
+            missing.append(f'no {choice} weights: {error}')
+            continue
+        return dataclasses.replace(start, source='; '.join([start.source, *missing]))
+    raise AssertionError('random weights are always to be had')
+
+
+def _load(net: HybridBlock, model: ModelConfig, choice: str, attempts: int = ATTEMPTS) -> Start:
+    """Start a network, initialized and without weights, as `model.start` says."""
+    if choice == 'none':
+        return _start(net, 'random weights', choice)
+    if choice == 'imagenet':
+        name = imagenet.load(net.branches.backbone, attempts=attempts)
+        net.backbone_loaded('pretrained')
+        return _start(net, f'ImageNet weights {name}', choice)
+    if choice == KINETICS:
+        return _from_kinetics(net, model, attempts)
+    if not Path(choice).is_file():
+        raise UserError(f'no such file; give a .params file, or choose {", ".join(STARTS)}')
+    return _from_file(net, choice, choice)
+
+
+class _NonePublished(UserError):
+    """Nobody has published such weights."""
+
+
+def _from_kinetics(net: HybridBlock, model: ModelConfig, attempts: int) -> Start:
+    entry = registry.model_entry(model.name)
+    found = kinetics_weights(model.name, attempts)
+    if found is None:
+        raise _NonePublished(
+            f'no Kinetics-400 weights of {entry.backbone} are published; choose imagenet, none or a .params file'
+        )
+    path, words, sibling = found
+    start = _from_file(net, path, KINETICS, words, foreign_classes=net.dataset != KINETICS)
+    theirs = sibling.option_defaults['temporal_downsample']
+    ours = {**entry.option_defaults, **model.options}['temporal_downsample']
+    if theirs not in (None, ours):
+        note = f'trained with temporal_downsample {theirs}: model.options.temporal_downsample={theirs} fits better'
+        return dataclasses.replace(start, source=f'{start.source}; {note}')
+    return start
+
+
+def kinetics_weights(name: str, attempts: int = ATTEMPTS) -> Optional[Tuple[Path, str, registry.ModelEntry]]:
+    """Weights from Kinetics-400 with the backbone of an entry: the zoo's own, of the same method first, or GluonCV's.
+
+    Returns
+    -------
+    The verified file, what it is in words, and the entry that it was trained as; None where none are published
+
+    Raises
+    ------
+    UserError
+        they are published, and the file is neither on disk nor to be fetched
+    """
+    own = registry.model_entry(name)
+    known: Dict[str, registry.ModelEntry] = {n: registry.model_entry(n) for n in registry.names()}
+    family = [
+        entry
+        for n, entry in known.items()
+        if n == entry.name
+        and (entry.dataset, entry.backbone) == (KINETICS, own.backbone)
+        and (entry.builder is own.builder or n.endswith(f'_{KINETICS}'))
+    ]
+    for entry in sorted(family, key=lambda e: e.builder is not own.builder):
+        published = find(entry.name)
+        if published:
+            return zoo.entry_file(published, attempts=attempts), f'Kinetics-400 weights {published.file}', entry
+    for entry in family:
+        if entry.gluoncv and gluoncv_has(entry.gluoncv):
+            path = gluoncv_file(entry.gluoncv, attempts=attempts)
+            return path, f'Kinetics-400 weights of GluonCV {entry.gluoncv}', entry
+    return None
+
+
+def _from_file(
+    net: HybridBlock,
+    path: Union[str, Path],
+    choice: Optional[str],
+    words: Optional[str] = None,
+    foreign_classes: bool = False,
+) -> Start:
+    report = warm_start(net, path, foreign_classes)
+    if report.new:  # new branches may start as copies of the backbone
+        net.backbone_loaded('trained' if set(net.global_parameters()) <= set(report.loaded) else 'pretrained')
+    untrained = frozenset({*report.new, *report.resized, *report.reclassed, *report.inflated})
+    return _start(net, f'{words or path}: {report}', choice, untrained)
+
+
+def _start(net: HybridBlock, source: str, choice: Optional[str], untrained: Optional[FrozenSet[str]] = None) -> Start:
+    """The start of a network that has its weights; `untrained` None: as these say (`Recognizer.untrained`)."""
+    params = net._collect_params_with_prefix()
+    names: Dict[str, str] = {p.name: name for name, p in params.items()}
+    statistics = {names[layer.running_mean.name] for layer in batch_norms(net) if has_statistics(layer)}
+    untrained = net.untrained if untrained is None else untrained
+    everything = frozenset(params)
+    return Start(source, everything if untrained is None else untrained, frozenset(statistics), choice, net.input_spec)
 
 
 def set_stage(net: HybridBlock, stage: Optional[str], untrained: FrozenSet[str]) -> None:
@@ -72,5 +276,5 @@ def set_stage(net: HybridBlock, stage: Optional[str], untrained: FrozenSet[str])
     if missing:
         raise UserError(
             f'train.stage {stage} keeps the {net.global_branch} network as it is, but no trained weights of it are '
-            f'loaded, for example {missing[0]}; set model.params to those of its own run, or train it in a stage before'
+            f'loaded, for example {missing[0]}; set model.start to those of its own run, or train it in a stage before'
         )

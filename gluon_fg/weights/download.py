@@ -26,6 +26,8 @@ from .transport import PLAIN, Access, SourceError, opened, shown
 
 log = logging.getLogger(__name__)
 
+ATTEMPTS = 4  # rounds over the sources whose trouble may pass
+
 
 def fetch(
     file: str,
@@ -35,7 +37,7 @@ def fetch(
     size: Optional[int] = None,
     unpack: bool = False,
     timeout: float = 30,
-    attempts: int = 4,
+    attempts: int = ATTEMPTS,
     wait: float = 1,
     access: Access = PLAIN,
 ) -> Path:

@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock
 from ..errors import UserError
 from ..files import digest
 from .disk import is_verified
-from .download import fetch
+from .download import ATTEMPTS, fetch
 from .index import model_root
 
 
@@ -27,7 +27,7 @@ def gluoncv_here(name: str, root: Optional[str] = None) -> bool:
     return is_verified(model_root(root) / f'{name}-{sha1[:8]}.params', sha1)
 
 
-def gluoncv_file(name: str, root: Optional[str] = None) -> Path:
+def gluoncv_file(name: str, root: Optional[str] = None, attempts: int = ATTEMPTS) -> Path:
     """The file of GluonCV's weights for a name, verified by its SHA-1: GluonCV publishes no other checksum.
 
     It is fetched where it is not in `root` (default: MXNet's folder) yet, from GluonCV's store or, as with GluonCV
@@ -42,7 +42,8 @@ def gluoncv_file(name: str, root: Optional[str] = None) -> Path:
     if not gluoncv_has(name):
         raise UserError(f'GluonCV has published no weights for {name!r}')
     sha1 = _sha1()[name]
-    return fetch(f'{name}-{sha1[:8]}.params', sha1, model_root(root), [gluoncv_source(name)], unpack=True)
+    source = gluoncv_source(name)
+    return fetch(f'{name}-{sha1[:8]}.params', sha1, model_root(root), [source], unpack=True, attempts=attempts)
 
 
 def gluoncv_source(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
@@ -10,6 +9,7 @@ import mxnet as mx
 
 from ..backbones import Backbone
 from ..errors import UserError
+from .download import ATTEMPTS
 from .gluoncv_names import our_name
 from .gluoncv_store import gluoncv_file, gluoncv_here
 from .index import find
@@ -17,13 +17,11 @@ from .inflate import inflate_all
 from .params_file import read_params
 from .zoo import entry_file
 
-log = logging.getLogger(__name__)
-
 # GluonCV's network -> the model of this zoo that is the same one, whose weights are taken where GluonCV's are not here
 _SAME = {'mobilenetv2_1.0': 'mobilenetv2_imagenet1k'}
 
 
-def load(backbone: Backbone, root: Optional[str] = None) -> str:
+def load(backbone: Backbone, root: Optional[str] = None, attempts: int = ATTEMPTS) -> str:
     """Put ImageNet weights into an initialized backbone; returns the name that they are published under.
 
     `backbone.imagenet` names them: GluonCV's, or a model of this zoo for ImageNet's classes. Inflated for clips; a stem
@@ -35,11 +33,11 @@ def load(backbone: Backbone, root: Optional[str] = None) -> str:
         the file is neither in `root` nor to be fetched, or does not hold exactly the backbone's parameters
     """
     if backbone.imagenet is None:
-        raise UserError('no ImageNet weights are published for this backbone; use pretrained_base=False')
+        raise UserError('no ImageNet weights are published for this backbone')
     try:
-        name, path = _file(backbone.imagenet, root)
+        name, path = _file(backbone.imagenet, root, attempts)
     except UserError as error:
-        raise UserError(f'ImageNet weights: {error}, or start from random ones with pretrained_base=False') from None
+        raise UserError(f'ImageNet weights: {error}') from None
     given = _backbone(read_params(path), backbone.family)
     params = {n: p for n, p in backbone._collect_params_with_prefix().items() if '.non_local.' not in n}
     for names, what in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
@@ -53,17 +51,16 @@ def load(backbone: Backbone, root: Optional[str] = None) -> str:
         raise UserError(f'{path}: {error}') from None
     for n, p in params.items():
         p.set_data(values[n])
-    log.info('backbone starts from ImageNet weights %s', path)
     return name
 
 
-def _file(imagenet: str, root: Optional[str]) -> Tuple[str, Path]:
+def _file(imagenet: str, root: Optional[str], attempts: int) -> Tuple[str, Path]:
     """Name and file of what is to be had."""
     ours = _SAME.get(imagenet, imagenet)
     entry = find(ours, root) if ours.endswith('_imagenet1k') else None  # GluonCV's names are in no index of ours
     if entry is None or (ours != imagenet and gluoncv_here(imagenet, root)):
-        return imagenet, gluoncv_file(imagenet, root)
-    return ours, entry_file(entry, root)
+        return imagenet, gluoncv_file(imagenet, root, attempts)
+    return ours, entry_file(entry, root, attempts)
 
 
 def _backbone(arrays: Dict[str, mx.nd.NDArray], family: str) -> Dict[str, mx.nd.NDArray]:

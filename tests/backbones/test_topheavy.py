@@ -261,7 +261,7 @@ def imagenet_load(tmp_path, monkeypatch):
         imagenet.load(net)
         return source
 
-    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root: tmp_path / 'imagenet.params')
+    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root=None, attempts=4: tmp_path / 'imagenet.params')
     return load
 
 

@@ -153,9 +153,9 @@ def test_layers_without_statistics_go_on_learning_where_that_is_asked_for():
     for layer in batch_norms(net):
         layer.initialize(force_reinit=True)
     x = mx.nd.random.normal(shape=(4, 3, 3, 6, 5))
-    assert freeze_batch_norm(net, keep_new=True) == []
+    assert freeze_batch_norm(net, only=has_statistics) == []
     net[0][1].running_mean.set_data(mx.nd.ones(16))
-    assert freeze_batch_norm(net, keep_new=True) == [net[0][1]]
+    assert freeze_batch_norm(net, only=has_statistics) == [net[0][1]]
     with autograd.record():
         (net(x) ** 2).sum().backward()
     mx.nd.waitall()

@@ -75,7 +75,7 @@ def imagenet_file(tmp_path, monkeypatch):
     source.initialize(mx.init.MSRAPrelu('in', 0))
     source(mx.nd.zeros((1, 3, 32, 32)))
     source.save_parameters(str(tmp_path / 'resnet18.params'))
-    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root: tmp_path / f'{name[:8]}.params')
+    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root=None, attempts=4: tmp_path / f'{name[:8]}.params')
     return randomize(source), tmp_path / 'resnet18.params'
 
 

@@ -143,8 +143,8 @@ def imagenet_load(tmp_path, monkeypatch):
         imagenet.load(net)
         return {name: p.data().asnumpy() for name, p in source._collect_params_with_prefix().items()}
 
-    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root: tmp_path / 'imagenet.params')
-    monkeypatch.setattr(imagenet, 'gluoncv_here', lambda name, root: True)
+    monkeypatch.setattr(imagenet, 'gluoncv_file', lambda name, root=None, attempts=4: tmp_path / 'imagenet.params')
+    monkeypatch.setattr(imagenet, 'gluoncv_here', lambda name, root=None, attempts=4: True)
     return load
 
 

@@ -9,10 +9,10 @@ from test_loop import config, run  # noqa: F401  (a fixture)
 from gluon_fg import get_model
 from gluon_fg.errors import UserError
 from gluon_fg.nn.norm import batch_norms
-from gluon_fg.training.config import Config, TrainConfig
+from gluon_fg.training.config import TrainConfig, load_config
 from gluon_fg.training.optimizer import freeze_parts
 from gluon_fg.training.run import build_network
-from gluon_fg.training.start import start_from
+from gluon_fg.training.start import begin
 
 
 def adamw(weight, gradients, lr, wd, beta1=0.9, beta2=0.999, epsilon=1e-8):
@@ -164,4 +164,5 @@ def test_a_published_networks_classifier_is_new_for_other_classes():
     same, other = (get_model('i3d_tiny_synthfg_dfb', pretrained=True, **options) for options in ({}, {'nclass': 5}))
     assert same.untrained == frozenset() and get_model('i3d_tiny_synthfg').untrained is None
     assert other.untrained == set(other.class_parameters())
-    assert start_from(other, Config(), None).untrained == other.untrained
+    settings = ['model.name=i3d_tiny_synthfg_dfb', 'model.pretrained=true', 'model.nclass=5']
+    assert begin(load_config(None, settings), mx.cpu())[1].untrained == other.untrained

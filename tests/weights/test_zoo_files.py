@@ -278,6 +278,6 @@ def test_gluoncvs_addresses_are_its_own(monkeypatch, tmp_path):
         asked.clear()
         gluoncv_store.gluoncv_file(name, tmp_path)
         ((file, digest, folder, sources), options), hash8 = asked[0], model_store.short_hash(name)
-        assert (file, folder, options) == (f'{name}-{hash8}.params', tmp_path, {'unpack': True})
+        assert (file, folder, options) == (f'{name}-{hash8}.params', tmp_path, {'unpack': True, 'attempts': 4})
         assert sources == [f'{model_store.apache_repo_url}gluon/models/{name}-{hash8}.zip']
         assert digest == model_store._model_sha1[name] == gluoncv_store.gluoncv_digests()[file]
