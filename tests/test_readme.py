@@ -127,6 +127,8 @@ def environment(home):
         'PATH': os.pathsep.join(path),
         'PYTHONPATH': os.pathsep.join(modules),
         'OMP_NUM_THREADS': '1',
+        'PIP_NO_INDEX': '1',  # the doctor looks for packages
+        'PIP_FIND_LINKS': '',
     }
 
 
