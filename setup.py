@@ -74,7 +74,7 @@ setup(
         # Built from source against the MXNet that is installed: see CONTRIBUTING.md, "Horovod by hand".
         'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
-        'convert': ['torch>=2.0'],  # `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
+        'convert': ['torch>=2.0'],  # the tests of `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
         'tsne': TSNE,
         'dev': [*TSNE, 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy>=1.14,<1.15'],
     },

@@ -55,8 +55,7 @@ Their own weights are not published. `pretrained=True` puts those that GluonCV p
 into the backbone and the global classifier; branches that a method adds are set aside, with a warning, until they are
 trained."""
 _UNTRAINED = """\
-Train them. `pretrained_base=True`, the default, starts the backbone from GluonCV's ImageNet weights where there are
-any."""
+Train them. `pretrained_base=True`, the default, starts the backbone from ImageNet weights where there are any."""
 
 
 def _weights(entries: Mapping[str, Entry]) -> str:

