@@ -8,6 +8,7 @@ unless the user put it there.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import logging
 import os
@@ -16,7 +17,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, List
+from typing import IO, List, cast
 
 import mxnet as mx
 
@@ -30,6 +31,8 @@ from .entries import Entry, Package
 from .torch_names import recognize
 
 log = logging.getLogger(__name__)
+
+_BESIDE = 1 << 26  # bytes that an archive may hold before the file that is wanted
 
 
 def package_file(entry: Entry, folder: Path, attempts: int = ATTEMPTS) -> Path:
@@ -103,8 +106,10 @@ def member_of(archive: Path, package: Package) -> bytes:
     """
     try:
         if package.archive.endswith('.tar.gz'):
-            with tarfile.open(archive, mode='r|gz') as tar:
-                data = _of_tar(tar, package)
+            with gzip.open(archive) as unpacked:
+                limited = cast(IO[bytes], _Limited(unpacked, package.member_bytes + _BESIDE))
+                with tarfile.open(fileobj=limited, mode='r|') as tar:
+                    data = _of_tar(tar, package)
         else:
             with zipfile.ZipFile(archive) as packed:
                 data = _of_zip(packed, package)
@@ -115,6 +120,20 @@ def member_of(archive: Path, package: Package) -> bytes:
     if hashlib.sha256(data).hexdigest() != package.member_sha256:
         raise UserError(f'{archive}: {package.member} is another version: its SHA-256 is not that of our index')
     return data
+
+
+class _Limited:
+    """A stream of which no more than so many bytes are read: a small archive may unpack to any size."""
+
+    def __init__(self, stream: gzip.GzipFile, left: int):
+        self.stream, self.left = stream, left
+
+    def read(self, size: int) -> bytes:
+        data = self.stream.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise UserError(f'is not in it, as far as it was unpacked: {_BESIDE} bytes of other files come first')
+        return data
 
 
 def _of_tar(tar: tarfile.TarFile, package: Package) -> bytes:

