@@ -287,6 +287,9 @@ def test_networks_of_the_former_gate_are_told_by_their_files():
     for options, expected in (({}, {}), (former, former), ({'mask_network': False}, {}), ({'non_local': True}, {})):
         net = factory.build('topheavy_tiny_synthfg_u2s', **options)
         assert net.saved_options(set(net._collect_params_with_prefix())) == expected
+    names = set(factory.build('topheavy_tiny_synthfg_u2s', **former)._collect_params_with_prefix())
+    assert net.run_options(names, {'csm_n': 4}) == {'csm_n': 4, **former}
+    assert net.run_options(names, {'gate': 'sigmoid'}) == {'gate': 'sigmoid'}  # a run of today that asks for it
 
 
 def test_the_flow_stream_starts_from_the_rgb_streams_weights(tmp_path):
