@@ -26,7 +26,7 @@ from gluon_fg.weights.entries import load_index
 REPO = Path(__file__).resolve().parents[1]
 OLD = Path(__file__).parent / 'formats'
 WEIGHTS = OLD / 'topheavy_tiny_synthfg_u2s.params'  # published then
-RETRAINED = ('topheavy_tiny_synthfg_u2s',)  # as its method changed
+RETRAINED = ('i3d_tiny_synthfg_cidc', 'topheavy_tiny_synthfg_u2s')  # as their methods changed
 
 
 @pytest.fixture
