@@ -23,7 +23,9 @@ _NO_CHECKPOINT = 'no checkpoint of PyTorch or of NumPy arrays, or damaged'
 
 
 def read_arrays(data: bytes, source: object) -> Arrays:
-    """name -> array of a file's content: float32 for all floating-point types, others as in the file.
+    """Read the named arrays of a checkpoint; nothing in the file is run.
+
+    Returns name -> array, float32 for all floating-point types, others as in the file.
 
     Parameters
     ----------

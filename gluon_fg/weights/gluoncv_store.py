@@ -22,7 +22,7 @@ def gluoncv_has(name: str) -> bool:
 
 
 def gluoncv_here(name: str, root: Optional[str] = None) -> bool:
-    """Whether the file of GluonCV's weights for a name lies in `root`, and is right."""
+    """Tell whether the file of GluonCV's weights for a name lies in `root`, and is right."""
     sha1 = _sha1()[name]
     return is_verified(model_root(root) / f'{name}-{sha1[:8]}.params', sha1)
 

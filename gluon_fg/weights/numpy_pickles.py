@@ -15,7 +15,7 @@ _DEPTH, _COUNT = 32, 100_000  # of dictionaries within each other, of arrays: on
 
 
 def flat(content: Any) -> Iterator[Tuple[str, np.ndarray]]:
-    """(names put together with slashes, array) of what a pickle of dictionaries within each other holds."""
+    """Walk through dictionaries within each other: (names put together with slashes, array) of each array."""
     count = 0
     waiting: List[Tuple[Tuple[str, ...], Any]] = [((), content)]
     while waiting:

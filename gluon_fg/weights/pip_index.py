@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import html.parser
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -52,14 +53,14 @@ class Configuration:
     cache: Optional[Path]
 
     def places(self, name: str) -> List[str]:
-        """Addresses of the pages that may list a package's files."""
+        """List the addresses of the pages that may name a package's files."""
         plain = re.sub('[-_.]+', '-', name).lower()
         pages = [f'{index.rstrip("/")}/{plain}/' for index in self.indexes]
         return [*map(_as_page, pages), *map(_as_page, self.links)]
 
 
 def configuration() -> Configuration:
-    """What the pip beside this Python (or, where there is none, on PATH) is configured to use.
+    """Ask pip (the one beside this Python or, where there is none, on PATH) what it is configured to use.
 
     Raises
     ------
@@ -125,6 +126,7 @@ def _pip(*words: str) -> str:
         try:
             done = subprocess.run(
                 [*command, *words, '--disable-pip-version-check'],
+                cwd=os.path.abspath(os.sep),  # where no pip.py of the current folder is taken for it
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -184,7 +186,7 @@ def _others(links: List[Link], package: Package) -> str:
 
 
 def links_of(page: str, access: Access, timeout: float = 10) -> List[Link]:
-    """The files that a page of an index, a page of links, or a folder names.
+    """Read which files a page of an index, a page of links, or a folder names.
 
     Raises
     ------
@@ -254,7 +256,7 @@ def _with_login(url: str, page: str) -> str:
 
 
 def cached(url: str, cache: Optional[Path]) -> List[str]:
-    """Addresses of files in which pip may have kept what it once downloaded from `url`.
+    """Name the files in which pip may have kept what it once downloaded from `url`.
 
     Where pip keeps it is its own affair and may change: what is not there, or is not the file, is no loss.
     """

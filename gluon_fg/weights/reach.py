@@ -25,7 +25,7 @@ class Source(NamedTuple):
 
 
 def sources(timeout: float = 5) -> List[Source]:
-    """All of them: packages of the index, one by one, our repositories and GluonCV's store; asked at the same time.
+    """Ask all sources at the same time: the index's packages, one by one, our repositories and GluonCV's store.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def sources(timeout: float = 5) -> List[Source]:
 
 
 def here(entry: Entry) -> bool:
-    """Whether an entry's file, or one of that name and size, lies in the root or beside the index."""
+    """Tell whether an entry's file, or one of that name and size, lies in the root or beside the index."""
     paths = [folder / entry.file for folder in (model_root(), zoo_folder())]
     return any(path.is_file() and path.stat().st_size == entry.bytes for path in paths)
 

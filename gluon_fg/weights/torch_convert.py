@@ -19,7 +19,7 @@ from .torch_names import Arrays, Checkpoint
 
 
 def read_checkpoint(source: Union[str, os.PathLike]) -> Arrays:
-    """name -> float32 (or integer) array of a checkpoint: PyTorch's, or a pickle of NumPy arrays.
+    """Read a checkpoint of PyTorch, or a pickle of NumPy arrays, as name -> float32 (or integer) array.
 
     Nothing in the file is run, and PyTorch is not needed.
 

@@ -115,7 +115,7 @@ class _Storages:
 
 
 def from_former(data: bytes, stream: io.BytesIO) -> Iterator[Tuple[str, np.ndarray]]:
-    """(name, array) of a file of PyTorch's former format, whose magic number has been read."""
+    """Read a file of PyTorch's former format, whose magic number has been read: (name, array) of each tensor."""
     if load(stream, {}) != 1001 or load(stream, {})['little_endian'] is not True:
         raise Refused('of another version or byte order')
     storages = _Storages()
@@ -132,7 +132,7 @@ def from_former(data: bytes, stream: io.BytesIO) -> Iterator[Tuple[str, np.ndarr
 
 
 def from_zip(data: bytes) -> Iterator[Tuple[str, np.ndarray]]:
-    """(name, array) of a file of PyTorch's format: a zip archive, stored without compression."""
+    """Read a file of PyTorch's format, a zip archive without compression: (name, array) of each tensor."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {info.filename: info for info in archive.infolist()}

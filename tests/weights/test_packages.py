@@ -330,6 +330,14 @@ def test_a_proxy_and_certificates_are_those_of_pip(given, stand_in, monkeypatch,
     assert entry_file(entry, str(tmp_path / 'root')).read_bytes() == made
 
 
+def test_a_pip_of_the_current_folder_is_not_run(stand_in, tmp_path, monkeypatch):
+    (tmp_path / 'there').mkdir()
+    (tmp_path / 'there' / 'pip.py').write_text("open('RUN', 'w')\n")
+    monkeypatch.chdir(tmp_path / 'there')
+    assert pip_index.configuration().indexes == (stand_in.url('simple'),)
+    assert [path.name for path in (tmp_path / 'there').iterdir()] == ['pip.py']
+
+
 def test_a_folder_laid_out_as_an_index_is_one(given, stand_in, monkeypatch, tmp_path):
     entry, archive, made = given
     folder = tmp_path / 'index' / 'the-package'
