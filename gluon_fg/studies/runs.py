@@ -193,6 +193,7 @@ class Runs:
         """A finished run's network with its last weights, and what scores the test split by it."""
         run = self.root / job.name
         net, config = load_run(run, str(run / 'final.params'))
+        config.data.features = None  # a whole network, whatever it was trained on: it is scored on videos
         protocol, test = get_protocol(config.test.val_protocol), split_of(config, 'test')
         return net, lambda: score_dataset(net, test, protocol, batch_size=16, progress=False, fused=True)
 

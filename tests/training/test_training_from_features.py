@@ -17,6 +17,7 @@ from gluon_fg.errors import UserError
 from gluon_fg.evaluation.extract import Request, extract_features, keep_network, settings_of
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
+from gluon_fg.studies.runs import Job, Runs
 from gluon_fg.training import loop
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
@@ -131,6 +132,7 @@ def test_the_network_of_such_a_run_predicts_videos(features, config, tiny_synthf
     scores = score_dataset(net, videos, get_protocol('train_time'), progress=False)
     assert np.mean(scores.branch().argmax(1) == scores.labels) == pytest.approx(val['top1'])
     assert val['protocol'] == 'train_time'
+    assert Runs('', tmp_path).scores(Job('run', {})).dataset == 'synthfg test'  # of a study: there are no such features
     again = loop.train(config('i3d_tiny_synthfg_dfb', f'data.features={folder}', 'train.epochs=1'), tmp_path / 'run')
     assert again['top1'] == val['top1']  # finished: known by its config, whose frames the features gave
 
