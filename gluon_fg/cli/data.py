@@ -66,6 +66,19 @@ def synthfg_images(root: Optional[str], seed: int, **sizes: int) -> None:
     _generate('synthfg_images', root, seed, sizes)
 
 
+@prepare.command('films', example='data prepare films --root films')
+@click.option('--root', required=True, metavar='FOLDER', help='Folder for them.')
+def films(root: str) -> None:
+    """Fetch two short real films, 1 MB, from the projects that publish them."""
+    from ..data.films import FILMS
+    from ..weights.download import fetch
+
+    paths = [fetch(film.file, film.sha256, root, [film.url], film.bytes, attempts=2) for film in FILMS]
+    for path, film in zip(paths, FILMS):
+        click.echo(f'{path}: {film.source}')
+    click.echo(f'next: gluon-fg predict {paths[0]} --model i3d_inceptionv1_same_kinetics400')
+
+
 def _archives(name: str, title: str) -> None:
     """Add the command that looks whether a dataset of Stanford's is complete."""
 

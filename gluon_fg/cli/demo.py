@@ -1,21 +1,29 @@
-"""`gluon-fg demo`: the whole path in a few minutes."""
+"""`gluon-fg demo`: the first steps in a few minutes."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, List, Optional
 
 import click
 
 from ..errors import UserError
 from .base import Command
+
+KINETICS = 'i3d_inceptionv1_same_kinetics400'  # whose weights a package has
+TINY = 'i3d_tiny_synthfg_dfb'  # whose weights come with this one
+# Of a training job, whose whole config would fill the screen, these lines are shown.
+_TOLD = re.compile(r' start(s|ed) from |resumes from |: validation |^stopped;|^trained |is already finished|^error:')
 
 
 @click.command(cls=Command, light=True, example='demo --out build/demo')
@@ -26,102 +34,141 @@ from .base import Command
     show_default=True,
     help='Folder for everything the demo makes; a former demo there is reused.',
 )
-@click.option('--train', type=int, default=1440, show_default=True, help='Training clips.')
-@click.option('--epochs', type=int, default=6, show_default=True, help='Epochs of each run after the warm-up.')
-@click.option('--warmup', type=int, default=5, show_default=True, help='Epochs of the common warm-up.')
-def demo(out: str, train: int, epochs: int, warmup: int) -> None:
-    """Go the whole path in a few minutes.
+@click.option('--film', metavar='FILE', help='A film of yours for the first step. [default: a short one, fetched]')
+@click.option('--train', type=int, default=480, show_default=True, help='Training clips, a multiple of 24.')
+@click.option('--epochs', type=int, default=4, show_default=True, help='Epochs of training, 2 or more.')
+def demo(out: str, film: Optional[str], train: int, epochs: int) -> None:
+    """Take the first steps in a few minutes.
 
-    On two cores: make videos, train, evaluate, predict, localize. It starts the commands that a user starts, and shows
-    each.
+    On two cores: name what happens in a real film, tell drawn look-alikes apart and show where the network looks, train
+    a small network, stop it and let it go on. It starts the commands that a user starts, and shows each.
     """
     folder, began = Path(out), time.time()
-    data, sizes = folder / 'synthfg', {'train': train, 'val': 240, 'test': 480}
+    _real_film(folder, film)
+    data, sizes = folder / 'synthfg', {'train': train, 'val': 96, 'test': 96}
     numbers = [word for split, count in sizes.items() for word in (f'--{split}', str(count))]
     step(
-        '1. SynthFG: short fine-grained actions as real mp4 files',
+        '2. SynthFG: drawn look-alikes, short videos rendered here',
         *('data', 'prepare', 'synthfg', '--root', str(data), *numbers),
     )
-    parameters = _train(folder, data, sizes, epochs, warmup)
-    tables = {}
-    for name, file in parameters.items():
-        scores = str(folder / name / 'test_scores.npz')
-        tables[name] = step(
-            f'4. {name} on the test videos',
-            *('evaluate', '--run', str(folder / name), '--params', file, '--split', 'test', '--force', '--out', scores),
-            threads=2,
-        )
-    comparison = step(
-        '5. Is the difference more than chance? (paired, same videos)',
-        *('compare', str(folder / 'baseline/test_scores.npz'), str(folder / 'dfb/test_scores.npz')),
-    )
-    videos, pictures = _one_video_per_group(data), folder / 'pictures'
-    model = ('--model', 'i3d_tiny_synthfg_dfb', '--params', parameters['dfb'])
-    predictions = step('6. What is in these videos?', 'predict', *videos, *model, '--topk', '3')
+    videos, pictures = _look_alikes(data), folder / 'pictures'
+    step('Which is which? The weights come with the package', 'predict', *videos, '--model', TINY, '--topk', '2')
     step(
-        '7. Where do the filters look?',
-        *('explain', 'localize', *videos, *model, '--out', str(pictures), '--force'),
+        'Where and when does the network look?',
+        *('explain', 'localize', *videos, '--model', TINY, '--out', str(pictures), '--force'),
     )
-    report = folder / 'report.txt'
-    report.write_text(
-        '\n'.join([*(f'== {n}\n{t}' for n, t in tables.items()), f'== comparison\n{comparison}', predictions])
-    )
-    click.echo(f'\nDone in {time.time() - began:.0f} s.\ntables:   {report}\npictures: {pictures}')
-    click.echo(f'curves:   {folder / "dfb" / "curves.png"}')
+    run = folder / 'run'
+    _train_in_two_goes(run, data, sizes, epochs)
+    click.echo(f'\nDone in {time.time() - began:.0f} s.\npictures: {pictures}\ncurves:   {run / "curves.png"}')
     click.echo(
-        'Both runs had the same number of epochs; an epoch of the DFB takes 1.4 to 2 times the computing. '
-        'model_zoo/dfb.md has the comparison at equal time, over seeds.'
+        'Next, with your own videos in my_videos/train/<class>/ and my_videos/val/<class>/ (docs/own_videos.md):\n'
+        '$ gluon-fg train --config custom/i3d_tiny_custom_dfb --out runs/mine --set data.root=my_videos'
     )
 
 
-def _train(folder: Path, data: Path, sizes: Dict[str, int], epochs: int, warmup: int) -> Dict[str, str]:
-    """Train a warm-up and, from it, the baseline and the DFB; name -> file of parameters."""
-    shared = [
-        f'data.root={data}',
+def _real_film(folder: Path, film: Optional[str]) -> None:
+    """Name what happens in a real film, if film and weights are to be had; where they are not the commands say so."""
+    title = '1. A real film, by the I3D of Kinetics-400 (its weights, 47 MB, are fetched the first time)'
+    if film is None:
+        films = folder / 'films'
+        found = step(title, 'data', 'prepare', 'films', '--root', str(films), may_fail=True)
+        if found is None:
+            click.echo('Without it the demo goes on; a film of yours does as well: gluon-fg demo --film FILE')
+            return
+        title, film = 'What happens in it?', str(films / 'arm_wrestling.mp4')
+    if step(title, 'predict', film, '--model', KINETICS, '--topk', '3', may_fail=True) is None:
+        click.echo('The demo goes on without.')
+
+
+def _train_in_two_goes(run: Path, data: Path, sizes: dict, epochs: int) -> None:
+    """Train on two processes, stop them as Ctrl-C does once an epoch is done, and give the same command again."""
+    words = (
+        *('train', '--config', f'dfb/{TINY}', '--out', str(run), '--set', f'data.root={data}'),
         'data.sizes={' + ', '.join(f'{split}: {count}' for split, count in sizes.items()) + '}',
-        'train.batch_size=16',
-    ]
-    start, parameters = folder / 'warmup', {}
-    step(
-        '2. A common warm-up of the plain baseline, on two processes',
-        *('train', '--config', 'dfb/i3d_tiny_synthfg', '--out', str(start)),
-        *('--set', *shared, f'train.epochs={warmup}'),
-        ranks=2,
+        *('train.batch_size=12', f'train.epochs={epochs}', 'train.lr_epochs=[]'),
     )
-    # Each at the learning rate that the study in model_zoo/dfb.md found best for it.
-    for name, model, rate in (('baseline', 'i3d_tiny_synthfg', 0.06), ('dfb', 'i3d_tiny_synthfg_dfb', 0.03)):
-        step(
-            f'3. From it, {epochs} epochs of {model}',
-            *('train', '--config', f'dfb/{model}', '--out', str(folder / name), '--set', *shared),
-            *(f'train.epochs={epochs}', f'train.lr={rate}', f'model.params={start / "final.params"}'),
-            ranks=2,
-        )
-        parameters[name] = str(folder / name / 'final.params')
-    return parameters
+
+    def has_validated() -> bool:
+        log = run / 'metrics.jsonl'
+        records = map(_record, log.read_text().splitlines()) if log.is_file() else ()
+        return any(record.get('event') == 'val' and record.get('epoch', 0) >= 1 for record in records)
+
+    step('3. Training on two processes, stopped by Ctrl-C after an epoch', *words, ranks=2, until=has_validated)
+    step('The same command goes on where it was', *words, ranks=2)
 
 
-def step(title: str, *words: str, ranks: int = 1, threads: int = 1) -> str:
-    """Print a heading and the command as a user would type it, run it, and return what it printed."""
+def _record(line: str) -> dict:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:  # half written
+        return {}
+
+
+def step(
+    title: str,
+    *words: str,
+    ranks: int = 1,
+    until: Optional[Callable[[], bool]] = None,
+    may_fail: bool = False,
+) -> Optional[str]:
+    """Print a heading and the command as a user would type it, run it, and return what it printed.
+
+    Parameters
+    ----------
+    title, words
+        the heading, and the command behind `gluon-fg`
+    ranks
+        processes, through Horovod where it is there
+    until
+        stops the command, as Ctrl-C does, once it is true
+    may_fail
+        None is returned where the command ends with an error, which it has told itself
+
+    Raises
+    ------
+    UserError
+        the command failed
+    """
     shown, actual = ['gluon-fg', *words], [sys.executable, '-m', 'gluon_fg', *words]
     launcher = shutil.which('horovodrun', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
     if ranks > 1 and launcher:
         shown, actual = ['horovodrun', '-np', str(ranks), *shown], [launcher, '-np', str(ranks), *actual]
     click.echo(f'\n== {title}\n$ {" ".join(map(shlex.quote, shown))}')
     process = subprocess.Popen(
-        actual, stdout=subprocess.PIPE, text=True, env={**os.environ, 'OMP_NUM_THREADS': str(threads)}
+        actual,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if ranks > 1 else None,  # a launcher adds lines of its own
+        text=True,
+        env={'OMP_NUM_THREADS': '1' if ranks > 1 else '2', **os.environ},
+        start_new_session=until is not None,
     )
     assert process.stdout
     lines: List[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if ranks == 1 or ' validation ' in line or 'trained ' in line:  # of a training job not its whole config
-            click.echo(line, nl=False)
-    if process.wait():
+    stopped = False
+    try:
+        for line in process.stdout:
+            line = re.sub(r'^\[[\d,]+\]<std\w+>: ?', '', line)  # Horovod's prefix
+            lines.append(line)
+            if ranks == 1 or _TOLD.search(line):
+                click.echo(line, nl=False)
+            if until is not None and not stopped and until():
+                click.echo('^C')
+                os.killpg(process.pid, signal.SIGINT)
+                stopped = True
+        failed = process.wait() != 0
+    finally:
+        if process.poll() is None:  # the demo itself was stopped
+            process.terminate()
+    if failed and may_fail:
+        return None
+    if failed and not stopped:
         raise UserError(f'the demo stopped: {words[0]} ended with exit code {process.returncode}')
     return ''.join(lines)
 
 
-def _one_video_per_group(data: Path) -> List[str]:
+def _look_alikes(data: Path) -> List[str]:
+    """A test video of every class of the first group of look-alikes."""
     with open(data / 'test.csv', newline='') as stream:
         rows = list(csv.DictReader(stream))
-    return [str(data / row['path']) for row in {row['group']: row for row in reversed(rows)}.values()]
+    group = [row for row in reversed(rows) if row['group'] == rows[0]['group']]
+    return [str(data / path) for _, path in sorted({row['label']: row['path'] for row in group}.items())]

@@ -193,7 +193,7 @@ def _begun(
         config.model.start = str(network) if network else config.model.start
     net, start = begin(config, ctx, train_set.labels, params, world, former, latest)
     if world.rank == 0:
-        logger.info('%s starts from %s', net.name, start.source)
+        logger.info('%s %s from %s', net.name, 'started' if former and latest else 'starts', start.source)
     return net, start
 
 

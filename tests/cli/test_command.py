@@ -194,24 +194,3 @@ def test_configs_are_found_by_name(tmp_path, monkeypatch):
 def test_the_doctor_gives_the_exit_code(command, monkeypatch):
     monkeypatch.setattr(doctor, 'main', lambda: 2)
     assert command('doctor')[0] == 2
-
-
-def test_the_demo_asks_for_what_there_is(command, monkeypatch, tmp_path):
-    """Its steps, started with commands that do nothing, name options that exist."""
-    steps, called = [], []
-    (tmp_path / 'synthfg').mkdir()
-    (tmp_path / 'synthfg' / 'test.csv').write_text('path,label,group\ntest/0.mp4,0,a\ntest/1.mp4,1,a\ntest/2.mp4,2,b\n')
-    monkeypatch.setattr('gluon_fg.cli.demo.step', lambda title, *words, **how: steps.append(words) or '')
-    code, out, err = command('demo', '--out', tmp_path, '--epochs', 3)
-    assert code == 0 and f'pictures: {tmp_path}/pictures' in out, err
-    for words, leaf in COMMANDS.items():
-        monkeypatch.setattr(leaf, 'callback', lambda words=words, **given: called.append(words))
-    for words in steps:
-        code, _, err = command(*words)
-        assert code == 0, err
-    train, evaluate = ('train',), ('evaluate',)
-    assert called == [
-        ('data', 'prepare', 'synthfg'), train, train, train, evaluate, evaluate, ('compare',), ('predict',),
-        ('explain', 'localize'),
-    ]  # fmt: skip
-    assert [word for word in steps[-2] if word.endswith('.mp4')] == [f'{tmp_path}/synthfg/test/{i}.mp4' for i in (2, 0)]

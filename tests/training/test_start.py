@@ -233,7 +233,7 @@ def test_the_first_line_says_it_and_a_resumed_run_needs_nothing_else(home, setti
         (out / name).unlink()
     shutil.rmtree(home)  # neither file nor index is left
     resumed, _ = train(settings(), out)
-    assert resumed[0] == said[0] and any('checkpoint-00000002' in line for line in resumed)
+    assert resumed[0] == said[0].replace('starts', 'started') and any('checkpoint-00000002' in line for line in resumed)
     assert [line for line in said if line.startswith('frozen')] == [line for line in resumed if line.startswith('froz')]
     a, b = (mx.nd.load(str(folder / 'final.params')) for folder in (tmp_path / 'whole', out))
     assert sorted(a) == sorted(b) and all(np.array_equal(a[n].asnumpy(), b[n].asnumpy()) for n in a)
