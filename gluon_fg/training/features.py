@@ -48,7 +48,9 @@ def know_views(config: Config, dataset: VideoDataset) -> None:
     for key in VIEW_KEYS:
         given, made = getattr(config.data, key), getattr(spec, key)
         if given is not None and given != made:
-            raise UserError(f'data.{key} is {given}, but {dataset.root} holds features of {key} {made}; leave it out')
+            raise UserError(
+                f'data.{key} is {given}, but {dataset.root} holds features of {key} {made}; set data.{key}={made}'
+            )
         setattr(config.data, key, made)
 
 

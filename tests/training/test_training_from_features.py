@@ -186,7 +186,7 @@ def test_features_that_do_not_fit_are_refused_in_one_line(features, config, tmp_
                 ('model.pretrained=true',),
                 'features of i3d_tiny_synthfg, whose layers up to stage 4 are not those of topheavy_tiny_synthfg',
             ),
-            (f4, 'i3d_tiny_synthfg', ('data.frames=16',), 'data.frames is 16, but .* holds features of frames 8'),
+            (f4, 'i3d_tiny_synthfg', ('data.frames=16',), 'data.frames is 16, but .* of frames 8; set data.frames=8'),
             (f4, 'i3d_tiny_synthfg', ('data.val_split=test',), "no features of split 'test'"),
             (changed(f4, tmp_path / 'a', pooled=True), 'i3d_tiny_synthfg', (), 'holds vectors'),
             (changed(f4, tmp_path / 'b', complete=False), 'i3d_tiny_synthfg', (), 'features of 48 of 48 videos; start'),
