@@ -84,7 +84,7 @@ class Run:
         return score_dataset(
             self.net,
             dataset,
-            self.protocol,
+            stored_protocol(dataset, self.protocol),
             self.ctx,
             self.config.test.batch_size,
             self.config.data.workers,
