@@ -110,11 +110,15 @@ def test_a_run_says_what_its_gate_is_good_for(finished, tmp_path, monkeypatch):
     assert load_index(tmp_path / 'zoo' / 'index.yaml')[entry.name].metrics == entry.metrics
 
 
-def test_the_specific_stage_starts_from_the_pretrained_weights_of_the_first(settings, tmp_path, monkeypatch):
-    """ImageNet's are stood in for; updates are kept from changing anything."""
+@pytest.mark.parametrize('data', ['synthfg', 'custom'])
+@pytest.mark.parametrize('start', [(), ('model.start=imagenet',)])
+def test_the_specific_stage_starts_from_the_pretrained_weights_of_the_first(
+    data, start, settings, tmp_path, monkeypatch
+):
+    """ImageNet's are stood in for; updates are kept from changing anything. Left open, they are the default of both."""
     loads = []
 
-    def imagenet(backbone, root=None):
+    def imagenet(backbone, root=None, attempts=4):
         loads.append(backbone)
         for p in backbone.collect_params().values():
             if p.grad_req != 'null':
@@ -124,8 +128,10 @@ def test_the_specific_stage_starts_from_the_pretrained_weights_of_the_first(sett
     monkeypatch.setattr(
         Backbone, 'imagenet', property(lambda self: 'a stand-in', lambda self, value: None), raising=False
     )
-    given = settings(STAGES, 'train.lr=1e-12', 'model.options={csm_n: 4, specific_init: pretrained}')
-    run(given, tmp_path / 'run')
+    options = ('train.lr=1e-12', 'model.options={csm_n: 4, specific_init: pretrained}', *start)
+    stages = STAGES.replace('synthfg', data)
+    _, said = run(settings(stages, *options, model=f'topheavy_tiny_{data}_u2s'), tmp_path / 'run')
+    assert f'topheavy_tiny_{data} starts from ImageNet weights' in said
     assert len(loads) == 2  # the universal stage and the specific one; not the joint one
     own = parameters(tmp_path / 'run/specific/final.params')
     specific, universal = (own[f'branches.{part}.res5.0.conv2.weight'] for part in ('specific', 'backbone'))
