@@ -21,7 +21,7 @@ from gluon_fg.evaluation.metrics import summarize
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
 from gluon_fg.training import loop, publish
-from gluon_fg.training.config import load_config
+from gluon_fg.training.config import load_config, save_config
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.run import load_run
 from gluon_fg.weights import index, repository
@@ -109,6 +109,22 @@ def test_config_and_log_say_how_and_nothing_of_the_machine(published, run, tiny_
     for name, content in everything_in(folder).items():
         for place in (tiny_synthfg, run.parent, os.path.expanduser('~'), '/tmp/', 'secret-place'):
             assert str(place).encode() not in content, (name, place)
+
+
+@pytest.mark.parametrize(
+    'start, said', [('FILE', 'warm start'), ('kinetics400', 'from Kinetics-400 weights'), ('none', '')]
+)
+def test_what_model_start_says_is_published_but_for_places(start, said, run, tmp_path):
+    config = load_config(str(run / 'config.yaml'))
+    file, config.model.params = config.model.params, None
+    config.model.start = start.replace('FILE', file)
+    save_config(config, tmp_path / 'config.yaml')
+    (tmp_path / 'summary.json').write_text((run / 'summary.json').read_text())
+    assert publish._source(tmp_path, config, 'best').endswith(f'seed 0{", " if said else ""}{said}')
+    text = publish._public_config(tmp_path, 'a-stem')
+    assert file not in text and f'  start: {"null" if start == "FILE" else start}\n' in text
+    digest = f'model.start: it started from start.params, SHA-256 {files.sha256(file)}'
+    assert (digest in text) == (start == 'FILE')
 
 
 def test_equal_weights_make_equal_files(published, run, tmp_path):
