@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import NamedTuple
+from typing import Any, List, NamedTuple, Set
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 from ..backbones import Backbone
 
@@ -21,15 +22,30 @@ class Fingerprint(NamedTuple):
 def fingerprint(backbone: Backbone, stage: int) -> Fingerprint:
     """Equal where two backbones' features of a stage are equal: one of another network differs in both parts.
 
-    Layers: names and shapes of the parameters, strides, receptive field and its offset. Weights: these and the values.
+    Layers: names and shapes of the parameters, strides, receptive field and its offset, and kinds of layers of our own,
+    which without parameters, as a shift in time, leave no other trace. Weights: these and the values.
     """
     mx.nd.waitall()  # running statistics may still be under way, unannounced
     blocks = ('stem.', *(f'res{number}.' for number in range(2, stage + 1)))
     params = {n: p for n, p in sorted(backbone._collect_params_with_prefix().items()) if n.startswith(blocks)}
     geometry = backbone.geometry(stage)
-    described = [stage, geometry.stride, geometry.field, geometry.offset, {n: p.shape for n, p in params.items()}]
+    described: List[Any] = [
+        stage,
+        geometry.stride,
+        geometry.field,
+        geometry.offset,
+        {n: p.shape for n, p in params.items()},
+    ]
+    kinds = sorted(_kinds(backbone.path(stage)) - {'BatchNorm3D'})  # which is Gluon's in another form
+    described += [kinds] if kinds else []
     layers = hashlib.sha256(json.dumps(described).encode())
     weights = layers.copy()
     for p in params.values():
         weights.update(p.data(p.list_ctx()[0]).astype('float32').asnumpy().tobytes())
     return Fingerprint(layers.hexdigest(), weights.hexdigest())
+
+
+def _kinds(blocks: List[HybridBlock]) -> Set[str]:
+    """Names of the classes of `gluon_fg.nn` among some blocks and all that they consist of."""
+    kinds = {type(block).__name__ for block in blocks if type(block).__module__.startswith('gluon_fg.nn.')}
+    return kinds.union(*(_kinds(list(block._children.values())) for block in blocks))
