@@ -285,11 +285,11 @@ def test_training_starts_from_the_backbones_own_answers(tiny_synthfg):
 
 
 def test_partial_batch_norm_leaves_the_new_units_learning(tmp_path):
-    from gluon_fg.nn.norm import freeze_batch_norm
+    from gluon_fg.nn.norm import freeze_batch_norm, has_statistics
     from gluon_fg.weights.warm_start import warm_start
 
     net = factory.get_model('i3d_tiny_synthfg_cidc')
     warm_start(net, shipped('i3d_tiny_synthfg'))
-    frozen = freeze_batch_norm(net, keep_first=True, keep_new=True)
+    frozen = freeze_batch_norm(net, keep_first=True, only=has_statistics)
     mine = {p.name for p in net.branches.cidc.collect_params().values()}
     assert frozen and not any(layer.gamma.name in mine for layer in frozen)
