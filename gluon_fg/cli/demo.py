@@ -36,13 +36,15 @@ _TOLD = re.compile(r' start(s|ed) from |resumes from |: validation |^stopped;|^t
 )
 @click.option('--film', metavar='FILE', help='A film of yours for the first step. [default: a short one, fetched]')
 @click.option('--train', type=int, default=480, show_default=True, help='Training clips, a multiple of 24.')
-@click.option('--epochs', type=int, default=4, show_default=True, help='Epochs of training, 2 or more.')
+@click.option('--epochs', type=click.IntRange(2), default=4, show_default=True, help='Epochs of training, 2 or more.')
 def demo(out: str, film: Optional[str], train: int, epochs: int) -> None:
     """Take the first steps in a few minutes.
 
     On two cores: name what happens in a real film, tell drawn look-alikes apart and show where the network looks, train
     a small network, stop it and let it go on. It starts the commands that a user starts, and shows each.
     """
+    if film is not None and not Path(film).is_file():
+        raise UserError(f'--film {film}: no such file; leave it out for a short film that is fetched')
     folder, began = Path(out), time.time()
     _real_film(folder, film)
     data, sizes = folder / 'synthfg', {'train': train, 'val': 96, 'test': 96}

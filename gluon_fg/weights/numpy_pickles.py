@@ -88,18 +88,31 @@ def _bytes_of(text: Any, encoding: Any = '') -> bytes:
 
 
 def are_sizes(values: Any) -> bool:
+    """Tell whether a value of a file is the shape of an array: a tuple of at most 32 whole numbers, none negative."""
     return isinstance(values, tuple) and len(values) <= 32 and all(type(v) is int and v >= 0 for v in values)
 
 
 def mapping(items: Any = ()) -> Dict[Any, Any]:
+    """Make the dictionary that an OrderedDict in a file stands for.
+
+    Parameters
+    ----------
+    items
+        a dictionary, or its pairs of key and value
+
+    Raises
+    ------
+    Refused
+        a key that is neither a text nor a whole number
+    """
     if isinstance(items, dict):
         return dict(items)
-    found: Dict[Any, Any] = {}
+    pairs: Dict[Any, Any] = {}
     for key, value in items:
         if not isinstance(key, (str, int)):
             raise Refused('has a key that is no name')
-        found[key] = value
-    return found
+        pairs[key] = value
+    return pairs
 
 
 # NumPy 2 has moved its core.

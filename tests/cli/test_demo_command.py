@@ -45,13 +45,23 @@ def test_it_asks_for_what_there_is(command, monkeypatch, steps, tmp_path):
     assert started[-1][0] == started[-2][0] and started[-1][1] == {'ranks': 2}
 
 
-@pytest.mark.parametrize('given, missing', [((), 'films'), (('--film', 'x.mp4'), demo.KINETICS)])
+# The film may be any file: nothing opens it here.
+@pytest.mark.parametrize('given, missing', [((), 'films'), (('--film', __file__), demo.KINETICS)])
 def test_it_goes_on_without_film_or_weights(given, missing, command, steps, tmp_path):
     started, lacking = steps
     lacking.add(missing)
     code, out, _ = command('demo', '--out', tmp_path, *given)
     assert code == 0 and ' goes on' in out and [words[0] for words, _ in started[:2]] != ['data', 'predict']
     assert [words[0] for words, _ in started[1:]] == ['data', 'predict', 'explain', 'train', 'train']
+
+
+@pytest.mark.parametrize('words, message', [
+    (('--film', 'no_such_film.mp4'), '--film no_such_film.mp4: no such file'),
+    (('--epochs', 1), '--epochs'),
+])  # fmt: skip
+def test_what_cannot_be_done_is_one_line_before_anything_starts(words, message, error_line, steps, tmp_path):
+    assert message in error_line('demo', '--out', tmp_path, *words)
+    assert steps[0] == []
 
 
 def test_a_step_says_what_it_starts_and_what_failed(capfd):
