@@ -10,7 +10,6 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r"^__version__ = '(.+)'$", (ROOT / 'gluon_fg' / '__init__.py').read_text(), re.M).group(1)
 README = ROOT / 'README.md'
-TSNE = ['scikit-learn>=1.2,<2']  # for `gluon-fg explain tsne` alone, and its tests
 
 
 class BuildWithFiles(build_py):
@@ -49,6 +48,9 @@ setup(
         'omegaconf>=2.3,<2.4',
         'pyyaml>=5.4',
         'scipy>=1.7',
+        'scikit-learn>=1.2,<2',  # splits of videos by their source, t-SNE
+        'pyarrow>=12,<18',  # manifests of datasets (Parquet); 17 is the last for Python 3.8
+        'jinja2>=3.1,<4',  # reports
         'matplotlib>=3.7',
         'tqdm>=4.60',
         'tensorboardX>=2.5',
@@ -75,8 +77,7 @@ setup(
         'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
         'convert': ['torch>=2.0'],  # the tests of `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
-        'tsne': TSNE,
-        'dev': [*TSNE, 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy>=1.14,<1.15'],
+        'dev': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy>=1.14,<1.15'],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -138,8 +138,6 @@ def reason_not_to_run(command):
     for start, reason in NOT_RUN.items():
         if command.startswith(start):
             return reason
-    if command.startswith('gluon-fg explain tsne') and not has_module('sklearn'):
-        return 'it needs scikit-learn'
     if 'tsm' in command and not has_module('torch'):
         return 'it needs PyTorch'
     return None

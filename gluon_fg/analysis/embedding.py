@@ -113,7 +113,7 @@ def tsne(pooled: Pooled, seed: int = 0, perplexity: Optional[float] = None) -> E
     Raises
     ------
     UserError
-        scikit-learn is missing; fewer than 8 videos; a perplexity that is not between 1 and the number of videos
+        fewer than 8 videos; a perplexity that is not between 1 and the number of videos
     """
     count = len(pooled.values)
     if count < _LEAST:
@@ -123,12 +123,8 @@ def tsne(pooled: Pooled, seed: int = 0, perplexity: Optional[float] = None) -> E
     perplexity = min(30.0, count / 3) if perplexity is None else perplexity
     if not 1 <= perplexity < count:
         raise UserError(f'perplexity must be at least 1 and below the number of videos, {count}, got {perplexity:g}')
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        raise UserError(
-            "maps by t-SNE need scikit-learn: pip install -c constraints.txt '.[tsne]', in the project's folder"
-        ) from error
+    from sklearn.manifold import TSNE  # slow: only for those who ask
+
     # the exact gradient, of all pairs, is fast enough for the videos of two classes, and depends on no tree
     method = 'exact' if count <= 500 else 'barnes_hut'
     model = TSNE(2, perplexity=perplexity, init='pca', learning_rate='auto', random_state=seed, method=method)

@@ -244,8 +244,7 @@ explain tsne --models i3d_tiny_synthfg --classes 'square: arm opens' 'square: ar
 def tsne(models: List[str], params: List[str], classes: List[str], data: DataChoice, seed: int, output: Output) -> None:
     """Draw a map of the videos of two or more classes by t-SNE: before and after, or features beside each other.
 
-    Of several networks their last kind of features is drawn side by side; of a single one every kind. Needs
-    scikit-learn: pip install -c constraints.txt '.[tsne]'.
+    Of several networks their last kind of features is drawn side by side; of a single one every kind.
     """
     if len(set(classes)) != len(classes) or len(classes) < 2:
         raise UserError(f'--classes: name two different classes at least, got {", ".join(classes)}')

@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 
@@ -30,7 +28,6 @@ def clouds():
 
 
 def test_clouds_stay_apart(clouds):
-    pytest.importorskip('sklearn')
     one = tsne(clouds)
     assert one.points.shape == (24, 2) and one.agreement == 1
     a, b = one.points[clouds.labels == 3], one.points[clouds.labels == 7]
@@ -46,12 +43,6 @@ def test_bad_input(clouds):
     for wrong in (0.5, 24):
         with pytest.raises(UserError, match='perplexity must be at least 1 and below the number of videos, 24'):
             tsne(clouds, perplexity=wrong)
-
-
-def test_without_scikit_learn_one_line_says_what_to_do(clouds, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'sklearn.manifold', None)
-    with pytest.raises(UserError, match='need scikit-learn: pip install'):
-        tsne(clouds)
 
 
 def test_pooled_features_are_what_the_classifiers_read(tiny_synthfg):

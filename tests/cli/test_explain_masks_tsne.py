@@ -38,7 +38,6 @@ def test_masks_as_picture_and_film(command, video, u2s_params, tmp_path):
 
 
 def test_maps_of_two_networks_and_of_one(command, u2s_params, tmp_path):
-    pytest.importorskip('sklearn')
     root = tmp_path / 'data'
     synthfg.generate(root, train=24, val=24, test=120, seed=0, progress=False)
     both = ['--models', ONE_PASS, U2S, '--params', u2s_params[ONE_PASS], u2s_params[U2S]]
