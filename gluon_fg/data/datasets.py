@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import math
 import os
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from mxnet.gluon.data import Dataset
 from ..errors import UserError, VideoError, unknown
 from . import video
 from .labels import LabelSet
+from .segments import cut, times
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +26,23 @@ CACHES = ('none', 'memory')
 
 
 class VideoRecord(NamedTuple):
-    """One listed video or image: its path (relative to the dataset's root, or absolute) and label, -1 where unknown."""
+    """One listed video or image: its path (relative to the dataset's root, or absolute) and label, -1 where unknown.
+
+    `start` and `end` say which stretch of the file is meant, in seconds: from the first frame at or after `start` to
+    the last before `end`. None: the file's beginning, its end.
+    """
 
     path: str
     label: int = -1
+    start: Optional[float] = None
+    end: Optional[float] = None
+
+    @property
+    def name(self) -> str:
+        """Its path, followed by its times where it has any: 'match.mp4 [10-20 s]'."""
+        if self.start is None and self.end is None:
+            return self.path
+        return f'{self.path} [{times(self.start, self.end)}]'
 
 
 class VideoDataset(Dataset):
@@ -52,7 +67,7 @@ class VideoDataset(Dataset):
     Raises
     ------
     UserError
-        an empty list, a label outside 0..M-1 (-1 is "unknown"), or an unknown cache
+        an empty list, a label outside 0..M-1 (-1 is "unknown"), a clip that ends before it starts, or an unknown cache
     """
 
     def __init__(
@@ -70,9 +85,13 @@ class VideoDataset(Dataset):
         for number, record in enumerate(records):
             if not -1 <= record.label < len(labels):
                 raise UserError(f'{name}, video {number} ({record.path}): {outside(record.label, len(labels))}')
-        self.records: Tuple[VideoRecord, ...] = tuple(VideoRecord(str(path), int(label)) for path, label in records)
+            if not (record.start or 0) < (math.inf if record.end is None else record.end):
+                raise UserError(f'{name}, video {number}: {record.name} ends before it starts')
+        self.records: Tuple[VideoRecord, ...] = tuple(
+            VideoRecord(str(path), int(label), *clip) for path, label, *clip in records
+        )
         self.labels, self.root, self.name, self.cache = labels, os.fspath(root), name, cache
-        self._frames: Dict[str, Tuple[np.ndarray, float]] = {}
+        self._frames: Dict[str, Tuple[np.ndarray, float]] = {}  # by the records' names
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -103,8 +122,8 @@ class VideoDataset(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the classes and of every path and label in order: equal for equal lists, whatever the root."""
-        lines = [self.labels.fingerprint] + [f'{record.path}\t{record.label}' for record in self.records]
+        """SHA-256 of the classes and of every name and label in order: equal for equal lists, whatever the root."""
+        lines = [self.labels.fingerprint] + [f'{record.name}\t{record.label}' for record in self.records]
         return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
 
     def path(self, index: int) -> str:
@@ -114,21 +133,24 @@ class VideoDataset(Dataset):
     def open(self, index: int) -> video.VideoReader:
         """Open a record's video for reading; the caller closes it (a context manager). Safe from several threads.
 
+        The reader has only the frames of the record's stretch of the file, where it names one.
+
         Raises
         ------
         VideoError
-            it cannot be read
+            it cannot be read, or has no frame in the record's stretch
         """
-        path = self.path(index)
+        path, (_, _, start, end) = self.path(index), self.records[index]
         if self.cache == 'none':
-            return video.open_video(path)
+            return cut(video.open_video(path), start, end)
+        name = self.records[index].name
         with self._lock:
-            known = self._frames.get(path)
+            known = self._frames.get(name)
         if known is None:
-            with video.open_video(path) as reader:
+            with cut(video.open_video(path), start, end) as reader:
                 known = (reader.get_batch(np.arange(len(reader))), reader.fps)
             with self._lock:
-                known = self._frames.setdefault(path, known)  # another thread may have been first
+                known = self._frames.setdefault(name, known)  # another thread may have been first
         return video.ArrayReader(path, *known)
 
     def parted(self, share: float) -> Tuple[VideoDataset, Optional[VideoDataset]]:
@@ -171,7 +193,7 @@ class VideoDataset(Dataset):
         errors, tried = [], range(min(n, len(self)))
         for index in tried:
             try:
-                with video.open_video(self.path(index)) as reader:
+                with cut(video.open_video(self.path(index)), *self.records[index][2:]) as reader:
                     reader.get_batch([0])
             except VideoError as error:
                 errors.append(error)

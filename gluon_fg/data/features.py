@@ -123,7 +123,7 @@ class Manifest:
     def save(self, folder: Union[str, os.PathLike]) -> None:
         """Write it into a folder, atomically."""
         values = {'format': FORMAT, 'kind': 'features', **dataclasses.asdict(self)}
-        values['records'] = [list(record) for record in self.records]
+        values['records'] = [record[:2] for record in self.records]
         with atomic_write(Path(folder) / MANIFEST) as stream:
             json.dump(values, stream, indent=1)
 
@@ -138,7 +138,7 @@ class Manifest:
             if (values.pop('format'), values.pop('kind')) != (FORMAT, 'features'):
                 raise UserError(f'{path}: of another format than {FORMAT}, which this version reads')
             values['settings'] = FeatureSettings(**values['settings'])
-            values['records'] = tuple(VideoRecord(str(name), int(label)) for name, label in values['records'])
+            values['records'] = tuple(VideoRecord(str(name), int(label)) for name, label, *_ in values['records'])
             manifest = cls(**values)
             assert manifest.settings.spec and manifest.settings.labels
             return manifest

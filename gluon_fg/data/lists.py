@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Union
 
@@ -12,13 +13,18 @@ from .labels import LabelSet
 
 
 class Row(NamedTuple):
-    """One listed video as it stands in the file: its line, from 1; class name and group '' where not given."""
+    """One listed video as it stands in the file: its line, from 1; class name and group '' where not given.
+
+    `start` and `end` are seconds, None where not given.
+    """
 
     line: int
     path: str
     label: str
     class_name: str
     group: str
+    start: Optional[float] = None
+    end: Optional[float] = None
 
 
 def label_of(row: Row, classes: Sequence[str]) -> Optional[int]:
@@ -64,7 +70,24 @@ def _csv_row(where: str, line: int, header: List[str], cells: List[str]) -> Row:
     row = dict(zip(header, cells))
     if not row['path'] or not row['label'].strip():
         raise UserError(f'{where}: an empty path or label')
-    return Row(line, row['path'], row['label'].strip(), row.get('class', '').strip(), row.get('group', '').strip())
+    start, end = (_seconds(where, name, row.get(name, '')) for name in ('start', 'end'))
+    if start is not None and end is not None and start >= end:
+        raise UserError(f'{where}: the clip ends at {end:g} s, before it starts at {start:g} s')
+    class_name, group = row.get('class', '').strip(), row.get('group', '').strip()
+    return Row(line, row['path'], row['label'].strip(), class_name, group, start, end)
+
+
+def _seconds(where: str, column: str, text: str) -> Optional[float]:
+    """Read a time of the columns `start` and `end`; None for an empty cell."""
+    if not text.strip():
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise UserError(f'{where}: {column} {text.strip()!r} is not a time in seconds, such as 12.5')
+    return seconds
 
 
 def _gluoncv_rows(path: Path, text: str) -> List[Row]:

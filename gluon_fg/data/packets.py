@@ -25,7 +25,7 @@ class Scan(NamedTuple):
 
     `pts` (length,) presentation times in order, or None where the container has none that can be trusted; `keys`
     numbers of the frames at which decoding may start; `turns` quarter turns counterclockwise that set a frame upright;
-    `not_decord` why decord would not be exact here, '' where it is.
+    `not_decord` why decord would not be exact here, '' where it is; `unit` seconds of one step of `pts`.
     """
 
     length: int
@@ -35,6 +35,12 @@ class Scan(NamedTuple):
     keys: np.ndarray
     turns: int
     not_decord: str
+    unit: float = 0.0
+
+    @property
+    def times(self) -> Optional[np.ndarray]:
+        """(length,) seconds from the first frame to each, or None where the file does not tell."""
+        return None if self.pts is None or not self.unit else (self.pts - self.pts[0]) * self.unit
 
 
 class _Packet(NamedTuple):
@@ -132,6 +138,7 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
         keys=keys,
         turns=turns,
         not_decord=next((reason for fine, reason in checks if not fine), ''),
+        unit=float(stream.time_base or 0),
     )
 
 

@@ -66,10 +66,12 @@ def from_csv(
 ) -> VideoDataset:
     """Read a list of videos: CSV with a header, or GluonCV's list.
 
-    CSV: columns `path` and `label`, and `class` and `group` if wanted, in any order; a path with commas stands in
-    quotes. The label is a number from 0, -1 for unknown, or a class name (where nothing else names the classes, the
-    list's names, sorted, are the classes). GluonCV: 'path frames label' or 'path label' on each line, split from the
-    right, so that paths keep their spaces. A path is a video, or a folder of frames.
+    CSV: columns `path` and `label`, and `class`, `group`, `start` and `end` if wanted, in any order; a path with commas
+    stands in quotes. `start` and `end` are the seconds between which the clip lies in the file, empty for its beginning
+    or end; a file may be listed several times. The label is a number from 0, -1 for unknown, or a class name (where
+    nothing else names the classes, the list's names, sorted, are the classes). GluonCV: 'path frames label' or 'path
+    label' on each line, split from the right, so that paths keep their spaces. A path is a video, or a folder of
+    frames.
 
     Class names come from `classes`; else from the file `classes.txt` beside the list (one a line, in order); else from
     the column `class`; else they are the numbers up to the largest label.
@@ -111,7 +113,7 @@ def from_csv(
             raise UserError(
                 f'{path.name} line {row.line}: label {label} is class {labels.classes[label]!r}, not {row.class_name!r}'
             )
-        records.append(VideoRecord(row.path, label))
+        records.append(VideoRecord(row.path, label, row.start, row.end))
     return VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
 
 

@@ -33,10 +33,12 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 class VideoReader:
     """Gives frames of a video by number. A context manager: nothing stays open after the block.
 
-    `len(reader)` frames; `fps` frames per second; `size` (W, H) pixels; `path`; `backend`, what decodes.
+    `len(reader)` frames; `fps` frames per second; `size` (W, H) pixels; `path`; `backend`, what decodes; `times`
+    (len,) seconds of the frames after the first, None where only `fps` tells them.
     """
 
     backend = ''
+    times: Optional[np.ndarray] = None
 
     def __init__(self, path: str, length: int, fps: float, size: Tuple[int, int]):
         self.path, self.fps, self.size, self._length = str(path), fps, size, length
@@ -85,7 +87,7 @@ class PyAVReader(VideoReader):
 
     def __init__(self, path: str, info: Scan):
         super().__init__(path, info.length, info.fps, info.size)
-        self._info = info
+        self._info, self.times = info, info.times
         self._container: Optional[av.container.InputContainer] = None
         self._frames: Iterator[Tuple[Optional[int], av.VideoFrame]] = iter(())
         self._next = 0  # number of the next frame that `_frames` gives; valid while it is open
@@ -198,7 +200,7 @@ class DecordReader(VideoReader):
 
     def __init__(self, path: str, info: Scan):
         super().__init__(path, info.length, info.fps, info.size)
-        self._info = info
+        self._info, self.times = info, info.times
         self._fallback: Optional[PyAVReader] = None
         decord = _decord()
         self._error = decord.DECORDError

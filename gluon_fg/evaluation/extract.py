@@ -236,7 +236,7 @@ def write_vectors(folder: Union[str, os.PathLike]) -> Path:
     with atomic_write(path.with_suffix('.csv')) as stream:
         table = csv.writer(stream)
         table.writerow(('path', 'label', 'class'))
-        table.writerows((*r, manifest.settings.classes[r.label] if r.label >= 0 else '') for r in kept)
+        table.writerows((*r[:2], manifest.settings.classes[r.label] if r.label >= 0 else '') for r in kept)
     return path
 
 

@@ -270,11 +270,11 @@ def class_names(net: HybridBlock) -> Tuple[str, ...]:
 
 
 def video_ids(dataset: VideoDataset) -> List[str]:
-    """One name for each record: its path below the dataset's folder; a path listed again gets '#2', '#3', ..."""
+    """One name for each record: its path below the dataset's folder and its times; listed again, it gets '#2', ..."""
     ids: List[str] = []
     seen: Dict[str, int] = {}
     for record in dataset.records:
-        path = str(record.path)
+        path = record.name
         if dataset.root and os.path.isabs(path):
             below = os.path.relpath(path, dataset.root)
             path = path if below.startswith('..') else below

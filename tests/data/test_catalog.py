@@ -61,4 +61,4 @@ def test_folders_of_a_dataset_with_known_classes_keep_its_labels_and_groups(tmp_
 def test_kinetics700_is_opened_by_lists(tmp_path):
     (tmp_path / 'val.txt').write_text('a.mp4 300 699\n')
     data = build_dataset('kinetics700', 'val', tmp_path)
-    assert data.nclass == 700 and data.records == (('a.mp4', 699),)
+    assert data.nclass == 700 and data.records[0][:2] == ('a.mp4', 699)

@@ -36,9 +36,9 @@ def open_dogs(info: DatasetInfo, asked: Request) -> VideoDataset:
         files = strings(column)
         if len(files) != len(labels):
             raise UserError(f'{path}: {len(files)} images and {len(labels)} labels')
-        listed[part] = [VideoRecord(f'Images/{file}', label) for file, label in labeled(path, files, labels)]
-        for file, label in listed[part]:
-            folder = file.split('/')[1]
+        listed[part] = [VideoRecord(f'Images/{r.path}', r.label) for r in labeled(path, files, labels)]
+        for record in listed[part]:
+            label, folder = record.label, record.path.split('/')[1]
             if names.setdefault(label, folder) != folder:
                 raise UserError(f'{path}: label {label + 1} is of {folder} here, of {names[label]} before')
     missing = set(range(len(names))) - set(names)

@@ -13,7 +13,7 @@ CLASSES = [synthfg.CLASSES[label] for label in synthfg.ORDER_LABELS]
 def open_order(info: DatasetInfo, asked: Request) -> VideoDataset:
     """Open SynthFG's split, and keep the clips of the classes that differ in order."""
     whole, labels = open_rendered(dataset_info('synthfg'), asked), synthfg.ORDER_LABELS
-    kept = [VideoRecord(path, labels[label]) for path, label in whole.records if label in labels]
+    kept = [VideoRecord(record.path, labels[record.label]) for record in whole.records if record.label in labels]
     return VideoDataset(
         kept,
         info.labels_of(CLASSES),
