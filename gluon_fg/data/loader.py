@@ -63,7 +63,8 @@ class Batch(NamedTuple):
     """One rank's part of a training batch.
 
     `clips` uint8, ready for `to_input`: (N, 3, T, H, W), or (N * segments, 3, H, W), or features; `labels` int32 (N,),
-    of the clips as they are (mirrored ones mapped); `indices` int64 (N,), records of the dataset they come from.
+    of the clips as they are (mirrored ones mapped), or float32 (N, M), the share of each class in clips that are mixed
+    or show several; `indices` int64 (N,), records of the dataset they come from.
     """
 
     clips: np.ndarray

@@ -14,6 +14,7 @@ from ..nn.temporal_shift import set_segments
 from .branches import Branches, check_segments, unused_parameters_allowed
 from .contract import NoOptions, PrepareContext, Trunk
 from .inspection import Inspectable
+from .losses import cross_entropy
 
 
 class Recognizer(Inspectable):
@@ -276,19 +277,16 @@ class Recognizer(Inspectable):
 
         Inputs:
             - **outputs**: what `branches` returned
-            - **label**: (N,) integers 0..M-1, of any numeric type
+            - **label**: (N,) integers 0..M-1, of any numeric type, or soft targets (N, M): see `cross_entropy`
         """
-        return {
-            name: -mx.nd.pick(mx.nd.log_softmax(z.astype('float32'), axis=1), label.as_in_context(z.context), axis=1)
-            for name, z in zip(self.branch_names, outputs)
-        }
+        return {name: cross_entropy(z, label) for name, z in zip(self.branch_names, outputs)}
 
     def loss(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> mx.nd.NDArray:
         """(N,) training loss of a batch: the sum of the branches' cross-entropies, unless a method has its own.
 
         Inputs:
             - **outputs**: what `branches` returned, auxiliary outputs included
-            - **label**: (N,) as for `named_losses`
+            - **label**: (N,) or (N, M) as for `named_losses`
         """
         return mx.nd.add_n(*self.named_losses(outputs, label).values())
 

@@ -17,7 +17,7 @@ from ..evaluation.protocol import Protocol, get_protocol
 from ..files import sha256
 from ..input_spec import FeatureSpec, InputSpec
 from ..weights.fingerprint import fingerprint
-from .config import Config, DataConfig
+from .sections import Config, DataConfig
 
 # What the views that features are of say, where the config does not.
 VIEW_KEYS = ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size')

@@ -26,11 +26,11 @@ from ..evaluation.metrics import summarize
 from ..evaluation.score import Scores
 from ..files import atomic_write
 from . import distributed
-from .config import Config
 from .log import plot_curves, read_metrics
 from .parts import Run, TrainState, resume, save, set_up
 from .preparation import prepare
 from .run import Interrupted, StopFlag, claim_run_dir
+from .sections import Config
 from .step import Readings, check_finite, forward_backward, mean_of, means_of, update
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def one_update(run: Run, state: TrainState, epoch: int, batches: Iterator, stop:
         before = time.perf_counter()
         batch = next(batches)
         waited += time.perf_counter() - before
-        passes.append(forward_backward(run.net, batch, run.scaler, run.ctx))
+        passes.append(forward_backward(run.net, batch, run.scaler, run.ctx, run.targets))
     # One small exchange an update: every rank sees the same loss, and all stop together.
     loss, asked = world.mean(np.array([mean_of(passes, 'loss'), float(stop.set)])).tolist()
     if not np.isfinite(loss):

@@ -11,8 +11,8 @@ from ..data.catalog import build_dataset
 from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.load import load_network
-from .config import Config
 from .run import load_run
+from .sections import Config
 
 
 class Named(NamedTuple):

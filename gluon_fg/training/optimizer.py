@@ -9,8 +9,8 @@ from mxnet.gluon import HybridBlock
 
 from ..errors import UserError, unknown
 from ..nn.norm import clear_cached_graphs, freeze, freeze_batch_norm, has_statistics
-from .config import TrainConfig
 from .distributed import World
+from .sections import TrainConfig
 
 BACKBONE = 'branches.backbone.'
 State = Tuple[mx.nd.NDArray, mx.nd.NDArray]

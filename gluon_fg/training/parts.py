@@ -20,14 +20,16 @@ from ..evaluation.score import Scores, check_classes, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import batch_norms
 from . import checkpoint, precision
-from .config import Config, to_yaml
+from .config import to_yaml
 from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
 from .run import choose_context, claim_run_dir, environment, split_of
 from .schedule import make_schedule, scaled_lr
+from .sections import Config, TrainConfig
 from .start import Start, begin, read_start, set_stage, to_json
+from .targets import Targets, balanced_weights
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class Run:
         how the network is validated
     params, trainer, scaler, rate
         trained parameters, their optimizer, the loss scale, update -> learning rate
+    targets
+        what the loss is computed against
     updates_per_epoch
         updates in an epoch
     log
@@ -70,6 +74,7 @@ class Run:
     trainer: mx.gluon.Trainer
     scaler: precision.Scaler
     rate: Callable[[int], float]
+    targets: Targets
     updates_per_epoch: int
     log: Optional[RunLog]
     progress: bool
@@ -172,6 +177,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
         trainer=trainer,
         scaler=precision.Scaler(train.precision, trainer),
         rate=rate,
+        targets=make_targets(train, train_set),
         updates_per_epoch=updates_per_epoch,
         log=None,
         progress=progress and world.rank == 0,
@@ -229,6 +235,15 @@ def make_loader(config: Config, net: mx.gluon.HybridBlock, train_set: VideoDatas
         share=Share(world.rank, world.size),
         reading=Reading(data.workers),
     )
+
+
+def make_targets(train: TrainConfig, train_set: VideoDataset) -> Targets:
+    """What the loss is computed against, by the config and, for class weights, by the training videos."""
+    weights = None
+    if train.class_weights == 'balanced':
+        labels = np.array([record.label for record in train_set.records])
+        weights = balanced_weights(labels, len(train_set.labels))
+    return Targets(train.label_smoothing, weights)
 
 
 def resume(run: Run) -> TrainState:

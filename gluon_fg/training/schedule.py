@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Callable
 
-from .config import TrainConfig
+from .sections import TrainConfig
 
 
 def scaled_lr(train: TrainConfig, size: int) -> float:

@@ -16,9 +16,10 @@ from typing import Dict, Optional, Union
 from .. import factory, registry
 from ..files import atomic_path, atomic_write
 from . import distributed, loop
-from .config import Config, stage_configs
+from .config import stage_configs
 from .log import read_metrics
 from .run import claim_run_dir, know_classes, split_of
+from .sections import Config
 from .start import read_start
 
 logger = logging.getLogger(__name__)

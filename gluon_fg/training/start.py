@@ -21,9 +21,9 @@ from ..weights.gluoncv_store import gluoncv_file, gluoncv_has
 from ..weights.index import find
 from ..weights.warm_start import warm_start
 from .checkpoint import load_network
-from .config import STARTS, Config, ModelConfig
 from .distributed import World
 from .run import START, build_network, know_classes
+from .sections import STARTS, Config, ModelConfig
 
 KINETICS = 'kinetics400'
 

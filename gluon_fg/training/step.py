@@ -14,29 +14,35 @@ from ..data.loader import Batch
 from ..data.transforms import to_input
 from ..errors import UserError
 from .precision import Scaler
+from .targets import PLAIN, Targets
 
 Readings = Dict[str, mx.nd.NDArray]
 
 
-def forward_backward(net: HybridBlock, batch: Batch, scaler: Scaler, ctx: mx.Context) -> Readings:
+def forward_backward(
+    net: HybridBlock, batch: Batch, scaler: Scaler, ctx: mx.Context, targets: Targets = PLAIN
+) -> Readings:
     """Add the gradient of a batch's summed loss, and say what came out of it; nothing is waited for.
 
     Returns
     -------
     Arrays of one value a clip of this rank, still on the device: `loss`, and `loss_<branch>` and `top1_<branch>` (1 for
-    a right answer, else 0) of every branch
+    a right answer, else 0) of every branch. Losses are against the targets. The right answer for a mixed clip is the
+    class with the largest share, the lower of equal ones
     """
     x = to_input(batch.clips, net.input_spec, ctx)
     label = mx.nd.array(batch.labels, ctx=ctx)
+    target = mx.nd.array(targets.of(batch.labels, net.nclass), ctx=ctx)
     with autograd.record():
         outputs = net.branches(x, label) if net.takes_labels else net.branches(x)
-        loss = net.loss(outputs, label)
+        loss = net.loss(outputs, target)
         scaler.backward([loss])
     readings = {'loss': loss}
-    readings.update({f'loss_{name}': value for name, value in net.named_losses(outputs, label).items()})
+    readings.update({f'loss_{name}': value for name, value in net.named_losses(outputs, target).items()})
+    right = label if label.ndim == 1 else mx.nd.argmax(label, axis=1)
     for name, logits in zip(net.branch_names, outputs):
         # New arrays: a static graph writes its next outputs into the same memory.
-        readings[f'top1_{name}'] = mx.nd.argmax(logits.astype('float32'), axis=1) == label
+        readings[f'top1_{name}'] = mx.nd.argmax(logits.astype('float32'), axis=1) == right
     return readings
 
 

@@ -201,14 +201,18 @@ class U2SBranches(Branches):
         return tuple(out) if isinstance(out, list) else out
 
     def extra_inputs(self, label: Optional[mx.nd.NDArray]) -> Tuple[mx.nd.NDArray, ...]:
-        """Extra positional inputs of the forward pass: the labels when they select the masks, otherwise none."""
+        """Extra positional inputs of the forward pass: the labels when they select the masks, otherwise none.
+
+        Of soft labels (N, M) the class with the largest share selects; of equal ones the lower.
+        """
         if self.masks is None or self.masks.select != 'oracle':
             return ()
         if label is None:
             raise UserError(
                 "select 'oracle' takes the true labels: call net(x, label); for videos without labels choose 'csm'"
             )
-        return (label,)
+        soft = isinstance(label, mx.nd.NDArray) and label.ndim == 2
+        return (mx.nd.argmax(label, axis=1) if soft else label,)
 
 
 class UniversalFeatures(View):

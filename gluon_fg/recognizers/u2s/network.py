@@ -66,7 +66,7 @@ class U2S(Recognizer):
 
     Inputs:
         - **x**: (N, 3, T, H, W), or (N * num_segments, 3, H, W) on a 2-D backbone
-        - **label**: (N,) true categories, for the oracle alone
+        - **label**: (N,) true categories, for the oracle alone; or (N, M), of which the largest counts
 
     Outputs:
         - **z_fused**: logits (N, M); `branches` gives (z_fused, z_U, z_M, z_C) and behind them w_regular (1,), without
