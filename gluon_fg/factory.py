@@ -163,7 +163,7 @@ def model_info(name: str) -> Dict[str, Any]:
         'dataset': shown.dataset,
         'nclass': shown.nclass,
         'protocol': shown.protocol,
-        'input': dataclasses.asdict(shown.input_spec.replace(**(weights.input if weights else {}))),
+        'input': shown.input_spec.replace(**(weights.input if weights else {})).as_dict(),
         'options': entry.options,
         'pretrained': _weights_from(entry, published),
         'gluoncv': entry.gluoncv,

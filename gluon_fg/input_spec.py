@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Tuple
+import math
+from typing import Any, Dict, Optional, Tuple
 
 from .errors import UserError
 
@@ -34,12 +35,15 @@ class InputSpec:
         per channel (R, G, B; of optical flow x, y), on the 0..1 scale
     layout
         'NCTHW' for clips, 'NCHW' for images
+    fps
+        frames per second at which every video is shown, whatever its own rate, so that a stride means the same time
+        in each; None: each at its own, as GluonCV and MMAction2 count strides
 
     Raises
     ------
     UserError
-        a count below 1, a crop larger than the short side, an unknown layout or sampling, sampling 'spread' of images,
-        or another number of means than of stds
+        a count below 1, a rate that is not above 0, a crop larger than the short side, an unknown layout or sampling,
+        sampling 'spread' of images, or another number of means than of stds
     """
 
     frames: int = 16
@@ -51,11 +55,14 @@ class InputSpec:
     std: Tuple[float, ...] = IMAGENET_STD
     layout: str = 'NCTHW'
     sampling: str = 'clip'
+    fps: Optional[float] = None
 
     def __post_init__(self) -> None:
         for field in ('frames', 'frame_stride', 'segments', 'crop_size', 'short_side'):
             if getattr(self, field) < 1:
                 raise UserError(f'{field} must be at least 1, got {getattr(self, field)}')
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise UserError(f'fps must be a number above 0, got {self.fps}')
         if self.crop_size > self.short_side:
             raise UserError(f'crop_size {self.crop_size} is larger than short_side {self.short_side}')
         if self.layout not in ('NCTHW', 'NCHW'):
@@ -76,6 +83,10 @@ class InputSpec:
     def ndim(self) -> int:
         """Dimensions a filter spans: 3 for clips, 2 for images."""
         return 3 if self.layout == 'NCTHW' else 2
+
+    def as_dict(self) -> Dict[str, Any]:
+        """Its fields by name, for files: `fps` is left out where it is None, as files from before it have none."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if (key, value) != ('fps', None)}
 
     def replace(self, **changes: Any) -> InputSpec:
         """A copy with some fields changed."""

@@ -143,7 +143,7 @@ def clip_activations(
         frames that the network cannot take, features that are not finite
     """
     require_clips(net)
-    return _activations(net, reader, [one_clip(net, len(reader), start)], name, backbone, ctx)
+    return _activations(net, reader, [one_clip(net, reader, start)], name, backbone, ctx)
 
 
 def video_activations(
@@ -156,7 +156,7 @@ def video_activations(
     """As `clip_activations`, for clips one behind the other over the whole video, the last one ending with it: their
     maps in the order of time. Where the last clip overlaps the one before, only its later maps count."""
     require_clips(net)
-    return _activations(net, reader, all_clips(net, len(reader)), name, backbone, ctx)
+    return _activations(net, reader, all_clips(net, reader), name, backbone, ctx)
 
 
 def _activations(

@@ -10,6 +10,7 @@ from mxnet.gluon import HybridBlock
 
 from ..backbones.geometry import Geometry
 from ..data import sampling, transforms
+from ..data.rates import at_rate
 from ..data.video import VideoReader
 from ..errors import UserError
 from ..input_spec import InputSpec
@@ -77,15 +78,15 @@ def clip_starts(total: int, frames: int, stride: int, step: int) -> List[int]:
     return [*range(0, last, step), last]
 
 
-def one_clip(net: HybridBlock, total: int, start: Optional[int] = None) -> np.ndarray:
-    """(frames,) numbers of one clip of a video of `total` frames.
+def one_clip(net: HybridBlock, reader: VideoReader, start: Optional[int] = None) -> np.ndarray:
+    """(frames,) numbers of the frames of one clip of a video, at the rate that the network sees it (`InputSpec.fps`).
 
     Parameters
     ----------
     net
         a recognizer
-    total
-        frames of the video
+    reader
+        the video
     start
         first frame of the clip; None: of the middle one, or, where the network's frames are spread over the video
         (`InputSpec.sampling`, images' segments), of those
@@ -96,22 +97,31 @@ def one_clip(net: HybridBlock, total: int, start: Optional[int] = None) -> np.nd
         a start outside the video, or any where frames are spread
     """
     spec = net.input_spec
+    seen = at_rate(reader, spec.fps)
+    total = len(seen)
     if _spread(spec):
         if start is not None:
             raise UserError(f'{net.name} takes frames spread over the whole video; leave out the start of a clip')
-        return sampling.segment_indices(total, spec.frames if spec.ndim == 3 else spec.segments)
-    if start is None:
-        return sampling.regular_clips(total, spec.frames, spec.frame_stride, 1)[0]
-    return sampling.clip_indices(total, spec.frames, spec.frame_stride, start)
+        clip = sampling.segment_indices(total, spec.frames if spec.ndim == 3 else spec.segments)
+    elif start is None:
+        clip = sampling.regular_clips(total, spec.frames, spec.frame_stride, 1)[0]
+    else:
+        clip = sampling.clip_indices(len(reader), spec.frames, 1, start)  # refuses a start outside the video
+        begin = min(int(np.searchsorted(seen.source_frames(np.arange(total)), start)), total - 1)
+        clip = sampling.clip_indices(total, spec.frames, spec.frame_stride, begin)
+    return seen.source_frames(clip)
 
 
-def all_clips(net: HybridBlock, total: int) -> List[np.ndarray]:
+def all_clips(net: HybridBlock, reader: VideoReader) -> List[np.ndarray]:
     """Clips one behind the other over a whole video, the last one ending with it; one where frames are spread."""
     spec = net.input_spec
     if _spread(spec):
-        return [one_clip(net, total)]
+        return [one_clip(net, reader)]
+    seen = at_rate(reader, spec.fps)
+    total = len(seen)
     starts = clip_starts(total, spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
-    return [sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts]
+    clips = (sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts)
+    return [seen.source_frames(clip) for clip in clips]
 
 
 def _spread(spec: InputSpec) -> bool:

@@ -122,7 +122,7 @@ def clip_masks(
         video, masks that are not finite
     """
     require_masks(net)
-    return _masks(net, reader, [one_clip(net, len(reader), start)], classes, partners, name, ctx)
+    return _masks(net, reader, [one_clip(net, reader, start)], classes, partners, name, ctx)
 
 
 def video_masks(
@@ -135,7 +135,7 @@ def video_masks(
 ) -> Masks:
     """As `clip_masks`, for clips one behind the other over the whole video; probabilities are averaged over them."""
     require_masks(net)
-    return _masks(net, reader, all_clips(net, len(reader)), classes, partners, name, ctx)
+    return _masks(net, reader, all_clips(net, reader), classes, partners, name, ctx)
 
 
 def _masks(

@@ -11,6 +11,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from ..data import sampling
+from ..data.rates import at_rate
 from ..data.video import VideoReader
 from ..errors import UserError
 from .clips import clip_starts, read_clips
@@ -50,6 +51,7 @@ def scan(
 ) -> Iterator[Part]:
     """Slide over a video, `batch_size` clips (or frames) at a time, as `examine` says. Hybridizes the network."""
     spec, position, reached = net.input_spec, 0, -np.inf
+    reader = at_rate(reader, spec.fps)
     clips, ends = _clips(net, len(reader), overlap)
     with _frames_apart(net):
         net.hybridize(static_alloc=True, static_shape=True)
@@ -62,7 +64,9 @@ def scan(
                     f'{reader.path}: the responses are not finite; are these the parameters of a run that diverged?'
                 )
             if spec.ndim == 2:
-                yield Part(batch.frames, np.ones((len(responses), 1), bool), responses[:, :, None])
+                yield Part(
+                    reader.source_frames(batch.frames), np.ones((len(responses), 1), bool), responses[:, :, None]
+                )
                 continue
             cell = spec.frame_stride * net.response_geometry.stride[0]
             times = cell * np.arange(responses.shape[2])
@@ -73,7 +77,7 @@ def scan(
                 if row.any():
                     reached = (clip[0] + times)[row].max() + cell / 2
             position += len(responses)
-            yield Part(batch.frames, counts, responses)
+            yield Part(reader.source_frames(batch.frames), counts, responses)
 
 
 def _clips(net: HybridBlock, total: int, overlap: bool) -> Tuple[List[np.ndarray], np.ndarray]:

@@ -15,7 +15,14 @@ from ..errors import UserError, unknown
 from .base import Command, Several
 from .options import DataChoice, ModelChoice, device_option, model_options, pass_options, splits_options
 
-INPUT = ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size')  # of a view; named as in a config's data
+INPUT = (
+    'frames',
+    'frame_stride',
+    'fps',
+    'segments',
+    'short_side',
+    'crop_size',
+)  # of a view; named as in a config's data
 SHOWN = 10  # videos that failed
 
 
@@ -109,9 +116,10 @@ def _inputs(texts: Sequence[str]) -> dict:
         key, _, value = text.partition('=')
         if key not in INPUT:
             raise unknown('setting in --input', key, INPUT)
-        if not value.isdigit():
-            raise UserError(f'--input {text}: write it as key=number, for example crop_size=160')
-        values[key] = int(value)
+        try:
+            values[key] = float(value) if key == 'fps' else int(value)
+        except ValueError:
+            raise UserError(f'--input {text}: write it as key=number, for example crop_size=160') from None
     return values
 
 

@@ -17,6 +17,7 @@ from mxnet.gluon.data import Dataset
 from ..errors import UserError, VideoError, unknown
 from . import video
 from .labels import LabelSet
+from .scans import ScanCache
 from .segments import cut, times
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,9 @@ class VideoDataset(Dataset):
     cache
         'none', or 'memory': decoded frames are kept after the first opening, whole videos in uint8 (a 10 s clip of
         340x256 takes 65 MB: meant for small sets)
+    scans
+        scans of the files that are known already, which also takes up the others; None: each file is scanned when it is
+        first opened
 
     Raises
     ------
@@ -77,6 +81,7 @@ class VideoDataset(Dataset):
         root: Union[str, os.PathLike] = '',
         name: str = 'dataset',
         cache: str = 'none',
+        scans: Optional[ScanCache] = None,
     ):
         if cache not in CACHES:
             raise unknown('cache', cache, CACHES)
@@ -91,8 +96,9 @@ class VideoDataset(Dataset):
             VideoRecord(str(path), int(label), *clip) for path, label, *clip in records
         )
         self.labels, self.root, self.name, self.cache = labels, os.fspath(root), name, cache
-        self._frames: Dict[str, Tuple[np.ndarray, float]] = {}  # by the records' names
+        self._frames: Dict[str, Tuple[np.ndarray, float, Optional[np.ndarray]]] = {}  # by the records' names
         self._lock = threading.Lock()
+        self.scans = ScanCache() if scans is None else scans
 
     def __len__(self) -> int:
         return len(self.records)
@@ -142,13 +148,13 @@ class VideoDataset(Dataset):
         """
         path, (_, _, start, end) = self.path(index), self.records[index]
         if self.cache == 'none':
-            return cut(video.open_video(path), start, end)
+            return cut(video.open_video(path, scans=self.scans), start, end)
         name = self.records[index].name
         with self._lock:
             known = self._frames.get(name)
         if known is None:
-            with cut(video.open_video(path), start, end) as reader:
-                known = (reader.get_batch(np.arange(len(reader))), reader.fps)
+            with cut(video.open_video(path, scans=self.scans), start, end) as reader:
+                known = (reader.get_batch(np.arange(len(reader))), reader.fps, reader.times)
             with self._lock:
                 known = self._frames.setdefault(name, known)  # another thread may have been first
         return video.ArrayReader(path, *known)
@@ -193,7 +199,7 @@ class VideoDataset(Dataset):
         errors, tried = [], range(min(n, len(self)))
         for index in tried:
             try:
-                with cut(video.open_video(self.path(index)), *self.records[index][2:]) as reader:
+                with cut(video.open_video(self.path(index), scans=self.scans), *self.records[index][2:]) as reader:
                     reader.get_batch([0])
             except VideoError as error:
                 errors.append(error)

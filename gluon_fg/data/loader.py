@@ -19,6 +19,7 @@ from ..input_spec import InputSpec
 from . import sampling
 from .datasets import VideoDataset
 from .features import FeatureReader
+from .rates import at_rate
 from .transforms import TrainTransform, View, apply, to_view
 from .video import VideoReader
 
@@ -235,6 +236,7 @@ def random_view(
     """
     if isinstance(reader, FeatureReader):
         return reader.draw(rng)
+    reader = at_rate(reader, spec.fps)
     if spec.sampling == 'spread':
         indices = sampling.random_spread(len(reader), spec.frames, rng)
     elif spec.ndim == 3:
@@ -243,4 +245,4 @@ def random_view(
         indices = sampling.segment_indices(len(reader), spec.segments, rng)
     frames = reader.get_batch(indices)
     cut = transform.draw(frames.shape[1], frames.shape[2], rng, may_flip)
-    return View(to_view(apply(frames, cut, spec.crop_size), spec), indices, cut)
+    return View(to_view(apply(frames, cut, spec.crop_size), spec), reader.source_frames(indices), cut)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from typing import Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import av
 import numpy as np
@@ -42,6 +43,12 @@ class Scan(NamedTuple):
         """(length,) seconds from the first frame to each, or None where the file does not tell."""
         return None if self.pts is None or not self.unit else (self.pts - self.pts[0]) * self.unit
 
+    def dump(self) -> str:
+        """A line of text that `load_scan` reads back; short where frames come at a steady rate."""
+        pts = None if self.pts is None else [int(self.pts[0]), *_runs(np.diff(self.pts))]
+        values = {**self._asdict(), 'pts': pts, 'keys': self.keys.tolist()}
+        return json.dumps(values, separators=(',', ':'))
+
 
 class _Packet(NamedTuple):
     pts: Optional[int]
@@ -65,6 +72,29 @@ def scan(path: str) -> Scan:
             raise
         reason = f'cannot be read as a video; truncated, damaged or of another kind ({short_reason(error)})'
         raise VideoError(path, reason) from error
+
+
+def load_scan(text: str) -> Scan:
+    """Read what `Scan.dump` wrote; raises ValueError for anything else."""
+    try:
+        values = json.loads(text)
+        pts = values.pop('pts')
+        if pts is not None:
+            steps = np.repeat([step for step, _ in pts[1:]], [count for _, count in pts[1:]])
+            pts = np.cumsum(np.concatenate([pts[:1], steps]), dtype=np.int64)
+        width, height = values.pop('size')
+        loaded = Scan(pts=pts, size=(width, height), keys=np.array(values.pop('keys'), np.int64), **values)
+        if pts is not None and len(pts) != loaded.length:
+            raise ValueError('as many times as frames are needed')
+        return loaded
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f'not what a scan of a video was written as: {text[:80]!r}') from error
+
+
+def _runs(steps: np.ndarray) -> List[Tuple[int, int]]:
+    """(value, how often) of each stretch of equal values."""
+    begins = np.flatnonzero(np.diff(steps, prepend=steps[0] - 1)) if len(steps) else np.zeros(0, int)
+    return [(int(steps[at]), int(count)) for at, count in zip(begins, np.diff(begins, append=len(steps)))]
 
 
 def open_container(path: str) -> av.container.InputContainer:

@@ -186,7 +186,7 @@ def settings_of(
         stage=request.stage,
         pooled=request.pooled,
         dtype=request.dtype,
-        input={key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(net.input_spec).items()},
+        input={key: list(v) if isinstance(v, tuple) else v for key, v in net.input_spec.as_dict().items()},
         views=request.views,
         dataset=dataset,
         classes=list(labels.classes),

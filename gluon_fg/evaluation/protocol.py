@@ -15,6 +15,7 @@ import numpy as np
 from ..data import sampling, transforms
 from ..data.features import FeatureReader
 from ..data.labels import LabelSet
+from ..data.rates import at_rate
 from ..data.transforms import View, Window
 from ..data.video import VideoReader
 from ..errors import UserError, unknown
@@ -107,6 +108,7 @@ class Protocol:
         """
         if isinstance(reader, FeatureReader):
             return reader.views
+        reader = at_rate(reader, spec.fps)
         clips = self._indices(len(reader), spec)
         needed, position = np.unique(clips, return_inverse=True)
         frames = transforms.resize_short(reader.get_batch(needed), spec.short_side)
@@ -119,7 +121,7 @@ class Protocol:
                     # A window and its mirror image share memory with `frames`; indexing copies this clip's alone.
                     cut = transforms.Cut(size, window, flip)
                     pixels = transforms.to_view(transforms.apply(frames, cut)[chosen], spec)
-                    views.append(View(pixels, clip, cut))
+                    views.append(View(pixels, reader.source_frames(clip), cut))
         return views
 
     def _indices(self, total: int, spec: InputSpec) -> np.ndarray:

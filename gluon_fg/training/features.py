@@ -20,7 +20,7 @@ from ..weights.fingerprint import fingerprint
 from .sections import Config, DataConfig
 
 # What the views that features are of say, where the config does not.
-VIEW_KEYS = ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size')
+VIEW_KEYS = ('frames', 'frame_stride', 'fps', 'segments', 'short_side', 'crop_size')
 
 
 def open_features(data: DataConfig, split: str) -> FeatureDataset:

@@ -135,7 +135,7 @@ def publish(
             source=source or _source(run_dir, config, checkpoint),
             dataset=config.data.dataset if same else net.dataset,
             classes=None if same else net.classes,
-            input=dataclasses.asdict(net.input_spec),
+            input=net.input_spec.as_dict(),
             metrics={config.data.dataset: metrics},
             config=f'configs/{stem}.yaml',
             log=f'logs/{stem}.jsonl',

@@ -83,8 +83,7 @@ def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = 
     options = {'nclass': model.nclass, 'pretrained_base': model.pretrained_base, **model.options}
     options = {name: value for name, value in options.items() if value is not None}
     net = factory.get_model(model.name, pretrained=model.pretrained, ctx=ctx, **options)
-    fields = ('frames', 'frame_stride', 'segments', 'short_side', 'crop_size')
-    given = {name: getattr(config.data, name) for name in fields if getattr(config.data, name) is not None}
+    given = {name: getattr(config.data, name) for name in VIEW_KEYS if getattr(config.data, name) is not None}
     net.input_spec = net.input_spec.replace(**given)
     if net.input_spec.ndim == 2:
         net.num_segments = net.input_spec.segments

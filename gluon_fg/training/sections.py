@@ -49,6 +49,8 @@ class DataConfig:
     hold_out: float = setting(0.0, _SHARE_BELOW_1)
     frames: Optional[int] = setting(None, at_least(1))  # frames in a clip
     frame_stride: Optional[int] = setting(None, at_least(1))  # decoded frames from one taken frame to the next
+    # frames per second at which every video is shown: strides then mean the same time in each; None: each at its own
+    fps: Optional[float] = setting(None, above(0))
     segments: Optional[int] = setting(None, at_least(1))  # TSN segments (2-D networks)
     short_side: Optional[int] = setting(None, at_least(1))  # pixels
     crop_size: Optional[int] = setting(None, at_least(1))  # pixels

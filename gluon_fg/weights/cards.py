@@ -144,6 +144,8 @@ def shown_input(spec: Mapping[str, Any]) -> str:
         frames = f'{spec.get("frames")} ' + (
             'of all' if spec.get('sampling') == 'spread' else f'x {spec.get("frame_stride")}'
         )
+    if spec.get('fps'):
+        frames += f' at {spec["fps"]:g} fps'
     channels = len(spec.get('mean', ())) or 3
     return f'{frames}, {spec.get("crop_size")}' + ('' if channels == 3 else f', flow of {channels} channels')
 

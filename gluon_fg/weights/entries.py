@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import yaml
 
-from ..checking import Rule, at_least, check, one_line, one_of, required, setting, within
+from ..checking import Rule, above, at_least, check, one_line, one_of, required, setting, within
 from ..errors import UserError
 from ..files import atomic_write
 from ..input_spec import InputSpec
@@ -211,6 +211,7 @@ class _Input:
     mean: List[float] = setting(None, _CHANNELS)
     std: List[float] = setting(None, _CHANNELS)
     layout: str = setting(None, one_of('NCTHW', 'NCHW'))
+    fps: float = setting(None, above(0))
 
 
 @dataclasses.dataclass

@@ -81,11 +81,22 @@ def test_frames_spread_over_the_whole_video():
         name: getattr(lamp.input_spec, name)
         for name in ('frames', 'short_side', 'mean', 'std', 'channels', 'layout', 'ndim')
     }
-    lamp.input_spec = SimpleNamespace(**size, sampling='spread')
+    lamp.input_spec = SimpleNamespace(**size, sampling='spread', fps=None)
     for found in (clip_activations(lamp, reader), video_activations(lamp, reader)):
         assert list(found.frames) == [2, 12, 22, 32] and found.clips == [(2, 37)]
     with pytest.raises(UserError, match='lamp takes frames spread over the whole video'):
         clip_activations(lamp, reader, start=0)
+
+
+def test_a_target_rate_takes_frames_of_the_file_at_its_moments():
+    """At 10 frames per second a network that sees 5 has every other frame; maps lie on frames of the file."""
+    lamp, reader = Lamp(), video(40)
+    lamp.input_spec = lamp.input_spec.replace(fps=5)
+    assert clip_activations(lamp, reader).clips == [(13, 27)]  # 20 frames are seen, of which 6 to 13
+    assert clip_activations(lamp, reader, start=4).clips == [(5, 19)]
+    assert video_activations(lamp, reader).clips == [(1, 15), (17, 31), (25, 39)]
+    with pytest.raises(UserError, match='starts at one of the frames 0..39, got 40'):
+        clip_activations(lamp, reader, start=40)
 
 
 def test_both_directions_are_maps_of_the_same_subclips():

@@ -1,0 +1,233 @@
+"""Reading frames by number from video files, with decord or PyAV: the same pixels from both."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+
+import av
+import numpy as np
+
+from .. import _runtime
+from ..errors import UserError, VideoError
+from .packets import READ_ERRORS, Scan, open_container, short_reason
+
+logger = logging.getLogger(__name__)
+
+
+class VideoReader:
+    """Gives frames of a video by number. A context manager: nothing stays open after the block.
+
+    `len(reader)` frames; `fps` frames per second; `size` (W, H) pixels; `path`; `backend`, what decodes; `times`
+    (len,) seconds of the frames after the first, None where only `fps` tells them.
+    """
+
+    backend = ''
+    times: Optional[np.ndarray] = None
+
+    def __init__(self, path: str, length: int, fps: float, size: Tuple[int, int]):
+        self.path, self.fps, self.size, self._length = str(path), fps, size, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file; harmless when done twice."""
+
+    def source_frames(self, indices: Union[Sequence[int], np.ndarray]) -> np.ndarray:
+        """Numbers that these frames have in the video as it was opened: others where this shows it at another rate."""
+        return np.asarray(indices)
+
+    def get_batch(self, indices: Union[Sequence[int], np.ndarray]) -> np.ndarray:
+        """Decode frames by number, repeated and in any order: uint8 (T, H, W, 3), RGB.
+
+        Raises
+        ------
+        UserError
+            no index, or one outside 0..len - 1
+        VideoError
+            a frame that cannot be decoded
+        """
+        wanted = np.asarray(indices)
+        if wanted.ndim != 1 or wanted.size == 0 or wanted.dtype.kind not in 'iu':
+            raise UserError(f'{self.path}: frames are asked for by a list of integers, got {indices!r}')
+        if wanted.min() < 0 or wanted.max() >= len(self):
+            wrong = wanted[(wanted < 0) | (wanted >= len(self))][0]
+            raise UserError(f'{self.path}: frame {wrong} is outside 0..{len(self) - 1}')
+        once, where = np.unique(wanted, return_inverse=True)
+        frames = self._decode(once.tolist())
+        return frames if np.array_equal(where, np.arange(len(once))) else frames[where]
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        """Frames `numbers` (increasing, each once): uint8 (T, H, W, 3)."""
+        raise NotImplementedError
+
+
+class PyAVReader(VideoReader):
+    """Decodes from the nearest key frame before, and never further than asked; goes on from where it stopped."""
+
+    backend = 'pyav'
+
+    def __init__(self, path: str, info: Scan):
+        super().__init__(path, info.length, info.fps, info.size)
+        self._info, self.times = info, info.times
+        self._container: Optional[av.container.InputContainer] = None
+        self._frames: Iterator[Tuple[Optional[int], av.VideoFrame]] = iter(())
+        self._next = 0  # number of the next frame that `_frames` gives; valid while it is open
+        self._seeks = info.pts is not None
+        self._convert = av.video.reformatter.VideoReformatter()
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._frames = iter(())
+            self._container.close()
+            self._container = None
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        width, height = self.size
+        out = np.empty((len(numbers), height, width, 3), np.uint8)
+        try:
+            for place, number in enumerate(numbers):
+                out[place] = self._pixels(self._frame(number))
+        except READ_ERRORS as error:
+            self.close()
+            if isinstance(error, UserError):
+                raise
+            reason = f'frame {number} of {len(self)} cannot be decoded ({short_reason(error)})'
+            raise VideoError(self.path, reason) from error
+        return out
+
+    def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
+        turns = self._info.turns
+        width, height = self.size[::-1] if turns % 2 else self.size
+        picture = self._convert.reformat(frame, width, height, 'rgb24').to_ndarray()
+        return np.rot90(picture, turns) if turns else picture
+
+    def _frame(self, number: int) -> av.VideoFrame:
+        key = self._key_before(number)
+        if self._container is None or number < self._next or key > self._next:
+            self._start(key)
+        for shown, frame in self._frames:
+            if shown is None:  # a time that no packet announced: count from the start instead
+                self._seeks = False
+                return self._frame(number)
+            self._next = shown + 1
+            if shown == number:
+                return frame
+            if shown > number:  # skipped by the decoder
+                break
+        if self._seeks:
+            self._seeks = False
+            self._start(0)
+            return self._frame(number)
+        raise VideoError(self.path, f'only {self._next} of its {len(self)} frames can be decoded (truncated?)')
+
+    def _key_before(self, number: int) -> int:
+        """Return the frame to start decoding at to reach `number`: 0 where the file cannot be entered elsewhere."""
+        if not self._seeks:
+            return 0
+        keys = self._info.keys[self._info.keys <= number]
+        return int(keys[-1]) if len(keys) else 0
+
+    def _start(self, key: int) -> None:
+        """Make `_frames` begin at frame `key` or, if the seek does not land there or before, at the first frame."""
+        self.close()
+        self._container = open_container(self.path)
+        stream = self._container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        self._next = 0
+        pts = self._info.pts
+        if not self._seeks or pts is None:
+            self._frames = ((i, frame) for i, frame in enumerate(self._container.decode(stream)))
+            return
+        packets = self._container.demux(stream)
+        if key > 0:
+            self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
+            at = None
+            for packet in packets:  # a seek may land on another packet than asked for
+                if packet.pts is not None and packet.size:
+                    at = int(np.searchsorted(pts, packet.pts))
+                    if at in self._info.keys and pts[at] == packet.pts:
+                        break
+            if at is None or at > key or at not in self._info.keys:
+                self._seeks = False
+                self._start(0)
+                return
+            self._next = at
+            self._frames = self._numbered(packet, packets, pts, at)
+        else:
+            self._frames = self._numbered(None, packets, pts, 0)
+
+    def _numbered(
+        self, first: Optional[av.Packet], packets: Iterator[av.Packet], pts: np.ndarray, start: int
+    ) -> Iterator[Tuple[Optional[int], av.VideoFrame]]:
+        """(number, frame) from a key frame on, numbered by presentation time; None for an unknown time."""
+        numbers = {int(time): i for i, time in enumerate(pts)}
+
+        def frames() -> Iterator[av.VideoFrame]:
+            if first is not None:
+                yield from first.decode()
+            for packet in packets:
+                yield from packet.decode()
+
+        for frame in frames():
+            number = numbers.get(frame.pts)
+            if number is None or number >= start:  # those before the key frame refer to frames not decoded
+                yield number, frame
+
+
+class DecordReader(VideoReader):
+    """Reads with decord, in one thread, files where it is exact; PyAV takes over a file on which it fails."""
+
+    backend = 'decord'
+
+    def __init__(self, path: str, info: Scan):
+        super().__init__(path, info.length, info.fps, info.size)
+        self._info, self.times = info, info.times
+        self._fallback: Optional[PyAVReader] = None
+        decord = load_decord()
+        self._error = decord.DECORDError
+        try:
+            self._reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1)
+        except (RuntimeError, AssertionError, decord.DECORDError) as error:
+            raise VideoError(path, f'decord cannot open it ({short_reason(error)})') from error
+        if len(self._reader) != info.length:
+            raise VideoError(path, f'decord counts {len(self._reader)} frames, its packets are {info.length}')
+
+    def close(self) -> None:
+        self._reader = None
+        if self._fallback is not None:
+            self._fallback.close()
+
+    def _decode(self, numbers: List[int]) -> np.ndarray:
+        if self._fallback is None:
+            try:
+                if self._reader is None:
+                    raise RuntimeError('the reader is closed')
+                frames = self._reader.get_batch(numbers).asnumpy()
+                if frames.shape == (len(numbers), self.size[1], self.size[0], 3):
+                    return frames
+                reason = f'frames of shape {frames.shape}'
+            except (RuntimeError, IndexError, self._error) as error:
+                reason = short_reason(error)
+            logger.debug('%s: decord failed (%s), trying PyAV', self.path, reason)
+            self._reader = None
+            self._fallback = PyAVReader(self.path, self._info)
+        return self._fallback._decode(numbers)
+
+
+def load_decord() -> Any:
+    """Return the decord module, or None where it is not installed or would crash (horovod was imported before it)."""
+    if not _runtime.DECORD_SAFE:
+        return None
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
