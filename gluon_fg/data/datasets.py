@@ -96,6 +96,7 @@ class VideoDataset(Dataset):
             VideoRecord(str(path), int(label), *clip) for path, label, *clip in records
         )
         self.labels, self.root, self.name, self.cache = labels, os.fspath(root), name, cache
+        self.left_out: Dict[str, int] = {}  # suffix -> files in the folders that were read that are no videos by it
         self._frames: Dict[str, Tuple[np.ndarray, float, Optional[np.ndarray]]] = {}  # by the records' names
         self._lock = threading.Lock()
         self.scans = ScanCache() if scans is None else scans

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from ..errors import UserError, unknown
 from . import video
@@ -42,6 +42,7 @@ def from_folder(
         raise UserError(f'{root}: no class folder in it; expected {root}/<class>/<video>')
     labels = classes if isinstance(classes, LabelSet) else LabelSet(tuple(folders if classes is None else classes))
     records = []
+    left_out: Dict[str, int] = {}
     for folder in folders:
         if folder not in labels.classes:
             raise unknown(f'class folder in {root}:', folder, labels.classes)
@@ -49,12 +50,19 @@ def from_folder(
         for directory, below, files in os.walk(root / folder):
             below[:] = sorted(entry for entry in below if not entry.startswith('.'))
             for file in sorted(files, key=video.natural):
-                if file.lower().endswith(suffixes) and not file.startswith('.'):
+                if file.startswith('.'):
+                    continue
+                if not file.lower().endswith(suffixes):
+                    suffix = os.path.splitext(file)[1].lower()
+                    left_out[suffix] = left_out.get(suffix, 0) + 1
+                else:
                     records.append(VideoRecord(os.path.relpath(os.path.join(directory, file), root), label))
     if not records:
         kind = 'video' if suffixes == VIDEO_SUFFIXES else 'image'
         raise UserError(f'{root}: no {kind} in its class folders (looked for {", ".join(suffixes)})')
-    return VideoDataset(records, labels, root, name or str(root), cache)
+    dataset = VideoDataset(records, labels, root, name or str(root), cache)
+    dataset.left_out = left_out
+    return dataset
 
 
 def from_csv(

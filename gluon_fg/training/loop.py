@@ -25,7 +25,7 @@ from ..evaluation import gates
 from ..evaluation.metrics import summarize
 from ..evaluation.score import Scores
 from ..files import atomic_write
-from . import distributed
+from . import distributed, guards
 from .log import plot_curves, read_metrics
 from .parts import Run, TrainState, resume, save, set_up
 from .preparation import prepare
@@ -180,6 +180,7 @@ def add_up(run: Run, state: TrainState, updates: List[_Update]) -> Dict[str, flo
 def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
     """Measure the network after an epoch, and keep its parameters where they are the best so far."""
     metrics, scores = measure(run, state, epoch + 1, f'epoch {epoch + 1}/{run.config.train.epochs}')
+    run.warn('constant', guards.constant_prediction(scores))
     if run.world.rank == 0 and (state.best is None or metrics['top1'] > state.best['top1']):
         state.best = {'top1': metrics['top1'], 'epoch': epoch + 1}
         run.save_parameters('best.params')
@@ -189,6 +190,7 @@ def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
 def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, Scores]:
     """Accuracy on the validation split after so many epochs, logged and said; and the scores that it is from."""
     scores = run.score(run.val_set)
+    guards.check_measured(run.config, scores)
     metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
     if run.log:
         run.log.write('val', state.updates, epoch=epoch, protocol=run.protocol.name, **metrics)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -19,7 +19,7 @@ from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.score import Scores, check_classes, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import batch_norms
-from . import checkpoint, precision
+from . import checkpoint, guards, precision
 from .config import to_yaml
 from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
@@ -57,6 +57,8 @@ class Run:
         the run's record, on rank 0 alone
     progress
         whether to draw progress bars
+    told
+        warnings that are said once, and were
     """
 
     config: Config
@@ -78,11 +80,18 @@ class Run:
     updates_per_epoch: int
     log: Optional[RunLog]
     progress: bool
+    told: Set[str] = dataclasses.field(default_factory=set)
 
     def say(self, line: str) -> None:
         """Tell the user a line, on rank 0 alone."""
         if self.world.rank == 0:
             logger.info('%s', line)
+
+    def warn(self, kind: str, line: Optional[str]) -> None:
+        """Tell the user a warning, where there is one, the first time that there is one of its kind."""
+        if line is not None and kind not in self.told:
+            self.told.add(kind)
+            self.say(line)
 
     def score(self, dataset: VideoDataset) -> Scores:
         """The network's scores of a dataset's videos, as in validation; every rank gets them, and has to ask."""
@@ -134,9 +143,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     asked = get_protocol(config.test.val_protocol)
     ctx = choose_context(train.device, world.local_rank)
     precision.enable(train.precision, ctx)  # before the network exists
-    train_set, val_set = (split_of(config, split) for split in (config.data.train_split, config.data.val_split))
-    train_set, held_out = train_set.parted(config.data.hold_out)
-    know_views(config, train_set)
+    train_set, held_out, val_set, lines = _data(config)
     mx.random.seed(train.seed, ctx=ctx)
     np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
     net, start = _begun(config, run_dir, world, ctx, train_set, params)
@@ -147,6 +154,8 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     for dataset in (train_set, val_set):
         check_classes(net, dataset.labels, dataset.name)
         dataset.probe()  # a wrong root is said now, not video by video
+    lines += guards.length_lines(train_set, net.input_spec)
+    guards.check_frozen_stages(train.freeze, start.untrained, start.statistics)
     loader = make_loader(config, net, train_set, world)
     updates_per_epoch = len(loader) // train.accumulate
     if updates_per_epoch == 0:
@@ -155,6 +164,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
             f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
         )
     frozen = freeze_parts(net, train, start.statistics)
+    lines += guards.frozen_lines(train.batch_norm, frozen, len(batch_norms(net)))
     trained = trained_parameters(net, train, start.untrained)
     claim_run_dir(config, run_dir, world, train_set.labels.classes, to_json(start))  # behind all that can be wrong
     world.broadcast_parameters(net.collect_params())  # every rank starts from rank 0's weights
@@ -183,8 +193,18 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
         progress=progress and world.rank == 0,
     )
     run.say(to_yaml(config).rstrip())
-    run.say(describe(run, frozen))
+    run.say('\n'.join([describe(run, frozen), *lines]))
     return run
+
+
+def _data(config: Config) -> Tuple[VideoDataset, Optional[VideoDataset], VideoDataset, List[str]]:
+    """The training videos, those held out, the validation videos, and what is to be said of them."""
+    data = config.data
+    train_set, val_set = (split_of(config, split) for split in (data.train_split, data.val_split))
+    train_set, held_out = train_set.parted(data.hold_out)
+    know_views(config, train_set)
+    val_set = guards.validation_videos(data, train_set, held_out, val_set)
+    return train_set, held_out, val_set, guards.check_data(data, train_set, val_set)
 
 
 def _begun(

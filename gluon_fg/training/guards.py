@@ -1,0 +1,301 @@
+"""Guards: what would make hours of training worthless is said before the first update, or once after an epoch.
+
+Each function is one guard. It raises `UserError` where no useful network can come out, and else gives lines for the
+user, each said once: facts of the data first, then warnings.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Collection, List, Optional, Sequence
+
+import numpy as np
+
+from ..data.datasets import VideoDataset
+from ..data.features import FeatureDataset
+from ..data.overlap import Files, places, same_bytes
+from ..data.rates import at_rate
+from ..errors import UserError, VideoError
+from ..evaluation.score import Scores
+from ..input_spec import InputSpec
+from .sections import Config, DataConfig
+
+NAMES = 5  # names listed in a line, at most
+_FILES = 20_000  # videos of a split whose files are compared; of more, the paths alone
+_LOOKED_AT = 8  # videos that are opened to learn how long videos are
+
+
+def check_data(data: DataConfig, train_set: VideoDataset, val_set: VideoDataset) -> List[str]:
+    """All that can be told of two splits before the network is built: lines for the user.
+
+    Raises
+    ------
+    UserError
+        no validation video has a label, all of them are trained on, or labels contradict the folders
+    """
+    check_validation_labels(val_set)
+    lines = class_lines(train_set, val_set)
+    lines += left_out_lines(train_set, val_set)
+    if data.flip:
+        lines += mirror_lines(train_set)
+    if not isinstance(train_set, FeatureDataset):  # these were looked at when the features were made
+        for dataset in (train_set, val_set):
+            lines += folder_lines(dataset)
+        lines += overlap_lines(data, train_set, val_set)
+    return lines
+
+
+def validation_videos(
+    data: DataConfig, train_set: VideoDataset, held_out: Optional[VideoDataset], val_set: VideoDataset
+) -> VideoDataset:
+    """The videos to validate on: those held out, where the validation split is the training split (a flat folder)."""
+    if held_out is None or data.train_split == data.val_split or len(val_set) != len(train_set) + len(held_out):
+        return val_set
+    same = sorted(places(val_set)) == sorted([*places(train_set), *places(held_out)])
+    return held_out if same else val_set
+
+
+# Classes --------------------------------------------------------------------------------------------------------------
+
+
+def class_lines(train_set: VideoDataset, val_set: VideoDataset) -> List[str]:
+    """How many classes and videos there are, and which classes have no video to learn or be tested by, or only one."""
+    counts, classes = train_set.counts, train_set.labels.classes
+    val_counts = val_set.counts if val_set.labels.classes == classes else None
+    with_videos = counts[counts > 0]
+    lines = [f'{len(classes)} classes: {_some(classes)}']
+    if len(with_videos):
+        lines.append(
+            f'training videos of a class: {_range(with_videos)}'
+            + ('' if val_counts is None or not val_counts.any() else f'; validation: {_range(val_counts)}')
+        )
+    if len(with_videos) == 1 and len(classes) > 1:
+        lines.append(
+            f'warning: every training video is of class {classes[int(counts.argmax())]!r}: the network can only learn '
+            f'to say so; check the labels of {train_set.name}'
+        )
+    empty = [classes[i] for i in np.flatnonzero(counts == 0)]
+    single = [classes[i] for i in np.flatnonzero(counts == 1)]
+    if empty:
+        lines.append(f'warning: {len(empty)} of {len(classes)} classes have no training video: {_some(empty)}')
+    if single:
+        lines.append(f'warning: {len(single)} of {len(classes)} classes have one training video alone: {_some(single)}')
+    if val_counts is not None:
+        untested = [classes[i] for i in np.flatnonzero((val_counts == 0) & (counts > 0))]
+        if untested:
+            lines.append(
+                f'warning: {len(untested)} of {len(classes)} classes have no validation video: {_some(untested)}'
+            )
+    return lines
+
+
+def mirror_lines(train_set: VideoDataset) -> List[str]:
+    """Which classes change in a mirror, or are never mirrored, by their names."""
+    names = train_set.labels.mirrored_names()
+    return [f'names that say a side: {_some(names)} (data.flip=0 mirrors nothing)'] if names else []
+
+
+def left_out_lines(*datasets: VideoDataset) -> List[str]:
+    """How many files of each suffix lie in the class folders and are no videos by their names."""
+    lines = []
+    for dataset in datasets:
+        if dataset.left_out:
+            shown = [f'{count} {suffix or "without a suffix"}' for suffix, count in sorted(dataset.left_out.items())]
+            lines.append(f'{dataset.name}: files left out by their suffix: {_some(shown)}')
+    return lines
+
+
+def check_validation_labels(val_set: VideoDataset) -> None:
+    """Refuse a validation split of which no video has a label: there would be nothing to choose weights by."""
+    if not any(record.label >= 0 for record in val_set.records):
+        raise UserError(
+            f'{val_set.name}: none of its {len(val_set)} videos has a label, so that nothing can be validated; give a '
+            'list with labels as data.val_split, or hold out a part of the training videos'
+        )
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def folder_lines(dataset: VideoDataset) -> List[str]:
+    """Compare labels with the folders that the videos lie in, where these are called like classes.
+
+    Raises
+    ------
+    UserError
+        most of these videos lie in the folder of another class than their label says, as with labels counted from 1
+    """
+    classes = dataset.labels.classes
+    if all(name.isdigit() for name in classes):
+        return []
+    names = {_plain(name): name for name in classes}
+    compared, wrong = 0, []
+    for record in dataset.records:
+        said = [names[_plain(part)] for part in Path(record.path).parent.parts if _plain(part) in names]
+        if not said or record.label < 0:
+            continue
+        compared += 1
+        if classes[record.label] not in said:
+            wrong.append((record, said[-1]))
+    if not wrong:
+        return []
+    record, folder = wrong[0]
+    text = (
+        f'{dataset.name}: {len(wrong)} of {compared} videos lie in the folder of another class than their label says, '
+        f'for example {record.path}: label {record.label} is {classes[record.label]!r}'
+    )
+    if 2 * len(wrong) > compared:
+        shift = [record.label - classes.index(said) for record, said in wrong]
+        hint = '; the list counts classes from 1, not from 0' if set(shift) == {1} else f', not {folder!r}'
+        raise UserError(f'{text}{hint}; correct the list, or give its classes in order in classes.txt beside it')
+    return [f'warning: {text}']
+
+
+def overlap_lines(data: DataConfig, train_set: VideoDataset, val_set: VideoDataset) -> List[str]:
+    """Find videos that are trained on and validated by: the same file by its path, or the same bytes.
+
+    Raises
+    ------
+    UserError
+        all validation videos are training videos, which nobody asked for (`data.val_split` is not `data.train_split`)
+    """
+    small = max(len(train_set), len(val_set)) <= _FILES
+    train, val = (Files.of(dataset, small) for dataset in (train_set, val_set))
+    lines = []
+    for files, dataset in ((train, train_set), (val, val_set)):
+        if files.missing:
+            lines.append(
+                f'warning: {dataset.name}: {len(files.missing)} of {len(dataset)} videos are not there, for example '
+                f'{files.missing[0]}'
+            )
+    shared = [place for place in val.places if place in train.places]
+    if shared and len(shared) == len(val.places):
+        if data.train_split != data.val_split:
+            raise UserError(
+                f'all {len(val_set)} validation videos are training videos, so that nothing new would be measured: '
+                f'split {train_set.root or "them"} into folders train and val, let gluon-fg finetune do so by source '
+                'video, or hold a part out with data.hold_out=0.2'
+            )
+        return [*lines, f'warning: {data.train_split} is the validation split, too: its accuracy is no measure']
+    copies = same_bytes(train, val)
+    if shared:
+        lines.append(_leak(len(shared), len(val_set), 'are training videos, too', val.places[shared[0]]))
+    if copies:
+        text = f'have the same bytes as training videos: {copies[0][1]} and {copies[0][0]}'
+        lines.append(_leak(len(copies), len(val_set), text, copies[0][1]))
+    return lines
+
+
+def _leak(count: int, total: int, text: str, example: str) -> str:
+    shown = '' if example in text else f', for example {example}'
+    return f'warning: {count} of {total} validation videos {text}{shown}; the accuracy on them is no measure'
+
+
+def length_lines(dataset: VideoDataset, spec: InputSpec) -> List[str]:
+    """Open a few videos, and say whether they are shorter than what the network takes of a video.
+
+    Raises
+    ------
+    UserError
+        a network on clips, and videos of a single picture each
+    """
+    if isinstance(dataset, FeatureDataset) or (spec.ndim == 2 and spec.segments == 1):
+        return []
+    if spec.ndim == 2:
+        needed, setting = spec.segments, 'data.segments'
+    elif spec.sampling == 'spread':
+        needed, setting = spec.frames, 'data.frames'
+    else:
+        needed, setting = (spec.frames - 1) * spec.frame_stride + 1, 'data.frames or data.frame_stride'
+    lengths = []
+    for i in np.unique(np.linspace(0, len(dataset) - 1, _LOOKED_AT).astype(int)):
+        try:
+            with dataset.open(int(i)) as reader:
+                lengths.append(len(at_rate(reader, spec.fps)))
+        except VideoError:
+            continue
+    short = [length for length in lengths if length < needed]
+    if 2 * len(short) <= len(lengths):
+        return []
+    if spec.ndim == 3 and max(lengths) == 1:
+        raise UserError(
+            f'{dataset.name}: the {len(lengths)} videos looked at are single pictures, the network takes clips of '
+            f'{spec.frames} frames; choose a model for images (*_custom_images) with data.dataset=image_folder'
+        )
+    return [
+        f'warning: {len(short)} of {len(lengths)} videos looked at ({min(lengths)} to {max(lengths)} frames) are '
+        f'shorter than the {needed} frames that the network takes: frames are shown more than once; lower {setting}'
+    ]
+
+
+# Network and results --------------------------------------------------------------------------------------------------
+
+
+def frozen_lines(batch_norm: str, frozen: int, layers: int) -> List[str]:
+    """Say that batch norm learns in spite of `train.batch_norm`: no statistics were loaded that could be kept."""
+    if batch_norm == 'train' or frozen:
+        return []
+    return [
+        f'train.batch_norm={batch_norm} keeps nothing: no statistics were loaded, so that '
+        f'all {layers} layers learn theirs, as with train.batch_norm=train'
+    ]
+
+
+def check_frozen_stages(freeze: Collection[str], untrained: Collection[str], statistics: Collection[str]) -> None:
+    """Refuse to keep stages of the backbone as they are that no weights were loaded into: they would stay random.
+
+    Parameters
+    ----------
+    freeze
+        `train.freeze`
+    untrained
+        structural names of the parameters that no weights of this task gave a value
+    statistics
+        structural names of the running means that were loaded
+    """
+    for stage in freeze:
+        prefix = f'branches.backbone.{stage}.'
+        means = [name for name in untrained if name.startswith(prefix) and name.endswith('running_mean')]
+        if any(name not in statistics for name in means):
+            raise UserError(
+                f'train.freeze {list(freeze)}: {stage} has random weights, which nothing would change; '
+                'leave it out, or set model.start to weights that have it'
+            )
+
+
+def constant_prediction(scores: Scores) -> Optional[str]:
+    """A warning where every labeled video is taken for one class, though they are of several; else None."""
+    known = scores.labels >= 0
+    predicted, labels = scores.branch()[known].argmax(axis=1), scores.labels[known]
+    if len(set(predicted.tolist())) != 1 or len(set(labels.tolist())) < 2:
+        return None
+    return (
+        f'warning: all {len(labels)} validation videos are taken for class {scores.classes[int(predicted[0])]!r}; if '
+        'that stays so, check train.lr (too high, or too low), the weights it began with (model.start), and that '
+        'labels and videos belong together'
+    )
+
+
+def check_measured(config: Config, scores: Scores) -> None:
+    """Refuse to go on where no validation video that has a label can be decoded."""
+    if not (scores.labels >= 0).any():
+        raise UserError(
+            f'none of the labeled videos of split {config.data.val_split} can be decoded ({len(scores.failed)} failed)'
+        )
+
+
+def _plain(name: str) -> str:
+    """A class's name without what datasets write in different ways: case, blanks and signs."""
+    return re.sub(r'[\W_]+', '', name).lower()
+
+
+def _some(names: Sequence[str]) -> str:
+    """A few names of a list, and how many more there are."""
+    more = f', ... ({len(names) - NAMES} more)' if len(names) > NAMES else ''
+    return ', '.join(names[:NAMES]) + more
+
+
+def _range(counts: np.ndarray) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f'{low} to {high}, median {np.median(counts):g}'
