@@ -18,6 +18,7 @@ from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
 from . import sampling
 from .datasets import VideoDataset
+from .dealing import Dealing
 from .features import FeatureReader
 from .rates import at_rate
 from .transforms import TrainTransform, View, apply, to_view
@@ -25,7 +26,7 @@ from .video import VideoReader
 
 logger = logging.getLogger(__name__)
 
-_ORDER, _SAMPLE, _REFILL = 1, 2, 3  # streams of random numbers; not 0, which a SeedSequence takes for nothing
+_ORDER, _SAMPLE, _REFILL, _MIX = 1, 2, 3, 4  # streams of random numbers; not 0, which a SeedSequence takes for nothing
 _TRIES = 8  # videos tried for one place of a batch
 
 
@@ -94,16 +95,17 @@ class Reading(NamedTuple):
     prefetch: int = 4
 
 
-ALONE, AHEAD = Share(), Reading()
+ALONE, AHEAD, SHUFFLED = Share(), Reading(), Dealing()
 
 
 class TrainLoader:
     """Deals out random clips of a dataset in batches, the same for any number of workers, shared exactly among ranks.
 
-    An epoch is one permutation of the videos, drawn from (seed, epoch). Global batch g is its positions
-    [g * batch_size * size, (g + 1) * batch_size * size); rank r takes the r-th slice of `batch_size` of them. The clip,
-    crop and mirror at a position are drawn from (seed, epoch, position). So the same videos, in the same windows, make
-    up global batch g for 1 rank of 8 and 2 ranks of 4, and a run resumed at batch g sees what it would have seen.
+    An epoch is one permutation of the videos, drawn from (seed, epoch), or what `dealing` says. Global batch g is its
+    positions [g * batch_size * size, (g + 1) * batch_size * size); rank r takes the r-th slice of `batch_size` of them.
+    The clip, crop and mirror at a position are drawn from (seed, epoch, position), how a batch is mixed from (seed,
+    epoch, g). So the same videos, in the same windows, make up global batch g for 1 rank of 8 and 2 ranks of 4, and a
+    run resumed at batch g sees what it would have seen.
 
     A video that cannot be decoded is named once in the log, counted in `failed` (path -> reason), and its place is
     filled by another, drawn from (seed, epoch, position) too.
@@ -125,15 +127,14 @@ class TrainLoader:
         this process among how many
     reading
         threads, and batches prepared ahead
-    drop_last
-        True leaves out the videos that do not fill a global batch (others in each epoch); False completes the last
-        batch with the epoch's first videos
+    dealing
+        which videos make up a batch, and whether its clips are mixed
 
     Raises
     ------
     UserError
-        fewer videos than a global batch (with `drop_last`), a record without a label, an impossible rank; while
-        iterating, when more than half of the videos drawn for a batch cannot be decoded
+        fewer videos than a global batch (with `drop_last`), a record without a label, an impossible rank, a batch that
+        cannot be dealt or mixed so; while iterating, when more than half of a batch's videos cannot be decoded
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class TrainLoader:
         seed: int = 0,
         share: Share = ALONE,
         reading: Reading = AHEAD,
-        drop_last: bool = True,
+        dealing: Dealing = SHUFFLED,
     ):
         (rank, size), (workers, prefetch) = share, reading
         if batch_size < 1 or seed < 0 or workers < 0 or prefetch < 1:
@@ -155,12 +156,14 @@ class TrainLoader:
             )
         if not 0 <= rank < size:
             raise UserError(f'rank {rank} is outside 0..{size - 1}')
+        if batch_size % dealing.repeat or (dealing.mixing and batch_size % 2):
+            raise UserError(f'batch_size is {batch_size}; {dealing.asks_for()}')
         for record in dataset.records:
             if record.label < 0:
                 raise UserError(f'{dataset.name}: {record.path} has no label; training needs one for every video')
         self.dataset, self.spec, self.transform = dataset, spec, transform
         self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
-        self.workers, self.prefetch, self.drop_last = workers, prefetch, drop_last
+        self.workers, self.prefetch, self.dealing = workers, prefetch, dealing
         self.failed: Dict[str, str] = {}
         if len(self) == 0:
             raise UserError(
@@ -170,18 +173,28 @@ class TrainLoader:
 
     def __len__(self) -> int:
         """Steps in an epoch."""
-        total, per_step = len(self.dataset), self.batch_size * self.size
-        return total // per_step if self.drop_last else -(-total // per_step)
+        total, per_step = len(self.dataset) * self.dealing.repeat, self.batch_size * self.size
+        return total // per_step if self.dealing.drop_last else -(-total // per_step)
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Give this rank's batches `start`, `start` + 1, ... of an epoch (both from 0)."""
-        order = self._generator(epoch, _ORDER).permutation(len(self.dataset))
+        labels = np.array([record.label for record in self.dataset.records])
+        order = self.dealing.order(labels, self._generator(epoch, _ORDER))
         first = [(step * self.size + self.rank) * self.batch_size for step in range(start, len(self))]
-        positions = ((epoch, p, int(order[p % len(order)])) for f in first for p in range(f, f + self.batch_size))
+        places = (
+            (p, self.dealing.place(p, self.batch_size * self.size))
+            for f in first
+            for p in range(f, f + self.batch_size)
+        )
+        positions = ((epoch, p, int(order[place % len(order)])) for p, place in places)
         samples = ordered_map(self._draw, positions, self.workers, self.prefetch * self.batch_size)
         try:
-            for _ in first:
-                yield self._collect([next(samples) for _ in range(self.batch_size)])
+            for step in range(start, len(self)):
+                batch = self._collect([next(samples) for _ in range(self.batch_size)])
+                if self.dealing.mixing:
+                    mixed = self.dealing.mixing.mix(batch.clips, batch.labels, self._generator(epoch, _MIX, step))
+                    batch = Batch(*mixed, batch.indices)
+                yield batch
         finally:
             samples.close()
 
@@ -245,4 +258,5 @@ def random_view(
         indices = sampling.segment_indices(len(reader), spec.segments, rng)
     frames = reader.get_batch(indices)
     cut = transform.draw(frames.shape[1], frames.shape[2], rng, may_flip)
-    return View(to_view(apply(frames, cut, spec.crop_size), spec), reader.source_frames(indices), cut)
+    pixels = transform.augment(apply(frames, cut, spec.crop_size), rng)
+    return View(to_view(pixels, spec), reader.source_frames(indices), cut)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError, unknown
 from ..input_spec import FeatureSpec, InputSpec
+from .augment import NOTHING, Augment
 
 KINDS = ('random_resized', 'multiscale', 'random_crop')
 
@@ -200,22 +201,31 @@ class TrainTransform:
         probability of mirroring a clip whose label allows it
     jitter
         with 'random_crop', the shorter side is drawn from short_side .. jitter * short_side (CIDC: 1.25 of 256)
+    augment
+        what else changes the clip, behind crop and mirror
     """
 
-    def __init__(self, spec: InputSpec, kind: str = 'random_resized', flip: float = 0.5, jitter: float = 1.0):
+    def __init__(
+        self,
+        spec: InputSpec,
+        kind: str = 'random_resized',
+        flip: float = 0.5,
+        jitter: float = 1.0,
+        augment: Augment = NOTHING,
+    ):
         if kind not in KINDS:
             raise unknown('transform', kind, KINDS)
         if not 0 <= flip <= 1:
             raise UserError(f'flip is a probability between 0 and 1, got {flip}')
         if jitter < 1:
             raise UserError(f'jitter must be at least 1, got {jitter}')
-        self.spec, self.kind, self.flip, self.jitter = spec, kind, flip, jitter
+        self.spec, self.kind, self.flip, self.jitter, self.augment = spec, kind, flip, jitter, augment
 
     def __call__(self, frames: np.ndarray, rng: np.random.Generator, may_flip: bool = True) -> Tuple[np.ndarray, bool]:
         """(T, H, W, 3) -> (T, crop_size, crop_size, 3), and whether it is mirrored; `may_flip` as for `draw`."""
         _, height, width, _ = check_frames(frames).shape
         cut = self.draw(height, width, rng, may_flip)
-        return apply(frames, cut, self.spec.crop_size), cut.mirrored
+        return self.augment(apply(frames, cut, self.spec.crop_size), rng), cut.mirrored
 
     def draw(self, height: int, width: int, rng: np.random.Generator, may_flip: bool = True) -> Cut:
         """Draw what is cut from frames of that size, for `apply` with the size `crop_size`.

@@ -136,6 +136,7 @@ def check(config: Config, source: str = 'config') -> None:
             f'{config.data.augment} draws scales of its own: choose random_crop or data.jitter=1'
         )
     _check_start(config.model, source)
+    _check_recipe(config, source)
     train = config.train
     if train.schedule == 'step':
         late = [e for e in train.lr_epochs if e >= train.epochs]
@@ -149,6 +150,42 @@ def check(config: Config, source: str = 'config') -> None:
     if train.warmup_epochs >= train.epochs:
         raise UserError(
             f'{source}: train.warmup_epochs {train.warmup_epochs} must be below train.epochs {train.epochs}'
+        )
+
+
+# Settings that change the pixels of clips, which stored features do not have.
+_PIXEL_KEYS = ('color_jitter', 'randaugment', 'erase', 'mixup', 'cutmix')
+
+
+def _check_recipe(config: Config, source: str) -> None:
+    """Refuse settings of the training recipe that cannot go together."""
+    data, train = config.data, config.train
+    for key in _PIXEL_KEYS if data.features else ():
+        if getattr(data, key):
+            raise UserError(
+                f'{source}: data.{key} is {getattr(data, key)}, which changes pixels, and data.features has none; '
+                f'set data.{key}=0'
+            )
+    for key in ('mixup', 'cutmix'):
+        if getattr(data, key) and train.batch_size % 2:
+            raise UserError(
+                f'{source}: data.{key} mixes clips in pairs, and train.batch_size is {train.batch_size}; '
+                f'choose an even number'
+            )
+    if train.batch_size % data.repeat:
+        raise UserError(
+            f'{source}: data.repeat is {data.repeat}; it must divide train.batch_size, {train.batch_size}, the '
+            f'number of all clips of a batch'
+        )
+    if data.sampling == 'balanced' and train.class_weights == 'balanced':
+        raise UserError(
+            f'{source}: data.sampling and train.class_weights are both balanced, which makes up for rare classes '
+            f'twice; choose data.sampling=shuffled or train.class_weights=none'
+        )
+    if train.early_stop and not config.test.val_epochs:
+        raise UserError(
+            f'{source}: train.early_stop is {train.early_stop}, but test.val_epochs 0 validates only after the last '
+            f'epoch; set test.val_epochs to 1'
         )
 
 

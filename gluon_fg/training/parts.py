@@ -11,7 +11,9 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 import mxnet as mx
 import numpy as np
 
+from ..data.augment import Augment
 from ..data.datasets import VideoDataset
+from ..data.dealing import Dealing, Mixing
 from ..data.loader import Reading, Share, TrainLoader
 from ..data.transforms import TrainTransform
 from ..errors import UserError
@@ -245,15 +247,19 @@ def describe(run: Run, frozen: int) -> str:
 
 def make_loader(config: Config, net: mx.gluon.HybridBlock, train_set: VideoDataset, world: World) -> TrainLoader:
     """This rank's loader of training batches."""
-    data, train = config.data, config.train
+    data, train, spec = config.data, config.train, net.input_spec
+    fill = tuple(int(round(255 * mean)) for mean in spec.mean)
+    augment = Augment(data.color_jitter, data.randaugment, data.erase, fill)
+    mixing = Mixing(data.mixup, data.cutmix, net.nclass) if data.mixup or data.cutmix else None
     return TrainLoader(
         train_set,
-        net.input_spec,
-        TrainTransform(net.input_spec, data.augment, data.flip, data.jitter),
+        spec,
+        TrainTransform(spec, data.augment, data.flip, data.jitter, augment),
         train.batch_size,
         seed=train.seed,
         share=Share(world.rank, world.size),
         reading=Reading(data.workers),
+        dealing=Dealing(sampling=data.sampling, repeat=data.repeat, mixing=mixing),
     )
 
 

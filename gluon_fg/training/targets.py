@@ -6,6 +6,8 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from ..data.dealing import shares_of
+
 
 class Targets(NamedTuple):
     """Turns a batch's labels into targets of the loss.
@@ -26,18 +28,13 @@ class Targets(NamedTuple):
         """Targets of labels (N,) or (N, M): the labels themselves where nothing changes them, else float32 (N, M)."""
         if not self.smoothing and self.weights is None:
             return labels
-        shares = one_hot(labels, classes)
+        shares = shares_of(labels, classes)
         if self.smoothing:
             shares = (1 - self.smoothing) * shares + self.smoothing / classes
         return (shares if self.weights is None else shares * self.weights).astype(np.float32)
 
 
 PLAIN = Targets()
-
-
-def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Labels (N,) as float32 (N, M), 1 for the class; soft ones, (N, M), as they are."""
-    return labels if labels.ndim == 2 else np.eye(classes, dtype=np.float32)[labels]
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:

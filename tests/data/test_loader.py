@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
+from gluon_fg.data.dealing import Dealing
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.loader import Reading, Share, TrainLoader, ordered_map
 from gluon_fg.data.transforms import TrainTransform
@@ -43,7 +44,7 @@ def make(dataset=None, batch_size=4, spec=SPEC, **options):
     share = Share(options.pop('rank', 0), options.pop('size', 1))
     reading = Reading(options.pop('workers', 0), options.pop('prefetch', 4))
     seed = options.pop('seed', 5)
-    return TrainLoader(dataset or Films(), spec, transform, batch_size, seed, share, reading, **options)
+    return TrainLoader(dataset or Films(), spec, transform, batch_size, seed, share, reading, Dealing(**options))
 
 
 def equal(a, b):

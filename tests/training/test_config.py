@@ -50,12 +50,34 @@ def test_overrides_and_base_files_come_in_order(tmp_path):
         ('data.jitter=1.25', r'only data.augment=random_crop reads; random_resized draws scales of its own'),
         ('train.warmup_epochs=100', r'warmup_epochs'),
         ('train.lr', r'section.key=value'),
+        ('data.randaugment=11', r'data.randaugment is 11.0; it must be 0 \(off\) to 10, the strongest'),
+        ('data.erase=1.5', r'data.erase is 1.5; it must be a probability, 0 to 1'),
+        ('data.sampling=even', r'data.sampling is .even.; it must be shuffled or balanced'),
+        ('train.ema=1', r'train.ema is 1.0; it must be 0 or more, below 1'),
+        ('train.class_weights=auto', r'none or balanced'),
+        ('data.repeat=3', r'data.repeat is 3; it must divide train.batch_size, 8'),
         ('data.augment=[', r'--set'),
     ],
 )
 def test_a_wrong_setting_is_named_on_one_line(override, message):
     with pytest.raises(UserError, match=message) as caught:
         C.load_config(None, [override])
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'overrides, message',
+    [
+        (['data.mixup=0.2', 'train.batch_size=5'], r'data.mixup mixes clips in pairs, and train.batch_size is 5'),
+        (['data.cutmix=1', 'train.batch_size=5'], r'data.cutmix mixes clips in pairs, and train.batch_size is 5'),
+        (['data.features=f', 'data.erase=0.2'], r'data.erase is 0.2, which changes pixels, and data.features has none'),
+        (['data.sampling=balanced', 'train.class_weights=balanced'], r'makes up for rare classes twice'),
+        (['train.early_stop=3', 'test.val_epochs=0'], r'train.early_stop is 3, but test.val_epochs 0'),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named_on_one_line(overrides, message):
+    with pytest.raises(UserError, match=message) as caught:
+        C.load_config(None, overrides)
     assert '\n' not in str(caught.value)
 
 
@@ -90,7 +112,7 @@ def test_every_setting_is_read_somewhere():
     )
     for key in checking.valid_keys(C.Config):
         leaf = key.split('.')[-1]
-        if leaf in ('color_jitter randaugment erase mixup cutmix sampling repeat ema precise_bn early_stop').split():
+        if leaf in ('ema precise_bn early_stop').split():
             continue  # on their way
         assert re.search(rf"\.{leaf}\b|'{leaf}'", code), f'{key} is never read'
 
