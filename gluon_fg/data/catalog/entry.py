@@ -54,7 +54,7 @@ class DatasetInfo:
         (M,) class names in the order of their labels, or a function that gives them, called when they are first needed;
         None: only the files tell
     groups
-        (M,) name of each class's group (meta-category), or None
+        (M,) name of each class's group (meta-category), or a function that tells them from the class names, or None
     symmetric
         True: in a mirror every clip is one of the same class. False: class names that say left, right or clockwise
         decide (`flip_map_from_names`)
@@ -73,7 +73,7 @@ class DatasetInfo:
     nclass: Optional[int]
     open: Callable[[DatasetInfo, Request], VideoDataset]
     classes: Union[Sequence[str], Callable[[], Sequence[str]], None] = None
-    groups: Optional[Sequence[str]] = None
+    groups: Union[Sequence[str], Callable[[Sequence[str]], Sequence[str]], None] = None
     symmetric: bool = False
     splits: Tuple[str, ...] = SPLITS
     rendered: bool = False
@@ -91,7 +91,8 @@ class DatasetInfo:
 
     def labels_of(self, classes: Sequence[str]) -> LabelSet:
         """Return labels, groups and mirror rules of classes that were read from its files."""
-        groups = None if self.groups is None else tuple(self.groups)
+        told = self.groups(classes) if callable(self.groups) else self.groups
+        groups = None if told is None else tuple(told)
         if self.symmetric:
             return LabelSet(tuple(classes), groups, np.arange(len(classes)))
         return LabelSet(tuple(classes), groups)

@@ -16,6 +16,14 @@ from .entry import SPLITS, DatasetInfo, Request
 logger = logging.getLogger(__name__)
 
 
+def has_lists(info: DatasetInfo, asked: Request) -> bool:
+    """Whether lists or folders of one's own stand for a dataset's official ones: what `open_lists` takes."""
+    if os.path.isfile(asked.split):
+        return True
+    root = info.folder(asked.root)
+    return _list_file(root, asked.split) is not None
+
+
 def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
     """Open root/<split>.csv, else root/<split>.txt; the split may itself be the path of a list (see `from_csv`).
 

@@ -1,0 +1,134 @@
+"""What readers of official layouts share: where the lists lie, where the videos lie, and what became of their files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from ...errors import UserError
+from ..datasets import VIDEO_SUFFIXES, VideoRecord
+
+logger = logging.getLogger(__name__)
+
+
+def folder_with(root: Path, places: Sequence[str], file: str) -> Optional[Path]:
+    """Return the first of the places under a root that has a file of that name; None where none has."""
+    return next((root / place for place in places if (root / place / file).is_file()), None)
+
+
+def numbered_split(split: str, splits: Sequence[str]) -> Optional[Tuple[str, int]]:
+    """Read 'train2' as ('train', 2): a dataset of three splits, each of a training and a test list, without validation.
+
+    'train' is 'train1', and 'val', 'val1', ... are the test lists, which is what networks are validated on. None for
+    any other text that is not among `splits`.
+    """
+    stem, number = (split[:-1], split[-1]) if split[-1:] in ('1', '2', '3') else (split, '1')
+    if stem not in ('train', 'val', 'test'):
+        return None
+    return 'train' if stem == 'train' else 'test', int(number)
+
+
+class Files:
+    """The files that lie in a folder, by what lists call them: other suffixes and folders of frames are taken, too.
+
+    Lists say 'YoYo/v_YoYo_g01_c01.avi', but many have made .mp4 files of those, or folders of frames.
+
+    Parameters
+    ----------
+    root, folder
+        the dataset's root, and the folder in it that listed names start from
+    """
+
+    def __init__(self, root: Path, folder: Path):
+        self.folder = folder
+        self._below = os.path.relpath(folder, root)
+        self._listings: Dict[str, Dict[str, str]] = {}
+
+    def find(self, listed: str) -> Optional[str]:
+        """Return where a listed file lies, as a path below the root; None where it does not."""
+        directory, name = os.path.split(listed)
+        if directory not in self._listings:
+            self._listings[directory] = self._listing(directory)
+        files = self._listings[directory]
+        there = files.get('/' + name) or files.get(os.path.splitext(name)[0]) or files.get(name)
+        return None if there is None else os.path.normpath(os.path.join(self._below, directory, there))
+
+    def _listing(self, directory: str) -> Dict[str, str]:
+        """Name of each file behind a '/', and without its suffix, -> its name."""
+        files: Dict[str, str] = {}
+        try:
+            names = sorted(os.listdir(self.folder / directory))
+        except OSError:
+            return files
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            files['/' + name] = name
+            if suffix.lower() in VIDEO_SUFFIXES:
+                files.setdefault(stem, name)
+            elif not suffix:
+                files.setdefault(name, name)
+        return files
+
+    def records(self, listed: Iterable[Tuple[str, int]], name: str) -> List[VideoRecord]:
+        """Make a record of every listed (file, label); those that are not there stay, counted in a warning.
+
+        A missing video is told of when it is read, as a broken one is, so that no number is of fewer videos unseen.
+
+        Raises
+        ------
+        UserError
+            none of them is there
+        """
+        pairs = list(listed)
+        places = [self.find(file) for file, _ in pairs]
+        missing = [file for (file, _), place in zip(pairs, places) if place is None]
+        if pairs and len(missing) == len(pairs):
+            raise UserError(
+                f'{self.folder}: none of the {len(pairs)} videos of {name} is there; the first should be '
+                f'{self.folder / pairs[0][0]}'
+            )
+        if missing:
+            logger.warning(
+                '%s: %d of %d listed videos are not in %s, the first is %s',
+                name,
+                len(missing),
+                len(pairs),
+                self.folder,
+                missing[0],
+            )
+        below = self._below
+        return [
+            VideoRecord(place or os.path.normpath(os.path.join(below, file)), label)
+            for (file, label), place in zip(pairs, places)
+        ]
+
+
+def video_folder(root: Path, places: Sequence[str], inside: Sequence[str], name: str) -> Path:
+    """Return the first of the places under a root that holds one of the things that should lie there.
+
+    Raises
+    ------
+    UserError
+        none does
+    """
+    for place in places:
+        folder = root / place
+        if folder.is_dir() and any((folder / entry).exists() for entry in inside):
+            return folder
+    raise UserError(f'{root}: no videos of {name} there; expected {root / places[0] / inside[0]} and so on')
+
+
+def read_lines(path: Path) -> List[Tuple[int, str]]:
+    """Read the lines of a text file that say something, each with its number from 1; raises UserError for other files."""
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError:
+        raise UserError(f'{path}: is not a text file in UTF-8') from None
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror or error}') from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise UserError(f'{path}: is empty')
+    return lines
