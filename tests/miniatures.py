@@ -1,7 +1,7 @@
 """Small datasets in the exact forms of the official archives: tiny films, and the lists that go with them.
 
-A builder a dataset: `ucf101(root)` writes the files and returns the root. Formats are those of the published files, read
-in public repositories that carry or parse them (MMAction2 4d6c934 tools/data/parse_file_list.py, TSM
+A builder a dataset: `ucf101(root)` writes the files and returns the root. Formats are those of the published files, as
+read in public repositories that carry or parse them (MMAction2 4d6c934 tools/data/parse_file_list.py, TSM
 tools/gen_label_*.py, GluonCV scripts/datasets/*.py); the videos are drawn here.
 """
 

@@ -92,6 +92,17 @@ def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = 
     return net
 
 
+def _know_own_classes(net: HybridBlock, path: Path) -> None:
+    """Name a network's classes as its run does: where nothing else names them, and where the order is another.
+
+    A dataset's classes may have been ordered otherwise by the version that trained the run.
+    """
+    if path.is_file():
+        names = [line.strip() for line in path.read_text(encoding='utf-8', errors='replace').splitlines()]
+        if net.labels is None or (sorted(names) == sorted(net.classes) and names != list(net.classes)):
+            name_classes(net, path)
+
+
 def load_run(
     run_dir: Union[str, Path], params: Union[str, Path, None] = None, ctx: Optional[mx.Context] = None
 ) -> Tuple[HybridBlock, Config]:
@@ -121,8 +132,7 @@ def load_run(
     config.model.pretrained, config.model.pretrained_base = False, False
     config.model.options = factory.run_options(config.model.name, path, config.model.options)
     net = build_network(config, ctx)
-    if net.labels is None and (folder / 'classes.txt').is_file():
-        name_classes(net, folder / 'classes.txt')  # first: a published file of other classes is refused
+    _know_own_classes(net, folder / 'classes.txt')  # first: a published file of other classes is refused
     load_parameters(net, str(path), ctx)
     return net, config
 

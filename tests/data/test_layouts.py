@@ -193,7 +193,12 @@ def test_lists_of_ones_own_come_first(ucf101, tmp_path):
 @pytest.mark.parametrize(
     'file, line, text, message',
     [
-        ('trainlist01.txt', 2, 'ApplyEyeMakeup/x.avi 2', 'line 2: ApplyEyeMakeup has label 2 here, but its number is 1'),
+        (
+            'trainlist01.txt',
+            2,
+            'ApplyEyeMakeup/x.avi 2',
+            'line 2: ApplyEyeMakeup has label 2 here, but its number is 1',
+        ),
         ('trainlist01.txt', 1, 'Knitted/x.avi 1', 'line 1: .* begins with no folder of a class'),
         ('classInd.txt', 35, '35 HammerThrow', 'classInd.txt line 35: .* is not of UCF101: its number is 36'),
         ('classInd.txt', 1, '1 ApplyEye', "classInd.txt line 1: .*did you mean 'ApplyEyeMakeup'"),

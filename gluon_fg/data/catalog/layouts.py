@@ -121,7 +121,7 @@ def video_folder(root: Path, places: Sequence[str], inside: Sequence[str], name:
 
 
 def read_lines(path: Path) -> List[Tuple[int, str]]:
-    """Read the lines of a text file that say something, each with its number from 1; raises UserError for other files."""
+    """Read the lines of a text file that say something, each with its number from 1; raises UserError."""
     try:
         text = path.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError:

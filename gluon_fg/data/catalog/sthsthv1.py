@@ -8,8 +8,8 @@ Read as its archives unpack, under one root (the lists may lie in labels/ or ann
 Lists have lines such as '100218;Pushing something from left to right'; those of the test list have no class. The split
 `val` is validation. Lists of your own, root/train.csv or .txt, come first.
 
-GluonCV has no list of its classes. They have the order of the labels' list here, which is not that of V2: lists made for
-TSM number them in the order of V2, and are read right where their category.txt lies beside them.
+GluonCV has no list of its classes. They have the order of the labels' list here, which is not that of V2: lists made
+for TSM number them in the order of V2, and are read right where their category.txt lies beside them.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ Read as its archives unpack, under one root (the lists may lie in labels/ or ann
     something-something-v2-train.json   something-something-v2-validation.json   something-something-v2-test.json
 
 or, as in the second release, labels/train.json and so on. Entries are {"id": "78687", "template": "Holding [something]
-next to [something]", ...}, with brackets or without; those of the test list have an id alone, but their answers are taken
-from test-answers.csv where it is there. The split `val` is validation. Lists of your own, root/train.csv or .txt, come
-first.
+next to [something]", ...}, with brackets or without; those of the test list have an id alone, but their answers are
+taken from test-answers.csv where it is there. The split `val` is validation. Lists of your own, root/train.csv or .txt,
+come first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What both Something-Something datasets share: classes that are sentences with a gap, and lists of videos by number."""
+"""What both Something-Something datasets share: classes that are sentences with gaps, and videos called by numbers."""
 
 from __future__ import annotations
 

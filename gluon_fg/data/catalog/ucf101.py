@@ -6,8 +6,8 @@ Read as its archives unpack, side by side under one root:
     ucfTrainTestlist/classInd.txt   trainlist01.txt ... trainlist03.txt   testlist01.txt ... testlist03.txt
 
 Split 1 is `train1` and `test1`, and so on; `train`, `val` and `test` are those of split 1. In the lists labels count
-from 1, here from 0; test lists have none: a video's class is its folder. Lists of your own, root/train.csv or .txt, come
-first.
+from 1, here from 0; test lists have none: a video's class is its folder. Lists of your own, root/train.csv or .txt,
+come first.
 """
 
 from __future__ import annotations
