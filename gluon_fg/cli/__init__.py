@@ -15,6 +15,8 @@ _COMMANDS = (
     'features',
     'compare',
     'fuse',
+    'mean',
+    'submission',
     'study',
     'benchmark',
     'doctor',
