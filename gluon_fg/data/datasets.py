@@ -187,6 +187,25 @@ class VideoDataset(Dataset):
             parts.append(part)
         return parts[0], parts[1]
 
+    def relabeled(self, labels: LabelSet) -> VideoDataset:
+        """The same videos with the labels of another set that has all of its classes by name.
+
+        Raises
+        ------
+        UserError
+            it lacks one
+        """
+        absent = [name for name in self.labels.classes if name not in labels.classes]
+        if absent:
+            raise UserError(f'{self.name}: {unknown("class", absent[0], labels.classes)}')
+        place = [labels.classes.index(name) for name in self.labels.classes]
+        other = copy.copy(self)  # the same files, and the same frames kept in memory
+        other.labels = labels
+        other.records = tuple(
+            record._replace(label=place[record.label]) if record.label >= 0 else record for record in self.records
+        )
+        return other
+
     def require_classes(self, nclass: int, model: str = 'the model') -> None:
         """Refuse a model made for another number of classes."""
         if nclass != self.nclass:

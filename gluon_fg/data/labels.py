@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
 import hashlib
 import re
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -82,6 +84,34 @@ class LabelSet:
     def __hash__(self) -> int:
         return hash((self.classes, self.groups))
 
+    def find(self, name: str) -> Optional[int]:
+        """Tell the label of a class by its name; None where there is none.
+
+        Blanks, underscores, brackets and capitals may be other ones ('hurling (sport)' is 'hurling_-sport-'), as long
+        as only one class is left that may be meant.
+        """
+        if name in self._labels:
+            return self._labels[name]
+        return self._spelled.get(spelled(name))
+
+    @functools.cached_property
+    def _labels(self) -> Dict[str, int]:
+        return {name: label for label, name in enumerate(self.classes)}
+
+    @functools.cached_property
+    def _spelled(self) -> Dict[str, int]:
+        keys = [spelled(name) for name in self.classes]
+        counts = collections.Counter(keys)
+        return {key: label for label, key in enumerate(keys) if counts[key] == 1}
+
+    def only(self, labels: Iterable[int]) -> LabelSet:
+        """Return the set of some classes, in their order, with their groups and what is left of their mirror rules."""
+        kept = sorted(set(labels))
+        position = {label: i for i, label in enumerate(kept)}
+        groups = None if self.groups is None else tuple(self.groups[label] for label in kept)
+        flips = np.array([position.get(int(self.flip_map[label]), -1) for label in kept], np.int64)
+        return LabelSet(tuple(self.classes[label] for label in kept), groups, flips)
+
     @property
     def flip_allowed(self) -> bool:
         """Whether every class's clips may be mirrored (its label changing by `flip_map`)."""
@@ -112,6 +142,11 @@ class LabelSet:
             for i, (name, to) in enumerate(zip(self.classes, self.flip_map.tolist()))
             if to != i
         ]
+
+
+def spelled(name: str) -> str:
+    """Write a class name as it is compared with other spellings of it: small letters and digits, one blank between."""
+    return ' '.join(re.findall(r'[^\W_]+', name.lower()))
 
 
 def _checked_flip_map(given: Union[Sequence[int], np.ndarray], classes: Tuple[str, ...]) -> np.ndarray:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import UserError
 from .labels import LabelSet
@@ -27,12 +27,10 @@ class Row(NamedTuple):
     end: Optional[float] = None
 
 
-def label_of(row: Row, classes: Sequence[str]) -> Optional[int]:
-    """Tell a row's label: the number that stands there, else the position of the class of that name, else None."""
+def label_of(row: Row, labels: LabelSet) -> Optional[int]:
+    """Tell a row's label: the number that stands there, else that of the class of that name, else None."""
     number = _integer(row.label)
-    if number is None and row.label in classes:
-        number = classes.index(row.label)
-    return number
+    return labels.find(row.label) if number is None else number
 
 
 def _integer(text: str) -> Optional[int]:
@@ -108,9 +106,10 @@ def _gluoncv_rows(path: Path, text: str) -> List[Row]:
 
 
 def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str], LabelSet]]) -> LabelSet:
-    """Make the `LabelSet` of a list: given, or read from its columns; groups from the column `group`."""
+    """Make the `LabelSet` of a list: given, or read from its columns; a whole column `group` gives the groups."""
     if isinstance(classes, LabelSet):
-        return classes
+        groups = _groups(path, rows, classes)
+        return classes if groups is None else LabelSet(classes.classes, groups, classes.flip_map)
     numbers = [_integer(row.label) for row in rows]
     if classes is None and all(number is None for number in numbers):
         classes = sorted({row.label for row in rows})
@@ -128,14 +127,19 @@ def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str]
         if size < 1:
             raise UserError(f'{path.name}: no video has a label and no class is named; give the class names')
         classes = [named.get(number, str(number)) for number in range(size)]
-    classes = list(classes)
+    labels = LabelSet(tuple(classes))
+    return LabelSet(labels.classes, _groups(path, rows, labels), labels.flip_map)
+
+
+def _groups(path: Path, rows: List[Row], labels: LabelSet) -> Optional[Tuple[str, ...]]:
+    """The group of each class by the column `group`; None where a class has none."""
     groups: Dict[int, str] = {}
     for row in rows:
-        label = label_of(row, classes)
+        label = label_of(row, labels)
         if row.group and label is not None and groups.setdefault(label, row.group) != row.group:
             raise UserError(
                 f'{path.name} line {row.line}: label {row.label} is in group {row.group!r} here, '
                 f'{groups[label]!r} before'
             )
-    complete = all(label in groups for label in range(len(classes)))
-    return LabelSet(tuple(classes), tuple(groups[i] for i in range(len(classes))) if complete else None)
+    complete = all(label in groups for label in range(len(labels)))
+    return tuple(groups[label] for label in range(len(labels))) if complete else None

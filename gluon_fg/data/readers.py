@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ..errors import UserError, unknown
 from . import video
@@ -16,6 +16,29 @@ from .lists import label_of, labels_of, read_rows
 def class_folders(root: Path) -> List[str]:
     """List the names of the folders in a folder, sorted, hidden ones left out."""
     return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
+
+
+def videos_in(
+    root: Path,
+    folder: Path,
+    suffixes: Tuple[str, ...] = VIDEO_SUFFIXES,
+    left_out: Optional[Dict[str, int]] = None,
+) -> Iterator[str]:
+    """Give the paths from `root` of all videos in a folder and below, in order, hidden ones left out.
+
+    Files of other suffixes are counted by these in `left_out`.
+    """
+    for directory, below, files in os.walk(folder):
+        below[:] = sorted(entry for entry in below if not entry.startswith('.'))
+        above = os.path.relpath(directory, root)
+        for file in sorted(files, key=video.natural):
+            if file.startswith('.'):
+                continue
+            if file.lower().endswith(suffixes):
+                yield os.path.normpath(os.path.join(above, file))
+            elif left_out is not None:
+                suffix = os.path.splitext(file)[1].lower()
+                left_out[suffix] = left_out.get(suffix, 0) + 1
 
 
 def from_folder(
@@ -44,19 +67,10 @@ def from_folder(
     records = []
     left_out: Dict[str, int] = {}
     for folder in folders:
-        if folder not in labels.classes:
+        label = labels.find(folder)
+        if label is None:
             raise unknown(f'class folder in {root}:', folder, labels.classes)
-        label = labels.classes.index(folder)
-        for directory, below, files in os.walk(root / folder):
-            below[:] = sorted(entry for entry in below if not entry.startswith('.'))
-            for file in sorted(files, key=video.natural):
-                if file.startswith('.'):
-                    continue
-                if not file.lower().endswith(suffixes):
-                    suffix = os.path.splitext(file)[1].lower()
-                    left_out[suffix] = left_out.get(suffix, 0) + 1
-                else:
-                    records.append(VideoRecord(os.path.relpath(os.path.join(directory, file), root), label))
+        records += [VideoRecord(path, label) for path in videos_in(root, root / folder, suffixes, left_out)]
     if not records:
         kind = 'video' if suffixes == VIDEO_SUFFIXES else 'image'
         raise UserError(f'{root}: no {kind} in its class folders (looked for {", ".join(suffixes)})')
@@ -112,12 +126,12 @@ def from_csv(
     labels = labels_of(path, rows, classes)
     records = []
     for row in rows:
-        label = label_of(row, labels.classes)
+        label = label_of(row, labels)
         if label is None:
             raise UserError(f'{path.name} line {row.line}: {unknown("class", row.label, labels.classes)}')
         if not -1 <= label < len(labels):
             raise UserError(f'{path.name} line {row.line}: {outside(label, len(labels))}')
-        if row.class_name and label >= 0 and labels.classes[label] != row.class_name:
+        if row.class_name and label >= 0 and labels.find(row.class_name) != label:
             raise UserError(
                 f'{path.name} line {row.line}: label {label} is class {labels.classes[label]!r}, not {row.class_name!r}'
             )

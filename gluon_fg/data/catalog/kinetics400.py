@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .entry import DatasetInfo, register_dataset
 from .gluoncv_classes import gluoncv_classes
-from .openers import open_lists
+from .kinetics import open_kinetics
+from .kinetics_parents import parent_groups
 
-register_dataset(DatasetInfo('kinetics400', 400, open_lists, gluoncv_classes('Kinetics400Attr')))
+register_dataset(
+    DatasetInfo('kinetics400', 400, open_kinetics, gluoncv_classes('Kinetics400Attr'), groups=parent_groups)
+)

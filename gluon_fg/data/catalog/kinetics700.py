@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .entry import DatasetInfo, register_dataset
 from .gluoncv_classes import gluoncv_classes
-from .openers import open_lists
+from .kinetics import open_kinetics
 
-register_dataset(DatasetInfo('kinetics700', 700, open_lists, gluoncv_classes('Kinetics700Attr')))
+register_dataset(DatasetInfo('kinetics700', 700, open_kinetics, gluoncv_classes('Kinetics700Attr')))

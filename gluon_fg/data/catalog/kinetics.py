@@ -1,0 +1,240 @@
+"""How Kinetics lies on disk, the same for all its sizes: official lists, trees of clips, and whole videos.
+
+Lists, where a root has any, say which clips a split has. For the split `val` (`validate` and `validation` are the same)
+they are called, in this order,
+
+    val.csv   kinetics-400_val.csv   kinetics_400_val.csv   kinetics400_val.csv   kinetics_val.csv   val.txt
+    kinetics400_val_list_videos.txt
+
+(or the same with `validate`) and lie in the root, annotations/, annotations/deepmind/, labels/, lists/, or a folder
+with the dataset's name (kinetics400/, as its archive unpacks). Official ones have the columns label, youtube_id,
+time_start, time_end, split and is_cc, the last two not always; lists for testing have no labels, which are -1 then.
+Others are lists of your own (columns path and label), GluonCV's and mmaction2's; their paths start from the root,
+mmaction2's from the split's folder of videos.
+
+Videos are looked for in val/, val_256/, videos_val/, videos/val/, compress/val_256/, kinetics400_val/,
+rawframes_val/, and before that in replacement/, where CVDF's copy keeps those that were broken; where none of them is
+there, in the whole root. A list finds its clips whatever folders they lie in. A file is
+
+- a clip, 0wR5jVB-WPk_000417_000427.mp4, or a folder of frames of such a name: it is read as it is
+- a whole video, 0wR5jVB-WPk.mp4: it is cut by the times of the list
+
+Without a list, folders are the classes: val/<class>/<any video>. Class folders and labels may be spelled as in the
+official lists ('hurling (sport)'), with underscores ('hurling_(sport)', mmaction2) or as GluonCV has them
+('hurling_-sport-').
+
+A file classes.txt in the root names the classes of a subset, one a line: clips of others are left out. Without it, and
+without a list, the folders of the splits are the subset. Its classes keep their order and their groups.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ...errors import UserError, unknown
+from ..datasets import VideoDataset, VideoRecord
+from ..labels import LabelSet
+from ..readers import class_folders, from_csv, videos_in
+from .entry import DatasetInfo, Request
+from .kinetics_files import Clips, Row, read_list
+
+logger = logging.getLogger(__name__)
+
+SPELLINGS = {'train': ('train',), 'val': ('val', 'validate', 'validation'), 'test': ('test',)}
+_LIST_FOLDERS = ('.', 'annotations', 'annotations/deepmind', 'labels', 'lists', '{name}')
+_MMACTION = 'kinetics{size}_{part}_list_videos.txt'
+_LISTS = (
+    '{part}.csv',
+    'kinetics-{size}_{part}.csv',
+    'kinetics_{size}_{part}.csv',
+    'kinetics{size}_{part}.csv',
+    'kinetics_{part}.csv',
+    '{part}.txt',
+    _MMACTION,
+)
+_VIDEO_FOLDERS = (
+    '{part}',
+    '{part}_256',
+    'videos_{part}',
+    'videos/{part}',
+    'compress/{part}_256',
+    '{name}_{part}',
+    'rawframes_{part}',
+)
+
+
+class Place(NamedTuple):
+    """Where a split of a size of Kinetics is looked for; `size` is 400, 600 or 700."""
+
+    root: Path
+    name: str
+    size: Optional[int]
+    split: str
+
+    def paths(self, *patterns: str) -> Iterator[Path]:
+        """Give what the patterns may be, in order, for every spelling of the split."""
+        for pattern in patterns:
+            for part in SPELLINGS[self.split]:
+                yield self.root / pattern.format(part=part, name=self.name, size=self.size)
+
+    def list(self) -> Optional[Path]:
+        """Return the split's list, None where there is none."""
+        patterns = (os.path.join(folder, name) for folder in _LIST_FOLDERS for name in _LISTS)
+        return next((path for path in self.paths(*patterns) if path.is_file()), None)
+
+    def folders(self) -> List[Path]:
+        """List the folders there are for the split's videos."""
+        return [path for path in self.paths(*_VIDEO_FOLDERS) if path.is_dir()]
+
+    def tree(self) -> Optional[Path]:
+        """Return the first of them that has folders, None where none has."""
+        return next((path for path in self.folders() if class_folders(path)), None)
+
+
+def gluoncv_name(name: str) -> str:
+    """Spell an official name of a class as GluonCV does: without blanks and brackets, and without most apostrophes."""
+    return re.sub(r"[()']", '-', name.replace(' ', '_'))
+
+
+def open_kinetics(info: DatasetInfo, asked: Request) -> VideoDataset:
+    """Open a split of Kinetics; the module says which files are looked for.
+
+    Clips of a list that are not on disk are left out, and counted in a warning.
+
+    Raises
+    ------
+    UserError
+        no root, an unknown split, no list and no folder for it, no clip on disk, or a line or class that is wrong
+    """
+    place = find_place(info, asked)
+    path = Path(asked.split) if os.path.isfile(asked.split) else place.list()
+    chosen = chosen_classes(place.root, info)
+    if path is None:
+        return _tree(place, info, chosen, asked)
+    labels = chosen or _known(info)
+    name = f'{info.name} {asked.split}'
+    rows = read_list(path)
+    if rows is None:
+        mmaction = path.name in {other.name for other in place.paths(_MMACTION)}
+        root = next(iter(place.folders()), place.root) if mmaction else place.root
+        return from_csv(path, root, labels, name, asked.cache)
+    if path != Path(asked.split):
+        rows = [row for row in rows if row.split.lower() in ('', *SPELLINGS[place.split])]
+    pairs = labeled(path, rows, _known(info), labels)
+    if not pairs:
+        raise UserError(f'{path}: lists no clip of split {asked.split!r} and of the {len(labels)} classes')
+    return VideoDataset(on_disk(place, path, pairs), labels, place.root, name, asked.cache)
+
+
+def _known(info: DatasetInfo) -> LabelSet:
+    labels = info.label_set()
+    assert labels is not None  # every size's classes are in the catalog
+    return labels
+
+
+def find_place(info: DatasetInfo, asked: Request) -> Place:
+    """Tell where a split is looked for; a list that is given by its path is of the split that its name says."""
+    if os.path.isfile(asked.split):
+        folder, file = os.path.split(asked.split)
+        split = next((part for part in SPELLINGS if part in file.lower()), 'train')
+        return Place(Path(asked.root or folder or '.'), info.name, info.nclass, split)
+    for split, names in SPELLINGS.items():
+        if asked.split in names:
+            return Place(info.folder(asked.root), info.name, info.nclass, split)
+    raise unknown(f'split of {info.name}', asked.split, info.splits)
+
+
+def chosen_classes(root: Path, info: DatasetInfo) -> Optional[LabelSet]:
+    """Read the classes of a subset from classes.txt in the root; None where there is none."""
+    path = root / 'classes.txt'
+    if not path.is_file():
+        return None
+    known = _known(info)
+    names = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    return known.only([_label(f'{path}:', known, name) for name in names])
+
+
+def _label(where: str, labels: LabelSet, name: str) -> int:
+    label = labels.find(name)
+    if label is None:
+        raise UserError(f'{where} {unknown("class", name, labels.classes)}')
+    return label
+
+
+def labeled(path: Path, rows: Sequence[Row], known: LabelSet, labels: LabelSet) -> List[Tuple[Row, int]]:
+    """Give each clip its label, -1 where the list has none; those of classes that are not wanted are left out."""
+    position = {known.find(name): label for label, name in enumerate(labels.classes)}
+    pairs = []
+    for row in rows:
+        label = position.get(_label(f'{path.name} line {row.line}:', known, row.label)) if row.label else -1
+        if label is not None:
+            pairs.append((row, label))
+    return pairs
+
+
+def on_disk(place: Place, path: Path, pairs: Sequence[Tuple[Row, int]]) -> List[VideoRecord]:
+    """Make the records of the clips that are on disk; the others are counted in a warning.
+
+    Raises
+    ------
+    UserError
+        none is
+    """
+    folders = place.folders()
+    clips = Clips(place.root, [place.root / 'replacement', *folders] if folders else [place.root])
+    records, missing = [], []
+    for row, label in pairs:
+        file = clips.find(row)
+        if file is None:
+            missing.append(row)
+        else:
+            records.append(VideoRecord(file[0], label, *file[1:]))
+    if missing:
+        first = f'{missing[0].video}_{int(missing[0].start):06d}_{int(missing[0].end):06d}.mp4'
+        where = ', '.join(str(folder) for folder in folders) or str(place.root)
+        if not records:
+            raise UserError(
+                f'{path}: none of its {len(pairs)} clips is in {where}; the first should be {first}, or the whole '
+                f'video {missing[0].video}.mp4, in a folder of the split such as {place.root / place.split}'
+            )
+        logger.warning(
+            '%s %s: %d of %d clips in %s are not in %s and left out, such as %s',
+            place.name,
+            place.split,
+            len(missing),
+            len(pairs),
+            path.name,
+            where,
+            first,
+        )
+    return records
+
+
+def _tree(place: Place, info: DatasetInfo, chosen: Optional[LabelSet], asked: Request) -> VideoDataset:
+    """Open a folder for each class, where no list says what a split has."""
+    known, name = _known(info), f'{info.name} {asked.split}'
+    trees = {split: place._replace(split=split).tree() for split in SPELLINGS}
+    if not any(trees.values()) and any(known.find(folder) is not None for folder in class_folders(place.root)):
+        logger.warning('%s: no folder for a split (train, val, test); %s is all of it', place.root, asked.split)
+        trees[place.split] = place.root
+    tree = trees[place.split]
+    if tree is None:
+        raise UserError(
+            f'{place.root}: no list and no folder for split {asked.split!r} of {info.name}; expected annotations/'
+            f'{place.split}.csv as it is published, or {place.split}/<class>/<video>'
+        )
+    if chosen is None:  # of all splits, so that the same label means the same class
+        folders = [(path, folder) for path in filter(None, trees.values()) for folder in class_folders(path)]
+        chosen = known.only([_label(f'{path}:', known, folder) for path, folder in folders])
+    records = []
+    for folder in class_folders(tree):
+        label = chosen.find(known.classes[_label(f'{tree}:', known, folder)])
+        if label is not None:
+            records += [VideoRecord(video, label) for video in videos_in(place.root, tree / folder)]
+    if not records:
+        raise UserError(f'{tree}: no video of the {len(chosen)} classes in its class folders')
+    return VideoDataset(records, chosen, place.root, name, asked.cache)
