@@ -10,7 +10,7 @@ from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..errors import UserError
-from ..evaluation.score import check_classes
+from ..evaluation.score import check_classes, known_to
 from ..evaluation.views import dataset_views
 from .clips import require_recognizer
 
@@ -58,6 +58,7 @@ def video_features(
         is no recognizer
     """
     require_recognizer(net)
+    dataset = known_to(net, dataset)
     check_classes(net, dataset.labels, dataset.name)
     wanted = [i for i, r in enumerate(dataset.records) if r.label >= 0 and (labels is None or r.label in labels)]
     if not wanted:

@@ -13,7 +13,7 @@ from mxnet.gluon import HybridBlock
 from ..data.datasets import VideoDataset
 from ..data.video import VideoReader
 from ..errors import UserError
-from ..evaluation.score import check_classes
+from ..evaluation.score import check_classes, known_to
 from ..evaluation.views import read_videos
 from ..files import atomic_write
 from .clips import placement
@@ -77,6 +77,7 @@ def filter_strength(
         a network without class filters, another class list, a class without a video that can be decoded
     """
     require_filters(net)
+    dataset = known_to(net, dataset)
     names = check_classes(net, dataset.labels, dataset.name).classes
     per_class, chosen = net.filters_per_class, _chosen(dataset, limit)
     _check_every_class(net, names, dataset, chosen)
@@ -192,6 +193,7 @@ def pointing_accuracy(
         a network without class filters, another class list, or no video with a label and a box
     """
     require_filters(net)
+    dataset = known_to(net, dataset)
     labels = check_classes(net, dataset.labels, dataset.name)
     boxes_of = truth if callable(truth) else lambda i: truth.get(dataset.records[i].path, ())
     chosen = [i for i in _chosen(dataset, limit) if len(boxes_of(i))]

@@ -11,7 +11,7 @@ from mxnet.gluon import HybridBlock
 from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.metrics import columns
-from ..evaluation.score import check_classes
+from ..evaluation.score import check_classes, known_to
 from ..evaluation.views import dataset_views
 from .clips import require_recognizer
 
@@ -128,6 +128,7 @@ def order_shares(
         the dataset's classes are not the network's, fewer than two videos or orders, or a network that is no recognizer
     """
     require_recognizer(net)
+    dataset = known_to(net, dataset)
     check_classes(net, dataset.labels, dataset.name)
     if orders < 2 or (limit is not None and limit < 1):
         raise UserError(f'orders must be at least 2 and limit at least 1, got {orders} and {limit}')

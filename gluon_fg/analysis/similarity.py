@@ -18,7 +18,7 @@ from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..errors import UserError
-from ..evaluation.score import check_classes, class_names
+from ..evaluation.score import check_classes, class_names, known_to
 from ..files import atomic_write
 from ..nn.class_similarity import ChannelActivity, Pair, distance, related_pairs
 from .clips import require_recognizer
@@ -125,6 +125,7 @@ def class_similarity(
         what to call the data
     """
     require_recognizer(net)
+    dataset = known_to(net, dataset)
     known = check_classes(net, dataset.labels, dataset.name)
     counters: List[ChannelActivity] = []
     for video in video_features(net, dataset, None, ctx, workers, progress):

@@ -64,7 +64,7 @@ def evaluate(
     from ..evaluation.metrics import summarize
     from ..evaluation.protocol import get_protocol
     from ..evaluation.report import report_paths, write_report
-    from ..evaluation.score import check_classes, score_dataset
+    from ..evaluation.score import check_classes, known_to, score_dataset
     from ..training import distributed
     from ..training.run import choose_context
 
@@ -80,6 +80,7 @@ def evaluate(
     name = output.out or os.path.join(network.run or '', f'scores_{Path(data.split).stem}_{views.name}.npz')
     paths = report_paths(name, output.force)
     videos = open_split(data, config)
+    videos = known_to(net, videos)
     labels = check_classes(net, videos.labels, videos.name)
     if world.rank == 0 and not output.json:
         click.echo(

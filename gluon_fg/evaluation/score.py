@@ -180,6 +180,7 @@ def score_dataset(
     """
     if not 0 <= rank < size or (size > 1 and gather is None):
         raise UserError(f'rank {rank} of {size} ranks needs 0 <= rank < size, and a gather function when size > 1')
+    dataset = known_to(net, dataset)
     labels = check_classes(net, dataset.labels, dataset.name)
     ids = video_ids(dataset)
     mine = range(rank, len(ids), size)
@@ -225,6 +226,17 @@ def _gathered(
         model=str(net.name),
         dataset=dataset.name,
     )
+
+
+def known_to(net: HybridBlock, dataset: VideoDataset) -> VideoDataset:
+    """The same videos with the network's labels, where the dataset has only some of its classes, by their names.
+
+    A folder of four classes of Kinetics can so be scored, and trained on, by a network of all of them.
+    """
+    known = net.labels
+    if known is None or len(dataset.labels) >= len(known) or not set(dataset.labels.classes) <= set(known.classes):
+        return dataset
+    return dataset.relabeled(known)
 
 
 def check_classes(net: HybridBlock, labels: LabelSet, source: str) -> LabelSet:

@@ -18,7 +18,7 @@ from ..data.loader import Reading, Share, TrainLoader
 from ..data.transforms import TrainTransform
 from ..errors import UserError
 from ..evaluation.protocol import Protocol, get_protocol
-from ..evaluation.score import Scores, check_classes, score_dataset
+from ..evaluation.score import Scores, check_classes, known_to, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import batch_norms
 from . import checkpoint, guards, precision
@@ -149,6 +149,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     mx.random.seed(train.seed, ctx=ctx)
     np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
     net, start = _begun(config, run_dir, world, ctx, train_set, params)
+    train_set, val_set = known_to(net, train_set), known_to(net, val_set)
     begin_behind(net, train_set, val_set)
     set_stage(net, train.stage, start.untrained)
     if net.input_spec.ndim == 3:

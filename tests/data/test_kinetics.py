@@ -12,6 +12,8 @@ from gluon_fg.data.catalog import label_set
 from gluon_fg.data.catalog.kinetics import gluoncv_name
 from gluon_fg.data.catalog.kinetics_parents import EXERCISE, PARENTS
 from gluon_fg.errors import UserError
+from gluon_fg.training import loop
+from gluon_fg.training.config import load_config
 
 # Places in the alphabetical lists that mmaction2 (tools/data/kinetics/label_map_k400.txt, k600, k700) and, for 400 and
 # 700, GluonCV publish; those with capitals and brackets are where two ways of sorting would disagree.
@@ -245,3 +247,33 @@ def test_a_folder_of_classes_without_splits_is_all_of_each(put, tmp_path, caplog
     put('yoga/b.mp4', '')
     assert named(build_dataset('kinetics600', 'val', tmp_path)) == [('yoga/b.mp4', 'yoga'), ('zumba/a.mp4', 'zumba')]
     assert 'no folder for a split (train, val, test)' in caplog.text
+
+
+@pytest.mark.parametrize('model', ['i3d_tiny_custom', 'i3d_tiny_custom_dfb'])
+def test_a_subset_trains_with_its_own_classes(put, tmp_path, model):
+    names = ['yoga', 'zumba', 'waxing legs', 'hurling (sport)']
+    for split in ('train', 'val'):
+        for name in names:
+            put(f'k400/{split}/{name}/{split}.mp4')
+    config = load_config(
+        None,
+        [
+            f'model.name={model}',
+            'model.start=none',
+            'data.dataset=kinetics400',
+            f'data.root={tmp_path / "k400"}',
+            'data.workers=1',
+            'data.frames=8',
+            'data.short_side=48',
+            'data.crop_size=48',
+            'train.epochs=2',
+            'train.lr_epochs=[]',
+            'train.warmup_epochs=0',
+            'train.batch_size=4',
+            'test.val_protocol=1x1',
+        ],
+    )
+    summary = loop.train(config, tmp_path / 'run', progress=False)
+    classes = ('hurling_-sport-', 'waxing_legs', 'yoga', 'zumba')
+    assert (tmp_path / 'run/classes.txt').read_text().split('\n')[:4] == list(classes)
+    assert np.isfinite(summary['best']['top1'])

@@ -14,7 +14,7 @@ from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
-from gluon_fg.evaluation.score import Scores, check_classes, score_dataset, video_ids
+from gluon_fg.evaluation.score import Scores, check_classes, known_to, score_dataset, video_ids
 from gluon_fg.evaluation.views import merge_views
 from gluon_fg.factory import get_model
 
@@ -192,6 +192,23 @@ def test_classes_must_agree(tools, dataset):
     assert check_classes(net, LABELS, 'seven') is LABELS
     with pytest.raises(UserError, match='batch_size must be at least 1, got 0'):
         score(net, dataset, '1x1', batch_size=0)
+
+
+def test_a_dataset_of_some_classes_is_scored_by_a_network_of_all(tools, dataset):
+    """Its videos get the network's labels by the names of their classes."""
+    net = tools.Probe()
+    records = [VideoRecord(dataset.records[i].path, label) for i, label in ((0, 1), (1, 0), (6, -1))]
+    some = VideoDataset(records, LabelSet(('raise', 'wave')), dataset.root, 'some')
+    scores = score(net, some, '1x1')
+    assert scores.labels.tolist() == [4, 2, -1] and scores.classes == LABELS.classes
+    whole = score(net, dataset, '1x1')
+    np.testing.assert_array_equal(scores.probabilities[0], whole.probabilities[0])
+    assert known_to(net, dataset) is dataset and some.records[0].label == 1  # itself as it was
+    other = VideoDataset(records, LabelSet(('raise', 'waves')), dataset.root, 'other')
+    with pytest.raises(UserError, match='other has 2 classes, the model probe has 5'):
+        score(net, other, '1x1')
+    with pytest.raises(UserError, match="other: unknown class 'waves'; did you mean 'wave'"):
+        other.relabeled(LABELS)
 
 
 def test_saved_scores_come_back(tools, dataset, tmp_path):
