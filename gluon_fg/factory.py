@@ -6,12 +6,10 @@ imported with it: 0.2 s).
 
 from __future__ import annotations
 
-import dataclasses
-import fnmatch
 import functools
 import numbers
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Type, Union
+from typing import Any, Dict, Mapping, Optional, Type, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -24,45 +22,30 @@ from .backbones import BACKBONES
 from .data.catalog import dataset_info, label_set
 from .data.labels import LabelSet
 from .errors import UserError, unknown
-from .input_spec import InputSpec
+from .model_names import Setting, class_count_of, list_models, model_info, resolve, setting, setting_of
+from .pretrained import find_weights, gluoncv_model, gluoncv_names, know_classes, load_published
 from .recognizers.base import Recognizer
 from .recognizers.inputs import Input, named_input
 from .registry import ModelEntry, model_entry
-from .weights import gluoncv_start, imagenet, zoo
-from .weights.gluoncv_store import gluoncv_file, gluoncv_has
-from .weights.index import find, index
+from .weights import gluoncv_start, imagenet
+from .weights.entries import Entry
+from .weights.index import find
 from .weights.params_file import read_params
 
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """A setting says what an entry of the zoo is for.
-
-    Parameters
-    ----------
-    dataset
-        its name in the catalog, or None for a user's own
-    nclass
-        number of classes; None: given by the user
-    protocol
-        name of the test protocol
-    input_spec
-        frames, sizes and scale of a view
-    """
-
-    dataset: Optional[str]
-    nclass: Optional[int]
-    protocol: str
-    input_spec: InputSpec
-
-
-def setting(name: str) -> Setting:
-    """Return what an entry or alias is for; raises UserError with the closest names for any other name."""
-    entry = model_entry(name)
-    shown = named_input(entry.input) if isinstance(entry.input, str) else entry.input
-    shown = shown.for_dataset(entry.dataset)
-    nclass = None if entry.dataset is None else dataset_info(entry.dataset).nclass
-    return Setting(entry.dataset, nclass, shown.protocol, shown.spec)
+__all__ = [
+    'Setting',
+    'build',
+    'get_model',
+    'get_published',
+    'know_classes',
+    'list_models',
+    'model_info',
+    'register_model',
+    'resolve',
+    'run_options',
+    'saved_options',
+    'setting',
+]
 
 
 def register_model(
@@ -112,85 +95,35 @@ def register_model(
     add_to_gluoncv()
 
 
-def list_models(pattern: str = '*', pretrained: Union[bool, str] = False) -> List[str]:
-    """List the names of the zoo's entries and aliases, sorted.
-
-    Parameters
-    ----------
-    pattern
-        shell wildcards, for example '*dfb*'
-    pretrained
-        True: only those whose own weights are published, every branch trained. 'gluoncv': those without, which
-        `get_model(name, pretrained=True)` starts from GluonCV's weights of a sibling. False: all
-
-    Raises
-    ------
-    UserError
-        another value of `pretrained`, or an index that is wrong
-    """
-    if pretrained not in (True, False, 'gluoncv'):
-        raise UserError(f"pretrained must be True, False or 'gluoncv', got {pretrained!r}")
-    names = [name for name in registry.names() if fnmatch.fnmatchcase(name, pattern)]
-    if pretrained:
-        published = index()
-        names = [name for name in names if _weights_from(model_entry(name), published) == pretrained]
-    return sorted(names)
-
-
-def model_info(name: str) -> Dict[str, Any]:
-    """Tell the facts of an entry or alias; the network is not built.
-
-    Returns
-    -------
-    dict
-        `name`, `method`, `backbone`, `dataset`, `nclass`, `protocol`, `input` (as `InputSpec`'s fields), `options`
-        (names that `get_model` takes); `pretrained`: as the value of `list_models` that lists it; `gluoncv`: the name
-        of GluonCV's sibling, or None; `weights`: None, or what is published, a dict of `weights.entries.Entry`'s
-        fields: file, sha256, bytes, metrics with their protocol, licence, source, log, fingerprint of the classes, ...
-        `input` is then what the weights were trained with
-
-    Raises
-    ------
-    UserError
-        unknown name, or an index that is wrong
-    """
-    entry, shown, published = model_entry(name), setting(name), index()
-    weights = published.get(entry.name)
-    return {
-        'name': entry.name,
-        'method': entry.builder.__name__,
-        'backbone': entry.backbone,
-        'dataset': shown.dataset,
-        'nclass': shown.nclass,
-        'protocol': shown.protocol,
-        'input': shown.input_spec.replace(**(weights.input if weights else {})).as_dict(),
-        'options': entry.options,
-        'pretrained': _weights_from(entry, published),
-        'gluoncv': entry.gluoncv,
-        'weights': dataclasses.asdict(weights) if weights else None,
-    }
-
-
-def _weights_from(entry: ModelEntry, published: Mapping[str, Any]) -> Union[bool, str]:
-    """True: published under its name; 'gluoncv': a sibling's; False: none."""
-    return True if entry.name in published else 'gluoncv' if entry.gluoncv else False
-
-
 def build(name: str, nclass: Optional[int] = None, **options: Any) -> HybridBlock:
     """Build the network of an entry: all shapes known, not initialized. Arguments and errors are `get_model`'s."""
-    entry = model_entry(name)
+    return _build(name, *resolve(name), nclass, options)
+
+
+def _build(
+    name: str, entry: ModelEntry, published: Optional[Entry], nclass: Optional[int], options: Mapping[str, Any]
+) -> HybridBlock:
+    """Build what a name stands for (`resolve`)."""
     for option in options:
         if option not in entry.options:
             raise unknown(f'option of {name}', option, entry.options)
-    shown = setting(name)
-    spec, nclass = shown.input_spec, _class_count(entry.name, shown.nclass if nclass is None else nclass)
+    title, own = (published.name, published.model) if published else (entry.name, None)
+    shown = setting_of(entry, published)
+    spec, nclass = shown.input_spec, _class_count(title, shown.nclass if nclass is None else nclass)
     of_input = {'num_segments': spec.segments, 'frames': spec.frames}  # which a builder may have to know
-    options = {**{k: v for k, v in of_input.items() if k in entry.options}, **entry.defaults, **options}
-    net = entry.builder.build(entry.backbone, nclass, **options)
-    net.name, net.protocol = entry.name, shown.protocol
-    if shown.dataset and nclass == shown.nclass:  # other classes than the dataset's are unknown ones
+    chosen = {
+        **{k: v for k, v in of_input.items() if k in entry.options},
+        **entry.defaults,
+        **(own.options if own else {}),
+        **options,
+    }
+    net = entry.builder.build(entry.backbone, nclass, **chosen)
+    net.name, net.protocol = title, shown.protocol
+    if nclass == shown.nclass and shown.dataset:  # other classes than the dataset's are unknown ones
         net.dataset, net.labels = shown.dataset, functools.partial(label_set, shown.dataset)
-    net.input_spec = spec.replace(segments=net.num_segments, frames=options.get('frames', spec.frames))
+    elif nclass == shown.nclass and published and published.classes:
+        net.labels = LabelSet(published.classes)
+    net.input_spec = spec.replace(segments=net.num_segments, frames=chosen.get('frames', spec.frames))
     return net
 
 
@@ -232,31 +165,80 @@ def get_model(
         unknown name or option, a missing or impossible value, or weights that are not to be had
     """
     ctx = ctx or mx.cpu()
-    if not registry.is_known(name):
-        return _gluoncv_model(name, pretrained, pretrained_base, nclass, ctx, root, options)
-    net, entry = build(name, nclass, **options), model_entry(name)
-    weights = _find_weights(entry, root) if pretrained else None  # files come before the slow part
-    former = saved_options(name, weights.file) if weights and not weights.sibling else {}
+    if not registry.is_known(name) and name.lower() in gluoncv_names():
+        return gluoncv_model(name, pretrained, pretrained_base, nclass, ctx, root, options)
+    entry, published = resolve(name, root, also=gluoncv_names())
+    if not pretrained:
+        net = _build(name, entry, published, nclass, options)
+        net.initialize(mx.init.MSRAPrelu('in', 0), ctx=ctx)
+        _start_backbone(net, pretrained_base, root)
+        return net
+    if published is None and nclass is None and entry.dataset is None:
+        known = find(entry.name, root)  # a user's own classes, published under the entry's name
+        nclass = class_count_of(known) if known else None
+    return _pretrained(name, entry, published, nclass, ctx, root, options)
+
+
+def get_published(
+    published: Entry, root: Optional[str] = None, ctx: Optional[mx.Context] = None, **options: Any
+) -> HybridBlock:
+    """Build the network of an entry of an index, with its weights: as `get_model(name, pretrained=True)`.
+
+    Parameters
+    ----------
+    published
+        of whatever index, for example that of a folder that is in no list of repositories
+    root
+        folder where its file is looked for first
+    ctx, options
+        as for `get_model`
+
+    Raises
+    ------
+    UserError
+        as `get_model`
+    """
+    entry = model_entry(published.model.name if published.model else published.name)
+    nclass = options.pop('nclass', None) or class_count_of(published)
+    return _pretrained(published.name, entry, published, nclass, ctx or mx.cpu(), root, options)
+
+
+def _pretrained(
+    name: str,
+    entry: ModelEntry,
+    published: Optional[Entry],
+    nclass: Optional[int],
+    ctx: mx.Context,
+    root: Optional[str],
+    options: Dict[str, Any],
+) -> HybridBlock:
+    """Build a network with its weights; `published` as `resolve` gives it."""
+    net = _build(name, entry, published, nclass, options)  # a slip in the options is said before weights are fetched
+    weights = find_weights(entry, root, published)  # files come before the slow part
+    former = {} if weights.sibling else entry.builder.saved_options(set(read_params(weights.file)))
     if former:
-        net = build(name, nclass, **{**former, **options})
+        net = _build(name, entry, published, nclass, {**former, **options})
     # MSRA for layers under ReLU; heads bring scales of their own.
     net.initialize(mx.init.MSRAPrelu('in', 0), ctx=ctx)
-    if weights is None:
-        if pretrained_base and net.branches.backbone.imagenet:
-            try:
-                net.weights_source = f'ImageNet weights {imagenet.load(net.branches.backbone, root)}'
-            except UserError as error:
-                raise UserError(f'{error}, or start from random ones with pretrained_base=False') from None
-            net.backbone_loaded('pretrained')
-        else:
-            net.backbone_loaded('random')
-    elif weights.sibling:
+    if weights.sibling:
         # An entry's own options are those of the network that its sibling is.
         changed = {k: v for k, v in entry.defaults.items() if options.get(k, v) != v}
         gluoncv_start.start(net, weights.file, weights.sibling, changed)
     else:
-        _load_published(net, weights, options, ctx)
+        load_published(net, weights, options, ctx)
     return net
+
+
+def _start_backbone(net: HybridBlock, pretrained_base: bool, root: Optional[str]) -> None:
+    """Give the backbone ImageNet's weights where they are wanted and there are any."""
+    if not pretrained_base or not net.branches.backbone.imagenet:
+        net.backbone_loaded('random')
+        return
+    try:
+        net.weights_source = f'ImageNet weights {imagenet.load(net.branches.backbone, root)}'
+    except UserError as error:
+        raise UserError(f'{error}, or start from random ones with pretrained_base=False') from None
+    net.backbone_loaded('pretrained')
 
 
 def saved_options(name: str, path: Union[str, Path]) -> Dict[str, Any]:
@@ -267,44 +249,12 @@ def saved_options(name: str, path: Union[str, Path]) -> Dict[str, Any]:
     UserError
         unknown name, or no parameter file
     """
-    return model_entry(name).builder.saved_options(set(read_params(path)))
+    return resolve(name)[0].builder.saved_options(set(read_params(path)))
 
 
 def run_options(name: str, path: Union[str, Path], given: Mapping[str, Any]) -> Dict[str, Any]:
     """Tell the options of a run's network by its parameters and its config: see `Recognizer.run_options`."""
     return model_entry(name).builder.run_options(set(read_params(path)), given)
-
-
-class _Weights(NamedTuple):
-    """A file of weights: published for a name (with its entry of the index), or GluonCV's for a sibling."""
-
-    file: Path
-    published: Any = None
-    sibling: Optional[str] = None
-
-
-def _find_weights(entry: ModelEntry, root: Optional[str]) -> _Weights:
-    published = find(entry.name, root)
-    if entry.gluoncv and published is None and gluoncv_has(entry.gluoncv):
-        return _Weights(gluoncv_file(entry.gluoncv, root), sibling=entry.gluoncv)
-    return _Weights(zoo.weights_file(entry.name, root), published)
-
-
-def _load_published(net: HybridBlock, weights: _Weights, options: Dict[str, Any], ctx: mx.Context) -> None:
-    same_classes = zoo.load(net, weights.file, weights.published, ctx)
-    net.untrained = frozenset(() if same_classes else net.class_parameters())
-    if same_classes:
-        know_classes(net, weights.published)
-    if net.input_spec.ndim == 2:  # as trained, unless asked for otherwise
-        net.num_segments = options.get('num_segments', net.input_spec.segments)
-        net.input_spec = net.input_spec.replace(segments=net.num_segments)
-    net.weights_source = f'published weights {weights.file.name}'
-
-
-def know_classes(net: HybridBlock, published: Any) -> None:
-    """Give a network that knows no class names those of the weights (an entry of the index) that it was loaded with."""
-    if net.labels is None:
-        net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
 
 
 def _class_count(name: str, nclass: Optional[int]) -> int:
@@ -313,29 +263,6 @@ def _class_count(name: str, nclass: Optional[int]) -> int:
     if isinstance(nclass, bool) or not isinstance(nclass, numbers.Integral) or nclass < 2:
         raise UserError(f'nclass must be a whole number of at least 2, got {nclass!r}')
     return int(nclass)
-
-
-def _gluoncv_model(
-    name: str,
-    pretrained: bool,
-    pretrained_base: bool,
-    nclass: Optional[int],
-    ctx: mx.Context,
-    root: Optional[str],
-    options: Dict[str, Any],
-) -> HybridBlock:
-    from gluoncv.model_zoo.model_zoo import _models
-
-    if name.lower() not in _models:
-        raise unknown('model', name, {*registry.names(), *_models})
-    given = {'pretrained': pretrained, 'ctx': ctx, **options}
-    if nclass is not None:
-        given['nclass'] = nclass
-    if root is not None:
-        given['root'] = root
-    if not pretrained_base:
-        given['pretrained_base'] = False
-    return _models[name.lower()](**given)
 
 
 def add_to_gluoncv() -> None:

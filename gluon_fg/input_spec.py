@@ -88,6 +88,19 @@ class InputSpec:
         """Its fields by name, for files: `fps` is left out where it is None, as files from before it have none."""
         return {key: value for key, value in dataclasses.asdict(self).items() if (key, value) != ('fps', None)}
 
+    @property
+    def summary(self) -> str:
+        """What a view is, in a few words, for messages."""
+        if self.ndim == 2:
+            shown = f'{self.segments} frames' if self.segments > 1 else 'an image'
+        elif self.sampling == 'spread':
+            shown = f'{self.frames} frames spread over the video'
+        else:
+            shown = f'{self.frames} frames, {self.frame_stride} apart'
+        if self.fps is not None:
+            shown += f' at {self.fps:g} a second'
+        return f'{shown}, {self.crop_size} of {self.short_side} pixels'
+
     def replace(self, **changes: Any) -> InputSpec:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)

@@ -27,6 +27,7 @@ ALLOWED = {
         '__version__',
         '_runtime',
         'analysis',
+        'api',
         'data',
         'deploy',
         'doctor',
@@ -40,7 +41,12 @@ ALLOWED = {
     },
 }
 # Files at the top of the package that know rooms: the registry knows none, the factory is above the recognizers.
-FILES = {'registry': set(), 'factory': {'registry', 'recognizers', 'backbones', 'data', 'weights'}}
+FILES = {
+    'registry': set(),
+    'model_names': {'registry', 'recognizers', 'data', 'weights'},
+    'pretrained': {'registry', 'data', 'weights'},
+    'factory': {'registry', 'recognizers', 'backbones', 'data', 'weights', 'model_names', 'pretrained'},
+}
 
 
 def imports_of(path):

@@ -66,20 +66,21 @@ def evaluate(
     from ..evaluation.report import report_paths, write_report
     from ..evaluation.score import check_classes, known_to, score_dataset
     from ..training import distributed
+    from ..training.named import dataset_of
     from ..training.run import choose_context
 
-    network.check()
     if protocol:
         get_protocol(protocol)  # before anything slow
+    network.check_data(data)
     world = distributed.init()
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
     ctx = choose_context(device, world.local_rank)
-    net, config = network.load(ctx)
-    views = get_protocol(protocol or (config and config.test.protocol) or net.protocol)
+    named = network.load(ctx)
+    net, views = named.net, get_protocol(protocol or named.net.protocol)
+    videos, split = dataset_of(named, data.split, data.dataset, data.root)
     # Every rank looks before any of them writes: that comes after the gathering.
-    name = output.out or os.path.join(network.run or '', f'scores_{Path(data.split).stem}_{views.name}.npz')
+    name = output.out or os.path.join(network.folder or '', f'scores_{Path(split).stem}_{views.name}.npz')
     paths = report_paths(name, output.force)
-    videos = open_split(data, config)
     videos = known_to(net, videos)
     labels = check_classes(net, videos.labels, videos.name)
     if world.rank == 0 and not output.json:
@@ -99,12 +100,3 @@ def evaluate(
             click.echo(f'{table}\nnext: gluon-fg compare {paths[0]} OTHER.npz')
     world.barrier()
     return 0
-
-
-def open_split(data: DataChoice, config: Any) -> Any:
-    """Open the split; a run's own data, unless another dataset is named."""
-    from ..data import build_dataset
-
-    if config and data.dataset in (None, config.data.dataset):
-        return build_dataset(config.data.dataset, data.split, data.root or config.data.root, sizes=config.data.sizes)
-    return build_dataset(data.dataset or 'synthfg', data.split, data.root)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Sequence
 
 import click
 
 from ..errors import UserError
 from .base import Command, Group
-from .options import ModelChoice, Output
+from .options import Output
 
 _VIDEOS, _CLASSES = 'gluon_fg.cli.explain_videos', 'gluon_fg.cli.explain_classes'
 _ORDER = 'gluon_fg.cli.explain_order'
@@ -59,20 +58,6 @@ class ExplainCommand(Command):
             if not self.instead:
                 raise
             raise UserError(f'no option {error.option_name}; {self.instead}') from None
-
-
-def load_one(network: ModelChoice, ctx: Any = None) -> Any:
-    """A `training.named.Named` network; --model may be the folder of a run, too."""
-    from ..training.named import Named
-
-    if network.name is not None and network.run is None and os.path.isdir(network.name):
-        network = network._replace(name=None, run=network.name)
-    net, config = network.load(ctx)
-    title = network.name or ''
-    if network.run is not None:
-        folder = os.path.basename(os.path.normpath(os.path.abspath(network.run)))
-        title = folder.lstrip('_') or folder
-    return Named(title, net, config)
 
 
 def path_of(output: Output) -> str:

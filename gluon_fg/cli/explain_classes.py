@@ -9,7 +9,7 @@ import click
 
 from ..errors import UserError, unknown
 from .base import Command, Several
-from .explain import ExplainCommand, load_one, path_of
+from .explain import ExplainCommand, path_of
 from .options import (
     DataChoice,
     ModelChoice,
@@ -42,13 +42,14 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
     are named. On SynthFG also how often the strongest filter's peak lies on the true detail.
     """
     output.check()
+    network.check_data(data)
     from ..analysis.filters import filter_strength, pointing_accuracy, write_strength
     from ..training.named import dataset_of
     from ..training.run import choose_context
 
     ctx = choose_context(device, 0)
-    named = load_one(network, ctx)
-    dataset = dataset_of(named, data.split, data.dataset, data.root)
+    named = network.load(ctx)
+    dataset, split = dataset_of(named, data.split, data.dataset, data.root)
     rows = filter_strength(named.net, dataset, limit, ctx)
     write_strength(rows, path_of(output))
     click.echo('class: its most discriminative filter, response on its own videos and on others')
@@ -59,7 +60,7 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
     if (data.dataset or (named.config.data.dataset if named.config else named.net.dataset)) == 'synthfg':
         from ..data.synthfg import read_truth
 
-        whole = pointing_accuracy(named.net, dataset, read_truth(dataset.root, data.split), limit, ctx)
+        whole = pointing_accuracy(named.net, dataset, read_truth(dataset.root, split), limit, ctx)
         click.echo("peak of the true class's strongest filter on the true detail, in % (by chance; always the middle)")
         for name, part in {'all': whole, **whole.groups}.items():
             click.echo(f'  {name:10s} {100 * part.hits:5.1f} ({100 * part.chance:.1f}; {100 * part.center:.1f})')
@@ -162,13 +163,15 @@ def _write_similarity(
     from ..training.named import dataset_of
     from ..visualization.charts import save_chart, similarity_chart
 
-    named = load_one(network)
+    if not (own or sparsity):
+        network.check_data(data)
+    named = network.load()
     if own:
         similar = relation_similarity(named.net)
     elif sparsity:
         similar = training_similarity(named.net, sparsity)
     else:
-        dataset = dataset_of(named, data.split, data.dataset, data.root)
+        dataset, _ = dataset_of(named, data.split, data.dataset, data.root)
         source = f'{len(dataset)} videos of {dataset.name}'
         similar = class_similarity(named.net, dataset, source, progress=sys.stderr.isatty())
     similar = similar._replace(model=named.title)
@@ -259,7 +262,7 @@ def tsne(models: List[str], params: List[str], classes: List[str], data: DataCho
     labels: List[int] = []
     dataset: Any = None
     for network in load_named(models, params):
-        dataset = dataset or dataset_of(network, data.split, data.dataset, data.root)
+        dataset = dataset or dataset_of(network, data.split, data.dataset, data.root).videos
         known = check_classes(network.net, dataset.labels, dataset.name).classes
         for name in classes:
             if name not in known:
@@ -310,9 +313,10 @@ def gate(
     from ..training.run import choose_context
 
     views = get_protocol(protocol) if protocol else None
+    network.check_data(data)
     ctx = choose_context(device, 0)
-    named = load_one(network, ctx)
-    dataset = dataset_of(named, data.split, data.dataset, data.root)
+    named = network.load(ctx)
+    dataset, split = dataset_of(named, data.split, data.dataset, data.root)
     views = views or get_protocol(named.net.protocol)
 
     def score() -> Any:
@@ -322,7 +326,7 @@ def gate(
 
     effects = gate_effects(named.net, score)
     if output.json:
-        print_json({'protocol': views.name, 'split': data.split, 'branches': as_dict(effects)})
+        print_json({'protocol': views.name, 'split': split, 'branches': as_dict(effects)})
         return
     click.echo(f'{effects[0].videos} videos of {dataset.name} ({views.name}): predictions changed by a flat gate, in %')
     click.echo(table(effects))

@@ -8,7 +8,7 @@ import click
 
 from ..errors import UserError
 from .base import Command, Several
-from .explain import load_one, path_of, say_predictions
+from .explain import path_of, say_predictions
 from .options import ModelChoice, Output, device_option, model_options, output_options
 
 _PARAMS = 'Their parameters, one file for each; - for the default: the published weights, or best.params of a run.'
@@ -57,7 +57,7 @@ def localize(
     from ..visualization.localized_videos import Wanted, localize_videos
 
     ctx, failed = choose_context(device, 0), 0
-    net = load_one(network, ctx).net
+    net = network.load(ctx).net
     wanted = Wanted(name, number, top, box, cells)
     for done in localize_videos(net, videos, path_of(output), wanted, output.force, ctx):
         if done.error is not None:
@@ -180,7 +180,7 @@ def masks(
 
     partners = 3 if partners is None else partners
     with open_video(video) as reader:
-        title, net, _ = load_one(network)
+        title, net, _ = network.load()
         require_masks(net)
         if film:
             shown = video_masks(net, reader, classes, partners, title)

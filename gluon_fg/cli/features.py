@@ -61,18 +61,19 @@ def features(
 
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
     network.check()
-    if not listed and network.name and data[0].dataset is None:
+    if not listed and network.folder is None and data[0].dataset is None:
         raise UserError('give videos, a folder or a list of them, or the splits of a dataset with --dataset NAME')
     if listed and (data[0].dataset or data[0].root):
         raise UserError(f'{listed[0]} and --dataset or --root exclude each other; leave out one of them')
     wanted, inputs = _requests(given), _inputs(given['input'])
     ctx = choose_context(device, 0)
-    net, config = network.load(ctx)
-    net.weights_source = network.params or network.run or net.weights_source
+    named = network.load(ctx)
+    net, config = named.net, named.config
+    net.weights_source = network.params or network.folder or net.weights_source
     net.input_spec = net.input_spec.replace(**inputs)
     if net.input_spec.ndim == 2:
         net.num_segments = net.input_spec.segments
-    lists = [_Listed(out, _listed(listed, net))] if listed else list(_splits(data, config, out))
+    lists = [_Listed(out, _listed(listed, net))] if listed else list(_splits(data, named, out))
     kept = '' if given['pool'] else keep_network(net, out)
     for number, each in enumerate(lists):
         _extract(net, each, wanted[min(number, 1)], kept, ctx, given['batch_size'], given['workers'])
@@ -123,12 +124,13 @@ def _inputs(texts: Sequence[str]) -> dict:
     return values
 
 
-def _splits(data: List[DataChoice], config: Any, out: str) -> Iterator[_Listed]:
+def _splits(data: List[DataChoice], named: Any, out: str) -> Iterator[_Listed]:
     """Open splits of a dataset; those of a run's own, unless another dataset is named."""
-    from .evaluate import open_split
+    from ..training.named import dataset_of
 
     for choice in data:
-        yield _Listed(os.path.join(out, Path(choice.split).stem), open_split(choice, config))
+        videos, split = dataset_of(named, choice.split, choice.dataset, choice.root)
+        yield _Listed(os.path.join(out, Path(split).stem), videos)
 
 
 def _listed(paths: Sequence[str], net: Any) -> Any:

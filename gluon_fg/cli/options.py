@@ -15,12 +15,11 @@ from .base import Several
 
 
 class ModelChoice(NamedTuple):
-    """A network as a command is given it: a name of the zoo, or the folder of a run.
+    """A trained network as a command is given it: `training.named.load_model` says what names one.
 
-    name
-        --model: an entry of `gluon_fg.list_models()`; None where `run` is given
-    run
-        --run: a folder that `gluon-fg train` wrote; None where `name` is given
+    name, run
+        --model or --run: a name of the zoo or of a publisher, the folder of a run, a folder of published models; None
+        where the other is given
     params
         --params: the file of its parameters; None: the published weights, or best.params of the run
     options
@@ -32,24 +31,39 @@ class ModelChoice(NamedTuple):
     params: Optional[str]
     options: Tuple[str, ...]
 
+    @property
+    def text(self) -> str:
+        """What the user gave."""
+        return self.run or self.name or ''
+
+    @property
+    def folder(self) -> Optional[str]:
+        """The folder of the run, None for a name."""
+        return self.text if os.path.isfile(os.path.join(self.text, 'config.yaml')) else None
+
     def check(self) -> None:
-        """Refuse both or neither of a name and a run; raises UserError. Needs no network."""
+        """Refuse both or neither of a name and a run, and a folder that is not there; raises UserError."""
         if (self.name is None) == (self.run is None):
             raise UserError('give either --model NAME or --run FOLDER')
-        if self.name and os.path.isdir(self.name):
-            raise UserError(f'--model {self.name} is a folder; give a training run with --run {self.name}')
-        if self.run and self.options:
+        if self.run and not os.path.isdir(self.run) and not os.path.isdir(os.path.dirname(self.run)):
+            raise UserError(f'--run {self.run}: no such folder of a training run; a name goes with --model')
+        if self.folder and self.options:
             raise UserError('--options goes with --model; a run has its own in its config')
 
-    def load(self, ctx: Any = None) -> Tuple[Any, Any]:
-        """Return the network with its weights on a device (default: CPU), and the config of its run or None."""
-        from ..evaluation.load import load_network, parse_options
-        from ..training.run import load_run
+    def check_data(self, data: DataChoice) -> None:
+        """Refuse data that cannot be opened, before anything is loaded, rendered or downloaded; raises UserError."""
+        from ..training.named import check_source
 
         self.check()
-        if self.run:
-            return load_run(self.run, self.params, ctx)
-        return load_network(str(self.name), self.params, ctx, **parse_options(self.options)), None
+        check_source(self.text, self.params, data.dataset, data.root, data.split)
+
+    def load(self, ctx: Any = None) -> Any:
+        """Return the network with its weights on a device (default: CPU), as a `training.named.Named`."""
+        from ..evaluation.load import parse_options
+        from ..training.named import load_model
+
+        self.check()
+        return load_model(self.text, self.params, ctx, **parse_options(self.options))
 
 
 class DataChoice(NamedTuple):
@@ -57,7 +71,7 @@ class DataChoice(NamedTuple):
 
     dataset: Optional[str]
     root: Optional[str]
-    split: str
+    split: Optional[str]
 
 
 def _gathered(record: Callable, target: str, names: dict, options: Iterable[Callable]) -> Callable:
@@ -78,13 +92,20 @@ def _gathered(record: Callable, target: str, names: dict, options: Iterable[Call
 
 
 def model_options(function: Callable) -> Callable:
-    """Add --model, --run, --params and --options; the command gets `network`, a `ModelChoice`."""
+    """Add --model, --run, --params and --options; the command gets `network`, a `ModelChoice`.
+
+    Both --model and --run take whatever names a trained network.
+    """
     return _gathered(
         ModelChoice,
         'network',
         {'model': 'name', 'run': 'run', 'params': 'params', 'options': 'options'},
         [
-            click.option('--model', metavar='NAME', help='Model of the zoo; see gluon-fg zoo list.'),
+            click.option(
+                '--model',
+                metavar='NAME',
+                help='Model of the zoo (gluon-fg zoo list), a published name, or the folder of a training run.',
+            ),
             click.option(
                 '--run',
                 metavar='FOLDER',
@@ -105,7 +126,7 @@ def model_options(function: Callable) -> Callable:
 def _dataset_options() -> List[Callable]:
     return [
         click.option(
-            '--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or synthfg]'
+            '--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or of the model]'
         ),
         click.option('--root', metavar='FOLDER', help="The dataset's folder. [default: of the run, or its own]"),
     ]
@@ -121,9 +142,7 @@ def data_options(function: Callable) -> Callable:
             *_dataset_options(),
             click.option(
                 '--split',
-                default='test',
-                show_default=True,
-                help='train, val or test; with --dataset csv also the path of a list.',
+                help='train, val or test; with --dataset csv also the path of a list. [default: test, else val]',
             ),
         ],
     )(function)

@@ -52,13 +52,13 @@ def predict(
     if topk < 1:
         raise UserError(f'--topk must be at least 1, got {topk}')
     ctx = choose_context(device, 0)
-    net, config = network.load(ctx)
-    views = protocol or (config and config.test.protocol) or net.protocol
+    net = network.load(ctx).net
+    views = protocol or net.protocol
     if classes:
         name_classes(net, classes)
     if topk > net.nclass:
         click.echo(f'note: {net.name} has {net.nclass} classes; all of them are listed', err=True)
-    answers = predict_videos(video_files(paths, net.input_spec), net, None, topk, views, ctx, batch_size, workers)
+    answers = predict_videos(video_files(paths, net.input_spec), net, topk, views, ctx, batch_size, workers)
     if output.json:
         print_json([_record(answer, net.name, views) for answer in answers])
     for answer in answers if not output.json else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Union
@@ -10,13 +11,15 @@ import mxnet as mx
 import yaml
 from mxnet.gluon import HybridBlock
 
-from .. import factory, registry
+from .. import factory
 from ..data.labels import LabelSet
 from ..errors import UserError
 from ..weights import gluoncv_start
 from ..weights.gluoncv_names import is_gluoncv, translated
 from ..weights.index import check_fits, entry_of_file
 from ..weights.params_file import read_params
+
+log = logging.getLogger(__name__)
 
 
 def load_network(
@@ -42,13 +45,23 @@ def load_network(
         not fit
     """
     ctx = ctx or mx.cpu()
-    registry.model_entry(name)  # ours: GluonCV's own networks have no input description
+    factory.resolve(name)  # ours: GluonCV's own networks have no input description
     if params is None:
         return factory.get_model(name, pretrained=True, ctx=ctx, **options)
     # The file is read first: a bad path is said before a large network is built.
     options = {'pretrained_base': False, **factory.saved_options(name, params), **options}
     net = factory.get_model(name, pretrained=False, ctx=ctx, **options)
-    load_parameters(net, params, ctx)
+    known = load_parameters(net, params, ctx)
+    if known:
+        net.input_spec = net.input_spec.replace(**known)
+        if net.input_spec.ndim == 2:
+            net.num_segments = net.input_spec.segments
+    if known is None:
+        log.warning(
+            '%s: no training run beside it, so its input is taken to be that of %s (%s; protocol %s); '
+            "give --run FOLDER to use the run's own",
+            params, name, net.input_spec.summary, net.protocol,
+        )  # fmt: skip
     return net
 
 
@@ -67,13 +80,18 @@ def name_classes(net: HybridBlock, path: Union[str, os.PathLike]) -> None:
     net.labels = LabelSet(names)
 
 
-def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> None:
+def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> Optional[Dict[str, Any]]:
     """`net.load_parameters` whose errors say in one line what does not fit; nothing is half-loaded.
 
     For a network that has not run yet: later MXNet may hold weights in oneDNN's own layout, which it cannot replace.
     A published file is known by its checksum: it is refused where its classes or protocol are not the network's
     (`weights.index.check_fits`), and names the classes of a network that knows none. One of GluonCV's fills backbone
     and global classifier, and a warning names the branches that are then set aside.
+
+    Returns
+    -------
+    dict
+        fields of `InputSpec` that a published file is known to be trained with, none for GluonCV's; None: nobody knows
 
     Raises
     ------
@@ -118,6 +136,8 @@ def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> None:
         net.load_parameters(path, ctx=ctx, cast_dtype=True)
     if published:
         factory.know_classes(net, published)
+        return published.input
+    return {} if theirs else None
 
 
 def _fits(wanted: tuple, given: tuple) -> bool:

@@ -9,10 +9,10 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from ..data.video import open_video
 from ..errors import UserError, VideoError
-from .load import load_network
 from .protocol import Protocol, get_protocol
 from .score import class_names
 from .views import merge_views
@@ -30,92 +30,50 @@ class Prediction(NamedTuple):
     error: Optional[VideoError] = None
 
 
-def predict(
+def predict_with(
+    net: HybridBlock,
     video: Union[str, os.PathLike, Sequence],
-    model: Any,
-    params: Optional[str] = None,
     topk: int = 5,
     protocol: Union[str, Protocol, None] = None,
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
-    **options: Any,
 ) -> list:
-    """The likeliest classes of a video, or of several.
-
-    Parameters
-    ----------
-    video
-        a file, or a list of files
-    model
-        name of a model (its published weights are used, or `params`), or a recognizer that has its weights
-    params
-        .params file for a model given by name
-    topk
-        how many classes; more than the model has means all of them
-    protocol
-        which views of the video are averaged; None: the model's own test protocol (see `get_protocol`)
-    ctx
-        device (default: CPU). On the CPU the network runs as a fused oneDNN graph
-    batch_size, workers
-        views in a forward pass; decoding threads
-    options
-        for `get_model`, with a model given by name
-
-    Returns
-    -------
-    list
-        [(label, probability), ...], the likeliest first; for a list of files one such list each, empty for a file that
-        cannot be decoded (which the log names). A class without a known name is called 'class 17'.
-
-    Raises
-    ------
-    VideoError
-        the one file, or all files of a list, cannot be decoded
-    UserError
-        empty list; unknown model, protocol or option; parameters that do not fit
-    """
-    videos = [video] if isinstance(video, (str, os.PathLike)) else list(video)
+    """Tell the likeliest classes of a video, or of several, by a network: as `gluon_fg.predict`."""
     single = isinstance(video, (str, os.PathLike))
-    answers = predict_videos(videos, model, params, topk, protocol, ctx, batch_size, workers, **options)
+    videos: Any = [video] if single else video
+    answers = predict_videos(list(videos), net, topk, protocol, ctx, batch_size, workers)
     errors = [answer.error for answer in answers if answer.error]
     if len(errors) == len(answers):
         raise errors[0]
-    for answer in answers:
-        if answer.error:
-            logger.warning('no prediction: %s', answer.error)
+    for error in errors:
+        logger.warning('no prediction: %s', error)
     predictions = [answer.predictions for answer in answers]
     return predictions[0] if single else predictions
 
 
 def predict_videos(
     videos: Sequence,
-    model: Any,
-    params: Optional[str] = None,
+    net: HybridBlock,
     topk: int = 5,
     protocol: Union[str, Protocol, None] = None,
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
-    **options: Any,
 ) -> List[Prediction]:
-    """As `predict`, for a list of files; those that cannot be decoded carry their error and do not stop the others."""
+    """Tell the likeliest classes of each of a list of files; one that cannot be decoded carries its error and does not
+    stop the others.
+    """
     if topk < 1:
         raise UserError(f'topk must be at least 1, got {topk}')
     paths = [os.fspath(video) for video in videos]
     if not paths:
         raise UserError('no video given')
+    views = protocol if isinstance(protocol, Protocol) else get_protocol(protocol or net.protocol)
     ctx = ctx or mx.cpu()
-    if isinstance(model, str):
-        if isinstance(protocol, str):
-            protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
-        model = load_network(model, params, ctx, **options)
-    elif params is not None or options:
-        raise UserError('params and options go with the name of a model; a network must have its weights already')
-    views = protocol if isinstance(protocol, Protocol) else get_protocol(protocol or model.protocol)
-    names, answers = class_names(model), {}
+    names, answers = class_names(net), {}
     sources = [(path, functools.partial(open_video, path)) for path in paths]
-    for position, result in merge_views(model, sources, views, model.labels, ctx, batch_size, workers, fused=True):
+    for position, result in merge_views(net, sources, views, net.labels, ctx, batch_size, workers, fused=True):
         if isinstance(result, VideoError):
             answers[position] = Prediction(paths[position], [], result)
         else:

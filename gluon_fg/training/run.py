@@ -106,7 +106,7 @@ def _know_own_classes(net: HybridBlock, path: Path) -> None:
 def load_run(
     run_dir: Union[str, Path], params: Union[str, Path, None] = None, ctx: Optional[mx.Context] = None
 ) -> Tuple[HybridBlock, Config]:
-    """The trained network of a run, with its class names, and the run's config.
+    """The trained network of a run, with its class names, input and protocol, and the run's config.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def load_run(
     """
     folder, ctx = Path(run_dir), ctx or mx.cpu()
     if not (folder / 'config.yaml').is_file():
-        raise UserError(f'{run_dir}: no config.yaml there; --run takes a folder written by train.py')
+        raise UserError(f'{run_dir}: no config.yaml there; --run takes a folder written by gluon-fg train')
     path = Path(params) if params else folder / 'best.params'
     if not path.is_file():
         raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
@@ -134,6 +134,8 @@ def load_run(
     net = build_network(config, ctx)
     _know_own_classes(net, folder / 'classes.txt')  # first: a published file of other classes is refused
     load_parameters(net, str(path), ctx)
+    net.protocol = config.test.protocol or net.protocol
+    net.weights_source = f'training run {path}'
     return net, config
 
 

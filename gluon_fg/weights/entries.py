@@ -53,6 +53,22 @@ class Package:
 
 
 @dataclasses.dataclass(frozen=True)
+class Built:
+    """What weights under a name of the publisher's choice were trained as.
+
+    Parameters
+    ----------
+    name
+        entry of the zoo
+    options
+        of `get_model`, where they differ from the entry's
+    """
+
+    name: str
+    options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Entry:
     """Published weights of one model.
 
@@ -80,6 +96,8 @@ class Entry:
         paths below the index's folder, of the training run's config and record; None where there are none
     package
         what `file` is made of where it does not lie beside the index; None where it does
+    model
+        what `name` stands for; None where it is the zoo's own name
     """
 
     name: str
@@ -99,6 +117,7 @@ class Entry:
     config: Optional[str] = None
     log: Optional[str] = None
     package: Optional[Package] = None
+    model: Optional[Built] = None
 
 
 def load_index(path: Union[str, os.PathLike]) -> Dict[str, Entry]:
@@ -243,9 +262,16 @@ class _Origin:
 
 
 @dataclasses.dataclass
+class _Built:
+    name: str = required(_LINE)
+    options: Dict[str, Any] = setting(None)
+
+
+@dataclasses.dataclass
 class _Written:
     weights: _Weights = required()
     package: _Package = setting(None)
+    model: _Built = setting(None)
     config: str = setting(None, _PATH)
     input: _Input = setting(None)
     protocol: str = required(_LINE)
@@ -273,6 +299,8 @@ def _entry(name: Any, given: Any, index: Union[str, os.PathLike]) -> Entry:
             raise UserError(f'{source}: metrics.{one_line(dataset)} holds no accuracy; give {" or ".join(METRICS)}')
     if 'package' in values:
         values['package'] = Package(**values['package'])
+    if 'model' in values:
+        values['model'] = Built(**values['model'])
     spec = {key: tuple(v) if isinstance(v, list) else v for key, v in values.get('input', {}).items()}
     try:
         InputSpec().replace(**{'short_side': max(spec.get('crop_size', 1), InputSpec.short_side), **spec})

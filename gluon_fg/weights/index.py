@@ -48,15 +48,19 @@ def entries_in(folder: Path) -> Dict[str, Entry]:
 
 
 def repositories() -> List[str]:
-    """Addresses in `GLUON_FG_REPO` (http, https or file), separated by commas or spaces; without a slash at the end."""
-    return [url.rstrip('/') for url in re.split(r'[,\s]+', os.environ.get('GLUON_FG_REPO', '')) if url]
+    """Addresses in `GLUON_FG_REPO` (http, https or file), separated by commas or spaces; without a slash at the end.
+
+    A folder of this machine may stand there as it is, in place of its file address.
+    """
+    named = [url for url in re.split(r'[,\s]+', os.environ.get('GLUON_FG_REPO', '')) if url]
+    return [Path(url).resolve().as_uri() if os.path.isdir(url) else url.rstrip('/') for url in named]
 
 
 def index(root: Optional[str] = None) -> Dict[str, Entry]:
-    """name -> entry: those of `zoo_folder()`, and the names that `root` and the repository in `GLUON_FG_REPO` add.
+    """name -> entry: those of `zoo_folder()`, and the names that `root` and the repositories in `GLUON_FG_REPO` add.
 
-    A repository whose index cannot be read, or is wrong, is logged and left out: nobody's server may keep what is here
-    from being used. `find` is for a name that must be there.
+    Of a name that several have, the first one's is taken. A repository whose index cannot be read, or is wrong, is
+    logged and left out: nobody's server may keep what is here from being used. `find` is for a name that must be there.
 
     Raises
     ------
@@ -64,26 +68,37 @@ def index(root: Optional[str] = None) -> Dict[str, Entry]:
         an index on disk is wrong
     """
     entries = _local(root)
-    if repositories():
+    for url in repositories():
         try:
-            return {**parse_index(*_remote_text(tuple(repositories()))), **entries}
+            entries = {**_remote(url), **entries}
         except UserError as error:
             log.warning('only the weights in %s are listed: %s', zoo_folder(), error)
     return entries
 
 
 def find(name: str, root: Optional[str] = None) -> Optional[Entry]:
-    """The entry of a name, or None. A repository is asked only for a name that `zoo_folder()` and `root` lack.
+    """The entry of a name, or None. Repositories are asked, in turn, for a name that `zoo_folder()` and `root` lack.
 
     Raises
     ------
     UserError
-        the name is in neither of them and the repository cannot be read; or an index is wrong
+        the name is in neither of them and no repository can be read; or an index is wrong
     """
     entries = _local(root)
-    if name not in entries and repositories():
-        entries = parse_index(*_remote_text(tuple(repositories())))
-    return entries.get(name)
+    if name in entries:
+        return entries[name]
+    problems = []
+    for url in repositories():
+        try:
+            theirs = _remote(url)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if name in theirs:
+            return theirs[name]
+    if problems and len(problems) == len(repositories()):
+        raise UserError('; '.join(problems))
+    return None
 
 
 def entry_of_file(path: Union[str, os.PathLike]) -> Optional[Entry]:
@@ -99,18 +114,17 @@ def _local(root: Optional[str]) -> Dict[str, Entry]:
     return {**entries_in(model_root(root)), **entries_in(zoo_folder())}
 
 
-@functools.lru_cache(maxsize=1)
-def _remote_text(urls: Tuple[str, ...]) -> Tuple[str, str]:
-    """(text, address) of the index of the first repository that can be read; asked for once in a process."""
+def _remote(url: str) -> Dict[str, Entry]:
+    """The index of a repository."""
+    return parse_index(_remote_text(url), f'{url}/{INDEX}')
+
+
+@functools.lru_cache(maxsize=16)
+def _remote_text(url: str) -> str:
+    """Text of the index of a repository; asked for once in a process."""
     from .download import read_text
 
-    problems = []
-    for url in urls:
-        try:
-            return read_text(f'{url}/{INDEX}'), f'{url}/{INDEX}'
-        except UserError as error:
-            problems.append(str(error))
-    raise UserError('; '.join(problems))
+    return read_text(f'{url}/{INDEX}')
 
 
 # What weights are for

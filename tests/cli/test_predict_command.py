@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from gluon_fg.evaluation.predict import predict
+from gluon_fg import predict
 from gluon_fg.factory import get_model
 from gluon_fg.training.config import Config, save_config
 
@@ -83,7 +83,7 @@ def test_bad_input_is_one_line(error_line, params, good, tmp_path):
     (tmp_path / 'empty').mkdir()
     for arguments, message in (
         ([video], 'give either --model NAME or --run FOLDER'),
-        ([video, '--model', tmp_path], 'is a folder; give a training run with --run /'),
+        ([video, '--model', tmp_path], 'no config.yaml there, as a training run has, and no index.yaml'),
         ([video, '--model', 'i3d_tiny_synthfg_fdb', '--params', params], "did you mean 'i3d_tiny_synthfg_dfb'"),
         ([video, '--model', 'i3d_tiny_custom_dfb', '--params', params], 'needs the number of classes; give nclass'),
         (

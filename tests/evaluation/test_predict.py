@@ -4,11 +4,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_fg import predict
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.errors import UserError, VideoError
 from gluon_fg.evaluation.load import load_network, load_parameters, parse_options
-from gluon_fg.evaluation.predict import predict, predict_videos
+from gluon_fg.evaluation.predict import predict_videos
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
 from gluon_fg.factory import get_model

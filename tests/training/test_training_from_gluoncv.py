@@ -9,7 +9,7 @@ import pytest
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
 from said import Lines
 
-from gluon_fg import factory
+from gluon_fg import factory, pretrained
 from gluon_fg.data.transforms import to_input
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.training import loop
@@ -78,7 +78,7 @@ def finished(config, gluoncv_weights, tmp_path_factory):
     """A run from those weights, and what it said."""
     folder = tmp_path_factory.mktemp('run') / 'run'
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(factory, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
+        patch.setattr(pretrained, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
         with Lines() as said:
             loop.train(config(), folder, progress=False)
     return folder, '\n'.join(said)
@@ -105,7 +105,7 @@ def test_from_the_first_update_on_every_branch_counts(finished):
 
 
 def test_a_resumed_run_ends_as_one_that_was_not_stopped(finished, config, gluoncv_weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(factory, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
+    monkeypatch.setattr(pretrained, 'gluoncv_file', lambda name, root=None: gluoncv_weights)
     whole, out = finished[0], tmp_path / 'run'
     shutil.copytree(whole, out)
     shutil.rmtree(out / 'checkpoint-00000006')

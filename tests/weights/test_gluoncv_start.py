@@ -8,7 +8,7 @@ import pytest
 from gluoncv.model_zoo import get_model as gluoncv_model
 from gluoncv.model_zoo.action_recognition.actionrec_resnetv1b import ActionRecResNetV1b
 
-from gluon_fg import factory, files, get_model, registry
+from gluon_fg import factory, files, get_model, pretrained, registry
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.nn import batch_norms
@@ -54,7 +54,7 @@ def store(theirs, monkeypatch):
         asked.append(name)
         return theirs(name)[1]
 
-    monkeypatch.setattr(factory, 'gluoncv_file', fetch)
+    monkeypatch.setattr(pretrained, 'gluoncv_file', fetch)
     return asked
 
 
@@ -136,8 +136,8 @@ def test_an_option_that_changes_what_the_weights_mean_is_said(store, caplog):
 
 
 def test_weights_of_our_own_come_first(store, monkeypatch):
-    monkeypatch.setattr(factory, 'find', lambda *args: 'an entry')
-    monkeypatch.setattr(factory.zoo, 'weights_file', lambda *args: (_ for _ in ()).throw(UserError('asked the zoo')))
+    monkeypatch.setattr(pretrained, 'find', lambda *args: 'an entry')
+    monkeypatch.setattr(pretrained.zoo, 'weights_file', lambda *args: (_ for _ in ()).throw(UserError('asked the zoo')))
     with pytest.raises(UserError, match='asked the zoo'):
         get_model(DFB_2D, pretrained=True)
     assert not store

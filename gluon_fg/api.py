@@ -1,0 +1,104 @@
+"""What a program needs of a trained network: `load_model` and `predict`, which take every way to name one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Optional, Union
+
+import mxnet as mx
+from mxnet.gluon import HybridBlock
+
+from .errors import UserError
+from .evaluation.predict import predict_with
+from .evaluation.protocol import Protocol, get_protocol
+
+
+def load_model(
+    model: Union[str, os.PathLike],
+    params: Union[str, os.PathLike, None] = None,
+    ctx: Optional[mx.Context] = None,
+    **options: Any,
+) -> HybridBlock:
+    """Load a trained network, ready to predict: a training run of yours, or a published one.
+
+    It knows its class names (`net.classes`), its input (`net.input_spec`) and its test protocol (`net.protocol`).
+
+    Parameters
+    ----------
+    model
+        the folder of a training run; a name of the zoo (`list_models(pretrained=True)`) or one that a run was published
+        under, found in `GLUON_FG_REPO`; or a folder of published models (FOLDER, if it has one alone, or FOLDER/NAME)
+    params
+        a .params file in place of its own weights; one that lies in the folder of a run is read as that run says
+    ctx
+        where to put it (default: CPU)
+    options
+        for `get_model`, with a name
+
+    Returns
+    -------
+    HybridBlock
+        a recognizer (`gluon_fg.recognizers.Recognizer`)
+
+    Raises
+    ------
+    UserError
+        no such name or folder, no weights, or weights that do not fit
+    """
+    from .training.named import load_model as load  # on demand: `import gluon_fg` needs no training
+
+    return load(model, params, ctx, **options).net
+
+
+def predict(
+    video: Any,
+    model: Any,
+    params: Union[str, os.PathLike, None] = None,
+    topk: int = 5,
+    protocol: Union[str, Protocol, None] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
+    workers: int = 2,
+    **options: Any,
+) -> list:
+    """Tell the likeliest classes of a video, or of several.
+
+    Parameters
+    ----------
+    video
+        a file, or a list of files
+    model
+        a trained network by name or folder, as `load_model` takes it, or a recognizer that has its weights
+    params
+        .params file for a model given by name or folder
+    topk
+        how many classes; more than the model has means all of them
+    protocol
+        which views of the video are averaged; None: the model's own test protocol (see `get_protocol`)
+    ctx
+        device (default: CPU). On the CPU the network runs as a fused oneDNN graph
+    batch_size, workers
+        views in a forward pass; decoding threads
+    options
+        for `get_model`, with a model given by name
+
+    Returns
+    -------
+    list
+        [(label, probability), ...], the likeliest first; for a list of files one such list each, empty for a file that
+        cannot be decoded (which the log names). A class without a known name is called 'class 17'.
+
+    Raises
+    ------
+    VideoError
+        the one file, or all files of a list, cannot be decoded
+    UserError
+        empty list; unknown model, protocol or option; parameters that do not fit
+    """
+    if isinstance(protocol, str):
+        protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
+    if isinstance(model, (str, os.PathLike)):
+        model = load_model(model, params, ctx, **options)
+    elif params is not None or options:
+        raise UserError('params and options go with the name of a model; a network must have its weights already')
+    return predict_with(model, video, topk, protocol, ctx, batch_size, workers)
