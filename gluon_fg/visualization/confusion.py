@@ -1,4 +1,4 @@
-"""Confusion inside each group of look-alike classes, two models side by side (DFB sec. 5.2, fig. 3)."""
+"""Confusion inside each group of look-alike classes, of one model or of two side by side (DFB sec. 5.2, fig. 3)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ Matrices = Dict[str, Tuple[List[str], np.ndarray]]
 
 
 def confusion_chart(
-    first: Scores, second: Scores, names: Sequence[str] = ('', ''), groups: Optional[Sequence[str]] = None
+    first: Scores,
+    second: Optional[Scores] = None,
+    names: Sequence[str] = ('', ''),
+    groups: Optional[Sequence[str]] = None,
 ) -> Figure:
-    """Draw each group's two matrices side by side: shares of each class's videos, one color scale for all.
+    """Draw each group's matrix, or two side by side: shares of each class's videos, one color scale for all.
 
     Parameters
     ----------
     first, second
-        scores of the same videos, for example of a baseline and of the model to compare with it
+        scores of the same videos, for example of a baseline and of the model to compare with it; None: of one model
     names
         headlines of the two; empty ones are the models' names
     groups
@@ -36,18 +39,20 @@ def confusion_chart(
     UserError
         other classes or videos, an unknown group, or many classes without groups
     """
-    second = check_same_videos(first, second, ('the first score file', 'the second'))
-    both = group_matrices(first), group_matrices(second)
-    chosen = list(both[0]) if groups is None else list(groups)
+    sides = [first]
+    if second is not None:
+        sides.append(check_same_videos(first, second, ('the first score file', 'the second')))
+    matrices = [group_matrices(scores) for scores in sides]
+    chosen = list(matrices[0]) if groups is None else list(groups)
     for group in chosen:
-        if group not in both[0]:
-            raise unknown('group', group, both[0])
-    labels = {group: [short_name(_in_group(name, group)) for name in both[0][group][0]] for group in chosen}
-    figure, axes, across = _grid(labels)
+        if group not in matrices[0]:
+            raise unknown('group', group, matrices[0])
+    labels = {group: [short_name(_in_group(name, group)) for name in matrices[0][group][0]] for group in chosen}
+    figure, axes, across = _grid(labels, len(sides))
     for place, group in enumerate(chosen):
-        for side, (scores, matrices) in enumerate(zip((first, second), both)):
-            axis = axes[place // across, 2 * (place % across) + side]
-            classes, counts = matrices[group]
+        for side, scores in enumerate(sides):
+            axis = axes[place // across, len(sides) * (place % across) + side]
+            classes, counts = matrices[side][group]
             total = np.array([(scores.labels == scores.classes.index(name)).sum() for name in classes])
             drawn = _draw(axis, counts, counts / np.maximum(total, 1)[:, None], labels[group], side == 0)
             right = np.trace(counts) / max(total.sum(), 1)
@@ -59,15 +64,15 @@ def confusion_chart(
     return figure
 
 
-def _grid(labels: Dict[str, List[str]]) -> Tuple[Figure, np.ndarray, int]:
-    """A figure for that many groups of classes, its axes, and how many groups lie beside each other."""
+def _grid(labels: Dict[str, List[str]], sides: int) -> Tuple[Figure, np.ndarray, int]:
+    """A figure for that many groups of classes and models, its axes, and how many groups lie beside each other."""
     size = max(len(names) for names in labels.values())
     cell = max(0.55, 2.6 / size) if size <= 12 else 0.3
     across = min(2, len(labels))
     down = -(-len(labels) // across)
     wide = max(len(text) for texts in labels.values() for text in texts) * 0.075
-    figure = chart(across * (2 * cell * size + wide + 0.8), down * (cell * size + wide * 0.45 + 0.7) + 0.5)
-    axes = figure.subplots(down, 2 * across, squeeze=False)
+    figure = chart(across * (sides * cell * size + wide + 0.8), down * (cell * size + wide * 0.45 + 0.7) + 0.5)
+    axes = figure.subplots(down, sides * across, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     return figure, axes, across
