@@ -9,6 +9,7 @@ from .base import Group
 
 _FILES = {'fuse': 'compare'}  # command -> file, where that is not the same
 _COMMANDS = (
+    'finetune',
     'train',
     'evaluate',
     'predict',

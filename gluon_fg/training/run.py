@@ -28,6 +28,8 @@ from .features import VIEW_KEYS, open_features
 from .moved import chosen_options
 
 START = 'start.json'  # what a run started from: see `start.Start`
+SPLIT = 'split'  # lists of one's own videos that a run is trained and tested on: see `data.own_videos`
+_BEFORE = (SPLIT, 'features')  # what may be in a folder before it is a run's
 
 # What may differ between a run and its resumption without changing the result.
 _FREE_KEYS = (
@@ -129,6 +131,8 @@ def load_run(
     if not path.is_file():
         raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
     config = load_config(str(folder / 'config.yaml'), saved=True)
+    if (folder / SPLIT).is_dir():  # also where the run was moved
+        config.data.root = str(folder / SPLIT)
     config.model.pretrained, config.model.pretrained_base = False, False
     config.model.options = factory.run_options(config.model.name, path, config.model.options)
     net = build_network(config, ctx)
@@ -153,7 +157,7 @@ def claim_run_dir(
             changed = changed_settings(config, run_dir)
             if changed:
                 problem = f'{run_dir} holds a run with another config ({"; ".join(changed[:3])}); choose another --out'
-        elif run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        elif run_dir.exists() and (not run_dir.is_dir() or any(p.name not in _BEFORE for p in run_dir.iterdir())):
             problem = f'{run_dir} exists and holds no training run; choose another --out'
         else:
             with atomic_write(run_dir / 'classes.txt') as stream:

@@ -35,7 +35,7 @@ def load(backbone: Backbone, root: Optional[str] = None, attempts: int = ATTEMPT
     if backbone.imagenet is None:
         raise UserError('no ImageNet weights are published for this backbone')
     try:
-        name, path = _file(backbone.imagenet, root, attempts)
+        name, path = file_of(backbone.imagenet, root, attempts)
     except UserError as error:
         raise UserError(f'ImageNet weights: {error}') from None
     given = _backbone(read_params(path), backbone.family)
@@ -54,7 +54,7 @@ def load(backbone: Backbone, root: Optional[str] = None, attempts: int = ATTEMPT
     return name
 
 
-def _file(imagenet: str, root: Optional[str], attempts: int) -> Tuple[str, Path]:
+def file_of(imagenet: str, root: Optional[str] = None, attempts: int = ATTEMPTS) -> Tuple[str, Path]:
     """Name and file of what is to be had."""
     ours = _SAME.get(imagenet, imagenet)
     entry = find(ours, root) if ours.endswith('_imagenet1k') else None  # GluonCV's names are in no index of ours

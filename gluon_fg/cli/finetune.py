@@ -1,0 +1,239 @@
+"""`gluon-fg finetune`: from a folder of one's own videos to a network that names what is in them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, List, NamedTuple, Optional
+
+import click
+
+from ..errors import UserError
+from .base import Command, Several
+from .options import device_option
+
+
+class Asked(NamedTuple):
+    """What the user gave: folder or list, model, epochs or None, how to split, `--set` texts, protocol, device."""
+
+    place: str
+    model: str
+    epochs: Optional[int]
+    parting: Any
+    overrides: List[str]
+    protocol: Optional[str]
+    device: str
+
+
+@click.command(
+    cls=Command,
+    example="""
+finetune my_videos --out runs/mine
+finetune my_videos --model i3d_tiny_custom_dfb --epochs 10 --dry-run
+""",
+)
+@click.argument('place', metavar='FOLDER')
+@click.option('--out', metavar='FOLDER', help='Folder of the run. [default: runs/<name of FOLDER>]')
+@click.option('--model', default='auto', show_default=True, help='Network; auto: by weights at hand, machine and data.')
+@click.option('--epochs', type=click.IntRange(1), help='Passes over the videos. [default: by their number]')
+@click.option('--val-share', type=float, default=0.2, show_default=True, help='Videos to validate on, of each class.')
+@click.option(
+    '--folds', type=click.IntRange(2), metavar='K', help='Train K times, each part of the videos tested once.'
+)
+@click.option('--seed', type=click.IntRange(0), default=0, show_default=True, help='Of the split and the training.')
+@click.option(
+    '--source-pattern',
+    default='',
+    metavar='REGEX',
+    help="Which film a video was cut from: this expression's first group in <class>/<name>. [default: the name without "
+    "a running number, times, 'part 2' and the like]",
+)
+@click.option(
+    '--set', 'overrides', cls=Several, metavar='KEY=VALUE...', help='Settings of gluon-fg train, over those chosen.'
+)
+@click.option('--protocol', metavar='NAME', help="Views of each video at the end. [default: the config's]")
+@device_option
+@click.option('--dry-run', is_flag=True, help='Say what would be done and how long it takes, and stop.')
+def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool, **given: Any) -> int:
+    """Train a network on your own videos, test it, and show what it has wrong.
+
+    FOLDER has a folder for each class (FOLDER/<class>/<video>); or train, val and test with such folders; or it is a
+    CSV list with the columns path and label, and start and end for clips of longer films. What is not split is split
+    here, so that clips that were cut from one film stay together. Started again with the same words it goes on where it
+    was interrupted.
+    """
+    from ..data.own_videos import Parting
+    from ..evaluation.protocol import get_protocol
+    from ..training import distributed
+    from ..training.log import show_lines
+    from ..training.run import Interrupted
+
+    if distributed.init().size > 1:
+        raise UserError('finetune runs alone; for several processes give its config.yaml to gluon-fg train')
+    if given['protocol']:
+        get_protocol(given['protocol'])  # before anything slow
+    folder = Path(out or Path('runs', Path(place).resolve().stem))
+    parting = Parting(given['val_share'], given['seed'], given['source_pattern'], folds or 0, 1 if folds else 0)
+    words = (given[name] for name in ('overrides', 'protocol', 'device'))
+    asked = Asked(place, given['model'], given['epochs'], parting, *words)
+    show_lines()
+    for handler in logging.getLogger('gluon_fg').handlers:
+        handler.addFilter(_news)
+    try:
+        if dry_run:
+            return _plan(asked)
+        _fold_by_fold(asked, folder) if folds else _one(asked, folder, {})
+    except Interrupted as stop:
+        click.echo(stop, err=True)
+        return 130
+    return 0
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """Tell whether a line is worth showing: not the config in full, nor that every video was scored."""
+    line = record.getMessage()
+    return not line.startswith('model:\n') and not line.endswith('scored + 0 failed')
+
+
+def _fold_by_fold(asked: Asked, folder: Path) -> None:
+    """Train and test each fold in a folder of its own."""
+    from .finetune_report import report_folds
+
+    found: dict = {}
+    top1 = []
+    for number in range(1, asked.parting.folds + 1):
+        click.echo(f'\nfold {number} of {asked.parting.folds}')
+        part = asked._replace(parting=asked.parting._replace(fold=number))
+        top1.append(_one(part, folder / f'fold{number}', found))
+    report_folds(folder, top1)
+
+
+def _one(asked: Asked, folder: Path, found: dict) -> float:
+    """Split, train, test and report in a folder; returns top-1. `found` keeps the videos from fold to fold."""
+    from ..data.own_videos import link, part_videos, read_parting, write_lists
+    from ..training import distributed, stages
+    from ..training.config import load_config
+    from ..training.run import SPLIT
+    from .finetune_report import report
+
+    lists = folder / SPLIT
+    known = read_parting(lists)
+    if known is None:
+        _check_free(folder)
+        own = _videos(asked, found)
+        parts = part_videos(own, asked.parting)
+        write_lists(lists, own, parts, asked.parting)
+        for note in parts.notes:
+            click.echo(f'note: {note}')
+    elif known != asked.parting:
+        changed = next(name for name in known._fields if getattr(known, name) != getattr(asked.parting, name))
+        raise UserError(
+            f'{folder} was split with {changed} {getattr(known, changed)!r}, not {getattr(asked.parting, changed)!r}; '
+            'choose another --out'
+        )
+    else:
+        link(lists, Path(asked.place) if Path(asked.place).is_dir() else Path(asked.place).resolve().parent)
+    if (folder / 'config.yaml').is_file():
+        config = load_config(str(folder / 'config.yaml'), _again(asked), saved=True)
+        config.data.root = str(lists.resolve())
+        if asked.model not in ('auto', config.model.name):
+            raise UserError(f'{folder} holds a run of {config.model.name}, not {asked.model}; choose another --out')
+    else:
+        config = _planned(asked, lists)
+    stages.train(config, folder, distributed.World(), progress=sys.stderr.isatty())
+    return report(folder, asked.place, asked.device)
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder that holds something that is not this command's, before anything is written."""
+    from ..training.run import SPLIT
+
+    if folder.is_dir() and any(path.name != SPLIT for path in folder.iterdir()) or folder.is_file():
+        raise UserError(f'{folder} exists and holds no run of gluon-fg finetune; choose another --out')
+
+
+def _again(asked: Asked) -> List[str]:
+    """What the user set himself, over the config of a run that exists: training refuses what differs."""
+    return [*([f'train.epochs={asked.epochs}'] if asked.epochs else []), *_own_settings(asked)]
+
+
+def _own_settings(asked: Asked) -> List[str]:
+    """Settings that stand in options of this command, and the user's."""
+    named = [f'train.seed={asked.parting.seed}', f'train.device={asked.device}']
+    return [*named, *([f'test.protocol={asked.protocol}'] if asked.protocol else []), *asked.overrides]
+
+
+def _videos(asked: Asked, found: dict) -> Any:
+    """Look for the user's videos, once, and say what is there."""
+    from ..data.own_videos import find_videos
+
+    if 'own' not in found:
+        own = found['own'] = find_videos(asked.place, progress=sys.stderr.isatty())
+        listed = sum(map(len, own.clips.values()))
+        click.echo(f'{asked.place}: {listed} videos of {len(own.classes)} classes')
+        for path, reason in own.left_out.items():
+            click.echo(f'  left out: {click.format_filename(path)}: {reason}')
+        for suffix, count in sorted(own.other.items()):
+            click.echo(f'  left out: {count} {suffix}')
+    return found['own']
+
+
+def _planned(asked: Asked, lists: Path) -> Any:
+    """Choose network, weights and settings, say them and how long it takes, and return the config."""
+    from ..data.catalog import build_dataset
+    from ..training import finetune as tuning
+    from ..training.run import choose_context
+
+    splits = [name for name in ('train', 'val', 'test') if (lists / f'{name}.csv').is_file()]
+    videos = {split: build_dataset('csv', split, str(lists)) for split in splits}
+    train = videos['train']
+    width = max(map(len, train.labels.classes))
+    click.echo(f'  {"class":{width}s}  ' + '  '.join(f'{split:>5s}' for split in splits))
+    for label, name in enumerate(train.labels.classes):
+        click.echo(f'  {name:{width}s}  ' + '  '.join(f'{videos[split].counts[label]:5d}' for split in splits))
+    gpu = choose_context(asked.device, 0).device_type == 'gpu'
+    choice = tuning.choose_model(asked.model, len(train), gpu)
+    facts = tuning.Facts(train.counts.tolist(), _lengths(train), gpu)
+    settings = tuning.settings_for(choice, facts, asked.epochs)
+    config = tuning.make_config(choice, settings, _own_settings(asked), str(lists.resolve()))
+    click.echo(f'model {choice.model}: {choice.why}')
+    click.echo(f'settings: {choice.config}, {" ".join(settings)}')
+    taken = tuning.estimate(config, len(videos[splits[-1]]))
+    click.echo(
+        f'time: an update of {config.train.batch_size} videos takes {taken.update:.2g} s here, an epoch '
+        f'{tuning.in_words(taken.epoch)}; {config.train.epochs} epochs at most {tuning.in_words(taken.training)}, '
+        f'the test {tuning.in_words(taken.evaluation)}'
+    )
+    return config
+
+
+def _lengths(videos: Any) -> List[int]:
+    """Frames of some of the videos, spread over the list."""
+    from ..errors import VideoError
+
+    lengths = []
+    for index in range(0, len(videos), max(1, len(videos) // 20)):
+        try:
+            with videos.open(index) as reader:
+                lengths.append(len(reader))
+        except VideoError:
+            continue
+    return lengths
+
+
+def _plan(asked: Asked) -> int:
+    """Say what would be done, of the first fold where there are several; nothing is left of it."""
+    from ..data.own_videos import part_videos, write_lists
+
+    own = _videos(asked, {})
+    with tempfile.TemporaryDirectory(prefix='gluon_fg-') as folder:
+        parts = part_videos(own, asked.parting)
+        write_lists(Path(folder), own, parts, asked.parting)
+        for note in parts.notes:
+            click.echo(f'note: {note}')
+        _planned(asked, Path(folder))
+    if asked.parting.folds:
+        click.echo(f'{asked.parting.folds} folds take {asked.parting.folds} times as long')
+    return 0
