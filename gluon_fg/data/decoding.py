@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from .. import _runtime
 from ..errors import UserError, VideoError
 from .packets import READ_ERRORS, Scan, open_container, short_reason
+from .transforms import resize, resize_frame
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,13 @@ class VideoReader:
         """Numbers that these frames have in the video as it was opened: others where this shows it at another rate."""
         return np.asarray(indices)
 
-    def get_batch(self, indices: Union[Sequence[int], np.ndarray]) -> np.ndarray:
+    def get_batch(
+        self, indices: Union[Sequence[int], np.ndarray], size: Optional[Tuple[int, int]] = None
+    ) -> np.ndarray:
         """Decode frames by number, repeated and in any order: uint8 (T, H, W, 3), RGB.
+
+        `size` (H, W): each frame is resized to it (`transforms.resize`) as soon as it is decoded, so that frames of
+        large films are never all in memory at once.
 
         Raises
         ------
@@ -62,16 +69,23 @@ class VideoReader:
             wrong = wanted[(wanted < 0) | (wanted >= len(self))][0]
             raise UserError(f'{self.path}: frame {wrong} is outside 0..{len(self) - 1}')
         once, where = np.unique(wanted, return_inverse=True)
-        frames = self._decode(once.tolist())
+        frames = self._decode(once.tolist(), size or self.size[::-1])
         return frames if np.array_equal(where, np.arange(len(once))) else frames[where]
 
-    def _decode(self, numbers: List[int]) -> np.ndarray:
-        """Frames `numbers` (increasing, each once): uint8 (T, H, W, 3)."""
+    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
+        """Frames `numbers` (increasing, each once), resized to `size` (H, W): uint8 (T, H, W, 3)."""
         raise NotImplementedError
 
 
+# Codecs whose decoders leave out a frame that no other one refers to, if told so before its packet
+_CAN_SKIP = ('h264', 'hevc', 'mpeg4', 'mpeg2video')
+
+
 class PyAVReader(VideoReader):
-    """Decodes from the nearest key frame before, and never further than asked; goes on from where it stopped."""
+    """Decodes from the nearest key frame before, and never further than asked; goes on from where it stopped.
+
+    Frames in between that are not asked for, and that no other frame refers to (B-frames, mostly), are not decoded.
+    """
 
     backend = 'pyav'
 
@@ -82,6 +96,8 @@ class PyAVReader(VideoReader):
         self._frames: Iterator[Tuple[Optional[int], av.VideoFrame]] = iter(())
         self._next = 0  # number of the next frame that `_frames` gives; valid while it is open
         self._seeks = info.pts is not None
+        self._wanted: Set[int] = set()  # numbers of frames to decode; of others only those that these refer to
+        self._skipped: Set[int] = set()  # those passed since `_start` that were perhaps not decoded
         self._convert = av.video.reformatter.VideoReformatter()
 
     def close(self) -> None:
@@ -90,12 +106,14 @@ class PyAVReader(VideoReader):
             self._container.close()
             self._container = None
 
-    def _decode(self, numbers: List[int]) -> np.ndarray:
-        width, height = self.size
-        out = np.empty((len(numbers), height, width, 3), np.uint8)
+    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
+        out = np.empty((len(numbers), *size, 3), np.uint8)
+        self._wanted = set(numbers)
+        if not self._wanted.isdisjoint(self._skipped):
+            self.close()
         try:
-            for place, number in enumerate(numbers):
-                out[place] = self._pixels(self._frame(number))
+            for picture, number in zip(out, numbers):
+                resize_frame(self._pixels(self._frame(number)), picture)
         except READ_ERRORS as error:
             self.close()
             if isinstance(error, UserError):
@@ -107,8 +125,9 @@ class PyAVReader(VideoReader):
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         turns = self._info.turns
         width, height = self.size[::-1] if turns % 2 else self.size
-        picture = self._convert.reformat(frame, width, height, 'rgb24').to_ndarray()
-        return np.rot90(picture, turns) if turns else picture
+        plane = self._convert.reformat(frame, width, height, 'rgb24').planes[0]
+        picture: np.ndarray = np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
+        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
     def _frame(self, number: int) -> av.VideoFrame:
         key = self._key_before(number)
@@ -138,11 +157,12 @@ class PyAVReader(VideoReader):
 
     def _start(self, key: int) -> None:
         """Make `_frames` begin at frame `key` or, if the seek does not land there or before, at the first frame."""
-        self.close()
-        self._container = open_container(self.path)
+        if self._container is None or key == 0:  # opening takes longer than a seek, but leaves nothing to chance
+            self.close()
+            self._container = open_container(self.path)
+            self._container.streams.video[0].codec_context.thread_count = 1
         stream = self._container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        self._next = 0
+        self._next, self._skipped = 0, set()
         pts = self._info.pts
         if not self._seeks or pts is None:
             self._frames = ((i, frame) for i, frame in enumerate(self._container.decode(stream)))
@@ -170,11 +190,17 @@ class PyAVReader(VideoReader):
     ) -> Iterator[Tuple[Optional[int], av.VideoFrame]]:
         """(number, frame) from a key frame on, numbered by presentation time; None for an unknown time."""
         numbers = {int(time): i for i, time in enumerate(pts)}
+        every = packets if first is None else itertools.chain([first], packets)
 
         def frames() -> Iterator[av.VideoFrame]:
-            if first is not None:
-                yield from first.decode()
-            for packet in packets:
+            for packet in every:
+                context = packet.stream.codec_context
+                if context.name in _CAN_SKIP:
+                    number = numbers.get(packet.pts, -1)
+                    skips = number >= 0 and number not in self._wanted
+                    context.skip_frame = 'NONREF' if skips else 'DEFAULT'
+                    if skips:
+                        self._skipped.add(number)
                 yield from packet.decode()
 
         for frame in frames():
@@ -206,21 +232,21 @@ class DecordReader(VideoReader):
         if self._fallback is not None:
             self._fallback.close()
 
-    def _decode(self, numbers: List[int]) -> np.ndarray:
+    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
         if self._fallback is None:
             try:
                 if self._reader is None:
                     raise RuntimeError('the reader is closed')
                 frames = self._reader.get_batch(numbers).asnumpy()
                 if frames.shape == (len(numbers), self.size[1], self.size[0], 3):
-                    return frames
+                    return resize(frames, *size)
                 reason = f'frames of shape {frames.shape}'
             except (RuntimeError, IndexError, self._error) as error:
                 reason = short_reason(error)
             logger.debug('%s: decord failed (%s), trying PyAV', self.path, reason)
             self._reader = None
             self._fallback = PyAVReader(self.path, self._info)
-        return self._fallback._decode(numbers)
+        return self._fallback._decode(numbers, size)
 
 
 def load_decord() -> Any:

@@ -256,7 +256,7 @@ def random_view(
         indices = sampling.random_clip(len(reader), spec.frames, spec.frame_stride, rng)
     else:
         indices = sampling.segment_indices(len(reader), spec.segments, rng)
-    frames = reader.get_batch(indices)
-    cut = transform.draw(frames.shape[1], frames.shape[2], rng, may_flip)
+    cut = transform.draw(reader.size[1], reader.size[0], rng, may_flip)
+    frames = reader.get_batch(indices, cut.resized)
     pixels = transform.augment(apply(frames, cut, spec.crop_size), rng)
     return View(to_view(pixels, spec), reader.source_frames(indices), cut)

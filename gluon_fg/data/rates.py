@@ -6,7 +6,7 @@ Strides in frames mean other times at 25 and at 60 frames per second; `InputSpec
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import List, Optional, Sequence, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -70,8 +70,8 @@ class RatedReader(VideoReader):
             return source_frames(indices, len(self._reader), self._reader.fps, self.fps)
         return np.searchsorted(self._times, (indices + 0.5) / self.fps, side='right') - 1
 
-    def _decode(self, numbers: List[int]) -> np.ndarray:
-        return self._reader.get_batch(self._shown(np.array(numbers)))
+    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
+        return self._reader.get_batch(self._shown(np.array(numbers)), size)
 
 
 def at_rate(reader: VideoReader, fps: Optional[float]) -> VideoReader:

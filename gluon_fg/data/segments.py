@@ -45,8 +45,8 @@ class SegmentReader(VideoReader):
     def close(self) -> None:
         self._reader.close()
 
-    def _decode(self, numbers: List[int]) -> np.ndarray:
-        return self._reader._decode([self._first + number for number in numbers])
+    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
+        return self._reader._decode([self._first + number for number in numbers], size)
 
 
 def frame_range(reader: VideoReader, start: Optional[float], end: Optional[float]) -> Tuple[int, int]:

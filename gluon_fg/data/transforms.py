@@ -58,8 +58,16 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
         return frames
     out = np.empty((frames.shape[0], height, width, 3), np.uint8)
     for source, target in zip(frames, out):
-        cv2.resize(source, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+        resize_frame(source, target)
     return out
+
+
+def resize_frame(source: np.ndarray, target: np.ndarray) -> None:
+    """Write a frame (H, W, 3) into another, which has the size wanted, bilinear."""
+    if source.shape == target.shape:
+        target[:] = source
+    else:
+        cv2.resize(source, target.shape[1::-1], dst=target, interpolation=cv2.INTER_LINEAR)
 
 
 def short_side_size(height: int, width: int, short_side: int) -> Tuple[int, int]:

@@ -1,4 +1,4 @@
-"""One reader for every video: decord where it is exact, PyAV for the rest, a folder of images, or frames in memory.
+"""One reader for every video: PyAV, decord for files without times, a folder of images, or frames in memory.
 
 An image is a video of one frame.
 
@@ -6,7 +6,10 @@ Frame i is the i-th frame that decoding the whole file from its start would show
 for it. Decord does not by itself: it seeks by counting packets, so it returns other frames than those asked for where
 key frames do not cut the stream cleanly (open groups of pictures: common in MPEG-4 AVI, MPEG-2, HEVC), where an edit
 list hides frames, and in transport streams; it also mangles rotated films. `packets.scan` reads the packets first (no
-decoding but the first frame) and says which of them a file has; such files go to PyAV.
+decoding but the first frame) and says which of them a file has.
+
+PyAV reads whatever has times of its frames, as it is at least as fast: it decodes only what is needed. Without times
+(AVI) it would have to decode from the start; there decord is taken, where it is exact.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -23,6 +26,7 @@ from ..errors import UserError, VideoError, unknown
 from .decoding import DecordReader, PyAVReader, VideoReader, load_decord
 from .packets import UNKNOWN_FPS, scan
 from .scans import ScanCache
+from .transforms import resize_frame
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +68,11 @@ class FrameFolderReader(VideoReader):
         height, width = read_image(self._names[0]).shape[:2]
         super().__init__(path, len(names), fps, (width, height))
 
-    def _decode(self, numbers: List[int]) -> np.ndarray:
-        return np.stack([self._image(self._names[number]) for number in numbers])
+    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
+        out = np.empty((len(numbers), *size, 3), np.uint8)
+        for picture, number in zip(out, numbers):
+            resize_frame(self._image(self._names[number]), picture)
+        return out
 
     def _image(self, path: str) -> np.ndarray:
         image, (width, height) = read_image(path), self.size
@@ -85,8 +92,11 @@ class ArrayReader(VideoReader):
         super().__init__(path, len(frames), fps, (frames.shape[2], frames.shape[1]))
         self._frames, self.times = frames, times
 
-    def _decode(self, numbers: List[int]) -> np.ndarray:
-        return self._frames[numbers]
+    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
+        out = np.empty((len(numbers), *size, 3), np.uint8)
+        for picture, number in zip(out, numbers):
+            resize_frame(self._frames[number], picture)
+        return out
 
 
 def natural(name: str) -> list:
@@ -102,7 +112,7 @@ def open_video(path: str, backend: str = 'auto', scans: Optional[ScanCache] = No
     path
         a file, or a folder of frames; one that ends like an image (`IMAGE_SUFFIXES`) is a video of one frame
     backend
-        'auto' (decord where it is exact, PyAV elsewhere), 'decord' or 'pyav'; images need neither
+        'auto' (PyAV; decord for files without times, where it is exact), 'decord' or 'pyav'; images need neither
     scans
         where scans of files are kept, so that each is read once; None: it is read now
 
@@ -119,7 +129,7 @@ def open_video(path: str, backend: str = 'auto', scans: Optional[ScanCache] = No
     if path.lower().endswith(IMAGE_SUFFIXES):
         return ArrayReader(path, read_image(path)[None])
     info = scan(path) if scans is None else scans.get(path)
-    if backend == 'pyav':
+    if backend == 'pyav' or (backend == 'auto' and info.pts is not None):
         return PyAVReader(path, info)
     reason = info.not_decord or ('' if load_decord() else 'it is not installed, or horovod was imported before it')
     if not reason:

@@ -111,8 +111,9 @@ class Protocol:
         reader = at_rate(reader, spec.fps)
         clips = self._indices(len(reader), spec)
         needed, position = np.unique(clips, return_inverse=True)
-        frames = transforms.resize_short(reader.get_batch(needed), spec.short_side)
-        mirror, size = self.flips if may_flip(labels) else 'none', (frames.shape[1], frames.shape[2])
+        size = transforms.short_side_size(reader.size[1], reader.size[0], spec.short_side)
+        frames = reader.get_batch(needed, size)
+        mirror = self.flips if may_flip(labels) else 'none'
         views = []
         for number, (clip, chosen) in enumerate(zip(clips, position.reshape(clips.shape))):
             for window in self._windows(*size, spec):

@@ -11,6 +11,7 @@ import pytest
 from numbered import numbered_frame, read_number
 
 from gluon_fg import _runtime
+from gluon_fg.data import transforms
 from gluon_fg.data.packets import scan
 from gluon_fg.data.video import ArrayReader, DecordReader, PyAVReader, open_video
 from gluon_fg.errors import UserError, VideoError
@@ -18,7 +19,7 @@ from gluon_fg.errors import UserError, VideoError
 IRREGULAR = np.cumsum(np.random.default_rng(0).integers(10, 200, 40)).tolist()  # ms
 OPEN = 'open-gop=1:keyint=10:min-keyint=10:bframes=3'
 
-# name, encoder options, the back end that 'auto' must take
+# name, encoder options, and 'decord' where it is exact, too
 FILES = [
     ('b-frames.mp4', dict(codec='libx264', bf='3'), 'decord'),
     ('b-frames.mkv', dict(codec='libx264', bf='3'), 'decord'),
@@ -54,9 +55,9 @@ def test_any_frame_of_any_file_is_the_right_one(write_video, name, options, back
     truth, rng = decode_all(path), np.random.default_rng(1)
     total = options.get('frames', 40)
     assert [read_number(frame) for frame in truth] == list(range(total))
-    for choice in ('auto', 'pyav'):
+    for choice in ('auto', 'pyav', 'decord')[: 3 if backend == 'decord' else 2]:
         with open_video(path, choice) as reader:
-            assert reader.backend == (backend if choice == 'auto' else 'pyav')
+            assert reader.backend == (choice if choice != 'auto' else 'decord' if name == 'mpeg4.avi' else 'pyav')
             assert len(reader) == total and reader.size == truth.shape[2:0:-1]
             for _ in range(6):  # one reader, back and forth
                 wanted = rng.integers(0, total, 5)
@@ -64,6 +65,27 @@ def test_any_frame_of_any_file_is_the_right_one(write_video, name, options, back
         for wanted in ([total - 1], [total // 2, 0, total // 2], rng.integers(0, total, 3), np.arange(total)):
             with open_video(path, choice) as reader:  # a fresh one: the first seek starts from nowhere
                 np.testing.assert_array_equal(reader.get_batch(wanted), truth[wanted])
+
+
+def test_frames_that_nobody_asked_for_are_not_decoded(write_video):
+    """B-frames on the way are left out, and read all the same when they are wanted later."""
+    path = write_video('b-frames.mp4', codec='libx264', bf='3')
+    truth = decode_all(path)
+    with PyAVReader(str(path), scan(path)) as reader:
+        for wanted in ([11, 23], np.arange(13, 23), [22], [21], np.arange(40)):
+            np.testing.assert_array_equal(reader.get_batch(wanted), truth[wanted])
+            if len(wanted) == 2:
+                assert len(reader._skipped) > 5
+
+
+@pytest.mark.parametrize('backend', ['auto', 'pyav', 'decord'])
+def test_frames_are_resized_as_they_are_decoded(plain_video, backend):
+    wanted = [3, 20, 20, 39]
+    with open_video(plain_video, backend) as reader:
+        want = transforms.resize(reader.get_batch(wanted), 30, 41)
+        np.testing.assert_array_equal(reader.get_batch(wanted, (30, 41)), want)
+        memory = ArrayReader('x', reader.get_batch(wanted))
+        np.testing.assert_array_equal(memory.get_batch([3, 1], (30, 41)), want[[3, 1]])
 
 
 def test_every_single_seek_lands(write_video):

@@ -111,9 +111,9 @@ def test_every_frame_is_decoded_once():
     asked = []
 
     class Counting(ArrayReader):
-        def _decode(self, numbers):
+        def _decode(self, numbers, size):
             asked.extend(numbers)
-            return super()._decode(numbers)
+            return super()._decode(numbers, size)
 
     frames = reader(20).get_batch(np.arange(20))
     get_protocol('30view').views(Counting('clip', frames), CLIPS, FREE)
