@@ -252,7 +252,7 @@ def test_synthfg_by_name(tiny_synthfg):
     assert len(train) == 48 and len(test) == 24 and train.labels == test.labels and train.labels.groups
     assert np.array_equal(train.counts, np.full(24, 2)) and train.name == 'synthfg train'
     with train.open(0) as reader:
-        assert reader.backend == 'decord' and reader.get_batch([0]).shape == (1, 54, 54, 3)
+        assert reader.backend == 'pyav' and reader.get_batch([0]).shape == (1, 54, 54, 3)
     assert train.probe() == []
 
 
