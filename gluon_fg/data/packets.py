@@ -125,8 +125,8 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
     for packet in container.demux(stream):
         if first is None:
             first = next(iter(packet.decode()), None)
-        if not packet.size:
-            continue  # flush packet, or an AVI "same as before"
+        if not packet.size or (packet.size == 1 and stream.codec_context.name == 'mpeg4'):
+            continue  # flush packet, an AVI "same as before", or XviD's byte in place of a frame that comes later
         if packet.is_corrupt:
             cut += 1  # the file ends in it
         elif packet.is_discard:
