@@ -16,7 +16,11 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import logging
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -207,4 +211,23 @@ def load() -> None:
 
 LATER = running_doctor() or running_command()  # whoever starts so calls `load` when it needs MXNet, or never does
 if not LATER:
+    load()
+
+
+def load_in_child(parent: int) -> None:
+    """Begin a process of a pool: load all of it, leave Ctrl-C to the parent, and end when the parent was killed.
+
+    Parameters
+    ----------
+    parent
+        the parent's process number, which a child has another of once its parent is gone
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
     load()

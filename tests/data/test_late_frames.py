@@ -1,7 +1,7 @@
 """AVI files whose encoder was late: XviD and DivX write a byte in place of each frame that comes later.
 
-UT-Interaction's 120 clips (XviD with packed B-frames) have one or two such bytes each behind the first frame: FFmpeg and
-OpenCV show 87 frames of set 1's 55_10_4.avi, whose index counts 89.
+UT-Interaction's 120 clips (XviD with packed B-frames) have one or two such bytes each behind the first frame: FFmpeg
+and OpenCV show 87 frames of set 1's 55_10_4.avi, whose index counts 89.
 """
 
 import subprocess

@@ -13,6 +13,7 @@ from typing import Mapping, Optional, Union
 
 from ...errors import UserError
 from ..datasets import VideoDataset
+from ..manifest import open_manifest
 from .entry import DatasetInfo, Request, dataset_info, label_set, list_datasets, register_dataset
 from .openers import open_folders, open_lists
 
@@ -52,7 +53,9 @@ def build_dataset(
     split
         'train', 'val' or 'test'; for lists also the path of one
     root
-        folder of the dataset; None is MXNet's dataset folder for those rendered here
+        folder of the dataset, or the manifest that `gluon-fg data prepare` wrote for it (a file `.parquet`); None is
+        MXNet's dataset folder for those rendered here. A manifest in the folder is taken where it is fresh: the
+        dataset is the same, and nothing is walked or scanned (`gluon_fg.data.manifest`)
     cache
         'none', or 'memory': see `VideoDataset`
     sizes
@@ -66,4 +69,8 @@ def build_dataset(
     info = dataset_info(name)
     if sizes and not info.rendered:
         raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
+    if not info.rendered:
+        videos, root = open_manifest(name, split, root, cache)
+        if videos is not None:
+            return videos
     return info.open(info, Request(split, root, cache, sizes or {}))
