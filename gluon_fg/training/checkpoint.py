@@ -14,16 +14,25 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
+from .average import WeightAverage
 
+_AVERAGE = 'average.params'
 _NAME = re.compile(r'checkpoint-(\d{8})$')
 
 
 def save_checkpoint(
-    run_dir: Path, step: int, net: HybridBlock, trainer: mx.gluon.Trainer, state: dict, keep: int
+    run_dir: Path,
+    step: int,
+    net: HybridBlock,
+    trainer: mx.gluon.Trainer,
+    state: dict,
+    keep: int,
+    average: Optional[WeightAverage] = None,
 ) -> Path:
     """Write `run_dir/checkpoint-<step>` and remove the oldest beyond `keep`.
 
-    Holds parameters, optimizer state (momentum) and `state`, anything JSON can carry. Written under a temporary name,
+    Holds parameters, their average where there is one, optimizer state (momentum) and `state`, anything JSON can carry.
+    Written under a temporary name,
     flushed to disk and renamed, so that a kill at any moment leaves the former checkpoints whole.
     """
     final = Path(run_dir) / f'checkpoint-{step:08d}'
@@ -31,6 +40,8 @@ def save_checkpoint(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     net.save_parameters(str(partial / 'net.params'))
+    if average:
+        mx.nd.save(str(partial / _AVERAGE), average.values)
     trainer.save_states(str(partial / 'trainer.states'))
     (partial / 'state.json').write_text(json.dumps({'step': step, **state}, indent=1))
     for path in partial.iterdir():
@@ -63,8 +74,10 @@ def load_network(path: Path, net: HybridBlock, ctx: mx.Context) -> None:
         net.load_parameters(str(path / 'net.params'), ctx=ctx)
 
 
-def load_checkpoint(path: Path, net: HybridBlock, trainer: mx.gluon.Trainer, ctx: mx.Context) -> dict:
-    """Restore network and optimizer from a checkpoint folder; returns the `state` it was saved with.
+def load_checkpoint(
+    path: Path, net: HybridBlock, trainer: mx.gluon.Trainer, ctx: mx.Context, average: Optional[WeightAverage] = None
+) -> dict:
+    """Restore network, optimizer and average from a checkpoint folder; returns the `state` it was saved with.
 
     Raises
     ------
@@ -73,6 +86,9 @@ def load_checkpoint(path: Path, net: HybridBlock, trainer: mx.gluon.Trainer, ctx
     """
     load_network(path, net, ctx)
     with _told_of(path):
+        if average:
+            values = mx.nd.load(str(path / _AVERAGE))
+            average.values = {name: value.as_in_context(ctx) for name, value in values.items()}
         trainer.load_states(str(path / 'trainer.states'))
         return json.loads((path / 'state.json').read_text())
 

@@ -28,6 +28,7 @@ from ..files import atomic_write
 from . import distributed, guards
 from .log import plot_curves, read_metrics
 from .parts import Run, TrainState, resume, save, set_up
+from .population import first_batches, measure_statistics
 from .preparation import prepare
 from .run import Interrupted, StopFlag, claim_run_dir
 from .sections import Config
@@ -64,8 +65,8 @@ def train(
 
     Returns
     -------
-    The last validation's metrics with `epochs`, `updates`, and `seconds` and `cpu_seconds` spent in updates, and in
-    the method's preparation, over all its starts; empty on ranks other than 0.
+    The last validation's metrics with `epochs` that were done, whether it `stopped_early`, `updates`, and `seconds` and
+    `cpu_seconds` spent in updates, and in the method's preparation, over all its starts; empty on ranks other than 0.
 
     Raises
     ------
@@ -88,11 +89,16 @@ def train(
         with StopFlag() as stop:
             prepare(run, state, stop, measure)
             for epoch in range(state.updates // run.updates_per_epoch, config.train.epochs):
+                if _ends_early(config, state, epoch):
+                    break
                 train_one_epoch(run, state, epoch, stop)
                 if _is_validated(config, epoch):
-                    metrics, scores = validate(run, state, epoch)
+                    with run.as_saved():
+                        measure_batch_norm(run, epoch)
+                        metrics, scores = validate(run, state, epoch)
                 save(run, state)
-        return finish(run, state, {**metrics, **gate_effects(run, scores)})
+        with run.as_saved():
+            return finish(run, state, {**metrics, **gate_effects(run, scores)})
 
 
 def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> None:
@@ -154,6 +160,8 @@ def one_update(run: Run, state: TrainState, epoch: int, batches: Iterator, stop:
     run.trainer.set_learning_rate(run.rate(state.updates))
     norm = update(run.trainer, run.params, run.scaler, train.batch_size * train.accumulate, train.clip)
     state.updates += 1
+    if run.average:
+        run.average.update(state.updates)
     extra = {'seconds': time.perf_counter() - began, 'data_seconds': waited}
     state.seconds += extra['seconds']
     state.cpu_seconds += time.process_time() - cpu_began  # does not grow when the machine is shared
@@ -177,13 +185,22 @@ def add_up(run: Run, state: TrainState, updates: List[_Update]) -> Dict[str, flo
     return values
 
 
+def measure_batch_norm(run: Run, epoch: int) -> None:
+    """Measure batch norm's statistics on batches of the epoch that is done, where the config asks for it."""
+    count = run.config.train.precise_bn
+    if count:
+        batches = first_batches(run.loader.batches(epoch), count)
+        measure_statistics(run.net, batches, run.world.mean, run.ctx)
+
+
 def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
     """Measure the network after an epoch, and keep its parameters where they are the best so far."""
     metrics, scores = measure(run, state, epoch + 1, f'epoch {epoch + 1}/{run.config.train.epochs}')
     run.warn('constant', guards.constant_prediction(scores))
-    if run.world.rank == 0 and (state.best is None or metrics['top1'] > state.best['top1']):
+    if state.best is None or metrics['top1'] > state.best['top1']:
         state.best = {'top1': metrics['top1'], 'epoch': epoch + 1}
-        run.save_parameters('best.params')
+        if run.world.rank == 0:
+            run.save_parameters('best.params')
     return metrics, scores
 
 
@@ -221,9 +238,11 @@ def finish(run: Run, state: TrainState, metrics: dict) -> dict:
     plot_curves(records, run.run_dir / 'curves.png')
     if 'top1' not in metrics:  # killed between the last checkpoint and here
         metrics = {**next(r for r in reversed(records) if r['event'] == 'val'), **metrics}
+    epochs = state.updates // run.updates_per_epoch
     summary = {
         **metrics,
-        'epochs': run.config.train.epochs,
+        'epochs': epochs,
+        'stopped_early': epochs < run.config.train.epochs,
         'updates': state.updates,
         'seconds': state.seconds,
         'cpu_seconds': state.cpu_seconds,
@@ -233,11 +252,21 @@ def finish(run: Run, state: TrainState, metrics: dict) -> dict:
     with atomic_write(run.run_dir / 'summary.json') as stream:
         json.dump(summary, stream, indent=1)
     best = state.best or {}
+    if epochs < run.config.train.epochs:
+        run.say(f'stopped after epoch {epochs}: none of {run.config.train.early_stop} epochs was better')
     run.say(
         f'trained {state.updates} updates in {state.seconds:.0f} s; best validation top-1 '
         f'{100 * best["top1"]:.1f} % (epoch {best["epoch"]}); see {run.run_dir / "curves.png"}'
     )
     return summary
+
+
+def _ends_early(config: Config, state: TrainState, done: int) -> bool:
+    """Whether, after `done` epochs, the last validation is as long past the best as `train.early_stop` says."""
+    validated = [epoch + 1 for epoch in range(done) if _is_validated(config, epoch)]
+    if not (config.train.early_stop and state.best and validated):
+        return False
+    return validated[-1] - state.best['epoch'] >= config.train.early_stop
 
 
 def _is_validated(config: Config, epoch: int) -> bool:

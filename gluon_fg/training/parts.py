@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Set, Tuple
+from typing import Callable, ContextManager, Dict, List, Optional, Set, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -22,6 +23,7 @@ from ..evaluation.score import Scores, check_classes, known_to, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import batch_norms
 from . import checkpoint, guards, precision
+from .average import WeightAverage
 from .config import to_yaml
 from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
@@ -51,8 +53,8 @@ class Run:
         how the network is validated
     params, trainer, scaler, rate
         trained parameters, their optimizer, the loss scale, update -> learning rate
-    targets
-        what the loss is computed against
+    targets, average
+        what the loss is computed against; the moving average of the weights, where there is one
     updates_per_epoch
         updates in an epoch
     log
@@ -79,6 +81,7 @@ class Run:
     scaler: precision.Scaler
     rate: Callable[[int], float]
     targets: Targets
+    average: Optional[WeightAverage]
     updates_per_epoch: int
     log: Optional[RunLog]
     progress: bool
@@ -109,6 +112,10 @@ class Run:
             self.world.gather_objects,
             self.progress,
         )
+
+    def as_saved(self) -> ContextManager[None]:
+        """While open the network has the weights that are measured and saved: the average, where there is one."""
+        return self.average.in_place() if self.average else contextlib.nullcontext()
 
     def save_parameters(self, name: str) -> None:
         """Write the network's parameters into the run's folder."""
@@ -191,6 +198,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
         scaler=precision.Scaler(train.precision, trainer),
         rate=rate,
         targets=make_targets(train, train_set),
+        average=WeightAverage(net, train.ema) if train.ema else None,
         updates_per_epoch=updates_per_epoch,
         log=None,
         progress=progress and world.rank == 0,
@@ -278,7 +286,7 @@ def resume(run: Run) -> TrainState:
     world, state = run.world, TrainState()
     path = world.gather_objects(checkpoint.latest_checkpoint(run.run_dir))[0]  # rank 0's, should storage lag
     if path:
-        saved = checkpoint.load_checkpoint(path, run.net, run.trainer, run.ctx)
+        saved = checkpoint.load_checkpoint(path, run.net, run.trainer, run.ctx, run.average)
         run.scaler.load_state(saved.pop('scaler'))
         state = TrainState(updates=saved.pop('step'), **saved)
         epoch, total = state.updates // run.updates_per_epoch, run.config.train.epochs * run.updates_per_epoch
@@ -296,5 +304,5 @@ def save(run: Run, state: TrainState) -> None:
         values = {'best': state.best, 'seconds': state.seconds, 'cpu_seconds': state.cpu_seconds, 'sums': state.sums}
         values['scaler'] = run.scaler.state()
         keep = run.config.train.keep_checkpoints
-        checkpoint.save_checkpoint(run.run_dir, state.updates, run.net, run.trainer, values, keep)
+        checkpoint.save_checkpoint(run.run_dir, state.updates, run.net, run.trainer, values, keep, run.average)
     run.world.barrier()
