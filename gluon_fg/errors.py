@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from typing import Callable, Iterable, Optional
 
@@ -27,6 +28,14 @@ class VideoError(UserError):
         self.path, self.reason = str(path), reason
 
 
+def printable(text: str) -> str:
+    """Write what a terminal would obey, or cannot show, as Python writes it in strings: control characters, lost bytes.
+
+    Names of files and classes come from others: an escape sequence in one could rename the window or worse.
+    """
+    return re.sub(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]', lambda c: repr(c.group())[1:-1], text)
+
+
 def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
     """The error for a name that does not exist: suggests the closest one, or lists all where they are few."""
     choices = sorted(choices)
@@ -48,7 +57,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
     try:
         code = main()
     except UserError as error:
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'error: {printable(" ".join(str(error).split()))}', file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

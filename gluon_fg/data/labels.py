@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, printable
 
 # Words that change their meaning in a mirror. 'push' and 'pull' do not; names that say "from left to right" do.
 _SIDE = re.compile(r'(left|right)(|wards?|most|hand|handed|hander|side)$')
@@ -45,8 +45,8 @@ class LabelSet:
     Raises
     ------
     UserError
-        no class, a class twice, `groups` or `flip_map` of another length, or a `flip_map` that mirrored twice does
-        not give the class back
+        no class, a class twice, a name with a control character or bytes that are no text, `groups` or `flip_map` of
+        another length, or a `flip_map` that mirrored twice does not give the class back
     """
 
     classes: Tuple[str, ...]
@@ -59,6 +59,10 @@ class LabelSet:
             raise UserError('a label set needs at least one class')
         seen = set()
         for name in classes:
+            if printable(name) != name:
+                lost = any('\ud800' <= letter <= '\udfff' for letter in name)
+                reason = 'is not a name in UTF-8' if lost else 'has a control character'
+                raise UserError(f'class name {printable(name)!r} {reason}; rename it')
             if name in seen:
                 raise UserError(f'class {name!r} stands twice in the list of {len(classes)} classes')
             seen.add(name)

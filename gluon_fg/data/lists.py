@@ -1,4 +1,4 @@
-"""Reading a list of videos: CSV with a header, or GluonCV's 'path frames label'."""
+"""Reading a list of videos: CSV with a header, or paths with numbers behind them (`plain_lists`)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import UserError
 from .labels import LabelSet
+from .list_labels import check_numbers
+from .plain_lists import integer, plain_rows
 
 
 class Row(NamedTuple):
     """One listed video as it stands in the file: its line, from 1; class name and group '' where not given.
 
-    `start` and `end` are seconds, None where not given.
+    `start` and `end` are seconds, None where not given; `others` are further labels of a video that has several.
     """
 
     line: int
@@ -25,27 +27,39 @@ class Row(NamedTuple):
     group: str
     start: Optional[float] = None
     end: Optional[float] = None
+    others: Tuple[str, ...] = ()
 
 
 def label_of(row: Row, labels: LabelSet) -> Optional[int]:
     """Tell a row's label: the number that stands there, else that of the class of that name, else None."""
-    number = _integer(row.label)
+    number = integer(row.label)
     return labels.find(row.label) if number is None else number
 
 
-def _integer(text: str) -> Optional[int]:
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8; raises UserError for any other."""
     try:
-        return int(text)
-    except ValueError:
-        return None
+        return path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError:
+        raise UserError(f'{path}: is not a text file in UTF-8') from None
+
+
+def read_names(path: Path) -> List[str]:
+    """Read class names, one a line in the order of the labels; raises UserError for a file that is no text in UTF-8."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def read_rows(path: Path, text: str) -> List[Row]:
     """Read the rows of a list (`readers.from_csv` describes its forms); errors name the line."""
     first = next((line for line in text.splitlines() if line.strip()), '')
     header = [cell.strip().lower() for cell in next(csv.reader([first]), [])]
+    if 'youtube_id' in header and 'path' not in header:
+        raise UserError(
+            f'{path.name} line 1: this is an official list of Kinetics; set data.dataset=kinetics400 (or 600, 700) and '
+            'data.root to its folder'
+        )
     if 'path' not in header:
-        return _gluoncv_rows(path, text)
+        return _numbered_rows(path, text)
     if 'label' not in header:
         raise UserError(f'{path.name} line 1: no column label; the header has {", ".join(header)}')
     reader = csv.reader(io.StringIO(text, newline=''), strict=True)
@@ -66,13 +80,13 @@ def _csv_row(where: str, line: int, header: List[str], cells: List[str]) -> Row:
             f'{where}: {len(cells)} columns, the header has {len(header)} (a path with a comma stands in quotes)'
         )
     row = dict(zip(header, cells))
-    if not row['path'] or not row['label'].strip():
+    if not row['path'].strip() or not row['label'].strip():
         raise UserError(f'{where}: an empty path or label')
     start, end = (_seconds(where, name, row.get(name, '')) for name in ('start', 'end'))
     if start is not None and end is not None and start >= end:
         raise UserError(f'{where}: the clip ends at {end:g} s, before it starts at {start:g} s')
     class_name, group = row.get('class', '').strip(), row.get('group', '').strip()
-    return Row(line, row['path'], row['label'].strip(), class_name, group, start, end)
+    return Row(line, row['path'].strip(), row['label'].strip(), class_name, group, start, end)
 
 
 def _seconds(where: str, column: str, text: str) -> Optional[float]:
@@ -88,20 +102,11 @@ def _seconds(where: str, column: str, text: str) -> Optional[float]:
     return seconds
 
 
-def _gluoncv_rows(path: Path, text: str) -> List[Row]:
+def _numbered_rows(path: Path, text: str) -> List[Row]:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        cells = line.strip().rsplit(maxsplit=2)
-        if len(cells) == 3 and _integer(cells[1]) is None:  # 'a path with spaces label'
-            cells = line.strip().rsplit(maxsplit=1)
-        if len(cells) < 2 or _integer(cells[-1]) is None or cells[0].endswith(','):
-            raise UserError(
-                f'{path.name} line {number}: {line.strip()[:60]!r} is neither "path frames label" nor CSV, which '
-                'starts with the header path,label'
-            )
-        rows.append(Row(number, cells[0], cells[-1], '', ''))
+    for line, place, labels in plain_rows(path, text):
+        first, *others = labels or ('-1',)
+        rows.append(Row(line, place, first, '', '', others=tuple(others)))
     return rows
 
 
@@ -110,20 +115,22 @@ def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str]
     if isinstance(classes, LabelSet):
         groups = _groups(path, rows, classes)
         return classes if groups is None else LabelSet(classes.classes, groups, classes.flip_map)
-    numbers = [_integer(row.label) for row in rows]
+    numbers = [integer(row.label) for row in rows]
     if classes is None and all(number is None for number in numbers):
         classes = sorted({row.label for row in rows})
     if classes is None:
         named: Dict[int, str] = {}
         for row, number in zip(rows, numbers):
             if number is None or number < -1:
-                raise UserError(f'{path.name} line {row.line}: label {row.label!r} is not a number from 0')
+                raise UserError(f'{path.name} line {row.line}: label {row.label[:40]!r} is not a number from 0')
             if row.class_name and number >= 0 and named.setdefault(number, row.class_name) != row.class_name:
                 raise UserError(
                     f'{path.name} line {row.line}: label {number} is class {row.class_name!r} here, '
                     f'{named[number]!r} before'
                 )
-        size = max((number for number in numbers if number is not None), default=-1) + 1
+        pairs = [(row.line, int(text)) for row in rows for text in (row.label, *row.others)]
+        check_numbers(path.name, pairs, named=bool(named))
+        size = max(number for _, number in pairs) + 1
         if size < 1:
             raise UserError(f'{path.name}: no video has a label and no class is named; give the class names')
         classes = [named.get(number, str(number)) for number in range(size)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
@@ -10,12 +11,41 @@ from ..errors import UserError, unknown
 from . import video
 from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord, existing_folder, outside
 from .labels import LabelSet
-from .lists import label_of, labels_of, read_rows
+from .list_labels import check_known, from_one
+from .lists import Row, label_of, labels_of, read_names, read_rows, read_text
+from .plain_lists import integer, mended_path
+
+logger = logging.getLogger(__name__)
+
+# What archives and systems leave in folders; nobody's classes and videos.
+_LEFT_BY_OTHERS = {'__macosx', '@eadir', '$recycle.bin', 'system volume information', 'lost+found', '__pycache__'}
+_CLASS_FILES = ('classes.txt', 'category.txt')  # ours, and that of lists made for TSM
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is no user's: hidden, or left there by an archive or a system."""
+    return name.startswith('.') or name.lower() in _LEFT_BY_OTHERS
 
 
 def class_folders(root: Path) -> List[str]:
     """List the names of the folders in a folder, sorted, hidden ones left out."""
-    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
+
+
+def folder_classes(root: Path) -> List[str]:
+    """List the classes that folders are named like: without blanks around them, which no list of classes keeps.
+
+    Raises
+    ------
+    UserError
+        two folders of one class
+    """
+    names: Dict[str, str] = {}
+    for folder in class_folders(root):
+        former = names.setdefault(folder.strip(), folder)
+        if former != folder:
+            raise UserError(f'{root}: the folders {former!r} and {folder!r} differ in blanks alone; rename one of them')
+    return sorted(names)
 
 
 def videos_in(
@@ -29,7 +59,7 @@ def videos_in(
     Files of other suffixes are counted by these in `left_out`.
     """
     for directory, below, files in os.walk(folder):
-        below[:] = sorted(entry for entry in below if not entry.startswith('.'))
+        below[:] = sorted(entry for entry in below if not is_hidden(entry))
         above = os.path.relpath(directory, root)
         for file in sorted(files, key=video.natural):
             if file.startswith('.'):
@@ -63,11 +93,12 @@ def from_folder(
     folders = class_folders(root)
     if not folders:
         raise UserError(f'{root}: no class folder in it; expected {root}/<class>/<video>')
-    labels = classes if isinstance(classes, LabelSet) else LabelSet(tuple(folders if classes is None else classes))
+    named = folder_classes(root) if classes is None else classes
+    labels = named if isinstance(named, LabelSet) else LabelSet(tuple(named))
     records = []
     left_out: Dict[str, int] = {}
     for folder in folders:
-        label = labels.find(folder)
+        label = labels.find(folder.strip())
         if label is None:
             raise unknown(f'class folder in {root}:', folder, labels.classes)
         records += [VideoRecord(path, label) for path in videos_in(root, root / folder, suffixes, left_out)]
@@ -85,18 +116,19 @@ def from_csv(
     classes: Optional[Union[Sequence[str], LabelSet]] = None,
     name: Optional[str] = None,
     cache: str = 'none',
+    known: bool = False,
 ) -> VideoDataset:
-    """Read a list of videos: CSV with a header, or GluonCV's list.
+    """Read a list of videos: CSV with a header, or a list as GluonCV, MMAction2 and TSM have them.
 
     CSV: columns `path` and `label`, and `class`, `group`, `start` and `end` if wanted, in any order; a path with commas
     stands in quotes. `start` and `end` are the seconds between which the clip lies in the file, empty for its beginning
     or end; a file may be listed several times. The label is a number from 0, -1 for unknown, or a class name (where
-    nothing else names the classes, the list's names, sorted, are the classes). GluonCV: 'path frames label' or 'path
-    label' on each line, split from the right, so that paths keep their spaces. A path is a video, or a folder of
-    frames.
+    nothing else names the classes, the list's names, sorted, are the classes). Others: 'path frames label' or 'path
+    label' on each line (`plain_lists`); paths keep their spaces. A path is a video, or a folder of frames.
 
-    Class names come from `classes`; else from the file `classes.txt` beside the list (one a line, in order); else from
-    the column `class`; else they are the numbers up to the largest label.
+    Class names come from `classes`; else from the file `classes.txt` (or TSM's `category.txt`) beside the list, one a
+    line, in order; else from the column `class`; else they are the numbers up to the largest label. Where the classes
+    are known and that file has them in another order, the list's numbers count in the file's.
 
     Parameters
     ----------
@@ -104,6 +136,8 @@ def from_csv(
         folder that relative paths start from; the list's own by default
     classes
         class names in order, or a whole `LabelSet`
+    known
+        whether these are a published dataset's: numbers that do not fit the folders, or run from 1, are refused
 
     Raises
     ------
@@ -113,30 +147,55 @@ def from_csv(
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path}: ' + ('is a folder, not a list' if path.is_dir() else 'no such list of videos'))
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError:
-        raise UserError(f'{path}: is not a text file in UTF-8') from None
-    rows = read_rows(path, text)
+    rows = read_rows(path, read_text(path))
     if not rows:
         raise UserError(f'{path}: lists no video')
-    if classes is None and (path.parent / 'classes.txt').is_file():
-        lines = (path.parent / 'classes.txt').read_text(encoding='utf-8-sig').splitlines()
-        classes = [line.strip() for line in lines if line.strip()]
-    labels = labels_of(path, rows, classes)
+    beside = next((file for file in (path.parent / name for name in _CLASS_FILES) if file.is_file()), None)
+    names = None if beside is None else read_names(beside)
+    labels = labels_of(path, rows, names if classes is None else classes)
+    meant = _meant(beside, names, labels) if isinstance(classes, LabelSet) else None
+    folder = Path(path.parent if root is None else root)
     records = []
     for row in rows:
-        label = label_of(row, labels)
-        if label is None:
-            raise UserError(f'{path.name} line {row.line}: {unknown("class", row.label, labels.classes)}')
-        if not -1 <= label < len(labels):
-            raise UserError(f'{path.name} line {row.line}: {outside(label, len(labels))}')
-        if row.class_name and label >= 0 and labels.find(row.class_name) != label:
-            raise UserError(
-                f'{path.name} line {row.line}: label {label} is class {labels.classes[label]!r}, not {row.class_name!r}'
-            )
-        records.append(VideoRecord(row.path, label, row.start, row.end))
-    return VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
+        label = _label(path, row, labels, rows, meant)
+        place = row.path if '\\' not in row.path or (folder / row.path).exists() else ''
+        place = place or mended_path(f'{path.name} line {row.line}', row.path)
+        records.append(VideoRecord(place, label, row.start, row.end))
+    dataset = VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
+    if known and all(integer(row.label) is not None and not row.class_name for row in rows):
+        check_known(dataset)
+    return dataset
+
+
+def _label(path: Path, row: Row, labels: LabelSet, rows: List[Row], meant: Optional[List[int]]) -> int:
+    """The label of a row, checked; `meant`: what numbers mean in lists whose classes have another order."""
+    where = f'{path.name} line {row.line}'
+    if row.others:
+        raise UserError(
+            f'{where}: several labels, {", ".join((row.label, *row.others))}; a video has one (a path that ends in a '
+            'number stands in a CSV list with the header path,label)'
+        )
+    label = label_of(row, labels)
+    if label is None:
+        raise UserError(f'{where}: {unknown("class", row.label, labels.classes)}')
+    if not -1 <= label < len(labels):
+        numbers = {integer(each.label) for each in rows}
+        hint = '; labels are counted from 0, these run from 1' if from_one(n for n in numbers if n is not None) else ''
+        raise UserError(f'{where}: {outside(label, len(labels))}{hint}')
+    if row.class_name and label >= 0 and labels.find(row.class_name) != label:
+        raise UserError(f'{where}: label {label} is class {labels.classes[label]!r}, not {row.class_name!r}')
+    return meant[label] if meant and label >= 0 and integer(row.label) is not None else label
+
+
+def _meant(path: Optional[Path], names: Optional[List[str]], labels: LabelSet) -> Optional[List[int]]:
+    """What a list's numbers mean where a file of class names beside it has them in another order than is known."""
+    if path is None or names is None or tuple(names) == labels.classes:
+        return None
+    places = [labels.find(name) for name in names]
+    if len(names) != len(labels) or None in places or len(set(places)) != len(labels):
+        logger.warning('%s: names other classes than are known; it is not used', path)
+        return None
+    return [place for place in places if place is not None]
 
 
 def plain_list(path: Union[str, os.PathLike]) -> Optional[List[str]]:
@@ -150,10 +209,7 @@ def plain_list(path: Union[str, os.PathLike]) -> Optional[List[str]]:
         it is no text, or empty
     """
     path = Path(path)
-    try:
-        lines = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise UserError(f'{path}: is not a text file in UTF-8') from None
+    lines = read_names(path)
     if not lines:
         raise UserError(f'{path}: lists no video')
     header = [cell.strip().lower() for cell in lines[0].split(',')]

@@ -6,14 +6,13 @@ user, each said once: facts of the data first, then warnings.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Collection, List, Optional, Sequence
 
 import numpy as np
 
 from ..data.datasets import VideoDataset
 from ..data.features import FeatureDataset
+from ..data.list_labels import folder_mismatches
 from ..data.overlap import Files, places, same_bytes
 from ..data.rates import at_rate
 from ..errors import UserError, VideoError
@@ -127,17 +126,7 @@ def folder_lines(dataset: VideoDataset) -> List[str]:
         most of these videos lie in the folder of another class than their label says, as with labels counted from 1
     """
     classes = dataset.labels.classes
-    if all(name.isdigit() for name in classes):
-        return []
-    names = {_plain(name): name for name in classes}
-    compared, wrong = 0, []
-    for record in dataset.records:
-        said = [names[_plain(part)] for part in Path(record.path).parent.parts if _plain(part) in names]
-        if not said or record.label < 0:
-            continue
-        compared += 1
-        if classes[record.label] not in said:
-            wrong.append((record, said[-1]))
+    compared, wrong = folder_mismatches(dataset)
     if not wrong:
         return []
     record, folder = wrong[0]
@@ -283,11 +272,6 @@ def check_measured(config: Config, scores: Scores) -> None:
         raise UserError(
             f'none of the labeled videos of split {config.data.val_split} can be decoded ({len(scores.failed)} failed)'
         )
-
-
-def _plain(name: str) -> str:
-    """A class's name without what datasets write in different ways: case, blanks and signs."""
-    return re.sub(r'[\W_]+', '', name).lower()
 
 
 def _some(names: Sequence[str]) -> str:

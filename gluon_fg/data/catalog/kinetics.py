@@ -121,7 +121,7 @@ def open_kinetics(info: DatasetInfo, asked: Request) -> VideoDataset:
     if rows is None:
         mmaction = path.name in {other.name for other in place.paths(_MMACTION)}
         root = next(iter(place.folders()), place.root) if mmaction else place.root
-        return from_csv(path, root, labels, name, asked.cache)
+        return from_csv(path, root, labels, name, asked.cache, known=True)
     if path != Path(asked.split):
         rows = [row for row in rows if row.split.lower() in ('', *SPELLINGS[place.split])]
     pairs = labeled(path, rows, _known(info), labels)

@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple, Union
 from ...errors import UserError, unknown
 from ..datasets import VIDEO_SUFFIXES, VideoDataset
 from ..labels import LabelSet
-from ..readers import class_folders, from_csv, from_folder
+from ..readers import folder_classes, from_csv, from_folder
 from .entry import SPLITS, DatasetInfo, Request
 
 logger = logging.getLogger(__name__)
@@ -32,14 +32,15 @@ def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
     """
     split, classes, name = asked.split, info.label_set(), f'{info.name} {asked.split}'
     if os.path.isfile(split):
-        return from_csv(split, asked.root, classes, name, asked.cache)
+        return from_csv(split, asked.root, classes, name, asked.cache, classes is not None)
     root = info.folder(asked.root)
     path, train = _list_file(root, split), _list_file(root, 'train')
     if path is None:
         raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
+    known = classes is not None
     if classes is None and train and train != path:
         classes = from_csv(train, root).labels  # a list that lacks a class could else mean other classes
-    return from_csv(path, root, classes, name, asked.cache)
+    return from_csv(path, root, classes, name, asked.cache, known)
 
 
 def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = VIDEO_SUFFIXES) -> VideoDataset:
@@ -54,7 +55,7 @@ def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = 
     if split in splits:
         named: Union[LabelSet, List[str], None] = classes
         if classes is None and 'train' in splits:
-            named = class_folders(root / 'train')
+            named = folder_classes(root / 'train')
         return from_folder(root / split, named, name, asked.cache, suffixes)
     if splits or split not in SPLITS:
         raise unknown(f'split of {root}:', split, splits or SPLITS)
