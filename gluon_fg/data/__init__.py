@@ -1,5 +1,6 @@
 """From a video file to a batch of uint8 views: decoding, sampling, transforms, labels, catalog of datasets, loader."""
 
+from .augment import Augment
 from .catalog import (
     DatasetInfo,
     build_dataset,
@@ -11,6 +12,7 @@ from .catalog import (
     register_dataset,
 )
 from .datasets import VideoDataset, VideoRecord
+from .dealing import Dealing, Mixing
 from .labels import LabelSet, flip_map_from_names
 from .loader import Batch, TrainLoader, ordered_map
 from .readers import from_csv, from_folder
@@ -18,9 +20,12 @@ from .transforms import TrainTransform, to_input, to_view
 from .video import open_video
 
 __all__ = [
+    'Augment',
     'Batch',
     'DatasetInfo',
+    'Dealing',
     'LabelSet',
+    'Mixing',
     'TrainLoader',
     'TrainTransform',
     'VideoDataset',

@@ -156,6 +156,25 @@ def test_readings_of_mixed_clips_count_the_class_with_the_largest_share():
     assert readings['top1_avg'].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+@pytest.mark.parametrize('weighted', [False, True])
+def test_losses_are_pytorchs(smoothing, weighted):
+    torch = pytest.importorskip('torch')
+    rng = np.random.default_rng(4)
+    logits, labels = rng.normal(0, 3, (6, 5)).astype(np.float32), rng.integers(0, 5, 6)
+    weights = rng.uniform(0.2, 3, 5).astype(np.float32) if weighted else None
+    expected = torch.nn.functional.cross_entropy(
+        torch.tensor(logits),
+        torch.tensor(labels),
+        weight=None if weights is None else torch.tensor(weights),
+        label_smoothing=smoothing,
+        reduction='none',
+    )
+    target = Targets(smoothing, weights).of(labels, 5)
+    got = cross_entropy(mx.nd.array(logits), mx.nd.array(target))
+    np.testing.assert_allclose(got.asnumpy(), expected.numpy(), rtol=1e-5, atol=2e-5)  # float32
+
+
 def test_balanced_weights_are_scikit_learns():
     labels = np.random.default_rng(3).choice(6, 200, p=[0.5, 0.3, 0.1, 0.06, 0.04, 0])
     weights = balanced_weights(labels, 7)
