@@ -9,6 +9,7 @@ from gluon_fg.backbones import Geometry
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.input_spec import InputSpec
+from gluon_fg.recognizers.answers import Answers
 from gluon_fg.recognizers.contract import MapInfo
 
 
@@ -40,7 +41,7 @@ class Branches:
         return (mx.nd.stack(light, 1 - light, axis=1),)
 
 
-class Lamp:
+class Lamp(Answers):
     """A baseline whose F5 is known."""
 
     name, nclass, branch_names = 'lamp', 2, ('avg',)

@@ -247,7 +247,7 @@ def seen_clips(
     for batch in read_clips(reader, net.input_spec, clips, ctx):
         # first, as it refuses what the network cannot take
         logits = net.branches(batch.x)[: len(net.branch_names)]
-        shares = np.stack([mx.nd.softmax(z.astype('float32')).asnumpy()[0] for z in logits]).astype(np.float64)
+        shares = np.stack([net.to_probabilities(z).asnumpy()[0] for z in logits]).astype(np.float64)
         arrays = {name: volume.asnumpy() for name, volume in net.maps(batch.x).items()}
         maps = {name: volume[0] if clips_have_time else volume.swapaxes(0, 1) for name, volume in arrays.items()}
         if not np.isfinite(shares).all() or not all(np.isfinite(volume).all() for volume in maps.values()):

@@ -10,8 +10,8 @@ from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..errors import UserError
-from ..evaluation.metrics import columns
 from ..evaluation.score import check_classes, known_to
+from ..evaluation.tables import columns
 from ..evaluation.views import dataset_views
 from .clips import require_recognizer
 

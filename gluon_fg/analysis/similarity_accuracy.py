@@ -18,9 +18,10 @@ import numpy as np
 
 from ..data.labels import LabelSet
 from ..errors import UserError, unknown
-from ..evaluation.metrics import columns, per_class, percent
+from ..evaluation.metrics import per_class
 from ..evaluation.score import Scores
 from ..evaluation.statistics import spearman
+from ..evaluation.tables import columns, percent
 from .similarity import ClassSimilarity
 
 SCALES = ('own', 'shared')

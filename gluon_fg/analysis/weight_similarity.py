@@ -8,8 +8,8 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
-from ..evaluation.metrics import columns
 from ..evaluation.score import class_names
+from ..evaluation.tables import columns
 from .clips import require_recognizer
 
 

@@ -67,11 +67,15 @@ class VideoDataset(Dataset):
     scans
         scans of the files that are known already, which also takes up the others; None: each file is scanned when it is
         first opened
+    targets
+        (videos, M) bool, where videos have several labels (or none of them): which classes each shows. A record's label
+        is then its first class, or -1. None: a video has the label of its record alone
 
     Raises
     ------
     UserError
-        an empty list, a label outside 0..M-1 (-1 is "unknown"), a clip that ends before it starts, or an unknown cache
+        an empty list, a label outside 0..M-1 (-1 is "unknown"), a clip that ends before it starts, an unknown cache, or
+        targets of another shape
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class VideoDataset(Dataset):
         name: str = 'dataset',
         cache: str = 'none',
         scans: Optional[ScanCache] = None,
+        targets: Optional[np.ndarray] = None,
     ):
         if cache not in CACHES:
             raise unknown('cache', cache, CACHES)
@@ -96,6 +101,12 @@ class VideoDataset(Dataset):
             VideoRecord(str(path), int(label), *clip) for path, label, *clip in records
         )
         self.labels, self.root, self.name, self.cache = labels, os.fspath(root), name, cache
+        self.targets = None if targets is None else np.asarray(targets, bool)
+        if self.targets is not None and self.targets.shape != (len(records), len(labels)):
+            raise UserError(
+                f'{name}: targets have shape {self.targets.shape}, {len(records)} videos of {len(labels)} classes take '
+                f'{(len(records), len(labels))}'
+            )
         self.left_out: Dict[str, int] = {}  # suffix -> files in the folders that were read that are no videos by it
         self._frames: Dict[str, Tuple[np.ndarray, float, Optional[np.ndarray]]] = {}  # by the records' names
         self._lock = threading.Lock()
@@ -123,7 +134,9 @@ class VideoDataset(Dataset):
 
     @property
     def counts(self) -> np.ndarray:
-        """(M,) videos of each class."""
+        """(M,) videos of each class; one with several labels counts for each of them."""
+        if self.targets is not None:
+            return self.targets.sum(axis=0)
         known = [record.label for record in self.records if record.label >= 0]
         return np.bincount(np.array(known, np.int64), minlength=self.nclass)
 
@@ -131,6 +144,8 @@ class VideoDataset(Dataset):
     def fingerprint(self) -> str:
         """SHA-256 of the classes and of every name and label in order: equal for equal lists, whatever the root."""
         lines = [self.labels.fingerprint] + [f'{record.name}\t{record.label}' for record in self.records]
+        if self.targets is not None:
+            lines += [' '.join(map(str, np.flatnonzero(row))) for row in self.targets]
         return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
 
     def path(self, index: int) -> str:
@@ -183,6 +198,7 @@ class VideoDataset(Dataset):
         for wanted, name in ((False, self.name), (True, f'{self.name}, held out')):
             part = copy.copy(self)  # the same files, and the same frames kept in memory
             part.records = tuple(record for record, is_held in zip(self.records, held) if is_held == wanted)
+            part.targets = None if self.targets is None else self.targets[np.array(held) == wanted]
             part.name = name
             parts.append(part)
         return parts[0], parts[1]
@@ -204,6 +220,9 @@ class VideoDataset(Dataset):
         other.records = tuple(
             record._replace(label=place[record.label]) if record.label >= 0 else record for record in self.records
         )
+        if self.targets is not None:
+            other.targets = np.zeros((len(self), len(labels)), bool)
+            other.targets[:, place] = self.targets
         return other
 
     def require_classes(self, nclass: int, model: str = 'the model') -> None:

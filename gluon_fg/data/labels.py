@@ -139,6 +139,16 @@ class LabelSet:
         position = {name: i for i, name in enumerate(self.group_names)}
         return np.array([position[name] for name in self.groups], dtype=np.int64)
 
+    def mirrored_targets(self, targets: np.ndarray) -> Optional[np.ndarray]:
+        """Which classes (M,) a clip shows in a mirror that shows `targets` (M,); None: it may not be mirrored."""
+        shown = np.flatnonzero(targets)
+        places = self.flip_map[shown]
+        if (places < 0).any():
+            return None
+        mirrored = np.zeros_like(targets)
+        mirrored[places] = targets[shown]
+        return mirrored
+
     def mirrored_names(self) -> List[str]:
         """Write a line for each class that is not simply itself in a mirror, to show before training."""
         return [

@@ -82,14 +82,14 @@ def _csv_row(where: str, line: int, header: List[str], cells: List[str]) -> Row:
     row = dict(zip(header, cells))
     if not row['path'].strip() or not row['label'].strip():
         raise UserError(f'{where}: an empty path or label')
-    start, end = (_seconds(where, name, row.get(name, '')) for name in ('start', 'end'))
+    start, end = (seconds(where, name, row.get(name, '')) for name in ('start', 'end'))
     if start is not None and end is not None and start >= end:
         raise UserError(f'{where}: the clip ends at {end:g} s, before it starts at {start:g} s')
     class_name, group = row.get('class', '').strip(), row.get('group', '').strip()
     return Row(line, row['path'].strip(), row['label'].strip(), class_name, group, start, end)
 
 
-def _seconds(where: str, column: str, text: str) -> Optional[float]:
+def seconds(where: str, column: str, text: str) -> Optional[float]:
     """Read a time of the columns `start` and `end`; None for an empty cell."""
     if not text.strip():
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Generator, Iterable, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Generator, Iterable, List, NamedTuple, Tuple, Union
 
 import cv2
 import numpy as np
@@ -76,7 +76,7 @@ class Batch(NamedTuple):
 
 class _Sample(NamedTuple):
     view: np.ndarray
-    label: int
+    label: Union[int, np.ndarray]
     record: int
     failures: List[VideoError]
 
@@ -113,7 +113,7 @@ class TrainLoader:
     Parameters
     ----------
     dataset
-        a `VideoDataset` with a label for every record
+        a `VideoDataset` with a label for every record, or with targets
     spec
         the network's `InputSpec`. Layout 'NCTHW': one random clip (of frames as `sampling` says); 'NCHW': a random
         frame of each segment
@@ -159,7 +159,7 @@ class TrainLoader:
         if batch_size % dealing.repeat or (dealing.mixing and batch_size % 2):
             raise UserError(f'batch_size is {batch_size}; {dealing.asks_for()}')
         for record in dataset.records:
-            if record.label < 0:
+            if record.label < 0 and dataset.targets is None:
                 raise UserError(f'{dataset.name}: {record.path} has no label; training needs one for every video')
         self.dataset, self.spec, self.transform = dataset, spec, transform
         self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
@@ -215,13 +215,21 @@ class TrainLoader:
                 failures.append(error)
         raise UserError(f'{len(failures)} videos in a row cannot be decoded; the first: {failures[0]}')
 
-    def sample(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, int]:
-        """Draw a random view of a record's video, uint8, and tell its label after the mirror."""
-        label = self.dataset.records[index].label
-        mirrored_label = int(self.dataset.labels.flip_map[label])
+    def sample(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, Union[int, np.ndarray]]:
+        """Draw a random view of a record's video, uint8, and tell its label, or labels (M,), after the mirror."""
+        label, mirrored = self._labels(index)
         with self.dataset.open(index) as reader:
-            view = random_view(reader, self.spec, self.transform, rng, may_flip=mirrored_label >= 0)
-        return view.pixels, mirrored_label if view.cut.mirrored else label
+            view = random_view(reader, self.spec, self.transform, rng, may_flip=mirrored is not None)
+        return view.pixels, mirrored if view.cut.mirrored and mirrored is not None else label
+
+    def _labels(self, index: int) -> Tuple[Union[int, np.ndarray], Union[int, np.ndarray, None]]:
+        """A record's label, or labels (M,), and those of its mirrored video; None where it may not be mirrored."""
+        dataset = self.dataset
+        if dataset.targets is not None:
+            return dataset.targets[index], dataset.labels.mirrored_targets(dataset.targets[index])
+        label = dataset.records[index].label
+        mirrored = int(dataset.labels.flip_map[label])
+        return label, mirrored if mirrored >= 0 else None
 
     def _collect(self, samples: List[_Sample]) -> Batch:
         failures = [error for sample in samples for error in sample.failures]
@@ -235,7 +243,7 @@ class TrainLoader:
         views = [sample.view for sample in samples]
         return Batch(
             np.stack(views) if self.spec.ndim == 3 else np.concatenate(views),
-            np.array([sample.label for sample in samples], np.int32),
+            np.array([sample.label for sample in samples], np.int32 if self.dataset.targets is None else np.float32),
             np.array([sample.record for sample in samples], np.int64),
         )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import List, NamedTuple, Tuple, Union
 
 import numpy as np
 
 from ..errors import UserError
-from .metrics import columns, confusion, correct, per_group, percent
+from .metrics import confusion, correct, per_group
 from .score import Scores
 from .statistics import mcnemar, paired_interval
+from .tables import columns, percent
 
 Branch = Union[str, int, None]
 
@@ -75,18 +77,11 @@ def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B'))
             f'{a.ids[i]} has label {a.labels[i]} in {names[0]} and {b.labels[order][i]} in {names[1]}; '
             f'choose scores made from one list'
         )
-    return Scores(
-        a.ids,
-        a.labels,
-        b.probabilities[order],
-        b.branch_names,
-        b.classes,
-        b.groups,
-        b.protocol,
-        b.failed,
-        b.model,
-        b.dataset,
-    )
+    targets = None if b.targets is None else b.targets[order]
+    known = [array for array in (a.targets, targets) if array is not None]
+    if known and not (len(known) == 2 and np.array_equal(known[0], known[1])):
+        raise UserError(f'{names[0]} and {names[1]} have other sets of labels; choose scores made from one list')
+    return dataclasses.replace(b, ids=a.ids, labels=a.labels, probabilities=b.probabilities[order], targets=targets)
 
 
 def compare(

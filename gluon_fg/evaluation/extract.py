@@ -149,6 +149,8 @@ def extract_features(
     """
     if batch_size < 1:
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
+    if dataset.targets is not None:
+        raise UserError(f'{dataset.name}: features keep a single label of each video, and these have several')
     folder, names = Path(folder), file_names(video_ids(dataset))
     records = tuple(VideoRecord(name, record.label) for name, record in zip(names, dataset.records))
     manifest = _claim(folder, Manifest(settings, str(net.weights_source), records))

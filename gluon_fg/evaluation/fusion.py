@@ -64,6 +64,7 @@ def fuse_scores(
         first.failed,
         ' + '.join(s.model for s in same),
         first.dataset,
+        first.targets,
     )
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from ..errors import UserError, unknown
 from ..files import atomic_write
 from .compare import Branch, check_same_videos
-from .metrics import columns, confusion, correct, percent
+from .metrics import confusion, correct
 from .score import Scores
 from .statistics import gain_interval, holm, mcnemar
+from .tables import columns, percent
 
 
 class ClassGain(NamedTuple):

@@ -15,7 +15,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import atomic_write
+from .precision import format_targets, summarize_targets
 from .score import Scores
+from .tables import columns, percent
 
 TOPK = 5
 _ACCURACIES = 'correct top1 top5 mean_class group_correct group_top1 top1_given_group within_group per_class per_group'
@@ -49,8 +51,9 @@ def correct(scores: Scores, metric: str, branch: Union[str, int, None] = None) -
     Raises
     ------
     UserError
-        unknown branch; 'within_group' of classes without groups
+        unknown branch; 'within_group' of classes without groups; videos with several labels
     """
+    _check_single(scores)
     known = scores.labels >= 0
     p, labels = scores.branch(branch)[known], scores.labels[known]
     if metric == 'within_group':
@@ -58,6 +61,13 @@ def correct(scores: Scores, metric: str, branch: Union[str, int, None] = None) -
             raise UserError('these classes have no groups, so there is no accuracy within the group')
         return within_group_predictions(p, labels, scores.groups) == labels
     return true_rank(p, labels) < {'top1': 1, 'top5': TOPK}[metric]
+
+
+def _check_single(scores: Scores) -> None:
+    if scores.targets is not None:
+        raise UserError(
+            f'{scores.model} on {scores.dataset}: its videos have several labels, so that none is the right one'
+        )
 
 
 def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
@@ -84,7 +94,7 @@ def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
         - `within_group`: the likeliest class of the true group is the true one, whatever the other groups got
         - `per_group`: a dict for each group, see `per_group`
 
-        else None for these
+        else None for these; where videos have several labels, `map` and what else `summarize_targets` lists
     """
     count, classes = int((scores.labels >= 0).sum()), len(scores.classes)
     result: Dict[str, Any] = {
@@ -98,9 +108,12 @@ def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
         'classes': classes,
         'topk': min(TOPK, classes),
         **dict.fromkeys(_ACCURACIES.split()),
-        'branches': {name: _branch(scores, name) for name in scores.branch_names} if count else {},
+        'branches': {},
     }
+    if scores.targets is not None:
+        return {**result, 'labelled': len(scores.ids), **summarize_targets(scores, branch)}
     if count:
+        result['branches'] = {name: _branch(scores, name) for name in scores.branch_names}
         result.update(_branch(scores, branch))
         result['correct'] = int(correct(scores, 'top1', branch).sum())
         result['per_class'] = per_class(scores, branch)
@@ -108,6 +121,11 @@ def summarize(scores: Scores, branch: Union[str, int, None] = None) -> dict:
         if scores.groups is not None:
             result.update(_of_groups(scores, branch, result['correct']))
     return result
+
+
+def chosen_by(metrics: Dict[str, Any]) -> str:
+    """The number by which the best weights of a run are chosen: 'map' where videos have several labels, else 'top1'."""
+    return 'map' if metrics.get('map') is not None else 'top1'
 
 
 def _of_groups(scores: Scores, branch: Union[str, int, None], right: int) -> dict:
@@ -185,7 +203,14 @@ def per_group(scores: Scores, branch: Union[str, int, None] = None) -> List[dict
 
 
 def confusion(scores: Scores, branch: Union[str, int, None] = None) -> np.ndarray:
-    """Count the labeled videos of each true class (row) that are taken for each class (column): (M, M)."""
+    """Count the labeled videos of each true class (row) that are taken for each class (column): (M, M).
+
+    Raises
+    ------
+    UserError
+        videos with several labels
+    """
+    _check_single(scores)
     known = scores.labels >= 0
     matrix = np.zeros((len(scores.classes),) * 2, np.int64)
     np.add.at(matrix, (scores.labels[known], scores.branch(branch)[known].argmax(axis=1)), 1)
@@ -193,30 +218,12 @@ def confusion(scores: Scores, branch: Union[str, int, None] = None) -> np.ndarra
 
 
 def write_per_class(scores: Scores, path: Union[str, os.PathLike], branch: Union[str, int, None] = None) -> None:
-    """Write the rows of `per_class` as CSV (fractions), atomically."""
-    rows = per_class(scores, branch)
+    """Write the rows of `per_class`, of videos with several labels of `summarize_targets`, as CSV, atomically."""
+    rows = per_class(scores, branch) if scores.targets is None else summarize_targets(scores, branch)['per_class']
     with atomic_write(path) as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator='\n')
         writer.writeheader()
         writer.writerows(rows)
-
-
-def percent(value: Optional[float], sign: bool = False) -> str:
-    """Write a fraction in percent: '81.2' for 0.812, '-' for None; with `sign` always '+' or '-' in front."""
-    return '-' if value is None else f'{100 * value:{"+" if sign else ""}.1f}'
-
-
-def columns(header: List[str], rows: List[list]) -> str:
-    """Set a table in plain text: the first column to the left, the others to the right."""
-    cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = [
-        '  '.join(
-            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in cells
-    ]
-    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
 def format_table(summary: dict, worst: int = 5) -> str:
@@ -228,6 +235,8 @@ def format_table(summary: dict, worst: int = 5) -> str:
     ]
     if not summary['labelled']:
         return '\n'.join([*lines, 'no video has a label, so there is no accuracy'])
+    if 'map' in summary:
+        return '\n'.join([*lines, *format_targets(summary, worst)])
     topk = f'top{summary["topk"]}'
     grouped = summary['group_top1'] is not None
     lines += [

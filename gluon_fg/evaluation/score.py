@@ -24,7 +24,7 @@ from .views import merge_views
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # of the file; raised when a reader of today could misread it
+FORMATS = (1, 2)  # of the file: 2 with targets, which a reader of 1 would take for single labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,6 +49,9 @@ class Scores:
         name of the network
     dataset
         name of the dataset
+    targets
+        (N, M) bool, where videos have several labels: which classes each shows; `labels` has the first of each then.
+        None: one label a video
     """
 
     ids: Tuple[str, ...]
@@ -61,6 +64,7 @@ class Scores:
     failed: Dict[str, str]
     model: str = ''
     dataset: str = ''
+    targets: Optional[np.ndarray] = None
 
     def __post_init__(self) -> None:
         videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
@@ -68,6 +72,10 @@ class Scores:
             raise ValueError(
                 f'{videos} videos, {branches} branches, {classes} classes, but probabilities '
                 f'{self.probabilities.shape} and labels {self.labels.shape}'
+            )
+        if self.targets is not None and (self.targets.shape != (videos, classes) or self.targets.dtype != bool):
+            raise ValueError(
+                f'targets {self.targets.dtype} {self.targets.shape} for {videos} videos, {classes} classes'
             )
         if self.groups is not None and len(self.groups) != classes:
             raise ValueError(f'{len(self.groups)} groups for {classes} classes')
@@ -91,11 +99,11 @@ class Scores:
         return self.probabilities[:, self.branch_names.index(name)]
 
     def save(self, path: Union[str, os.PathLike]) -> None:
-        """Write a compressed .npz with arrays `probabilities`, `labels` and a JSON text `meta`; atomic, nothing
-        pickled.
+        """Write a compressed .npz with arrays `probabilities`, `labels`, where there are some `targets`, and a JSON
+        text `meta`; atomic, nothing pickled.
         """
         meta = {
-            'format': FORMAT,
+            'format': FORMATS[0 if self.targets is None else 1],
             'kind': 'probabilities',
             'ids': self.ids,
             'branch_names': self.branch_names,
@@ -107,13 +115,14 @@ class Scores:
             'model': self.model,
             'dataset': self.dataset,
         }
+        arrays: Dict[str, np.ndarray] = {
+            'probabilities': self.probabilities.astype(np.float32),
+            'labels': self.labels.astype(np.int64),
+        }
+        if self.targets is not None:
+            arrays['targets'] = self.targets
         with atomic_write(path, 'wb') as stream:
-            np.savez_compressed(
-                stream,
-                probabilities=self.probabilities.astype(np.float32),
-                labels=self.labels.astype(np.int64),
-                meta=np.array(json.dumps(meta)),
-            )
+            np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
 
     @classmethod
     def load(cls, path: Union[str, os.PathLike]) -> Scores:
@@ -124,12 +133,13 @@ class Scores:
             with np.load(path, allow_pickle=False) as arrays:
                 meta = json.loads(str(arrays['meta']))
                 labels, probabilities = arrays['labels'], arrays['probabilities']
+                targets = arrays['targets'] if meta.get('format') == 2 else None
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise UserError(f'{path}: not a score file written by evaluate.py, or cut short') from error
-        if meta.get('format') != FORMAT or meta.get('kind') != 'probabilities':
+        if meta.get('format') not in FORMATS or meta.get('kind') != 'probabilities':
             raise UserError(
                 f'{path}: scores of format {meta.get("format")}, kind {meta.get("kind")}; '
-                f'this version reads format {FORMAT}, probabilities'
+                f'this version reads formats 1 and 2, probabilities'
             )
         names = {key: tuple(meta[key]) for key in ('ids', 'branch_names', 'classes')}
         scores = cls(
@@ -140,6 +150,7 @@ class Scores:
             groups=None if meta['groups'] is None else tuple(meta['groups']),
             model=meta['model'],
             dataset=meta['dataset'],
+            targets=targets,
             **names,
         )
         if scores.fingerprint != meta['fingerprint']:
@@ -225,6 +236,7 @@ def _gathered(
         failed=failed,
         model=str(net.name),
         dataset=dataset.name,
+        targets=None if dataset.targets is None else dataset.targets[[index for index, _ in scored]],
     )
 
 

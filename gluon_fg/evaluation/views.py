@@ -167,7 +167,8 @@ def merge_views(
 ) -> Iterator[Merged]:
     """Compute the probabilities of every branch for each video, averaged over its views.
 
-    Softmax is taken of each branch of each view in float32, the mean over views in float64; the mean of features, as in
+    Softmax (sigmoid where `net.multi_label`) is taken of each branch of each view in float32, the mean over views in
+    float64; the mean of features, as in
     GluonCV's networks, would be wrong for a head that reads maxima. A mirrored view's probabilities are those of the
     mirrored labels, and are put back by `labels.flip_map` first.
 
@@ -212,7 +213,7 @@ def merge_views(
             for batch in _batches(_readable(cuts, failed), batch_size):
                 x = to_input(stack([view for *_, view in batch]), spec, ctx)
                 true = _true_classes(batch, truth, labels, ctx) if net.takes_labels else ()
-                yield from _run(forward, (x, *true), batch, labels)
+                yield from _run(forward, net.to_probabilities, (x, *true), batch, labels)
         yield from failed
 
 
@@ -278,11 +279,11 @@ def _true_classes(batch: Any, truth: Any, labels: Any, ctx: mx.Context) -> tuple
     return (mx.nd.array(seen, ctx=ctx),)
 
 
-def _run(forward: Any, inputs: Any, batch: Any, labels: Any) -> Iterator[Merged]:
+def _run(forward: Any, to_probabilities: Callable, inputs: Any, batch: Any, labels: Any) -> Iterator[Merged]:
     """One forward pass; yields the videos that it completes."""
     outputs = forward(*inputs)
     # (views, branches, M); logits of reduced precision are widened before the softmax
-    probabilities = np.stack([mx.nd.softmax(z.astype('float32')).asnumpy() for z in outputs], axis=1).astype(np.float64)
+    probabilities = np.stack([to_probabilities(z).asnumpy() for z in outputs], axis=1).astype(np.float64)
     for (video, flip, _), p in zip(batch, probabilities):
         if not np.isfinite(p).all():
             raise UserError(

@@ -11,13 +11,13 @@ import mxnet as mx
 from ..errors import UserError, unknown
 from ..input_spec import FeatureSpec, InputSpec
 from ..nn.temporal_shift import set_segments
+from .answers import Answers
 from .branches import Branches, check_segments, unused_parameters_allowed
 from .contract import NoOptions, PrepareContext, Trunk
 from .inspection import Inspectable
-from .losses import cross_entropy
 
 
-class Recognizer(Inspectable):
+class Recognizer(Answers, Inspectable):
     """A network of the zoo: softmax(`net(x)`) is the prediction, `net.branches(x)` gives the logits of every branch.
 
     Parameters
@@ -273,13 +273,13 @@ class Recognizer(Inspectable):
     # Loss
 
     def named_losses(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> Dict[str, mx.nd.NDArray]:
-        """Softmax cross-entropy of each branch, (N,) each, computed in float32; a method may add terms of its own.
+        """Cross-entropy of each branch (`branch_loss`), (N,) each, in float32; a method may add terms of its own.
 
         Inputs:
             - **outputs**: what `branches` returned
-            - **label**: (N,) integers 0..M-1, of any numeric type, or soft targets (N, M): see `cross_entropy`
+            - **label**: (N,) integers 0..M-1, of any numeric type, or targets (N, M)
         """
-        return {name: cross_entropy(z, label) for name, z in zip(self.branch_names, outputs)}
+        return {name: self.branch_loss(z, label) for name, z in zip(self.branch_names, outputs)}
 
     def loss(self, outputs: Sequence[mx.nd.NDArray], label: mx.nd.NDArray) -> mx.nd.NDArray:
         """(N,) training loss of a batch: the sum of the branches' cross-entropies, unless a method has its own.

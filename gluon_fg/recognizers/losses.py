@@ -29,3 +29,25 @@ def cross_entropy(logits: mx.nd.NDArray, target: mx.nd.NDArray) -> mx.nd.NDArray
     if target.shape != logits.shape:
         raise UserError(f'targets have shape {target.shape}; these logits take ({len(logits)},) or {logits.shape}')
     return -mx.nd.sum(target.astype('float32') * log_p, axis=1)
+
+
+def binary_cross_entropy(logits: mx.nd.NDArray, target: mx.nd.NDArray) -> mx.nd.NDArray:
+    """Sigmoid cross-entropy of each clip, (N,): the mean over the classes, as Gluon's own loss, computed in float32.
+
+    Inputs:
+        - **logits**: (N, M) of any float type
+        - **target**: (N, M): 1 for each class that the clip shows, else 0, or a share between; or (N,) integers 0..M-1,
+          the only class of each
+
+    Raises
+    ------
+    UserError
+        a target of another shape
+    """
+    z, target = logits.astype('float32'), target.as_in_context(logits.context)
+    if target.ndim == 1:
+        target = mx.nd.one_hot(target, z.shape[1])
+    if target.shape != z.shape:
+        raise UserError(f'targets have shape {target.shape}; these logits take ({len(z)},) or {z.shape}')
+    # log(1 + e^z) - t z, without overflow
+    return mx.nd.mean(mx.nd.relu(z) + mx.nd.log1p(mx.nd.exp(-mx.nd.abs(z))) - target.astype('float32') * z, axis=1)

@@ -10,8 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from ..errors import UserError
-from ..evaluation.metrics import columns
 from ..evaluation.statistics import mean_and_spread
+from ..evaluation.tables import columns
 from ..files import atomic_path
 from .table import load_results
 

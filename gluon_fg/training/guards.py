@@ -45,6 +45,27 @@ def check_data(data: DataConfig, train_set: VideoDataset, val_set: VideoDataset)
     return lines
 
 
+def know_targets(config: Config, train_set: VideoDataset, val_set: VideoDataset) -> None:
+    """Fill in `data.multi_label` where the dataset decides it.
+
+    Raises
+    ------
+    UserError
+        videos have several labels, and the config says otherwise or asks for what only a single label allows
+    """
+    data, train = config.data, config.train
+    if train_set.targets is not None and data.multi_label is None:
+        data.multi_label = True
+    if not data.multi_label and (train_set.targets is not None or val_set.targets is not None):
+        raise UserError(f'{train_set.name}: its videos have several labels; set data.multi_label=true, or leave it out')
+    for key, value, plain in (
+        ('data.sampling', data.sampling, 'shuffled'),
+        ('train.class_weights', train.class_weights, 'none'),
+    ):
+        if data.multi_label and value != plain:
+            raise UserError(f'{key} is {value}, which needs videos of a single label; set {key}={plain}')
+
+
 def validation_videos(
     data: DataConfig, train_set: VideoDataset, held_out: Optional[VideoDataset], val_set: VideoDataset
 ) -> VideoDataset:
@@ -126,6 +147,8 @@ def folder_lines(dataset: VideoDataset) -> List[str]:
         most of these videos lie in the folder of another class than their label says, as with labels counted from 1
     """
     classes = dataset.labels.classes
+    if dataset.targets is not None:  # of several labels a folder says at most one
+        return []
     compared, wrong = folder_mismatches(dataset)
     if not wrong:
         return []

@@ -92,7 +92,11 @@ def plot_curves(records: List[dict], path: Path) -> None:
             alpha=0.6,
             label=f'training {name.replace("top1_", "")}',
         )
-    for name, label in (('top1', 'validation'), ('within_group', 'validation, within the group')):
+    for name, label in (
+        ('map', 'validation, mAP'),
+        ('top1', 'validation'),
+        ('within_group', 'validation, within the group'),
+    ):
         if vals and name in vals[-1]:
             right.plot([r['epoch'] for r in vals], [100 * r[name] for r in vals], linewidth=2, label=label)
     right.set(xlabel='epoch', ylabel='top-1 (%)', ylim=(0, 102))

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..evaluation import gates
-from ..evaluation.metrics import summarize
+from ..evaluation.metrics import chosen_by, summarize
 from ..evaluation.score import Scores
 from ..files import atomic_write
 from . import distributed, guards
@@ -197,8 +197,9 @@ def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
     """Measure the network after an epoch, and keep its parameters where they are the best so far."""
     metrics, scores = measure(run, state, epoch + 1, f'epoch {epoch + 1}/{run.config.train.epochs}')
     run.warn('constant', guards.constant_prediction(scores))
-    if state.best is None or metrics['top1'] > state.best['top1']:
-        state.best = {'top1': metrics['top1'], 'epoch': epoch + 1}
+    by = chosen_by(metrics)
+    if state.best is None or metrics[by] > state.best[by]:
+        state.best = {by: metrics[by], 'epoch': epoch + 1}
         if run.world.rank == 0:
             run.save_parameters('best.params')
     return metrics, scores
@@ -211,7 +212,9 @@ def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, S
     metrics = {k: v for k, v in summarize(scores).items() if isinstance(v, (int, float))}
     if run.log:
         run.log.write('val', state.updates, epoch=epoch, protocol=run.protocol.name, **metrics)
-    shown = [f'{name} {100 * metrics[name]:.1f} %' for name in ('top1', 'top5', 'within_group') if name in metrics]
+    shown = [
+        f'{name} {100 * metrics[name]:.1f} %' for name in ('map', 'top1', 'top5', 'within_group') if name in metrics
+    ]
     run.say(f'{when}: validation {", ".join(shown)}')
     return metrics, scores
 
@@ -254,9 +257,11 @@ def finish(run: Run, state: TrainState, metrics: dict) -> dict:
     best = state.best or {}
     if epochs < run.config.train.epochs:
         run.say(f'stopped after epoch {epochs}: none of {run.config.train.early_stop} epochs was better')
+    by = chosen_by(best)
+    name = {'map': 'mAP', 'top1': 'top-1'}[by]
     run.say(
-        f'trained {state.updates} updates in {state.seconds:.0f} s; best validation top-1 '
-        f'{100 * best["top1"]:.1f} % (epoch {best["epoch"]}); see {run.run_dir / "curves.png"}'
+        f'trained {state.updates} updates in {state.seconds:.0f} s; best validation {name} '
+        f'{100 * best[by]:.1f} % (epoch {best["epoch"]}); see {run.run_dir / "curves.png"}'
     )
     return summary
 

@@ -214,6 +214,7 @@ def _data(config: Config) -> Tuple[VideoDataset, Optional[VideoDataset], VideoDa
     train_set, val_set = (split_of(config, split) for split in (data.train_split, data.val_split))
     train_set, held_out = train_set.parted(data.hold_out)
     know_views(config, train_set)
+    guards.know_targets(config, train_set, val_set)
     val_set = guards.validation_videos(data, train_set, held_out, val_set)
     return train_set, held_out, val_set, guards.check_data(data, train_set, val_set)
 

@@ -91,6 +91,7 @@ def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = 
         net.num_segments = net.input_spec.segments
     if own_classes and labels is not None and net.nclass == len(labels.classes):
         net.labels = labels
+    net.multi_label = bool(config.data.multi_label)
     return net
 
 
@@ -182,6 +183,8 @@ def changed_settings(config: Config, run_dir: Path) -> List[str]:
         saved.model.options = factory.run_options(saved.model.name, path, saved.model.options)
     if given.model.nclass is None:  # left to the dataset, which gave the run's
         saved.model.nclass = None
+    if given.data.multi_label is None:  # left to the dataset, too
+        saved.data.multi_label = None
     if given.model.start is None:  # left to what was to be had when the run was begun
         saved.model.start = None
     for key in VIEW_KEYS if given.data.features else ():

@@ -67,6 +67,8 @@ class DataConfig:
     # Which videos make up a batch
     sampling: str = setting('shuffled', one_of('shuffled', 'balanced'))  # balanced: every class equally often
     repeat: int = setting(1, at_least(1))  # clips of the same video in a batch, drawn apart (repeated augmentation)
+    # Videos may have several labels: sigmoid in place of softmax. None: where the dataset has targets (multilabel)
+    multi_label: Optional[bool] = None
     workers: int = setting(2, at_least(0))  # decoding threads per rank
     cache: str = setting('none', one_of('none', 'memory'))  # memory: decoded once, for small sets
     sizes: Dict[str, int] = field(default_factory=dict)  # synthfg only: clips generated per split

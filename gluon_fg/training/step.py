@@ -28,7 +28,7 @@ def forward_backward(
     -------
     Arrays of one value a clip of this rank, still on the device: `loss`, and `loss_<branch>` and `top1_<branch>` (1 for
     a right answer, else 0) of every branch. Losses are against the targets. The right answer for a mixed clip is the
-    class with the largest share, the lower of equal ones
+    class with the largest share, the lower of equal ones; for one that shows several classes each of them
     """
     x = to_input(batch.clips, net.input_spec, ctx)
     label = mx.nd.array(batch.labels, ctx=ctx)
@@ -40,9 +40,11 @@ def forward_backward(
     readings = {'loss': loss}
     readings.update({f'loss_{name}': value for name, value in net.named_losses(outputs, target).items()})
     right = label if label.ndim == 1 else mx.nd.argmax(label, axis=1)
+    several = net.multi_label and label.ndim == 2
     for name, logits in zip(net.branch_names, outputs):
         # New arrays: a static graph writes its next outputs into the same memory.
-        readings[f'top1_{name}'] = mx.nd.argmax(logits.astype('float32'), axis=1) == right
+        answer = mx.nd.argmax(logits.astype('float32'), axis=1)
+        readings[f'top1_{name}'] = mx.nd.pick(label, answer, axis=1) >= 0.5 if several else answer == right
     return readings
 
 

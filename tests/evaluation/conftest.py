@@ -9,6 +9,7 @@ import pytest
 
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.input_spec import InputSpec
+from gluon_fg.recognizers.answers import Answers
 
 
 def write_video(path, frames):
@@ -27,7 +28,7 @@ def random_frames(seed, frames=12, height=40, width=56):
     return np.stack([cv2.resize(frame, (width, height)) for frame in small])
 
 
-class Probe:
+class Probe(Answers):
     """A recognizer made of NumPy: logits are the brightness of the left, right, upper and lower half, and of the whole;
     a second branch has them halved and squared."""
 

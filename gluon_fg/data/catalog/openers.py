@@ -21,7 +21,7 @@ def has_lists(info: DatasetInfo, asked: Request) -> bool:
     if os.path.isfile(asked.split):
         return True
     root = info.folder(asked.root)
-    return _list_file(root, asked.split) is not None
+    return list_file(root, asked.split) is not None
 
 
 def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
@@ -34,7 +34,7 @@ def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
     if os.path.isfile(split):
         return from_csv(split, asked.root, classes, name, asked.cache, classes is not None)
     root = info.folder(asked.root)
-    path, train = _list_file(root, split), _list_file(root, 'train')
+    path, train = list_file(root, split), list_file(root, 'train')
     if path is None:
         raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
     known = classes is not None
@@ -63,6 +63,6 @@ def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = 
     return from_folder(root, classes, name, asked.cache, suffixes)
 
 
-def _list_file(root: Path, split: str) -> Optional[Path]:
+def list_file(root: Path, split: str) -> Optional[Path]:
     paths = (root / f'{split}{suffix}' for suffix in ('.csv', '.txt'))
     return next((path for path in paths if path.is_file()), None)

@@ -79,6 +79,7 @@ class U2S(Recognizer):
     """
 
     global_branch = 'universal'
+    takes_multi_label = False  # masks are selected for the single likeliest category
     stages = STAGES
     moved_settings = types.MappingProxyType({'train.csm_n': 'csm_n', 'train.csm_target': 'csm_target'})
 
