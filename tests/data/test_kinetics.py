@@ -134,8 +134,8 @@ def test_official_lists_find_their_clips_wherever_they_lie(put, tmp_path, caplog
     ]
     assert data.nclass == 400 and data.labels == label_set('kinetics400')
     [message] = caplog.messages
-    assert f'kinetics400 val: 1 of 4 clips in {file} are not in {tmp_path}/val' in message
-    assert message.endswith('and left out, such as 3caPS4FHFF8_000036_000046.mp4')
+    assert f'1 of 4 videos in {file} are not in {tmp_path}/val' in message
+    assert message.endswith('and left out, such as 3caPS4FHFF8_000036_000046.mp4, or the whole 3caPS4FHFF8.mp4')
     with data.open(0) as reader:
         assert len(reader) == 40  # a clip is read as it is, whatever its times
 
@@ -190,7 +190,7 @@ def test_classes_txt_names_a_subset_of_the_lists(put, tmp_path):
     )
     assert [record.label for record in data.records] == [0, 1]
     put('classes.txt', 'zumba\nhurlin\n')
-    with pytest.raises(UserError, match=r"classes.txt: unknown class 'hurlin'; did you mean 'hurdling'"):
+    with pytest.raises(UserError, match=r"classes.txt line 2: unknown class 'hurlin'; did you mean 'hurdling'"):
         build_dataset('kinetics400', 'val', tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_lists_of_other_projects(put, tmp_path):
         (
             {'val.csv': VAL},
             'val',
-            'none of its 4 clips is in .*; the first should be 0wR5jVB-WPk_000417_000427.mp4, or th',
+            'none of its 4 videos is in .*; the first should be 0wR5jVB-WPk_000417_000427.mp4, or th',
         ),
         (
             {'val.csv': VAL.replace('zumba', 'zumbaa')},

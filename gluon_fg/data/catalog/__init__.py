@@ -45,7 +45,8 @@ def build_dataset(
     - 'synthfg', 'synthfg_images', 'synthfg_order': rendered here, under `root` on first use
     - 'folder', 'image_folder': your own, root/<split>/<class>/<video or image> (`open_folders`)
     - 'csv': your own, root/<split>.csv or .txt (`open_lists`)
-    - 'kinetics400', 'kinetics700', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51': such lists, with the dataset's classes
+    - 'kinetics400', 'kinetics600', 'kinetics700', 'minikinetics', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51',
+      'diving48', 'gym99', 'gym288': as they are published, or such lists; each one's file says what is looked for
     - 'stanfordcars', 'stanforddogs': images, as their archives unpack; 'imagenet1k': images, a folder for each class
 
     Parameters

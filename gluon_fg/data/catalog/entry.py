@@ -73,7 +73,7 @@ class DatasetInfo:
     nclass: Optional[int]
     open: Callable[[DatasetInfo, Request], VideoDataset]
     classes: Union[Sequence[str], Callable[[], Sequence[str]], None] = None
-    groups: Union[Sequence[str], Callable[[Sequence[str]], Sequence[str]], None] = None
+    groups: Union[Sequence[str], Callable[[Sequence[str]], Optional[Sequence[str]]], None] = None
     symmetric: bool = False
     splits: Tuple[str, ...] = SPLITS
     rendered: bool = False

@@ -33,14 +33,15 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...errors import UserError, unknown
 from ..datasets import VideoDataset, VideoRecord
 from ..labels import LabelSet
 from ..readers import class_folders, from_csv, videos_in
 from .entry import DatasetInfo, Request
-from .kinetics_files import Clips, Row, read_list
+from .kinetics_files import ID, Clips, Row, read_list
+from .layouts import read_lines, those_there
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,17 @@ class Place(NamedTuple):
         return next((path for path in self.folders() if class_folders(path)), None)
 
 
+class Subset(NamedTuple):
+    """What is wanted of a size of Kinetics: classes, None for those of the list or folders; videos, None for all."""
+
+    labels: Optional[LabelSet]
+    videos: Optional[FrozenSet[str]] = None
+
+    def has(self, video: str) -> bool:
+        """Whether a video, by its name at YouTube, is wanted."""
+        return self.videos is None or video in self.videos
+
+
 def gluoncv_name(name: str) -> str:
     """Spell an official name of a class as GluonCV does: without blanks and brackets, and without most apostrophes."""
     return re.sub(r"[()']", '-', name.replace(' ', '_'))
@@ -110,13 +122,18 @@ def open_kinetics(info: DatasetInfo, asked: Request) -> VideoDataset:
     UserError
         no root, an unknown split, no list and no folder for it, no clip on disk, or a line or class that is wrong
     """
-    place = find_place(info, asked)
+    place, known = find_place(info, asked), info.label_set()
+    assert known is not None  # every size's classes are in the catalog
+    return open_split(place, known, asked, Subset(chosen_classes(place.root, known)))
+
+
+def open_split(place: Place, known: LabelSet, asked: Request, subset: Subset) -> VideoDataset:
+    """Open a split of which the classes, the place and the part that is wanted are known; errors as `open_kinetics`."""
     path = Path(asked.split) if os.path.isfile(asked.split) else place.list()
-    chosen = chosen_classes(place.root, info)
     if path is None:
-        return _tree(place, info, chosen, asked)
-    labels = chosen or _known(info)
-    name = f'{info.name} {asked.split}'
+        return _tree(place, known, asked, subset)
+    labels = subset.labels or known
+    name = f'{place.name} {asked.split}'
     rows = read_list(path)
     if rows is None:
         mmaction = path.name in {other.name for other in place.paths(_MMACTION)}
@@ -124,16 +141,10 @@ def open_kinetics(info: DatasetInfo, asked: Request) -> VideoDataset:
         return from_csv(path, root, labels, name, asked.cache, known=True)
     if path != Path(asked.split):
         rows = [row for row in rows if row.split.lower() in ('', *SPELLINGS[place.split])]
-    pairs = labeled(path, rows, _known(info), labels)
+    pairs = labeled(path, [row for row in rows if subset.has(row.video)], known, labels)
     if not pairs:
         raise UserError(f'{path}: lists no clip of split {asked.split!r} and of the {len(labels)} classes')
-    return VideoDataset(on_disk(place, path, pairs), labels, place.root, name, asked.cache)
-
-
-def _known(info: DatasetInfo) -> LabelSet:
-    labels = info.label_set()
-    assert labels is not None  # every size's classes are in the catalog
-    return labels
+    return VideoDataset(_on_disk(place, path, name, pairs), labels, place.root, name, asked.cache)
 
 
 def find_place(info: DatasetInfo, asked: Request) -> Place:
@@ -148,14 +159,12 @@ def find_place(info: DatasetInfo, asked: Request) -> Place:
     raise unknown(f'split of {info.name}', asked.split, info.splits)
 
 
-def chosen_classes(root: Path, info: DatasetInfo) -> Optional[LabelSet]:
+def chosen_classes(root: Path, known: LabelSet) -> Optional[LabelSet]:
     """Read the classes of a subset from classes.txt in the root; None where there is none."""
     path = root / 'classes.txt'
     if not path.is_file():
         return None
-    known = _known(info)
-    names = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
-    return known.only([_label(f'{path}:', known, name) for name in names])
+    return known.only([_label(f'{path.name} line {line}:', known, name) for line, name in read_lines(path)])
 
 
 def _label(where: str, labels: LabelSet, name: str) -> int:
@@ -176,47 +185,20 @@ def labeled(path: Path, rows: Sequence[Row], known: LabelSet, labels: LabelSet) 
     return pairs
 
 
-def on_disk(place: Place, path: Path, pairs: Sequence[Tuple[Row, int]]) -> List[VideoRecord]:
-    """Make the records of the clips that are on disk; the others are counted in a warning.
-
-    Raises
-    ------
-    UserError
-        none is
-    """
+def _on_disk(place: Place, path: Path, name: str, pairs: Sequence[Tuple[Row, int]]) -> List[VideoRecord]:
     folders = place.folders()
     clips = Clips(place.root, [place.root / 'replacement', *folders] if folders else [place.root])
-    records, missing = [], []
+    listed: List[Tuple[str, Optional[VideoRecord]]] = []
     for row, label in pairs:
         file = clips.find(row)
-        if file is None:
-            missing.append(row)
-        else:
-            records.append(VideoRecord(file[0], label, *file[1:]))
-    if missing:
-        first = f'{missing[0].video}_{int(missing[0].start):06d}_{int(missing[0].end):06d}.mp4'
-        where = ', '.join(str(folder) for folder in folders) or str(place.root)
-        if not records:
-            raise UserError(
-                f'{path}: none of its {len(pairs)} clips is in {where}; the first should be {first}, or the whole '
-                f'video {missing[0].video}.mp4, in a folder of the split such as {place.root / place.split}'
-            )
-        logger.warning(
-            '%s %s: %d of %d clips in %s are not in %s and left out, such as %s',
-            place.name,
-            place.split,
-            len(missing),
-            len(pairs),
-            path.name,
-            where,
-            first,
-        )
-    return records
+        called = f'{row.video}_{int(row.start):06d}_{int(row.end):06d}.mp4, or the whole {row.video}.mp4'
+        listed.append((called, None if file is None else VideoRecord(file[0], label, *file[1:])))
+    where = ', '.join(str(folder) for folder in folders) or str(place.root)
+    return those_there(name, str(path), where, listed)
 
 
-def _tree(place: Place, info: DatasetInfo, chosen: Optional[LabelSet], asked: Request) -> VideoDataset:
+def _tree(place: Place, known: LabelSet, asked: Request, subset: Subset) -> VideoDataset:
     """Open a folder for each class, where no list says what a split has."""
-    known, name = _known(info), f'{info.name} {asked.split}'
     trees = {split: place._replace(split=split).tree() for split in SPELLINGS}
     if not any(trees.values()) and any(known.find(folder) is not None for folder in class_folders(place.root)):
         logger.warning('%s: no folder for a split (train, val, test); %s is all of it', place.root, asked.split)
@@ -224,17 +206,19 @@ def _tree(place: Place, info: DatasetInfo, chosen: Optional[LabelSet], asked: Re
     tree = trees[place.split]
     if tree is None:
         raise UserError(
-            f'{place.root}: no list and no folder for split {asked.split!r} of {info.name}; expected annotations/'
+            f'{place.root}: no list and no folder for split {asked.split!r} of {place.name}; expected annotations/'
             f'{place.split}.csv as it is published, or {place.split}/<class>/<video>'
         )
-    if chosen is None:  # of all splits, so that the same label means the same class
+    labels = subset.labels
+    if labels is None:  # of all splits, so that the same label means the same class
         folders = [(path, folder) for path in filter(None, trees.values()) for folder in class_folders(path)]
-        chosen = known.only([_label(f'{path}:', known, folder) for path, folder in folders])
+        labels = known.only([_label(f'{path}:', known, folder) for path, folder in folders])
     records = []
     for folder in class_folders(tree):
-        label = chosen.find(known.classes[_label(f'{tree}:', known, folder)])
+        label = labels.find(known.classes[_label(f'{tree}:', known, folder)])
         if label is not None:
-            records += [VideoRecord(video, label) for video in videos_in(place.root, tree / folder)]
+            videos = (path for path in videos_in(place.root, tree / folder) if subset.has(os.path.basename(path)[:ID]))
+            records += [VideoRecord(path, label) for path in videos]
     if not records:
-        raise UserError(f'{tree}: no video of the {len(chosen)} classes in its class folders')
-    return VideoDataset(records, chosen, place.root, name, asked.cache)
+        raise UserError(f'{tree}: no video of the {len(labels)} classes in its class folders')
+    return VideoDataset(records, labels, place.root, f'{place.name} {asked.split}', asked.cache)

@@ -21,7 +21,7 @@ _COLUMNS = {
     'split': ('split',),
 }
 _CLIP = re.compile(r'(.{11})_(\d+)_(\d+)$')
-_ID = 11  # characters of a video's name at YouTube
+ID = 11  # characters of a video's name at YouTube
 
 
 class Row(NamedTuple):
@@ -104,7 +104,7 @@ class Clips:
         clip = _CLIP.match(stem)
         if clip:
             self._clips.setdefault((clip.group(1), int(clip.group(2)), int(clip.group(3))), path)
-        elif len(stem) == _ID:
+        elif len(stem) == ID:
             self._videos.setdefault(stem, path)
 
     def find(self, row: Row) -> Optional[Tuple[str, Optional[float], Optional[float]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ...errors import UserError
 from ..datasets import VIDEO_SUFFIXES, VideoRecord
@@ -103,6 +104,53 @@ class Files:
             VideoRecord(place or os.path.normpath(os.path.join(below, file)), label)
             for (file, label), place in zip(pairs, places)
         ]
+
+
+def those_there(
+    name: str, source: str, where: str, listed: Sequence[Tuple[str, Optional[VideoRecord]]]
+) -> List[VideoRecord]:
+    """Keep the records of listed files that are there; the others are left out, and counted in a warning.
+
+    That is how datasets are read whose videos come from the web, where some are always gone.
+
+    Parameters
+    ----------
+    name, source, where
+        the dataset's split, the list, and the folders, for messages
+    listed
+        what each file should be called, and its record, or None
+
+    Raises
+    ------
+    UserError
+        none of them is there
+    """
+    records = [record for _, record in listed if record is not None]
+    missing = [file for file, record in listed if record is None]
+    if not records:
+        raise UserError(f'{source}: none of its {len(missing)} videos is in {where}; the first should be {missing[0]}')
+    if missing:
+        logger.warning(
+            '%s: %d of %d videos in %s are not in %s and left out, such as %s',
+            name,
+            len(missing),
+            len(listed),
+            os.path.basename(source),
+            where,
+            missing[0],
+        )
+    return records
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """Read a JSON file that must be a list, or a dict; raises UserError for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UserError(f'{path}: is not JSON that can be read ({" ".join(str(error).split())})') from None
+    if not isinstance(content, kind):
+        raise UserError(f'{path}: must be a JSON {"list" if kind is list else "object"}')
+    return content
 
 
 def video_folder(root: Path, places: Sequence[str], inside: Sequence[str], name: str) -> Path:

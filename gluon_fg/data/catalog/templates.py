@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...errors import UserError, unknown
 from ..datasets import VideoDataset
 from .entry import DatasetInfo, Request
-from .layouts import Files, folder_with, read_lines, video_folder
+from .layouts import Files, folder_with, read_json, read_lines, video_folder
 from .openers import has_lists, open_lists
 
 PARTS = {'train': 'train', 'val': 'validation', 'validation': 'validation', 'test': 'test'}
@@ -109,19 +108,9 @@ def _file(root: Path, layout: Layout, part: str, form: Optional[str] = None) -> 
     return None
 
 
-def _load(path: Path, kind: type) -> Any:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise UserError(f'{path}: is not JSON that can be read ({" ".join(str(error).split())})') from None
-    if not isinstance(content, kind):
-        raise UserError(f'{path}: must be a JSON {"list" if kind is list else "object"}')
-    return content
-
-
 def _json_entries(path: Path) -> Iterator[Tuple[str, str, Optional[str]]]:
     """(where it stands, video, its template or None) of a list such as [{"id": "78687", "template": ...}, ...]."""
-    for number, entry in enumerate(_load(path, list), 1):
+    for number, entry in enumerate(read_json(path, list), 1):
         where = f'{path.name}, entry {number}'
         if not isinstance(entry, dict) or not isinstance(entry.get('id'), (str, int)):
             raise UserError(f'{where}: {str(entry)[:60]!r} has no id')
@@ -149,7 +138,7 @@ def _check_labels(path: Optional[Path], numbers: Dict[str, int]) -> None:
     """Refuse a list of labels that has other classes; labels go by name, so that its order does not matter."""
     if path is None:
         return
-    names = list(_load(path, dict)) if path.suffix == '.json' else [text for _, text in read_lines(path)]
+    names = list(read_json(path, dict)) if path.suffix == '.json' else [text for _, text in read_lines(path)]
     for name in names:
         if plain_template(name) not in numbers:
             raise UserError(f'{path}: {unknown("class", plain_template(name), numbers)}')
