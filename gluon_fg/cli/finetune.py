@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from .options import device_option
 
 
 class Asked(NamedTuple):
-    """What the user gave: folder or list, model, epochs or None, how to split, `--set` texts, protocol, device."""
+    """What the user gave: folder or list, model, epochs or None, how to split, `--set` texts and other options."""
 
     place: str
     model: str
@@ -25,6 +26,7 @@ class Asked(NamedTuple):
     overrides: List[str]
     protocol: Optional[str]
     device: str
+    whole: bool
 
 
 @click.command(
@@ -55,6 +57,7 @@ finetune my_videos --model i3d_tiny_custom_dfb --epochs 10 --dry-run
 )
 @click.option('--protocol', metavar='NAME', help="Views of each video at the end. [default: the config's]")
 @device_option
+@click.option('--whole', is_flag=True, help='Train all of a large network on a processor, too, which takes hours.')
 @click.option('--dry-run', is_flag=True, help='Say what would be done and how long it takes, and stop.')
 def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool, **given: Any) -> int:
     """Train a network on your own videos, test it, and show what it has wrong.
@@ -76,7 +79,7 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
         get_protocol(given['protocol'])  # before anything slow
     folder = Path(out or Path('runs', Path(place).resolve().stem))
     parting = Parting(given['val_share'], given['seed'], given['source_pattern'], folds or 0, 1 if folds else 0)
-    words = (given[name] for name in ('overrides', 'protocol', 'device'))
+    words = (given[name] for name in ('overrides', 'protocol', 'device', 'whole'))
     asked = Asked(place, given['model'], given['epochs'], parting, *words)
     show_lines()
     for handler in logging.getLogger('gluon_fg').handlers:
@@ -92,9 +95,10 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
 
 
 def _news(record: logging.LogRecord) -> bool:
-    """Tell whether a line is worth showing: not the config in full, nor that every video was scored."""
+    """Tell whether a line is worth showing: not the config in full, nor counts that were shown as a table."""
     line = record.getMessage()
-    return not line.startswith('model:\n') and not line.endswith('scored + 0 failed')
+    told = re.match(r'model:\n|\d+ classes: |training videos of a class: ', line)
+    return told is None and not line.endswith('scored + 0 failed')
 
 
 def _fold_by_fold(asked: Asked, folder: Path) -> None:
@@ -141,7 +145,7 @@ def _one(asked: Asked, folder: Path, found: dict) -> float:
         if asked.model not in ('auto', config.model.name):
             raise UserError(f'{folder} holds a run of {config.model.name}, not {asked.model}; choose another --out')
     else:
-        config = _planned(asked, lists)
+        config = _planned(asked, lists, folder / 'features')
     stages.train(config, folder, distributed.World(), progress=sys.stderr.isatty())
     return report(folder, asked.place, asked.device)
 
@@ -180,8 +184,12 @@ def _videos(asked: Asked, found: dict) -> Any:
     return found['own']
 
 
-def _planned(asked: Asked, lists: Path) -> Any:
-    """Choose network, weights and settings, say them and how long it takes, and return the config."""
+def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
+    """Choose network, weights and settings, say them and how long it takes, and return the config.
+
+    What a processor would take too long for is frozen, and its features are written to `features`; None: they are not
+    made, and the time they take is all that is said.
+    """
     from ..data.catalog import build_dataset
     from ..training import finetune as tuning
     from ..training.run import choose_context
@@ -200,6 +208,10 @@ def _planned(asked: Asked, lists: Path) -> Any:
     config = tuning.make_config(choice, settings, _own_settings(asked), str(lists.resolve()))
     click.echo(f'model {choice.model}: {choice.why}')
     click.echo(f'settings: {choice.config}, {" ".join(settings)}')
+    if not gpu and config.model.start == 'kinetics400' and not asked.whole:
+        _freeze(config, videos, features)
+        if features is None:
+            return config
     taken = tuning.estimate(config, len(videos[splits[-1]]))
     click.echo(
         f'time: an update of {config.train.batch_size} videos takes {taken.update:.2g} s here, an epoch '
@@ -207,6 +219,23 @@ def _planned(asked: Asked, lists: Path) -> Any:
         f'the test {tuning.in_words(taken.evaluation)}'
     )
     return config
+
+
+def _freeze(config: Any, videos: dict, features: Optional[Path]) -> None:
+    """Make the features of what a processor keeps frozen, and let the config read them."""
+    from ..training import frozen
+    from ..training.finetune import in_words
+    from ..training.run import choose_context
+
+    ctx = choose_context('cpu', 0)
+    click.echo(
+        f'without a GPU stem to res{frozen.STAGE} stay as they are, and what they make of each video is computed once: '
+        f'{in_words(frozen.seconds_of_extraction(config, videos, ctx))} in all; training from that takes minutes '
+        '(--whole trains everything)'
+    )
+    if features is not None:
+        frozen.extract(config, videos, features, ctx, click.echo, sys.stderr.isatty())
+        config.data.features = str(features.resolve())
 
 
 def _lengths(videos: Any) -> List[int]:
@@ -233,7 +262,7 @@ def _plan(asked: Asked) -> int:
         write_lists(Path(folder), own, parts, asked.parting)
         for note in parts.notes:
             click.echo(f'note: {note}')
-        _planned(asked, Path(folder))
+        _planned(asked, Path(folder), None)
     if asked.parting.folds:
         click.echo(f'{asked.parting.folds} folds take {asked.parting.folds} times as long')
     return 0

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError, VideoError
-from ..files import atomic_write
+from ..files import atomic_write, sha256
 from .catalog.entry import SPLITS
 from .datasets import VIDEO_SUFFIXES, VideoRecord, existing_folder
 from .loader import ordered_map
@@ -219,7 +219,7 @@ def part_videos(own: OwnVideos, parting: Parting) -> Parts:
     if 'val' not in clips:
         everything = clips.pop('train', None) or clips.pop('')
         paths, labels = [_in_class(own, record) for record in everything], [record.label for record in everything]
-        sources = sources_of(paths, labels, pattern)
+        sources = _with_copies(own.root, [record.path for record in everything], sources_of(paths, labels, pattern))
         if parting.folds:
             chosen = folds_by_source(np.array(labels), sources, parting.folds, parting.seed)[parting.fold - 1]
         else:
@@ -245,6 +245,20 @@ def part_videos(own: OwnVideos, parting: Parting) -> Parts:
             names = ', '.join(own.classes[label] for label in lacking)
             notes.append(f'no video of {names} in {split}: all of a class that is cut from one film is trained on')
     return Parts(clips, by_split, notes)
+
+
+def _with_copies(root: Path, files: Sequence[str], sources: List[str]) -> List[str]:
+    """Sources of clips, those with files of the same bytes made one."""
+    by_size: Dict[int, List[int]] = collections.defaultdict(list)
+    for i, file in enumerate(files):
+        by_size[(root / file).stat().st_size].append(i)
+    first: Dict[str, int] = {}
+    for alike in by_size.values():
+        for i in alike if len({files[i] for i in alike}) > 1 else ():
+            other = first.setdefault(sha256(root / files[i]), i)
+            if sources[i] != sources[other]:
+                sources = [sources[other] if source == sources[i] else source for source in sources]
+    return sources
 
 
 def _in_class(own: OwnVideos, record: VideoRecord) -> str:

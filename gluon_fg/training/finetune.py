@@ -20,7 +20,7 @@ from ..evaluation.protocol import get_protocol
 from ..named_configs import config_names, find_config
 from ..weights import imagenet
 from . import distributed
-from .config import STARTS, Config, TrainConfig, load_config
+from .config import STARTS, Config, load_config
 from .loop import one_update
 from .parts import TrainState, set_up
 from .run import StopFlag
@@ -28,6 +28,7 @@ from .start import kinetics_weights
 
 SECTION = 'custom'  # of the configs for one's own classes
 UNEVEN = 1.5  # times as many videos of one class as of another: the rare ones count more
+_INSTEAD = {'train.class_weights': 'data.sampling', 'train.early_stop': 'test.val_epochs'}  # chosen here -> a user's
 LEAST_UPDATES = 300  # of a network that starts from random weights
 
 
@@ -53,7 +54,7 @@ class Recipe:
 # The best first, as long as their weights are to be had. Choice and limits are ours.
 RECIPES = (
     Recipe('custom/i3d_resnet50_v1_custom_dfb', 'kinetics400', 0),
-    Recipe('custom/i3d_inceptionv1_same_custom_dfb', 'kinetics400', 40),
+    Recipe('custom/i3d_inceptionv1_same_custom_dfb', 'kinetics400', 1000),  # from features: see frozen.py
     Recipe('custom/tsn_mobilenetv2_custom', 'imagenet', 2000),
     Recipe('custom/i3d_tiny_custom_dfb', 'none', 10**9),
 )
@@ -194,11 +195,10 @@ def settings_for(choice: Choice, facts: Facts, epochs: Optional[int] = None) -> 
     typical = int(np.median(facts.frames)) if len(facts.frames) else 0
     if spec.ndim == 3 and spec.sampling != 'spread' and 0 < typical < (frames - 1) * stride + 1:
         texts.append(f'data.frame_stride={max(1, typical // frames)}')
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
     present = [count for count in facts.counts if count]
-    if 'class_weights' in known and max(present) >= UNEVEN * min(present):
+    if max(present) >= UNEVEN * min(present):
         texts.append('train.class_weights=balanced')
-    if 'early_stop' in known and epochs >= 10:
+    if epochs >= 10:
         texts.append(f'train.early_stop={max(5, epochs // 3)}')
     return texts
 
@@ -213,6 +213,9 @@ def make_config(choice: Choice, settings: Sequence[str], overrides: Sequence[str
     """
     path = find_config(choice.config)
     known = registry.model_entry(choice.model).option_defaults
+    for key, instead in _INSTEAD.items():
+        if any(text.startswith(f'{instead}=') for text in overrides):
+            settings = [text for text in settings if not text.startswith(f'{key}=')]
     config = load_config(path, [*settings, *overrides])
     config.model.options = {name: value for name, value in config.model.options.items() if name in known}
     config.data.root = root

@@ -113,6 +113,20 @@ def test_lists_mean_the_videos_that_they_were_made_of(own, tmp_path):
     assert os.path.realpath(lists / 'videos') == str(moved) and not build_dataset('csv', 'val', str(lists)).probe()
 
 
+def test_copies_of_a_file_stay_together(own, tmp_path):
+    shutil.copytree(own, tmp_path / 'own')
+    for number in range(3):
+        film = tmp_path / f'own/wérfen/wérf film{number}_part0.mp4'
+        shutil.copy(film, tmp_path / f'own/wérfen/copy of {number}.mp4')
+    videos = find_videos(tmp_path / 'own')
+    for seed in range(6):
+        for clips in part_videos(videos, Parting(0.4, seed)).clips.values():
+            inside = set(names(clips))
+            for number in range(3):
+                pair = {f'wérf film{number}_part0.mp4', f'copy of {number}.mp4'}
+                assert len(pair & inside) in (0, 2)
+
+
 def beside(root):
     write(root / 'a.mp4', 1, 1)
 
