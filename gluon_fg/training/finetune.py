@@ -117,7 +117,8 @@ def choose_model(name: str, videos: int, gpu: bool, had: Optional[Callable[[str]
 def _config_for(name: str) -> str:
     """The config with which an entry for one's own videos is trained: its own, or that of another on its backbone."""
     backbone, setting = registry.model_entry(name).backbone, factory.setting(name)
-    known = {config.split('/')[-1]: config for config in config_names(SECTION) if not config.endswith('_images')}
+    named = {config.split('/')[-1]: config for config in config_names(SECTION) if not config.endswith('_images')}
+    known = {model: named[model] for model in named if model in registry.names()}
     image = setting.input_spec.ndim == 2 and setting.input_spec.segments == 1
     if setting.nclass is not None or image:
         raise UserError(f'--model {name} is not for videos of your own classes; choose from {", ".join(known)}')
