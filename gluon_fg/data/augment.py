@@ -98,7 +98,8 @@ def operate(frames: Frames, name: str, value: float, fill: Tuple[int, ...] = (12
     if name == 'sharpness':
         return _blend(np.stack([_smoothed(frame) for frame in frames]), frames, 1 + value)
     if name == 'color':
-        return _blend(np.repeat(_gray(frames)[..., None], 3, axis=-1), frames, 1 + value)
+        gray = cv2.cvtColor(_gray(frames).reshape(-1, frames.shape[2]), cv2.COLOR_GRAY2RGB).reshape(frames.shape)
+        return _blend(gray, frames, 1 + value)
     return _mapped(frames, _TABLES[name](frames, value))
 
 
@@ -145,8 +146,8 @@ def _histograms(frames: Frames) -> np.ndarray:
 
 
 def _auto_contrast(frames: Frames, value: float) -> np.ndarray:
-    pixels = frames.reshape(-1, 3)
-    low, high = pixels.min(axis=0).astype(float), pixels.max(axis=0).astype(float)
+    occurs = _histograms(frames) > 0
+    low, high = occurs.argmax(axis=0).astype(float), 255.0 - occurs[::-1].argmax(axis=0)
     scale = np.where(high > low, 255 / np.maximum(high - low, 1), 1)
     return np.trunc((np.arange(256)[:, None] - np.where(high > low, low, 0)) * scale)
 

@@ -83,3 +83,20 @@ def test_an_error_inside_gives_the_weights_back(net):
         with average.in_place():
             raise ZeroDivisionError
     assert all(np.array_equal(value, own[name]) for name, value in values(net).items())
+
+
+def test_a_short_training_is_not_an_average_with_its_random_start(net):
+    """mmpretrain issue 870, "EMAHook makes val acc 0": with a long memory the average stays where training began."""
+    average, trainer = WeightAverage(net, 0.9999), gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+    net(views())
+    start = values(net)
+    for update in range(1, 31):
+        step(net, trainer)
+        average.update(update)
+    end = values(net)
+
+    def distance(a, b):
+        return sum(float(((a[name] - b[name]) ** 2).sum()) for name in end if name.endswith('weight')) ** 0.5
+
+    averaged = {name: value.asnumpy() for name, value in average.values.items()}
+    assert distance(averaged, end) < 0.5 * distance(start, end)

@@ -230,3 +230,29 @@ def test_the_example_config_trains(config, tmp_path):
     for record in records:
         parts = [record[f'loss_{branch}'] for branch in ('comb', 'avg', 'max', 'xchannel')]
         assert record['loss'] == pytest.approx(sum(parts), rel=1e-5) and 0 <= record['top1_comb'] <= 1
+
+
+@pytest.mark.parametrize(
+    'name, options',
+    [
+        ('tsn_tiny_synthfg_dfb', '{}'),
+        ('r2d_tiny_synthfg_cidc', '{}'),
+        ('i3d_tiny_synthfg_lstm', '{}'),
+        ('topheavy_tiny_synthfg_u2s', '{select: oracle}'),
+    ],
+)
+def test_every_method_trains_with_it(name, options, config, tmp_path):
+    settings = config(
+        f'model.name={name}',
+        f'model.options={options}',
+        'train.batch_size=16',
+        'train.epochs=1',
+        'train.lr=0.001',
+        *CLIPS,
+        *BATCHES,
+        *WEIGHTS,
+    )
+    summary, final = run(settings, tmp_path / 'run')
+    assert summary['updates'] == 6 and all(np.isfinite(value).all() for value in final.values())
+    (record,) = (r for r in read_metrics(tmp_path / 'run/metrics.jsonl') if r['event'] == 'epoch')
+    assert all(np.isfinite(value) for key, value in record.items() if key.startswith('loss'))
