@@ -37,6 +37,7 @@ __all__ = [
     'build',
     'get_model',
     'get_published',
+    'gluoncv_names',
     'know_classes',
     'list_models',
     'model_info',

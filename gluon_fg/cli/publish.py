@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any, Optional
 
 import click
@@ -16,17 +17,18 @@ from .options import device_option
     cls=Command,
     example="""
 zoo publish runs/dfb --licence Apache-2.0 --repo my_zoo --float16
+zoo publish runs/mine --licence CC-BY-4.0 --repo my_zoo --name our_actions_v1
 zoo publish --repo my_zoo
 """,
 )
 @click.argument('run', required=False, metavar='[RUN_FOLDER]')
 @click.option('--repo', metavar='FOLDER', help="Folder to publish into. [default: model_zoo of the project's checkout]")
-@click.option('--name', help='Model to publish as. [default: the one that was trained]')
+@click.option('--name', help='A model of the zoo, or a name of your choice. [default: the model that was trained]')
 @click.option('--checkpoint', default='best', show_default=True, help='best (by validation) or final.')
 @click.option('--licence', help='Of the weights, for example Apache-2.0.')
 @click.option('--source', help='What made the weights, in a line. [default: dataset, epochs and seed of the run]')
 @click.option('--float16', is_flag=True, help='Half precision on disk; accuracy is measured on that very file.')
-@click.option('--split', default='test', show_default=True, help='Split of the dataset to measure on.')
+@click.option('--split', metavar='NAME', help='Split of the dataset to measure on. [default: test, else val]')
 @click.option('--protocol', metavar='NAME', help="Views of each video. [default: the run's, or the model's]")
 @click.option('--root', metavar='FOLDER', help='Folder of the dataset. [default: of the run]')
 @click.option('--scores', metavar='FILE.npz', help='Scores that gluon-fg evaluate saved, in place of a new evaluation.')
@@ -49,7 +51,8 @@ def publish(
 
     Writes NAME-HASH.params with the network's parameters alone, configs/NAME-HASH.yaml and logs/NAME-HASH.jsonl without
     paths of this machine, the entry in index.yaml, and README.md. The accuracy is measured on the file as published.
-    get_model finds the models of such a folder with GLUON_FG_REPO=https://..., http://... or file:///srv/zoo.
+    Under a name of your choice the entry keeps what the model was built as, its classes, input and protocol: every
+    command, get_model and gluon_fg.predict take that name with GLUON_FG_REPO=https://..., http://... or file:///srv/zoo.
 
     Without a run, the folder becomes a copy of model_zoo.
     """
@@ -94,3 +97,6 @@ def publish(
     for dataset, row in entry.metrics.items():
         click.echo(f'{entry.name} on {dataset}: ' + ', '.join(f'{key} {value}' for key, value in row.items()))
     click.echo(f'{folder}/{entry.file}: {entry.bytes} bytes, {entry.dtype}; config {entry.config}, log {entry.log}')
+    if repo:
+        click.echo(f'next: gluon-fg predict VIDEO --model {repo}/{entry.name}')
+        click.echo(f'or by its name alone: GLUON_FG_REPO={Path(repo).resolve().as_uri()} ... --model {entry.name}')

@@ -61,7 +61,7 @@ def list_weights(pattern: str, every: bool, root: Optional[str], output: Output)
 
     published = index(root)
     records: List[Dict[str, Any]] = []
-    for name in list_models(pattern):
+    for name in sorted({*list_models(pattern), *list_models(pattern, pretrained=True)}):
         source = published_name(name, root)
         if source not in published and not gluoncv_has(source):
             if every:

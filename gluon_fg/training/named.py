@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -16,6 +16,7 @@ from ..data.datasets import VideoDataset
 from ..errors import UserError, VideoError, unknown
 from ..evaluation.load import load_network
 from ..evaluation.score import check_classes
+from ..weights.entries import Entry
 from ..weights.index import INDEX, entries_in
 from .config import load_config
 from .run import load_run
@@ -78,6 +79,10 @@ def load_model(
         if file is not None:
             raise UserError(f'{text} has weights of its own; leave out the parameter file {file}')
         return Named(name, factory.get_published(entries_in(folder)[name], str(folder), ctx, **options), None)
+    beside = None if file is None else _published_beside(file)
+    if file is not None and beside is not None and _same_entry(text, beside):
+        net = factory.get_published(beside, str(Path(file).parent), ctx, **options)
+        return Named(text, net, None)
     run = None if file is None else _run_of(file)
     if file is None or run is None:
         return Named(text, load_network(text, file, ctx, **options), None)
@@ -111,6 +116,17 @@ def _published_in(text: str) -> Tuple[Optional[Path], str]:
     if len(path.parts) > 1:
         raise UserError(f'{text}: no such folder of a training run, and no name of a model; see gluon-fg zoo list')
     return None, text
+
+
+def _published_beside(file: str) -> Optional[Entry]:
+    """The entry of a published file in the index of the folder where it lies."""
+    known = entries_in(Path(file).parent).values()
+    return next((entry for entry in known if entry.file == Path(file).name), None)
+
+
+def _same_entry(name: str, published: Entry) -> bool:
+    """Whether published weights go by a name, or stand for what it is."""
+    return name in (published.name, published.model.name if published.model else None)
 
 
 def _run_of(file: str) -> Optional[Path]:
@@ -248,18 +264,31 @@ def dataset_of(
     rendered = info.label_set() if info.rendered else None
     if rendered is not None:
         check_classes(net, rendered, name)  # before it is rendered
+    instead = config.data.val_split if config and config.data.dataset == name else 'val'
+    return split_or_instead(lambda part: build_dataset(name, part, root, sizes=sizes), split, root, instead)
+
+
+def split_or_instead(
+    opened: Callable[[str], VideoDataset], split: Optional[str], root: Optional[str], instead: str
+) -> Split:
+    """Open a split; where none is named and there is no test split, the one `instead`, which the log says.
+
+    Raises
+    ------
+    UserError
+        what opening the named split refuses or, without one, the test split
+    """
     if split is not None:
-        return Split(build_dataset(name, split, root, sizes=sizes), split)
+        return Split(opened(split), split)
     try:
-        return Split(build_dataset(name, 'test', root, sizes=sizes), 'test')
+        return Split(opened('test'), 'test')
     except VideoError:
         raise
     except UserError:
-        instead = config.data.val_split if config and config.data.dataset == name else 'val'
         if root is None or any(os.path.exists(os.path.join(root, f'test{end}')) for end in ('', '.csv', '.txt')):
-            raise
+            raise  # it is there, and wrong
         try:
-            videos = build_dataset(name, instead, root, sizes=sizes)
+            videos = opened(instead)
         except UserError:
             videos = None
         if videos is None:

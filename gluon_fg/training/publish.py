@@ -1,14 +1,16 @@
 """Publishing: a training run becomes a file of the zoo, measured as it will be loaded, with its entry and record.
 
 A model is published as NAME-HASH.params, with the run's config and record as configs/NAME-HASH.yaml and
-logs/NAME-HASH.jsonl (`weights.repository` is the folder that they go to).
+logs/NAME-HASH.jsonl (`weights.repository` is the folder that they go to). NAME is the zoo's, or one of the publisher's
+choice: the index then says what it was built as, with its classes, input and protocol, so that it loads by that name.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
@@ -25,28 +27,28 @@ from ..evaluation.metrics import TOPK, summarize
 from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.score import Scores, score_dataset, video_ids
 from ..weights import cards, repository
-from ..weights.entries import METRICS, Entry
+from ..weights.entries import METRICS, Built, Entry
 from ..weights.index import entries_in, zoo_folder
-from .config import Config, load_config, start_file, to_yaml
-from .log import read_metrics
+from . import record
+from .config import Config
+from .moved import chosen_options
+from .named import split_or_instead
 from .run import load_run, split_of
 
 CHECKPOINTS = ('best', 'final')
-
-# What of a run's environment.json tells how its numbers came about; the command line and the machine are left out.
-_ENVIRONMENT = ('python', 'mxnet', 'numpy', 'onednn', 'cuda', 'omp_threads', 'ranks')
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
     """How the published accuracy comes about.
 
-    `split` and `protocol` of the run's dataset (protocol None: the model's); `root`: where that lies now, None: where
-    the run had it; `scores`: a file written by evaluate.py with this run's weights, None: evaluate now;
-    `batch_size`, `workers`: as for `score_dataset`.
+    `split` and `protocol` of the run's dataset (split None: test or, where there is none, what the run validated on;
+    protocol None: the run's, else the model's); `root`: where that lies now, None: where the run had it; `scores`: a
+    file written by gluon-fg evaluate with this run's weights, None: evaluate now; `batch_size`, `workers`: as for
+    `score_dataset`.
     """
 
-    split: str = 'test'
+    split: Optional[str] = None
     protocol: Optional[str] = None
     root: Optional[str] = None
     scores: Optional[str] = None
@@ -81,7 +83,8 @@ def publish(
     licence, source
         of the weights; what made them, in a line, None: dataset, epochs and seed of the run
     name
-        model of the zoo to publish as; None: the run's own
+        to publish as: a model of the zoo, or a new name of letters, digits, '.', '_' and '-'; None: the model that was
+        trained
     checkpoint
         'best' (by validation) or 'final'
     float16
@@ -97,7 +100,7 @@ def publish(
     ------
     UserError
         an unfinished run, weights that are not finite or do not fit the name as `get_model` builds it, scores of other
-        weights, or something there that only `replace` would replace
+        weights, a name that cannot be, or something there that only `replace` would replace
     """
     run_dir, folder, measurement = Path(run_dir), Path(folder), measurement or Measurement()
     if checkpoint not in CHECKPOINTS:
@@ -107,43 +110,45 @@ def publish(
     trained, config = load_run(run_dir, run_dir / f'{checkpoint}.params', ctx)
     if not (run_dir / 'summary.json').is_file():
         raise UserError(f'{run_dir}: no summary.json there: the run is not finished; train.py resumes it')
-    name = registry.model_entry(name or trained.name).name
+    name = public_name(name or trained.name)
+    if trained.labels is None:
+        raise UserError(f'{run_dir}: no classes.txt there, and {trained.name} does not know its classes')
     if not replace:
         repository.refuse_known(folder, name)
     config.data.root = measurement.root or config.data.root
     with repository.staged(folder) as stage:
-        params = stage / 'weights.params'
-        _write_params(trained, params, 'float16' if float16 else 'float32')
-        digest = files.sha256(params)
-        stem = f'{name}-{digest[:8]}'
-        net = _zoo_network(name, trained, config, params, run_dir, ctx)
+        dtype = 'float16' if float16 else 'float32'
+        params = _write_params(trained, stage, name, dtype)
+        entry = _described(trained, config, name, params, dtype)
+        net = _as_loaded(entry, trained, config, params, run_dir, ctx)
         metrics = _measure(net, config, measurement, ctx)
-        (stage / 'config').write_text(_public_config(run_dir, stem), encoding='utf-8')
-        (stage / 'log').write_text(_public_log(run_dir), encoding='utf-8')
-        known = label_set(config.data.dataset)
-        same = known is not None and known.fingerprint == net.labels.fingerprint
-        entry = Entry(
-            name=name,
-            file=f'{stem}.params',
-            sha256=digest,
-            bytes=params.stat().st_size,
-            params=sum(p.data().size for p in net.collect_params().values()),
-            dtype='float16' if float16 else 'float32',
-            fingerprint=net.labels.fingerprint,
-            protocol=net.protocol,
+        (stage / 'config').write_text(record.public_config(run_dir, params.stem), encoding='utf-8')
+        (stage / 'log').write_text(record.public_log(run_dir), encoding='utf-8')
+        own = entry.model is not None or net.dataset is None
+        entry = dataclasses.replace(
+            entry,
+            protocol=metrics['protocol'] if own else net.protocol,
             licence=licence,
-            source=source or _source(run_dir, config, checkpoint),
-            dataset=config.data.dataset if same else net.dataset,
-            classes=None if same else net.classes,
-            input=net.input_spec.as_dict(),
+            source=source or record.source(run_dir, config, checkpoint),
             metrics={config.data.dataset: metrics},
-            config=f'configs/{stem}.yaml',
-            log=f'logs/{stem}.jsonl',
+            config=f'configs/{params.stem}.yaml',
+            log=f'logs/{params.stem}.jsonl',
         )
-        written = {str(entry.file): params, str(entry.config): stage / 'config', str(entry.log): stage / 'log'}
+        written = {entry.file: params, str(entry.config): stage / 'config', str(entry.log): stage / 'log'}
         repository.add(folder, {name: entry}, written, replace)
     write_page(folder)
     return entry
+
+
+def public_name(name: str) -> str:
+    """Check a name to publish under, and return it, the entry's for an alias; raises UserError where it cannot be."""
+    if registry.is_known(name):
+        return registry.model_entry(name).name
+    if not re.fullmatch(r'[A-Za-z0-9][\w.-]*', name, re.ASCII):
+        raise UserError(f"--name {name!r}: a name has letters, digits, '.', '_' and '-', for example our_actions_v1")
+    if name.lower() in factory.gluoncv_names():
+        raise UserError(f'--name {name}: GluonCV has a network of that name; choose another')
+    return name
 
 
 def page(folder: Union[str, os.PathLike]) -> str:
@@ -168,30 +173,72 @@ def write_page(folder: Union[str, os.PathLike]) -> None:
 # The weights
 
 
-def _write_params(net: HybridBlock, path: Path, dtype: str) -> None:
-    """The network's parameters alone, sorted by name: equal weights make equal files."""
+def _write_params(net: HybridBlock, stage: Path, name: str, dtype: str) -> Path:
+    """The network's parameters alone, sorted by name: equal weights make equal files. Returns NAME-HASH.params."""
     arrays = {}
-    for name, p in sorted(net._collect_params_with_prefix().items()):
+    for key, p in sorted(net._collect_params_with_prefix().items()):
         array = p.data().asnumpy().astype(np.float32)
         cast = array.astype(dtype)
         if not np.isfinite(array).all():
-            raise UserError(f'{name} holds values that are not finite; this run cannot be published')
+            raise UserError(f'{key} holds values that are not finite; this run cannot be published')
         if not np.isfinite(cast).all():
-            raise UserError(f'{name} reaches {np.abs(array).max():g}, beyond float16; leave out --float16')
-        arrays[name] = mx.nd.array(cast, dtype=cast.dtype)
-    mx.nd.save(str(path), arrays)
+            raise UserError(f'{key} reaches {np.abs(array).max():g}, beyond float16; leave out --float16')
+        arrays[key] = mx.nd.array(cast, dtype=cast.dtype)
+    mx.nd.save(str(stage / 'weights'), arrays)
+    return (stage / 'weights').rename(stage / f'{name}-{files.sha256(stage / "weights")[:8]}.params')
+
+
+def _described(trained: HybridBlock, config: Config, name: str, params: Path, dtype: str) -> Entry:
+    """The entry of the index as far as it can be told before anything is measured."""
+    known = label_set(config.data.dataset)
+    same = known is not None and known.fingerprint == trained.labels.fingerprint
+    built = None
+    if not registry.is_known(name):
+        built = Built(trained.name, chosen_options(trained.name, config.model.options))
+    return Entry(
+        name=name,
+        file=params.name,
+        sha256=files.sha256(params),
+        bytes=params.stat().st_size,
+        params=sum(p.data().size for p in trained.collect_params().values()),
+        dtype=dtype,
+        fingerprint=trained.labels.fingerprint,
+        protocol=trained.protocol,
+        licence='',
+        source='',
+        dataset=config.data.dataset if same else trained.dataset,
+        classes=None if same else trained.classes,
+        input=trained.input_spec.as_dict(),
+        model=built,
+    )
+
+
+def _as_loaded(
+    entry: Entry, trained: HybridBlock, config: Config, params: Path, run_dir: Path, ctx: Optional[mx.Context]
+) -> HybridBlock:
+    """The network as `get_model(name, pretrained=True)` will give it; must compute what the run's own does."""
+    if entry.model is None:
+        net = _zoo_network(entry.name, trained, config, params, run_dir, ctx)
+    else:
+        net = factory.get_published(entry, str(params.parent), ctx)
+        trained.load_parameters(str(params), ctx=ctx or mx.cpu(), cast_dtype=True)
+    spec, channels = net.input_spec, trained.branches.backbone.in_channels
+    shape = (1, channels, spec.frames) if spec.ndim == 3 else (spec.segments, channels)
+    probe = np.random.default_rng(0).normal(size=(*shape, spec.crop_size, spec.crop_size)).astype('float32')
+    a, b = (x(mx.nd.array(probe, ctx=ctx)).asnumpy() for x in (net, trained))
+    if not np.allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max()):
+        raise UserError(_other_network(entry.name, trained, config, 'with the same weights it gives other scores'))
+    return net
 
 
 def _zoo_network(
     name: str, trained: HybridBlock, config: Config, params: Path, run_dir: Path, ctx: Optional[mx.Context]
 ) -> HybridBlock:
-    """The network as `get_model(name, pretrained=True)` will give it; must compute what the run's own does."""
+    """The network of a name of the zoo, with the run's weights and input."""
     ctx = ctx or mx.cpu()
     own = factory.saved_options(name, params)
     own.update({'nclass': trained.nclass} if factory.setting(name).nclass is None else {})
     net = factory.get_model(name, pretrained_base=False, ctx=ctx, **own)
-    if trained.labels is None:
-        raise UserError(f'{run_dir}: no classes.txt there, and {trained.name} does not know its classes')
     if net.labels is None:
         net.labels = trained.labels if net.nclass == trained.nclass else None
     if net.labels is None or net.labels.fingerprint != trained.labels.fingerprint:
@@ -205,18 +252,15 @@ def _zoo_network(
         net.num_segments = net.input_spec.segments
     for x in (net, trained):  # neither has run yet
         x.load_parameters(str(params), ctx=ctx, cast_dtype=True)
-    spec, channels = net.input_spec, trained.branches.backbone.in_channels
-    shape = (1, channels, spec.frames) if spec.ndim == 3 else (spec.segments, channels)
-    probe = np.random.default_rng(0).normal(size=(*shape, spec.crop_size, spec.crop_size)).astype('float32')
-    a, b = (x(mx.nd.array(probe, ctx=ctx)).asnumpy() for x in (net, trained))
-    if not np.allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max()):
-        raise UserError(_other_network(name, trained, config, 'with the same weights it gives other scores'))
     return net
 
 
 def _other_network(name: str, trained: HybridBlock, config: Config, reason: str) -> str:
     options = ', '.join(f'{key}={value}' for key, value in config.model.options.items())
-    return f'{trained.name}{f" with {options}" * bool(options)} is not {name} as the zoo builds it: {reason}'
+    return (
+        f'{trained.name}{f" with {options}" * bool(options)} is not {name} as the zoo builds it: {reason}; '
+        f'publish it under a name of its own with --name'
+    )
 
 
 # The numbers
@@ -224,15 +268,17 @@ def _other_network(name: str, trained: HybridBlock, config: Config, reason: str)
 
 def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Optional[mx.Context]) -> Dict[str, Any]:
     """Accuracy in percent with what it was measured on; scores that were saved are spot-checked."""
-    dataset = split_of(config, measurement.split)
+    dataset, split = split_or_instead(
+        functools.partial(split_of, config), measurement.split, config.data.root, config.data.val_split
+    )
     if measurement.scores:
-        scores = _checked_scores(net, dataset, measurement, ctx)
+        scores = _checked_scores(net, dataset, split, measurement, ctx)
     else:
         protocol = get_protocol(measurement.protocol or config.test.protocol or net.protocol)
         scores = _score(net, dataset, protocol, measurement, ctx)
     summary = summarize(scores)
     if not summary['labelled']:
-        raise UserError(f'{dataset.name}: no video of split {measurement.split} has a label to measure by')
+        raise UserError(f'{dataset.name}: no video of split {split} has a label to measure by')
     gate = {}
     if net.gates:
         protocol = get_protocol(scores.protocol)
@@ -243,7 +289,7 @@ def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Op
         **{key: round(100 * summary[key], 2) for key in known},
         **gate,
         'protocol': scores.protocol,
-        'split': measurement.split,
+        'split': split,
         'videos': summary['labelled'],
         'seeds': 1,
     }
@@ -265,14 +311,14 @@ def _score(
 
 
 def _checked_scores(
-    net: HybridBlock, dataset: VideoDataset, measurement: Measurement, ctx: Optional[mx.Context]
+    net: HybridBlock, dataset: VideoDataset, split: str, measurement: Measurement, ctx: Optional[mx.Context]
 ) -> Scores:
     """Saved scores that are of these videos, and of these weights as far as a few videos tell."""
     path = str(measurement.scores)
     scores = Scores.load(path)
     ids = video_ids(dataset)
     if {*scores.ids, *scores.failed} != set(ids):
-        raise UserError(f'{path}: scores of other videos than split {measurement.split} of {dataset.name}')
+        raise UserError(f'{path}: scores of other videos than split {split} of {dataset.name}')
     if scores.fingerprint != net.labels.fingerprint:
         raise UserError(f'{path}: scores of other classes than those of {net.name}')
     if measurement.protocol not in (None, scores.protocol):
@@ -284,43 +330,3 @@ def _checked_scores(
     if len(again.ids) < len(some) or np.abs(again.probabilities - scores.probabilities[some]).max() > 1e-3:
         raise UserError(f'{path}: these weights score {again.ids[0]} otherwise; evaluate this run with evaluate.py')
     return scores
-
-
-# The record
-
-
-def _source(run_dir: Path, config: Config, checkpoint: str) -> str:
-    summary = json.loads((run_dir / 'summary.json').read_text())
-    epoch = summary['best']['epoch'] if checkpoint == 'best' else summary['epochs']
-    model = load_config(str(run_dir / 'config.yaml'), saved=True).model
-    begun = {'kinetics400': ', from Kinetics-400 weights', 'imagenet': ', from ImageNet weights'}
-    start = ', warm start' if start_file(model) else begun.get(model.start or '', '')
-    return (
-        f'scripts/train.py on {config.data.dataset}: epoch {epoch} of {summary["epochs"]}, '
-        f'learning rate {config.train.lr:g}, seed {config.train.seed}{start}'
-    )
-
-
-def _public_config(run_dir: Path, stem: str) -> str:
-    """The run's config, every value, without what lies on its machine."""
-    config = load_config(str(run_dir / 'config.yaml'), saved=True)
-    lines = [f'# The run that made {stem}.params, every value; folders of its machine are left out.']
-    if start_file(config.model):
-        given = Path(str(start_file(config.model)))
-        digest = f', SHA-256 {files.sha256(given)}' if given.is_file() else ''
-        lines.append(f'# model.{"params" if config.model.params else "start"}: it started from {given.name}{digest}')
-        config.model.start = None
-    config.model.params = config.data.root = None
-    return '\n'.join([*lines, to_yaml(config)])
-
-
-def _public_log(run_dir: Path) -> str:
-    """The epochs' losses and accuracies as JSON lines, below a line of library versions."""
-    environment = run_dir / 'environment.json'
-    known = json.loads(environment.read_text()) if environment.is_file() else {}
-    records = [{'event': 'environment', 'step': 0, **{key: known[key] for key in _ENVIRONMENT if key in known}}]
-    for record in read_metrics(run_dir / 'metrics.jsonl'):
-        if record['event'] in ('epoch', 'val'):
-            words = {key: record[key] for key in ('event', 'stage', 'protocol') if key in record}
-            records.append({**words, **{k: v for k, v in record.items() if isinstance(v, (int, float))}})
-    return ''.join(json.dumps(record) + '\n' for record in records)

@@ -87,9 +87,8 @@ def card(entry: Entry) -> str:
         shown = ', '.join(entry.classes[:8]) + (', ...' if len(entry.classes) > 8 else '')
         classes += f', {len(entry.classes)}: {shown}'
     spec = entry.input
-    lines = [
-        f'### {entry.name}',
-        '',
+    lines = [f'### {entry.name}', '', *([f'- built as `{_built(entry)}`'] if entry.model else [])]
+    lines += [
         f'- file: {_link(entry, entry.file)}, {entry.bytes:,} bytes, {entry.params:,} values in {entry.dtype}; '
         f'SHA-256 `{entry.sha256}`',
         f'- classes: {classes} (fingerprint `{entry.fingerprint[:16]}`); test protocol `{entry.protocol}`',
@@ -115,6 +114,13 @@ def card(entry: Entry) -> str:
     if links:
         lines.append(f'- training: {", ".join(links)}')
     return '\n'.join(lines)
+
+
+def _built(entry: Entry) -> str:
+    """What a name of the publisher's choice stands for."""
+    assert entry.model
+    options = ', '.join(f'{key}={value}' for key, value in entry.model.options.items())
+    return entry.model.name + (f' with {options}' if options else '')
 
 
 def _link(entry: Entry, text: str) -> str:

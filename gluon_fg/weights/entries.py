@@ -271,8 +271,8 @@ class _Built:
 class _Written:
     weights: _Weights = required()
     package: _Package = setting(None)
-    model: _Built = setting(None)
     config: str = setting(None, _PATH)
+    model: _Built = setting(None)
     input: _Input = setting(None)
     protocol: str = required(_LINE)
     metrics: Dict[str, _Measured] = setting(None)

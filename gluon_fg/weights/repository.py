@@ -32,7 +32,7 @@ def refuse_known(folder: Path, name: str) -> None:
     known = entries_in(folder).get(name)
     if known:
         raise UserError(
-            f'{folder / INDEX} has weights of {name} already ({known.file}); give --replace to replace them'
+            f'{folder / INDEX} has weights of {name} already ({known.file}); give --replace to replace them, or --name'
         )
 
 

@@ -20,7 +20,7 @@ from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import summarize
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
-from gluon_fg.training import loop, publish
+from gluon_fg.training import loop, publish, record
 from gluon_fg.training.config import load_config, save_config
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.run import load_run
@@ -91,7 +91,7 @@ def test_a_published_run_is_its_parameters_its_numbers_and_no_more(published, ru
     }}  # fmt: skip
     net = gluon_fg.get_model(NAME)
     assert (entry.dataset, entry.classes, entry.fingerprint) == ('synthfg', None, net.labels.fingerprint)
-    assert entry.input == dataclasses.asdict(net.input_spec)
+    assert entry.input == net.input_spec.as_dict()
     assert 'epoch 1 of 1' in entry.source and 'seed 0, warm start' in entry.source
 
 
@@ -120,8 +120,8 @@ def test_what_model_start_says_is_published_but_for_places(start, said, run, tmp
     config.model.start = start.replace('FILE', file)
     save_config(config, tmp_path / 'config.yaml')
     (tmp_path / 'summary.json').write_text((run / 'summary.json').read_text())
-    assert publish._source(tmp_path, config, 'best').endswith(f'seed 0{", " if said else ""}{said}')
-    text = publish._public_config(tmp_path, 'a-stem')
+    assert record.source(tmp_path, config, 'best').endswith(f'seed 0{", " if said else ""}{said}')
+    text = record.public_config(tmp_path, 'a-stem')
     assert file not in text and f'  start: {"null" if start == "FILE" else start}\n' in text
     digest = f'model.start: it started from start.params, SHA-256 {files.sha256(file)}'
     assert (digest in text) == (start == 'FILE')
@@ -205,20 +205,106 @@ def test_saved_scores_are_taken_when_they_are_of_these_weights(published, run, t
 def test_what_the_name_does_not_build_is_refused(trained, tmp_path):
     dfb = 'model.name=i3d_tiny_synthfg_dfb'
     narrow = trained(dfb, 'model.options.local_branch=false')
-    with pytest.raises(UserError, match='with local_branch=False is not i3d_tiny_synthfg_dfb as the zoo builds it: '):
+    with pytest.raises(
+        UserError, match='with local_branch=False is not i3d_tiny_synthfg_dfb as the zoo builds it: .*with --name'
+    ):
         publish.publish(narrow, tmp_path, **SAFE)
     with pytest.raises(UserError, match='is not i3d_tiny_synthfg_dfb as the zoo builds it'):
         publish.publish(trained(), tmp_path, name='i3d_tiny_synthfg_dfb', **SAFE)
     assert not list(tmp_path.iterdir())
 
 
-def test_own_classes_are_published_with_their_names(trained, tmp_path, monkeypatch):
-    custom = trained('model.name=i3d_tiny_custom', 'data.dataset=csv')
+@pytest.fixture(scope='module')
+def custom(trained):
+    return trained('model.name=i3d_tiny_custom', 'data.dataset=csv', 'data.frames=4', 'test.protocol=2x1')
+
+
+def test_own_classes_are_published_with_their_names(custom, tmp_path, monkeypatch):
     entry = publish.publish(custom, tmp_path / 'zoo', **SAFE)
     assert entry.name == 'i3d_tiny_custom' and entry.dataset is None and len(entry.classes) == 24
+    assert entry.protocol == entry.metrics['csv']['protocol'] == '2x1' and entry.model is None
     monkeypatch.setattr(index, '_REPO_ZOO', tmp_path / 'zoo')
-    net = gluon_fg.get_model('i3d_tiny_custom', pretrained=True, nclass=24, root=str(tmp_path / 'empty'))
-    assert net.classes == entry.classes
+    for options in ({}, {'nclass': 24}):
+        net = gluon_fg.get_model('i3d_tiny_custom', pretrained=True, root=str(tmp_path / 'empty'), **options)
+        assert (net.classes, net.protocol, net.input_spec.frames) == (entry.classes, '2x1', 4)
+    with pytest.raises(UserError, match='needs the number of classes'):
+        gluon_fg.get_model('i3d_tiny_custom')
+
+
+@pytest.fixture
+def team(custom, trained, tmp_path, monkeypatch):
+    """Two users' zoos: other weights of the same architecture, under names of their choice and under a common one."""
+    other = trained('model.name=i3d_tiny_custom', 'data.dataset=csv', 'train.seed=3')
+    entries = [publish.publish(custom, tmp_path / 'ours', name='our_actions.v1', **SAFE),
+               publish.publish(custom, tmp_path / 'ours', name='shared', **SAFE),
+               publish.publish(other, tmp_path / 'theirs', name='shared', **SAFE),
+               publish.publish(other, tmp_path / 'theirs', name='their_actions', **SAFE)]  # fmt: skip
+    monkeypatch.setenv('GLUON_FG_REPO', f'{(tmp_path / "ours").as_uri()},{tmp_path / "theirs"}')
+    monkeypatch.setenv('MXNET_HOME', str(tmp_path / 'home'))
+    return entries
+
+
+def test_a_name_of_ones_own_loads_with_classes_input_and_protocol(team, custom, tiny_synthfg, command, tmp_path):
+    ours, _, shared, theirs = team
+    assert ours.model.name == 'i3d_tiny_custom' and ours.classes == theirs.classes and ours.protocol == '2x1'
+    net = gluon_fg.get_model('our_actions.v1', pretrained=True)
+    assert (net.name, net.classes, net.protocol, net.input_spec.frames) == (ours.name, ours.classes, '2x1', 4)
+    clip = str(sorted((tiny_synthfg / 'test').glob('*.mp4'))[0])
+    expected = gluon_fg.predict(clip, custom)
+    assert gluon_fg.predict(clip, 'our_actions.v1') == gluon_fg.predict(clip, tmp_path / 'ours' / ours.name) == expected
+    assert gluon_fg.predict(clip, 'their_actions') != expected
+    file = tmp_path / 'ours' / ours.file
+    assert gluon_fg.predict(clip, 'i3d_tiny_custom', params=file) == expected  # by the index beside it
+    known = {'our_actions.v1', 'shared', 'their_actions'}
+    assert known < set(gluon_fg.list_models(pretrained=True)) and not known & set(gluon_fg.list_models())
+    info = gluon_fg.model_info('their_actions')
+    assert (info['name'], info['nclass'], info['pretrained']) == ('their_actions', 24, True)
+    untrained = gluon_fg.get_model('our_actions.v1', pretrained_base=False)
+    assert untrained.classes == ours.classes and untrained.weights_source == 'random weights'
+    code, out, err = command('evaluate', '--model', 'our_actions.v1', '--dataset', 'csv', '--root', tiny_synthfg,
+                             '--out', tmp_path / 'scores.npz', '--json')  # fmt: skip
+    assert code == 0 and round(100 * json.loads(out)['top1'], 2) == ours.metrics['csv']['top1'], err
+    assert 'our_actions.v1' in command('zoo', 'list', 'our*')[1]
+    assert command('zoo', 'fetch', 'their_actions')[1].strip() == str(tmp_path / 'home' / 'models' / theirs.file)
+    with pytest.raises(UserError, match="unknown model 'our_action.v1'; did you mean 'our_actions.v1'"):
+        gluon_fg.get_model('our_action.v1')
+
+
+def test_two_users_models_of_one_name_do_not_collide(team, tiny_synthfg, tmp_path, monkeypatch):
+    """The first repository that has a name gives it; the files keep apart by their hash."""
+    _, ours, theirs, _ = team
+    files_of = []
+    for first, second in (('ours', 'theirs'), ('theirs', 'ours')):
+        monkeypatch.setenv('GLUON_FG_REPO', f'{tmp_path / first} {tmp_path / second}')
+        files_of.append(gluon_fg.get_model('shared', pretrained=True).weights_source)
+    assert files_of == [f'published weights {entry.file}' for entry in (ours, theirs)]
+    folder = tmp_path / 'ours'
+    with pytest.raises(UserError, match=r'holds 2 models; name one, for example .*our_actions.v1'):
+        gluon_fg.load_model(folder)
+    with pytest.raises(UserError, match="unknown model of .*: 'shard'; did you mean 'shared'"):
+        gluon_fg.load_model(folder / 'shard')
+
+
+def test_options_of_a_run_are_kept_under_a_name_of_its_own(trained, tmp_path):
+    narrow = trained('model.name=i3d_tiny_synthfg_dfb', 'model.options.local_branch=false')
+    entry = publish.publish(narrow, tmp_path, name='narrow', **SAFE)
+    assert entry.model.options == {'local_branch': False} and (entry.dataset, entry.classes) == ('synthfg', None)
+    assert load_index(tmp_path / 'index.yaml')['narrow'] == entry
+    net = gluon_fg.load_model(tmp_path)
+    assert net.branch_names == load_run(narrow)[0].branch_names and net.dataset == 'synthfg' and len(net.classes) == 24
+
+
+def test_a_run_without_a_test_split_is_measured_on_val(custom, tiny_synthfg, tmp_path, command, caplog):
+    data = tmp_path / 'data'
+    shutil.copytree(tiny_synthfg, data)
+    (data / 'test.csv').unlink()
+    shutil.rmtree(data / 'test')
+    words = ('zoo', 'publish', custom, '--repo', tmp_path / 'zoo', '--licence', 'MIT', '--name', 'mine', '--root', data)
+    code, out, err = command(*words)
+    assert code == 0 and f'{data} has no split test; val is taken' in caplog.text, err
+    assert re.search(r'mine on csv: top1 [\d.]+, .*split val, videos 24', out)
+    assert f'predict VIDEO --model {tmp_path}/zoo/mine' in out and f'GLUON_FG_REPO=file://{tmp_path}/zoo' in out
+    assert '- built as `i3d_tiny_custom`' in (tmp_path / 'zoo' / 'README.md').read_text()
 
 
 def test_weights_bring_the_segments_that_they_were_trained_with(trained, tmp_path, monkeypatch):
@@ -294,7 +380,9 @@ def test_the_command_publishes_and_its_mistakes_are_one_line(run, tmp_path, comm
         ([tmp_path, *new], 'no config.yaml there'),
         ([unfinished, *new], 'the run is not finished'),
         ([run, *new, '--checkpoint', 'last'], "unknown checkpoint 'last'; choose from best, final"),
-        ([run, *new, '--name', 'i3d_tiny_synthgf'], "unknown model 'i3d_tiny_synthgf'; did you mean"),
+        ([run, *new, '--name', 'our actions'], "--name 'our actions': a name has letters, digits"),
+        ([run, *new, '--name', '../up'], "--name '../up': a name has letters, digits"),
+        ([run, *new, '--name', 'resnet50_v1'], 'GluonCV has a network of that name'),
         ([run, *new, '--split', 'tets'], 'split'),
         ([run, *new, '--protocol', 'dfb3d'], "did you mean 'dfb_3d'"),
         ([run, *new, '--scores', tmp_path / 'none.npz'], 'no score file'),

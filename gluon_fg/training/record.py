@@ -1,0 +1,52 @@
+"""What is published of a run beside its weights: a line on their origin, config and log, without its machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .. import files
+from .config import load_config, start_file, to_yaml
+from .log import read_metrics
+from .sections import Config
+
+# What of a run's environment.json tells how its numbers came about; the command line and the machine are left out.
+_ENVIRONMENT = ('python', 'mxnet', 'numpy', 'onednn', 'cuda', 'omp_threads', 'ranks')
+
+
+def source(run_dir: Path, config: Config, checkpoint: str) -> str:
+    """A line on what made the weights: dataset, epoch, learning rate, seed and start."""
+    summary = json.loads((run_dir / 'summary.json').read_text())
+    epoch = summary['best']['epoch'] if checkpoint == 'best' else summary['epochs']
+    model = load_config(str(run_dir / 'config.yaml'), saved=True).model
+    begun = {'kinetics400': ', from Kinetics-400 weights', 'imagenet': ', from ImageNet weights'}
+    start = ', warm start' if start_file(model) else begun.get(model.start or '', '')
+    return (
+        f'scripts/train.py on {config.data.dataset}: epoch {epoch} of {summary["epochs"]}, '
+        f'learning rate {config.train.lr:g}, seed {config.train.seed}{start}'
+    )
+
+
+def public_config(run_dir: Path, stem: str) -> str:
+    """The run's config, every value, without what lies on its machine."""
+    config = load_config(str(run_dir / 'config.yaml'), saved=True)
+    lines = [f'# The run that made {stem}.params, every value; folders of its machine are left out.']
+    if start_file(config.model):
+        given = Path(str(start_file(config.model)))
+        digest = f', SHA-256 {files.sha256(given)}' if given.is_file() else ''
+        lines.append(f'# model.{"params" if config.model.params else "start"}: it started from {given.name}{digest}')
+        config.model.start = None
+    config.model.params = config.data.root = None
+    return '\n'.join([*lines, to_yaml(config)])
+
+
+def public_log(run_dir: Path) -> str:
+    """The epochs' losses and accuracies as JSON lines, below a line of library versions."""
+    environment = run_dir / 'environment.json'
+    known = json.loads(environment.read_text()) if environment.is_file() else {}
+    records = [{'event': 'environment', 'step': 0, **{key: known[key] for key in _ENVIRONMENT if key in known}}]
+    for record in read_metrics(run_dir / 'metrics.jsonl'):
+        if record['event'] in ('epoch', 'val'):
+            words = {key: record[key] for key in ('event', 'stage', 'protocol') if key in record}
+            records.append({**words, **{k: v for k, v in record.items() if isinstance(v, (int, float))}})
+    return ''.join(json.dumps(record) + '\n' for record in records)
