@@ -19,7 +19,7 @@ from ..evaluation.score import check_classes
 from ..weights.entries import Entry
 from ..weights.index import INDEX, entries_in
 from .config import load_config
-from .run import load_run
+from .run import load_run, run_config
 from .sections import Config
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ def check_source(
     text = os.fspath(model)
     run = Path(text) if is_run(text) else _run_of(params) if params else None
     if run is not None:
-        config, own = load_config(str(run / CONFIG), saved=True), None
+        config, own = run_config(run), None
     else:
         folder, name = _published_in(text)
         config = None

@@ -106,6 +106,17 @@ def _know_own_classes(net: HybridBlock, path: Path) -> None:
             name_classes(net, path)
 
 
+def run_config(folder: Union[str, Path]) -> Config:
+    """Read the config of a run; raises UserError where there is none, or it is damaged.
+
+    A run that has lists of its own (`SPLIT`) reads these, also after it was moved.
+    """
+    config = load_config(str(Path(folder, 'config.yaml')), saved=True)
+    if Path(folder, SPLIT).is_dir():
+        config.data.root = str(Path(folder, SPLIT))
+    return config
+
+
 def load_run(
     run_dir: Union[str, Path], params: Union[str, Path, None] = None, ctx: Optional[mx.Context] = None
 ) -> Tuple[HybridBlock, Config]:
@@ -131,9 +142,7 @@ def load_run(
     path = Path(params) if params else folder / 'best.params'
     if not path.is_file():
         raise UserError(f'no parameter file {path}' + ('' if params else '; the run has not been validated yet'))
-    config = load_config(str(folder / 'config.yaml'), saved=True)
-    if (folder / SPLIT).is_dir():  # also where the run was moved
-        config.data.root = str(folder / SPLIT)
+    config = run_config(folder)
     config.model.pretrained, config.model.pretrained_base = False, False
     config.model.options = factory.run_options(config.model.name, path, config.model.options)
     net = build_network(config, ctx)
