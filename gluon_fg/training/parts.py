@@ -197,7 +197,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
         trainer=trainer,
         scaler=precision.Scaler(train.precision, trainer),
         rate=rate,
-        targets=make_targets(train, train_set),
+        targets=make_targets(train, train_set, net.multi_label),
         average=WeightAverage(net, train.ema) if train.ema else None,
         updates_per_epoch=updates_per_epoch,
         log=None,
@@ -273,13 +273,13 @@ def make_loader(config: Config, net: mx.gluon.HybridBlock, train_set: VideoDatas
     )
 
 
-def make_targets(train: TrainConfig, train_set: VideoDataset) -> Targets:
+def make_targets(train: TrainConfig, train_set: VideoDataset, multi_label: bool) -> Targets:
     """What the loss is computed against, by the config and, for class weights, by the training videos."""
     weights = None
     if train.class_weights == 'balanced':
         labels = np.array([record.label for record in train_set.records])
         weights = balanced_weights(labels, len(train_set.labels))
-    return Targets(train.label_smoothing, weights)
+    return Targets(train.label_smoothing, weights, multi_label)
 
 
 def resume(run: Run) -> TrainState:

@@ -16,13 +16,16 @@ class Targets(NamedTuple):
     ----------
     smoothing
         epsilon of label smoothing (Szegedy et al. 2016, sec. 7): the target becomes (1 - epsilon) of itself and
-        epsilon / M of every class
+        epsilon / M of every class; where `multi_label`, epsilon / 2, as each class is a question of yes or no
     weights
         (M,) float32, what each class's part of the target is multiplied with; None: nothing
+    multi_label
+        whether the network answers for each class on its own
     """
 
     smoothing: float = 0.0
     weights: Optional[np.ndarray] = None
+    multi_label: bool = False
 
     def of(self, labels: np.ndarray, classes: int) -> np.ndarray:
         """Targets of labels (N,) or (N, M): the labels themselves where nothing changes them, else float32 (N, M)."""
@@ -30,7 +33,7 @@ class Targets(NamedTuple):
             return labels
         shares = shares_of(labels, classes)
         if self.smoothing:
-            shares = (1 - self.smoothing) * shares + self.smoothing / classes
+            shares = (1 - self.smoothing) * shares + self.smoothing / (2 if self.multi_label else classes)
         return (shares if self.weights is None else shares * self.weights).astype(np.float32)
 
 

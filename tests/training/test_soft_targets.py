@@ -181,3 +181,10 @@ def test_balanced_weights_are_scikit_learns():
     present = np.unique(labels)
     np.testing.assert_allclose(weights[present], compute_class_weight('balanced', classes=present, y=labels), rtol=1e-6)
     assert weights[[5, 6]].tolist() == [1, 1] and weights[labels].mean() == pytest.approx(1, rel=1e-6)
+
+
+def test_smoothing_of_several_labels_draws_each_towards_one_half():
+    """Keras, BinaryCrossentropy(label_smoothing=e): t (1 - e) + e / 2."""
+    labels = np.array([[1, 1, 0, 0], [0, 0, 0, 1]], np.float32)
+    targets = Targets(0.2, multi_label=True).of(labels, 4)
+    np.testing.assert_allclose(targets, [[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.1, 0.9]], rtol=1e-6)
