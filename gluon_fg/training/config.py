@@ -21,6 +21,7 @@ from ..checking import check as check_settings
 from ..errors import UserError
 from ..files import atomic_write
 from .sections import STARTS, Config, ModelConfig, TrainConfig
+from .shortened import fit_schedules
 
 
 def _read_layers(path: Path, seen: Tuple[Path, ...] = ()) -> List[Tuple[str, Any]]:
@@ -43,7 +44,7 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
     path
         YAML file, or None for the defaults; its key `base` names a file (relative to it) read before it
     overrides
-        strings such as `train.lr=0.02`
+        strings such as `train.lr=0.02`; fewer `train.epochs` shorten a schedule that does not fit in (`shortened`)
     saved
         True: the file is a run's own config.yaml; settings that became options of a method since it was written are
         taken over as such, where a user's config is told where they went
@@ -53,9 +54,11 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
     UserError
         missing or invalid file, unknown key (with the nearest valid one), wrong type or value out of range
     """
-    merged = OmegaConf.structured(Config)
+    merged, layers = OmegaConf.structured(Config), []
+    overridden: Any = OmegaConf.create()  # by --set, which is one layer
     for source, layer in _read_layers(Path(path)) if path else []:
-        merged = merge(merged, _without_moved(layer, source, saved), source)
+        layers.append(_without_moved(layer, source, saved))
+        merged = merge(merged, layers[-1], source)
     for text in overrides:
         key, equals, _ = text.partition('=')
         if not equals or not key:
@@ -64,8 +67,10 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
             layer = OmegaConf.from_dotlist([text])
         except (YAMLError, OmegaConfBaseException) as error:
             raise UserError(f'--set {text}: {" ".join(str(error).split())}') from None
-        merged = merge(merged, _without_moved(layer, f'--set {text}'), f'--set {text}')
+        layer = _without_moved(layer, f'--set {text}')
+        merged, overridden = merge(merged, layer, f'--set {text}'), OmegaConf.merge(overridden, layer)
     config = build(merged, path or 'config')
+    fit_schedules(config, [*layers, overridden])
     check(config, path or 'config')
     stage_configs(config, path or 'config')
     return config
@@ -149,7 +154,8 @@ def check(config: Config, source: str = 'config') -> None:
             )
     if train.warmup_epochs >= train.epochs:
         raise UserError(
-            f'{source}: train.warmup_epochs {train.warmup_epochs} must be below train.epochs {train.epochs}'
+            f'{source}: train.warmup_epochs {train.warmup_epochs} must be below train.epochs {train.epochs}; '
+            f'choose less, or leave it out'
         )
 
 
