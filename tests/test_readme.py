@@ -34,6 +34,7 @@ PAGES = [
             'getting_started',
             'own_videos',
             'datasets',
+            'prepare',
             'training',
             'evaluation',
             'explaining',

@@ -47,14 +47,16 @@ class Row(NamedTuple):
     """One listed video: what its list says, then what the check of its file saw (`health.FileHealth`).
 
     `path` starts from the manifest's root; `name` holds its bytes where they are no Unicode. `class_name` and `group`
-    are None for a label of -1. `frames` counts those between `start` and `end`, which are None for a whole file.
-    `problems` are 'missing', 'broken: ...', 'no video: ...', 'no label', 'no frame in its clip'.
+    are None for a label of -1. `labels` are all classes that a video shows, None where each has one label. `frames`
+    counts those between `start` and `end`, which are None for a whole file. `problems` are 'missing', 'broken: ...',
+    'no video: ...', 'no label', 'no frame in its clip'.
     """
 
     split: str
     path: str
     name: Optional[bytes]
     label: int
+    labels: Optional[List[int]]
     class_name: Optional[str]
     group: Optional[str]
     start: Optional[float]
@@ -72,16 +74,24 @@ class Row(NamedTuple):
     looks: List[int]
     scan: str
 
+    def shown(self, labels: LabelSet) -> List[str]:
+        """Names of all its classes."""
+        if self.labels is None:
+            return [] if self.class_name is None else [self.class_name]
+        return [labels.classes[label] for label in self.labels]
+
 
 class Split(NamedTuple):
     """A split of the dataset: how messages call it, the folder its paths start from (below the root), its classes.
 
-    `same_as` names another split that is this one: a folder without splits is all of them.
+    `left_out` counts files by suffix that are no videos; `same_as` names another split that is this one: a folder
+    without splits is all of them.
     """
 
     name: str
     base: str
     labels: LabelSet
+    left_out: Dict[str, int]
     same_as: str = ''
 
 
@@ -136,7 +146,15 @@ class Manifest:
             records.append(VideoRecord(path, label, start, end))
             if scan and self.scanner == scanner():
                 scans.put(os.path.join(base, path), Stamp(size, mtime_ns), scan)
-        return VideoDataset(records, told.labels, base, told.name, cache, scans)
+        targets = None
+        several = part['labels'].to_pylist()
+        if several and several[0] is not None:
+            targets = np.zeros((len(records), len(told.labels)), bool)
+            for target, shown in zip(targets, several):
+                target[shown] = True
+        videos = VideoDataset(records, told.labels, base, told.name, cache, scans, targets)
+        videos.left_out = dict(told.left_out)
+        return videos
 
     def save(self, path: Union[str, os.PathLike]) -> None:
         """Write it, atomically; the same content gives the same bytes."""
@@ -152,7 +170,8 @@ class Manifest:
             'dataset': self.dataset,
             'root': relative(self.root, os.path.dirname(os.path.abspath(path))),
             'splits': {
-                key: [s.name, s.base, labels.index(_plain(s.labels)), s.same_as] for key, s in self.splits.items()
+                key: [s.name, s.base, labels.index(_plain(s.labels)), s.left_out, s.same_as]
+                for key, s in self.splits.items()
             },
             'labels': labels,
             'sources': self.sources,
@@ -190,7 +209,10 @@ def read_manifest(path: Union[str, os.PathLike]) -> Manifest:
     if table.schema != schema() or metadata.get(_DIGEST) != _digest(table, metadata[_META]):
         raise UserError(f'{path}: is damaged (its digest is of other content); prepare it again')
     labels = [LabelSet(classes, groups, np.array(flips)) for classes, groups, flips in meta['labels']]
-    splits = {key: Split(name, base, labels[place], same) for key, (name, base, place, same) in meta['splits'].items()}
+    splits = {
+        key: Split(name, base, labels[place], left_out, same)
+        for key, (name, base, place, left_out, same) in meta['splits'].items()
+    }
     root = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), meta['root']))
     return Manifest(meta['dataset'], root, splits, meta['sources'], table, meta['scanner'])
 
@@ -253,10 +275,10 @@ def schema() -> pyarrow.Schema:
 
     text, whole, number = pa.string(), pa.int32(), pa.float64()
     types = {
-        'split': text, 'path': text, 'name': pa.binary(), 'label': whole, 'class': text, 'group': text,
-        'start': number, 'end': number, 'kind': text, 'frames': whole, 'fps': number, 'width': whole, 'height': whole,
-        'turns': whole, 'problems': pa.list_(text), 'bytes': pa.int64(), 'mtime_ns': pa.int64(), 'sha256': text,
-        'looks': pa.list_(pa.int64()), 'scan': text,
+        'split': text, 'path': text, 'name': pa.binary(), 'label': whole, 'labels': pa.list_(whole), 'class': text,
+        'group': text, 'start': number, 'end': number, 'kind': text, 'frames': whole, 'fps': number, 'width': whole,
+        'height': whole, 'turns': whole, 'problems': pa.list_(text), 'bytes': pa.int64(), 'mtime_ns': pa.int64(),
+        'sha256': text, 'looks': pa.list_(pa.int64()), 'scan': text,
     }  # fmt: skip
     return pa.schema(list(types.items()))
 

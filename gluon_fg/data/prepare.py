@@ -8,6 +8,8 @@ import posixpath
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+import numpy as np
+
 from ..errors import UserError, VideoError
 from .catalog.entry import DatasetInfo, Request, dataset_info
 from .datasets import VideoDataset, VideoRecord
@@ -66,13 +68,15 @@ def prepare(
     ------
     UserError
         an unknown dataset, or one that is rendered; no such folder; no split in it; a named split that cannot be read;
-        a folder that cannot be written
+        a folder that cannot be written, or has other files in it
     """
     info = dataset_info(dataset)
     if info.rendered:
         raise UserError(f'{dataset} is rendered here, not prepared; gluon-fg data prepare synthfg makes its files')
     top = info.folder(root)
     folder = Path(out) if out is not None else top / FOLDER / dataset
+    if out is not None and folder.is_dir() and not _ours(folder):
+        raise UserError(f'{folder} holds other files; choose an empty folder')
     opened, absent = _open_splits(info, os.fspath(root), splits)
     journal = Journal(folder / JOURNAL)
     with journal:
@@ -92,6 +96,11 @@ def prepare(
         manifest.save(folder / FILE)
         journal.done()
     return Prepared(manifest, folder, absent)
+
+
+def _ours(folder: Path) -> bool:
+    """Whether a folder is empty, or was written to by a check before."""
+    return not any(folder.iterdir()) or any((folder / name).is_file() for name in (FILE, JOURNAL))
 
 
 def _open_splits(info: DatasetInfo, root: str, splits: Sequence[str]) -> Tuple[Dict[str, VideoDataset], Dict[str, str]]:
@@ -116,9 +125,9 @@ def _split(videos: VideoDataset, root: str, opened: Dict[str, VideoDataset]) -> 
     for key, other in opened.items():
         if other is videos:
             break
-        if (other.root, other.records) == (videos.root, videos.records):
-            return Split(videos.name, base, videos.labels, key)
-    return Split(videos.name, base, videos.labels)
+        if (other.root, other.fingerprint) == (videos.root, videos.fingerprint):
+            return Split(videos.name, base, videos.labels, videos.left_out, key)
+    return Split(videos.name, base, videos.labels, videos.left_out)
 
 
 def _joined(base: str, path: str) -> str:
@@ -149,7 +158,7 @@ def _length(row: Row) -> int:
 
 def _rows(key: str, base: str, videos: VideoDataset, health: Dict[str, FileHealth]) -> List[Row]:
     rows = []
-    for record in videos.records:
+    for place, record in enumerate(videos.records):
         path = _joined(base, record.path)
         seen, label = health[path], record.label
         problems = [seen.problem] if seen.problem else []
@@ -158,6 +167,7 @@ def _rows(key: str, base: str, videos: VideoDataset, health: Dict[str, FileHealt
             frames = _frames_in(path, seen, record)
             problems += [] if frames else ['no frame in its clip']
         known = label >= 0
+        shown_classes = None if videos.targets is None else np.flatnonzero(videos.targets[place]).tolist()
         shown = path.encode('utf-8', 'backslashreplace').decode()
         rows.append(
             Row(
@@ -165,6 +175,7 @@ def _rows(key: str, base: str, videos: VideoDataset, health: Dict[str, FileHealt
                 shown,
                 None if shown == path else os.fsencode(path),
                 label,
+                shown_classes,
                 videos.labels.classes[label] if known else None,
                 videos.labels.groups[label] if known and videos.labels.groups else None,
                 record.start,
@@ -175,7 +186,7 @@ def _rows(key: str, base: str, videos: VideoDataset, health: Dict[str, FileHealt
                 seen.width,
                 seen.height,
                 seen.turns,
-                problems + ([] if known else ['no label']),
+                problems + ([] if known or shown_classes is not None else ['no label']),
                 seen.bytes,
                 seen.mtime_ns,
                 seen.sha256,

@@ -79,3 +79,10 @@ def test_a_study_runs_there(installed, tiny_synthfg):
     assert 'baseline' in out
     results = json.loads((installed.home / 'runs' / 'study' / 'mine.json').read_text())
     assert list(results['rows']) == ['baseline']
+
+
+def test_a_health_report_is_made_there(installed, tiny_synthfg):
+    shutil.copytree(tiny_synthfg / 'val', installed.home / 'films' / 'all')
+    out = installed('gluon-fg', 'data', 'prepare', 'folder', 'films')  # in a process of its own
+    page = installed.home / 'films/.gluon_fg/folder/report.html'
+    assert '24 videos of 1 classes, 24 there, 24 usable' in out and '</html>' in page.read_text()

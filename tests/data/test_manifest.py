@@ -36,6 +36,7 @@ def folder(clips, tmp_path):
         for clip in clips[: 3 - number % 2]:
             shutil.copy(clip, place / f'{number} {clip.name}')
     (root / 'train/open/cut.mp4').write_bytes(b'cut')
+    (root / 'train/open/notes.doc').write_bytes(b'notes')
     shutil.copy(clips[0], os.fsencode(root / 'val/shut') + b'/caf\xe9.mp4')
     return root
 
@@ -63,10 +64,10 @@ def direct(dataset, split, root):
 
 
 def same(a, b):
-    return (
-        (a.records, a.labels, a.root, a.name, a.fingerprint, a.cache)
-        == (b.records, b.labels, b.root, b.name, b.fingerprint, b.cache)
-    )  # fmt: skip
+    """Whether all that two datasets say of themselves is the same."""
+    values = [{k: v for k, v in vars(videos).items() if k[0] != '_' and k != 'scans'} for videos in (a, b)]
+    np.testing.assert_equal(*values)
+    return a.fingerprint == b.fingerprint
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def unread(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError('the manifest was to be taken')
 
-    for name in ('folder', 'csv'):
+    for name in ('folder', 'csv', 'multilabel'):
         monkeypatch.setitem(catalog.entry._datasets, name, dataclasses.replace(dataset_info(name), open=fail))
     monkeypatch.setattr(scans, 'scan', fail)
 
@@ -112,6 +113,17 @@ def test_the_dataset_is_that_of_the_lists(listed, request):
     given = build_dataset('csv', 'train', listed)
     with given.open(1) as reader:
         assert len(reader) == 5 and np.array_equal(reader.get_batch([0, 1]), pixels)
+
+
+def test_several_labels_a_video_stay(listed, request):
+    (listed / 'train.csv').write_text('path,labels\nmanifest_a.mp4,run|jump\nmanifest_b.avi,\nmanifest_c.mkv,jump\n')
+    wanted = direct('multilabel', 'train', listed)
+    made = prepare('multilabel', listed, ['train'], workers=0)
+    assert [row.labels for row in made.manifest.rows()] == [[0, 1], [], [0]]
+    assert not any(row.problems for row in made.manifest.rows())
+    request.getfixturevalue('unread')
+    given = build_dataset('multilabel', 'train', listed)
+    assert same(given, wanted) and given.targets.tolist() == [[True, True], [False, False], [True, False]]
 
 
 def test_a_list_elsewhere_is_a_split(listed, tmp_path, monkeypatch, request):
