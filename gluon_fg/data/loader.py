@@ -120,7 +120,7 @@ class TrainLoader:
     transform
         a `TrainTransform`
     batch_size
-        videos per rank
+        clips per rank
     seed
         any integer from 0
     share

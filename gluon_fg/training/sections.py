@@ -58,7 +58,7 @@ class DataConfig:
     # random_crop only: the shorter side is drawn from short_side .. jitter * short_side
     jitter: float = setting(1.0, at_least(1, 'a finite number, 1 or more'))
     flip: float = setting(0.5, _PROBABILITY)  # only where the labels allow a mirror image
-    # What else changes a clip (the same in all of its frames) and its label; see `data.augment` and `data.mixing`
+    # What else changes a clip (the same in all of its frames) and its label; see `gluon_fg.data.augment` and `dealing`
     color_jitter: float = setting(0.0, within(0, 1, '0 (off) to 1'))  # brightness, contrast, saturation: 1 +- this
     randaugment: float = setting(0.0, within(0, 10, '0 (off) to 10, the strongest'))  # magnitude of two operations
     erase: float = setting(0.0, _PROBABILITY)  # of erasing a rectangle
