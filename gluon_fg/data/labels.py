@@ -159,8 +159,8 @@ class LabelSet:
 
 
 def spelled(name: str) -> str:
-    """Write a class name as it is compared with other spellings of it: small letters and digits, one blank between."""
-    return ' '.join(re.findall(r'[^\W_]+', name.lower()))
+    """Write a class name as it is compared with other spellings of it: its letters, small ones, and digits alone."""
+    return re.sub(r'[\W_]', '', name.lower())
 
 
 def _checked_flip_map(given: Union[Sequence[int], np.ndarray], classes: Tuple[str, ...]) -> np.ndarray:

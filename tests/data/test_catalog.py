@@ -8,7 +8,7 @@ from gluon_fg.data.catalog import DatasetInfo, Request, open_folders, open_lists
 from gluon_fg.data.catalog.gluoncv_classes import gluoncv_classes
 from gluon_fg.errors import UserError
 
-FILES_TELL = {'folder', 'image_folder', 'csv', 'stanfordcars', 'stanforddogs', 'minikinetics', 'gym288'}
+FILES_TELL = {'folder', 'image_folder', 'csv', 'stanfordcars', 'stanforddogs', 'minikinetics', 'gym288', 'multilabel'}
 
 
 @pytest.mark.parametrize('name', list_datasets())

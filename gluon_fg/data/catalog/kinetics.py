@@ -4,24 +4,24 @@ Lists, where a root has any, say which clips a split has. For the split `val` (`
 they are called, in this order,
 
     val.csv   kinetics-400_val.csv   kinetics_400_val.csv   kinetics400_val.csv   kinetics_val.csv   val.txt
-    kinetics400_val_list_videos.txt
+    kinetics400_val_list_videos.txt   kinetics400_val_list_rawframes.txt
 
 (or the same with `validate`) and lie in the root, annotations/, annotations/deepmind/, labels/, lists/, or a folder
 with the dataset's name (kinetics400/, as its archive unpacks). Official ones have the columns label, youtube_id,
 time_start, time_end, split and is_cc, the last two not always; lists for testing have no labels, which are -1 then.
 Others are lists of your own (columns path and label), GluonCV's and mmaction2's; their paths start from the root,
-mmaction2's from the split's folder of videos.
+mmaction2's from the split's folder.
 
 Videos are looked for in val/, val_256/, videos_val/, videos/val/, compress/val_256/, kinetics400_val/,
 rawframes_val/, and before that in replacement/, where CVDF's copy keeps those that were broken; where none of them is
 there, in the whole root. A list finds its clips whatever folders they lie in. A file is
 
 - a clip, 0wR5jVB-WPk_000417_000427.mp4, or a folder of frames of such a name: it is read as it is
-- a whole video, 0wR5jVB-WPk.mp4: it is cut by the times of the list
+- a whole video, 0wR5jVB-WPk.mp4: it is cut by the times of the list. Where clips are called so, leave the list away
 
 Without a list, folders are the classes: val/<class>/<any video>. Class folders and labels may be spelled as in the
 official lists ('hurling (sport)'), with underscores ('hurling_(sport)', mmaction2) or as GluonCV has them
-('hurling_-sport-').
+('hurling_-sport-'); torchvision's, 'hurling_sport', is read, too.
 
 A file classes.txt in the root names the classes of a subset, one a line: clips of others are left out. Without it, and
 without a list, the folders of the splits are the subset. Its classes keep their order and their groups.
@@ -46,8 +46,11 @@ from .layouts import read_lines, those_there
 logger = logging.getLogger(__name__)
 
 SPELLINGS = {'train': ('train',), 'val': ('val', 'validate', 'validation'), 'test': ('test',)}
-_LIST_FOLDERS = ('.', 'annotations', 'annotations/deepmind', 'labels', 'lists', '{name}')
-_MMACTION = 'kinetics{size}_{part}_list_videos.txt'
+_LIST_FOLDERS = ('.', 'annotations', 'annotations/deepmind', 'labels', 'lists', '{name}', '{name}_2020')
+_MMACTION = {  # list -> folder that its paths start from
+    'kinetics{size}_{part}_list_videos.txt': 'videos_{part}',
+    'kinetics{size}_{part}_list_rawframes.txt': 'rawframes_{part}',
+}
 _LISTS = (
     '{part}.csv',
     'kinetics-{size}_{part}.csv',
@@ -55,7 +58,7 @@ _LISTS = (
     'kinetics{size}_{part}.csv',
     'kinetics_{part}.csv',
     '{part}.txt',
-    _MMACTION,
+    *_MMACTION,
 )
 _VIDEO_FOLDERS = (
     '{part}',
@@ -90,6 +93,13 @@ class Place(NamedTuple):
     def folders(self) -> List[Path]:
         """List the folders there are for the split's videos."""
         return [path for path in self.paths(*_VIDEO_FOLDERS) if path.is_dir()]
+
+    def start_of(self, path: Path) -> Path:
+        """Return the folder that the paths of a list start from, which is not an official one."""
+        for file, folder in _MMACTION.items():
+            if path.name in {other.name for other in self.paths(file)}:
+                return next((there for there in self.paths(folder) if there.is_dir()), self.root)
+        return self.root
 
     def tree(self) -> Optional[Path]:
         """Return the first of them that has folders, None where none has."""
@@ -136,15 +146,34 @@ def open_split(place: Place, known: LabelSet, asked: Request, subset: Subset) ->
     name = f'{place.name} {asked.split}'
     rows = read_list(path)
     if rows is None:
-        mmaction = path.name in {other.name for other in place.paths(_MMACTION)}
-        root = next(iter(place.folders()), place.root) if mmaction else place.root
-        return from_csv(path, root, labels, name, asked.cache, known=True)
+        return from_csv(path, place.start_of(path), labels, name, asked.cache, known=True)
+    wanted = [row for row in rows if subset.has(row.video)]
     if path != Path(asked.split):
-        rows = [row for row in rows if row.split.lower() in ('', *SPELLINGS[place.split])]
-    pairs = labeled(path, [row for row in rows if subset.has(row.video)], known, labels)
+        wanted = [row for row in wanted if row.split.lower() in ('', *SPELLINGS[place.split])]
+    pairs = labeled(path, wanted, known, labels)
     if not pairs:
         raise UserError(f'{path}: lists no clip of split {asked.split!r} and of the {len(labels)} classes')
-    return VideoDataset(_on_disk(place, path, name, pairs), labels, place.root, name, asked.cache)
+    folders = place.folders()
+    clips = Clips(place.root, [place.root / 'replacement', *folders] if folders else [place.root])
+    unlisted = clips.unlisted(rows) if folders else 0
+    if unlisted:
+        logger.warning('%s: %d clips in %s are not in %s', name, unlisted, _joined(folders), path.name)
+    listed = [(_called(row), _record(clips, row, label)) for row, label in pairs]
+    records = those_there(name, str(path), _joined(folders or [place.root]), listed)
+    return VideoDataset(records, labels, place.root, name, asked.cache)
+
+
+def _joined(folders: Sequence[Path]) -> str:
+    return ', '.join(map(str, folders))
+
+
+def _called(row: Row) -> str:
+    return f'{row.video}_{int(row.start):06d}_{int(row.end):06d}.mp4, or the whole {row.video}.mp4'
+
+
+def _record(clips: Clips, row: Row, label: int) -> Optional[VideoRecord]:
+    file = clips.find(row)
+    return None if file is None else VideoRecord(file[0], label, *file[1:])
 
 
 def find_place(info: DatasetInfo, asked: Request) -> Place:
@@ -183,18 +212,6 @@ def labeled(path: Path, rows: Sequence[Row], known: LabelSet, labels: LabelSet) 
         if label is not None:
             pairs.append((row, label))
     return pairs
-
-
-def _on_disk(place: Place, path: Path, name: str, pairs: Sequence[Tuple[Row, int]]) -> List[VideoRecord]:
-    folders = place.folders()
-    clips = Clips(place.root, [place.root / 'replacement', *folders] if folders else [place.root])
-    listed: List[Tuple[str, Optional[VideoRecord]]] = []
-    for row, label in pairs:
-        file = clips.find(row)
-        called = f'{row.video}_{int(row.start):06d}_{int(row.end):06d}.mp4, or the whole {row.video}.mp4'
-        listed.append((called, None if file is None else VideoRecord(file[0], label, *file[1:])))
-    where = ', '.join(str(folder) for folder in folders) or str(place.root)
-    return those_there(name, str(path), where, listed)
 
 
 def _tree(place: Place, known: LabelSet, asked: Request, subset: Subset) -> VideoDataset:

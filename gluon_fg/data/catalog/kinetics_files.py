@@ -107,6 +107,10 @@ class Clips:
         elif len(stem) == ID:
             self._videos.setdefault(stem, path)
 
+    def unlisted(self, rows: Iterable[Row]) -> int:
+        """Count the clips that a list does not have: where they are many, it is incomplete or of another release."""
+        return len(self._clips.keys() - {(row.video, int(row.start), int(row.end)) for row in rows})
+
     def find(self, row: Row) -> Optional[Tuple[str, Optional[float], Optional[float]]]:
         """Tell where a clip lies: path, start and end in the file, None where the file is the clip; None: nowhere."""
         path = self._clips.get((row.video, int(row.start), int(row.end)))
