@@ -63,8 +63,8 @@ def demo(out: str, film: Optional[str], train: int, epochs: int) -> None:
     _train_in_two_goes(run, data, sizes, epochs)
     click.echo(f'\nDone in {time.time() - began:.0f} s.\npictures: {pictures}\ncurves:   {run / "curves.png"}')
     click.echo(
-        'Next, with your own videos in my_videos/train/<class>/ and my_videos/val/<class>/ (docs/own_videos.md):\n'
-        '$ gluon-fg train --config custom/i3d_tiny_custom_dfb --out runs/mine --set data.root=my_videos'
+        'Next, with your own videos in my_videos/<class>/ (docs/own_videos.md):\n'
+        '$ gluon-fg finetune my_videos --out runs/mine'
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -112,9 +113,15 @@ def next_commands(folder: Path, place: str, split: str, net: Any, scores: Any) -
         explain = ['explain', 'localize', video, '--run', str(folder), '--out', str(folder / 'explained')]
     else:
         explain = ['explain', 'activation', video, '--models', str(folder), '--out', str(folder / 'activation.png')]
-    publish = ['zoo', 'publish', str(folder), '--repo', 'my_zoo', '--split', split, '--licence', 'all rights reserved']
+    publish = ['zoo', 'publish', str(folder), '--repo', 'my_zoo', '--name', _published_name(folder)]
+    publish += ['--split', split, '--licence', 'all rights reserved']
     commands: Sequence[Sequence[str]] = (['predict', video, '--run', str(folder)], explain, publish)
     return [' '.join(map(shlex.quote, ['gluon-fg', *words])) for words in commands]
+
+
+def _published_name(folder: Path) -> str:
+    """A name for the network: that of its folder, in letters that a name may have."""
+    return re.sub(r'\W+', '_', folder.resolve().name, flags=re.ASCII).strip('_').lower() or 'my_network'
 
 
 def _video(folder: Path, place: str, name: str) -> str:

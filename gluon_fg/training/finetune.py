@@ -29,7 +29,7 @@ from .start import kinetics_weights
 SECTION = 'custom'  # of the configs for one's own classes
 UNEVEN = 1.5  # times as many videos of one class as of another: the rare ones count more
 _INSTEAD = {'train.class_weights': 'data.sampling', 'train.early_stop': 'test.val_epochs'}  # chosen here -> a user's
-LEAST_UPDATES = 300  # of a network that starts from random weights
+LEAST_UPDATES = 200  # of a network that starts from random weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +176,7 @@ def settings_for(choice: Choice, facts: Facts, epochs: Optional[int] = None) -> 
     videos, spec = int(sum(facts.counts)), factory.setting(choice.model).input_spec
     frames = base.data.frames or spec.frames
     stride = base.data.frame_stride or spec.frame_stride
-    batch = max(1, min(base.train.batch_size, max(2, videos // 4), videos))
+    batch = max(1, min(base.train.batch_size, max(4, videos // 4), videos))
     if epochs is None:
         needed = -(-LEAST_UPDATES // max(1, videos // batch)) if choice.start == 'none' else 0
         epochs = max(base.train.epochs, min(needed, 10 * base.train.epochs))

@@ -36,7 +36,9 @@ def public_config(run_dir: Path, stem: str) -> str:
         digest = f', SHA-256 {files.sha256(given)}' if given.is_file() else ''
         lines.append(f'# model.{"params" if config.model.params else "start"}: it started from {given.name}{digest}')
         config.model.start = None
-    config.model.params = config.data.root = None
+    if config.data.features:
+        lines.append('# data.features: it was trained from features of its own start, as gluon-fg features writes them')
+    config.model.params = config.data.root = config.data.features = None
     return '\n'.join([*lines, to_yaml(config)])
 
 

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from own_films import render_own, write
 
+import gluon_fg
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.training.config import load_config
+from gluon_fg.weights import index
 
 REPO = Path(__file__).resolve().parents[2]
 TINY = ('--model', 'i3d_tiny_custom_dfb', '--set', 'data.short_side=56', 'data.crop_size=48')
@@ -95,6 +97,21 @@ def test_each_printed_command_runs_as_it_is(command, place, printed, number, nam
         assert json.loads((place / 'runs/mine/explained/peaks.json').read_text())
     else:
         assert (place / 'my_zoo/index.yaml').is_file()
+
+
+def test_what_was_published_is_loaded_by_its_name_alone(command, place, printed, monkeypatch):
+    video = shlex.split(printed['commands'][0])[2]
+    monkeypatch.setenv('GLUON_FG_REPO', (place / 'my_zoo').as_uri())
+    index._remote_text.cache_clear()
+    net = gluon_fg.load_model('mine')
+    assert net.classes == ('closing a door', 'opening a door', 'wérfen') and net.protocol == '5x1'
+    assert (net.input_spec.crop_size, net.input_spec.frame_stride) == (48, 2)
+    code, by_run, err = command(*shlex.split(printed['commands'][0])[1:], '--json')
+    for words in (('--model', 'mine'), ('--model', 'my_zoo/mine')):
+        code, out, err = command('predict', video, *words, '--json')
+        assert code == 0, err
+        ours, theirs = json.loads(out)[0], json.loads(by_run)[0]
+        assert ours['predictions'] == theirs['predictions'] and ours['protocol'] == theirs['protocol']
 
 
 def test_evaluate_measures_what_the_report_says(command, place):
