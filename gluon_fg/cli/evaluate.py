@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
-from .base import Command
+from ..errors import UserError
+from .base import Command, Several
 from .options import (
     DataChoice,
     ModelChoice,
@@ -29,6 +30,7 @@ from .options import (
     example="""
 evaluate --model i3d_tiny_synthfg_dfb --dataset synthfg --root data/synthfg
 evaluate --run runs/dfb --split test --protocol 5x3
+evaluate --run runs/mine --split val --refuse 0.05 --none videos/of_other_things
 """,
 )
 @model_options
@@ -38,6 +40,19 @@ evaluate --run runs/dfb --split test --protocol 5x3
     metavar='NAME',
     help='Views of each video: train_time, dfb_2d, dfb_3d, ssv1, 30view, 10crop or e.g. 5x3. [default: of the run, or '
     'of the model]',
+)
+@click.option(
+    '--refuse',
+    type=float,
+    metavar='SHARE',
+    help="Choose the threshold of 'none of these' that refuses at most this share of the videos; a run keeps it.",
+)
+@click.option(
+    '--none',
+    'strangers',
+    cls=Several,
+    metavar='VIDEO...',
+    help='Videos, or folders of them, that show none of the classes: how many of them get an answer all the same?',
 )
 @pass_options
 @device_option
@@ -50,6 +65,8 @@ def evaluate(
     network: ModelChoice,
     data: DataChoice,
     protocol: Optional[str],
+    refuse: Optional[float],
+    strangers: List[str],
     batch_size: int,
     workers: int,
     device: str,
@@ -60,17 +77,23 @@ def evaluate(
     Writes the scores (--out, NAME.npz) and beside them NAME.metrics.json and NAME.per_class.csv. Without --protocol the
     one of the model is used, so that the printed numbers need no options to remember. Over several processes
     (horovodrun -np 2 gluon-fg evaluate ...) the result is the same.
+
+    With a threshold (--refuse, or test.refuse of the run) videos whose likeliest class is less likely than it count as
+    refused: gluon-fg predict says 'none of these' there. The table then says how many are answered, and rightly.
     """
     from ..evaluation.metrics import summarize
     from ..evaluation.protocol import get_protocol
     from ..evaluation.report import report_paths, write_report
     from ..evaluation.score import check_classes, known_to, score_dataset
+    from ..evaluation.threshold import check_refused
     from ..training import distributed
     from ..training.named import dataset_of
     from ..training.run import choose_context
 
     if protocol:
         get_protocol(protocol)  # before anything slow
+    if refuse is not None:
+        check_refused(refuse)
     network.check_data(data)
     world = distributed.init()
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
@@ -83,20 +106,48 @@ def evaluate(
     paths = report_paths(name, output.force)
     videos = known_to(net, videos)
     labels = check_classes(net, videos.labels, videos.name)
+    others = _strangers(net, strangers, refuse)
     if world.rank == 0 and not output.json:
         click.echo(
             f'{net.name} on {len(videos)} videos of {videos.name}, views of each: {views.count(labels)} '
             f'({views.name}: {views.description})'
         )
     sharing: Dict[str, Any] = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
-    scores = score_dataset(
-        net, videos, views, ctx, batch_size, workers, **sharing, progress=sys.stderr.isatty(), fused=True
-    )
+    sharing.update(progress=sys.stderr.isatty(), fused=True)
+    scores = score_dataset(net, videos, views, ctx, batch_size, workers, **sharing)
+    others = others and score_dataset(net, others, views, ctx, batch_size, workers, **sharing)
     if world.rank == 0:
-        table = write_report(scores, paths)
+        refused = _refused(scores, others, refuse, net.threshold, network.folder)
+        table = write_report(scores, paths, refused)
         if output.json:
-            print_json({**summarize(scores), 'failed_videos': scores.failed, 'scores': str(paths[0])})
+            print_json(
+                {**summarize(scores), **(refused or {}), 'failed_videos': scores.failed, 'scores': str(paths[0])}
+            )
         else:
             click.echo(f'{table}\nnext: gluon-fg compare {paths[0]} OTHER.npz')
     world.barrier()
     return 0
+
+
+def _strangers(net: Any, paths: Sequence[str], refuse: Optional[float]) -> Any:
+    """The videos of --none as a dataset; None without any."""
+    from ..data.readers import from_paths
+    from .predict import video_files
+
+    if not paths:
+        return None
+    if refuse is None and net.threshold is None:
+        raise UserError(f'--none: {net.name} answers every video; choose a threshold with --refuse 0.05')
+    return from_paths(video_files(paths, net.input_spec), net.labels, 'none of these')
+
+
+def _refused(scores: Any, others: Any, refuse: Optional[float], threshold: Optional[float], folder: Any) -> Any:
+    """What the threshold does to the scores, a new one where it is asked for, which a run then keeps; None without."""
+    from ..evaluation.threshold import choose_threshold, refusals
+
+    if refuse is not None:
+        chosen = choose_threshold(scores, refuse)
+        threshold = chosen.value
+        if folder:
+            chosen.save(folder)
+    return None if threshold is None else refusals(scores, threshold, others)

@@ -8,13 +8,13 @@ import os
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import HybridBlock
 
 from ..data.video import open_video
 from ..errors import UserError, VideoError
 from .protocol import Protocol, get_protocol
 from .score import class_names
+from .threshold import ranked
 from .views import merge_views
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,5 @@ def predict_videos(
         if isinstance(result, VideoError):
             answers[position] = Prediction(paths[position], [], result)
         else:
-            order = np.argsort(-result[0], kind='stable')[:topk]  # ties: the lower number first
-            answers[position] = Prediction(paths[position], [(names[i], float(result[0, i])) for i in order])
+            answers[position] = Prediction(paths[position], ranked(names, result[0], topk, net.threshold))
     return [answers[position] for position in range(len(paths))]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ..errors import UserError
 from ..files import atomic_write, check_free
 from . import metrics
 from .score import Scores
+from .threshold import describe_refusals
 
 Paths = Tuple[Path, Path, Path]
 
@@ -24,12 +25,14 @@ def report_paths(name: str, force: bool = False) -> Paths:
     return paths
 
 
-def write_report(scores: Scores, paths: Paths) -> str:
-    """Write the three files, and return the table to print."""
+def write_report(scores: Scores, paths: Paths, refused: Optional[Dict[str, Any]] = None) -> str:
+    """Write the three files, and return the table to print; `refused`: what `threshold.refusals` says, if anything."""
     scores_path, metrics_path, table_path = paths
     summary = metrics.summarize(scores)
     scores.save(scores_path)
     with atomic_write(metrics_path) as stream:
-        json.dump({**summary, 'failed_videos': scores.failed}, stream, indent=1)
+        json.dump({**summary, **(refused or {}), 'failed_videos': scores.failed}, stream, indent=1)
     metrics.write_per_class(scores, table_path)
-    return f'\n{metrics.format_table(summary)}\n\nscores {scores_path}, metrics {metrics_path}, classes {table_path}'
+    answers = f'\n\n{describe_refusals(refused)}' if refused else ''
+    files = f'scores {scores_path}, metrics {metrics_path}, classes {table_path}'
+    return f'\n{metrics.format_table(summary)}{answers}\n\n{files}'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import mxnet as mx
 
 from ..errors import UserError
@@ -15,10 +17,14 @@ class Answers:
     ----------
     takes_multi_label
         whether the method makes sense where videos have several labels
+    threshold
+        the least probability of the likeliest class for an answer: below it `predict` says 'none of these'. None: the
+        likeliest class is always the answer
     """
 
     takes_multi_label = True
     _multi_label = False
+    threshold: Optional[float] = None
 
     @property
     def multi_label(self) -> bool:

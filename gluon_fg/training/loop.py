@@ -24,6 +24,7 @@ from ..errors import UserError
 from ..evaluation import gates
 from ..evaluation.metrics import chosen_by, summarize
 from ..evaluation.score import Scores
+from ..evaluation.threshold import choose_threshold
 from ..files import atomic_write
 from . import distributed, guards
 from .log import plot_curves, read_metrics
@@ -202,6 +203,8 @@ def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
         state.best = {by: metrics[by], 'epoch': epoch + 1}
         if run.world.rank == 0:
             run.save_parameters('best.params')
+            if run.config.test.refuse is not None:
+                choose_threshold(scores, run.config.test.refuse).save(run.run_dir)
     return metrics, scores
 
 

@@ -20,6 +20,7 @@ from ..data.datasets import VideoDataset
 from ..data.labels import LabelSet
 from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes
+from ..evaluation.threshold import load_threshold
 from ..files import atomic_write
 from . import checkpoint
 from .config import Config, differences, load_config, save_config
@@ -41,6 +42,7 @@ _FREE_KEYS = (
     'train.checkpoint_steps',
     'test.batch_size',
     'test.protocol',
+    'test.threshold',
 )
 
 
@@ -150,6 +152,8 @@ def load_run(
     load_parameters(net, str(path), ctx)
     net.protocol = config.test.protocol or net.protocol
     net.weights_source = f'training run {path}'
+    chosen = load_threshold(folder)
+    net.threshold = chosen.value if chosen else config.test.threshold
     return net, config
 
 

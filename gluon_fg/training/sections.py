@@ -122,6 +122,10 @@ class TestConfig:
     val_epochs: int = setting(1, at_least(0))  # epochs between validations; 0: only after the last
     protocol: Optional[str] = None  # evaluate.py's choice for this run; None: the model entry's
     batch_size: int = setting(16, at_least(1))  # views per forward pass
+    # 'None of these': the answer where the likeliest class is less likely than this; None: as `refuse` says
+    threshold: Optional[float] = setting(None, _PROBABILITY)
+    # The threshold that refuses at most this share of the validation videos, chosen with the best weights
+    refuse: Optional[float] = setting(None, _SHARE_BELOW_1)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Dict, Optional, Union
 
 from .. import factory, registry
+from ..evaluation.threshold import FILE as THRESHOLD
 from ..files import atomic_path, atomic_write
 from . import distributed, loop
 from .config import stage_configs
@@ -94,7 +95,9 @@ def _stages(config: Config) -> Dict[str, Config]:
 def _gathered(run_dir: Path, summaries: dict) -> dict:
     """Make the folder of all stages a finished run."""
     last = run_dir / list(summaries)[-1]
-    for name in ('best.params', 'final.params', 'environment.json'):
+    for name in ('best.params', 'final.params', 'environment.json', THRESHOLD):
+        if name == THRESHOLD and not (last / name).is_file():  # none was asked for
+            continue
         with atomic_path(run_dir / name) as temporary:
             shutil.copyfile(last / name, temporary)
     with atomic_write(run_dir / 'metrics.jsonl') as stream:
