@@ -6,12 +6,13 @@ tools/gen_label_*.py, GluonCV scripts/datasets/*.py); the videos are drawn here.
 """
 
 import json
-import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.io import savemat
 
 from gluon_fg.data import label_set
 
@@ -43,13 +44,16 @@ def pictures(number=0, frames=12, size=(64, 48)):
 
 
 def put(path, number=0):
-    """Put one of a few films, the same for the same number and suffix, at a place: a link, as encoding takes time."""
+    """Put one of a few films or pictures, the same for the same number and suffix, at a place."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     source = Path(_HOME.name) / f'{number % 4}{path.suffix}'
     if not source.exists():
-        film(source, number % 4)
-    os.link(source, path)
+        if path.suffix == '.jpg':
+            cv2.imwrite(str(source), pictures(number % 4, 1)[0])
+        else:
+            film(source, number % 4)
+    shutil.copyfile(source, path)
     return path
 
 
@@ -60,7 +64,7 @@ def put_frames(folder, number=0, frames=8, pattern='{:05d}.jpg'):
         source = Path(_HOME.name) / f'{number % 4}-{frames}-{at}.jpg'
         if not source.exists():
             cv2.imwrite(str(source), picture)
-        os.link(source, Path(folder) / pattern.format(at))
+        shutil.copyfile(source, Path(folder) / pattern.format(at))
     return Path(folder)
 
 
@@ -166,3 +170,49 @@ def write_json(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
     return path
+
+
+def kinetics400(root):
+    """train/<class>/<video>_<start>_<end>.mp4, and kinetics_train.csv, _val.csv: a video of each class of both."""
+    root, classes = Path(root), label_set('kinetics400').classes
+    for part in ('train', 'val'):
+        lines = ['label,youtube_id,time_start,time_end,split,is_cc']
+        for number, name in enumerate(classes):
+            video = f'{part[0]}{number:010d}'  # names have 11 letters
+            quoted = f'"{name}"' if '(' in name else name.replace('_', ' ')
+            lines.append(f'{quoted},{video},{number},{number + 10},{part},0')
+            put(root / part / name.replace('_', ' ') / f'{video}_{number:06d}_{number + 10:06d}.mp4', number)
+        write(root / f'kinetics_{part}.csv', lines)
+    return root
+
+
+def stanfordcars(root):
+    """cars_train/00001.jpg, cars_test/ and devkit/: two images of each of 196 makes of cars to train, one to test."""
+    root = Path(root)
+    names = [f'Make {number} Sedan 2012' for number in range(1, 197)]
+    (root / 'devkit').mkdir(parents=True)
+    savemat(root / 'devkit/cars_meta.mat', {'class_names': np.array(names, object)[None]})
+    for part, file in (('train', 'devkit/cars_train_annos.mat'), ('test', 'cars_test_annos_withlabels.mat')):
+        labels = [*range(1, 197)] * (2 if part == 'train' else 1)
+        rows = np.empty((1, len(labels)), [('class', object), ('fname', object)])
+        for at, label in enumerate(labels):
+            rows['class'][0, at], rows['fname'][0, at] = np.array([[label]], np.uint8), f'{at + 1:05d}.jpg'
+            put(root / f'cars_{part}' / f'{at + 1:05d}.jpg', at)
+        savemat(root / file, {'annotations': rows})
+    return root
+
+
+def stanforddogs(root):
+    """Images/n02085620-Chihuahua/<image>.jpg and the lists: two images of each of 120 breeds to train, one to test."""
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    breeds = [f'n{number:08d}-Breed_{number}' for number in range(1, 121)]
+    for part, numbers in (('train', (1, 2)), ('test', (3,))):
+        files = [f'{breed}/{breed[:9]}_{number}.jpg' for breed in breeds for number in numbers]
+        column = np.empty((len(files), 1), object)
+        column[:, 0] = files
+        labels = np.repeat(np.arange(1.0, 121), len(numbers))[:, None]
+        savemat(root / f'{part}_list.mat', {'file_list': column, 'labels': labels})
+        for at, file in enumerate(files):
+            put(root / 'Images' / file, at)
+    return root
