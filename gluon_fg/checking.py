@@ -147,6 +147,8 @@ def merge(base: Any, layer: Any, source: str) -> Any:
         return OmegaConf.merge(base, layer)
     except ConfigKeyError as error:
         raise _error(source, unknown_key(cls or type(base), error.full_key or str(error.key))) from None
+    except (OverflowError, RecursionError) as error:  # numbers of hundreds of digits, brackets in brackets
+        raise _error(source, f'a value is too large or too deeply nested ({type(error).__name__})') from None
     except OmegaConfBaseException as error:
         # OmegaConf knows that something is wrong, the dataclass what should stand there.
         reason = f'{error.full_key or "a value"}: {str(error).splitlines()[0]}'
@@ -194,7 +196,9 @@ def load_yaml(path: Path, kind: str, keys: str) -> Any:
         raise UserError(f'no {kind} file {path}' + (f'; did you mean {path.parent / near[0]}?' if near else ''))
     try:
         loaded = OmegaConf.load(path)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+    except (RecursionError, OverflowError):
+        raise UserError(f'{path}: not valid YAML: brackets within brackets, or a number, beyond all bounds') from None
+    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}') from None
     if not OmegaConf.is_dict(loaded):
         raise UserError(f'{path}: holds no mapping; a {kind} has the keys {keys}')

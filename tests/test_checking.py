@@ -121,3 +121,13 @@ def test_a_file_is_read_without_running_anything(tmp_path):
         with pytest.raises(UserError, match=f'bad.yaml: .*{message}') as caught:
             load_yaml(tmp_path / 'bad.yaml', 'recipe', 'a')
         assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    'text', ['{a: ' * 400 + '1' + '}' * 400, '{heat: ' + '9' * 5000 + '}', '{heat: ' + '9' * 400 + '}']
+)
+def test_numbers_and_brackets_beyond_all_bounds_are_one_line(tmp_path, text):
+    (tmp_path / 'r.yaml').write_text('oven: ' + text)
+    with pytest.raises(UserError, match='r.yaml: ') as error:
+        merge(OmegaConf.structured(Recipe), load_yaml(tmp_path / 'r.yaml', 'recipe', 'name'), 'r.yaml')
+    assert '\n' not in str(error.value) and len(str(error.value)) < 1000
