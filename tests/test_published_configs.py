@@ -9,6 +9,7 @@ import functools
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import miniatures
@@ -18,8 +19,8 @@ from mxnet.gluon import nn
 from gluon_fg import backbones, registry
 from gluon_fg.backbones import Tiny, TopHeavyTiny
 from gluon_fg.data import build_dataset
-from gluon_fg.training import parts, stages
-from gluon_fg.training.config import load_config, stage_configs
+from gluon_fg.training import loop, parts, stages
+from gluon_fg.training.config import check, load_config, stage_configs
 from gluon_fg.training.log import read_metrics
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -83,37 +84,25 @@ def small(monkeypatch, opened):
 
     for module in (parts, stages):
         monkeypatch.setattr(module, 'split_of', few)
+    monkeypatch.setattr(loop, 'plot_curves', lambda *files: None)  # which takes longer than all the rest
 
 
-def at_tiny_size(name, root):
+def at_tiny_size(name, roots):
     """The config, with nothing but sizes, length and start changed."""
-    path = os.fspath(CONFIGS / f'{name}.yaml')
-    given = load_config(path)
-    changes = [
-        f'data.root={root}',
-        'data.short_side=36',
-        'data.crop_size=32',
-        'data.workers=1',
-        'train.epochs=1',
-        'train.lr_epochs=[]',
-        'train.batch_size=6',
-        'train.device=cpu',
-        'train.precision=float32',
-        'model.start=none',
-        'model.params=null',
-        'model.pretrained=false',
-        'model.pretrained_base=false',
-        'test.val_protocol=train_time',
-    ]
-    if given.stages:
-        changes += [
-            'train.batch_size=2',
-            'data.hold_out=0.5',
-            *(f'stages.{stage}.train.epochs=1' for stage in given.stages),
-        ]
-    if 'specific_init' in given.model.options:
-        changes.append('model.options.specific_init=random')  # there are no weights of the stand-ins
-    return load_config(path, changes)
+    config = load_config(os.fspath(CONFIGS / f'{name}.yaml'))
+    data, train, model = config.data, config.train, config.model
+    data.root, data.short_side, data.crop_size, data.workers = str(roots(data.dataset)), 36, 32, 1
+    train.epochs, train.lr_epochs, train.device, train.precision = 1, [], 'cpu', 'float32'
+    train.batch_size = max(1, 6 // train.accumulate)
+    model.start, model.params, model.pretrained, model.pretrained_base = 'none', None, False, False
+    if 'specific_init' in model.options:
+        model.options['specific_init'] = 'random'  # there are no weights of the stand-ins
+    if config.stages:
+        train.batch_size, data.hold_out = 2, 0.5
+    for part in config.stages.values():
+        part.setdefault('train', {})['epochs'] = 1
+    check(config)
+    return config
 
 
 def what_runs(config):
@@ -131,7 +120,7 @@ done = {}  # configs that differ in the depth of their backbone alone are one ru
 
 @pytest.mark.parametrize('name', NAMES)
 def test_a_published_config_makes_an_update_on_official_files(name, roots, opened, tmp_path):
-    config = at_tiny_size(name, roots(load_config(os.fspath(CONFIGS / f'{name}.yaml')).data.dataset))
+    config = at_tiny_size(name, roots)
     data = config.data
     train, val = (opened(data.dataset, split) for split in (data.train_split, data.val_split))
     assert train.nclass >= 51 and (train.counts > 0).all() and len(val) >= 3 and val.labels == train.labels
@@ -144,3 +133,28 @@ def test_a_published_config_makes_an_update_on_official_files(name, roots, opene
     assert summary['updates'] >= 1 and summary['scored'] >= 3
     # of as many classes, before anything is learned: the methods add up to three or four cross-entropies
     assert len(losses) == max(1, len(config.stages)) and all(0.5 * math.log(51) < loss < 60 for loss in losses)
+
+
+def test_a_run_predicts_the_test_list_and_writes_the_submission(command, roots, tmp_path):
+    """Something-Something-V2's test list has no labels: no accuracy, but a file for the server."""
+    run = tmp_path / 'run'
+    stages.train(at_tiny_size('cidc/r2d_resnet50_v1_sthsthv2', roots), run, progress=False)
+    code, out, err = command('evaluate', '--run', run, '--split', 'test', '--protocol', 'train_time')
+    assert code == 0 and 'no video has a label, so there is no accuracy' in out, err
+    code, out, _ = command('submission', run / 'scores_test_train_time.npz', '--out', tmp_path / 'sub.csv')
+    assert code == 0 and '2 videos of sthsthv2 test' in out
+    rows = [line.split(';') for line in (tmp_path / 'sub.csv').read_text().splitlines()]
+    assert sorted(row[0] for row in rows) == ['1420', '21'] and all(len(set(row[1:])) == 5 for row in rows)
+    assert all(0 <= int(number) < 174 for row in rows for number in row[1:])
+
+
+def test_scores_of_two_splits_have_a_mean(command, roots, tmp_path):
+    run = tmp_path / 'run'
+    stages.train(at_tiny_size('cidc/r2d_resnet50_v1_hmdb51', roots), run, progress=False)
+    for split in ('test1', 'test2'):
+        assert command('evaluate', '--run', run, '--split', split, '--protocol', 'train_time')[0] == 0
+    files = [run / f'scores_test{number}_train_time.npz' for number in (1, 2)]
+    code, out, _ = command('mean', *files)
+    assert code == 0 and re.search(r'^hmdb51 test1 +51 ', out, re.M) and re.search(r'^hmdb51 test2 +51 ', out, re.M)
+    code, out, _ = command('data', 'check', 'hmdb51', '--root', roots('hmdb51'), '--probe', 2, '--split', 'train2')
+    assert code == 0 and '51 videos of 51 classes, 51 there, 2 decoded' in out
