@@ -122,6 +122,11 @@ def on_disk(name: str) -> click.Command:
     @click.option('--again', is_flag=True, help='Check all files, those too that have not changed since the last time.')
     @click.option('--model', metavar='NAME', help='Say which videos are shorter than a clip of this model or run.')
     @click.option('--frames', type=click.IntRange(1), metavar='N', help='Instead: which are shorter than N frames.')
+    @click.option(
+        '--reencode',
+        metavar='FOLDER',
+        help='Then encode the videos anew into FOLDER: short side 256, H.264, a key frame every 16 frames.',
+    )
     def command(
         folder: Optional[str], root: Optional[str], out: Optional[str], model: Optional[str], **settings: Any
     ) -> int:
@@ -138,11 +143,14 @@ def on_disk(name: str) -> click.Command:
 def _prepare(name: str, root: str, out: Optional[str], model: Optional[str], settings: Dict[str, Any]) -> int:
     from ..data.findings import clip_length, find
     from ..data.prepare import prepare as check
+    from ..data.reencode import check_target
     from ..visualization.health import write_report
 
-    frames = settings.pop('frames')
+    frames, target = settings.pop('frames'), settings.pop('reencode')
     if model and frames:
         raise UserError('give --model or --frames, not both')
+    if target:
+        check_target(name, root, target)
     needed = clip_length(_input_of(model)) if model else (lambda row: frames) if frames else None
     made = check(name, root, out=out, progress=sys.stderr.isatty(), **settings)
     findings = find(made.manifest, needed)
@@ -152,7 +160,24 @@ def _prepare(name: str, root: str, out: Optional[str], model: Optional[str], set
     _show(made.manifest, findings)
     click.echo(f'manifest: {made.folder / "manifest.parquet"}')
     click.echo(f'report: {page}')
+    if target:
+        _reencode(made.manifest, target, settings['workers'])
     return 2 if findings.missing or findings.broken else 0
+
+
+def _reencode(manifest: Any, folder: str, workers: Optional[int]) -> None:
+    from ..data.reencode import reencode
+
+    made = reencode(manifest, folder, workers, progress=sys.stderr.isatty())
+    for path, reason in list(made.left_out.items())[:NAMED]:
+        click.echo(f'not encoded: {path}: {reason}', err=True)
+    files = {row.path: row.bytes for row in made.manifest.rows()}
+    before = {row.path: row.bytes for row in manifest.rows() if row.file not in made.left_out}
+    click.echo(
+        f'encoded anew: {len(files)} of {len(files) + len(made.left_out)} videos, {sum(files.values()) / 1e6:.1f} MB '
+        f'in place of {sum(before.values()) / 1e6:.1f} MB'
+    )
+    click.echo(f'next: gluon-fg data prepare {manifest.dataset} {folder}; train with data.root={folder}')
 
 
 def _input_of(model: str) -> Any:

@@ -74,6 +74,11 @@ class Row(NamedTuple):
     looks: List[int]
     scan: str
 
+    @property
+    def file(self) -> str:
+        """Its path as the disk has it."""
+        return self.path if self.name is None else os.fsdecode(self.name)
+
     def shown(self, labels: LabelSet) -> List[str]:
         """Names of all its classes."""
         if self.labels is None:

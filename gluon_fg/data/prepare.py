@@ -78,8 +78,27 @@ def prepare(
     if out is not None and folder.is_dir() and not _ours(folder):
         raise UserError(f'{folder} holds other files; choose an empty folder')
     opened, absent = _open_splits(info, os.fspath(root), splits)
-    journal = Journal(folder / JOURNAL)
-    with journal:
+    manifest = write_manifest(dataset, root, opened, folder, workers, again, progress)
+    return Prepared(manifest, folder, absent)
+
+
+def write_manifest(
+    dataset: str,
+    root: Union[str, os.PathLike],
+    opened: Dict[str, VideoDataset],
+    folder: Path,
+    workers: Optional[int] = None,
+    again: bool = False,
+    progress: bool = False,
+) -> Manifest:
+    """Check the files of splits that were opened, and write their manifest into a folder; as `prepare`.
+
+    Parameters
+    ----------
+    opened
+        dataset of each split, by its name or, of a list file, its absolute path
+    """
+    with Journal(folder / JOURNAL) as journal:
         split_of = {key: _split(videos, str(root), opened) for key, videos in opened.items()}
         bases = {key: split.base for key, split in split_of.items() if not split.same_as}
         paths = [_joined(base, record.path) for key, base in bases.items() for record in opened[key].records]
@@ -95,7 +114,7 @@ def prepare(
         manifest = Manifest(dataset, os.path.abspath(root), split_of, sources, table_of(rows), scanner())
         manifest.save(folder / FILE)
         journal.done()
-    return Prepared(manifest, folder, absent)
+    return manifest
 
 
 def _ours(folder: Path) -> bool:
@@ -147,7 +166,7 @@ def _known(path: Path) -> Dict[str, FileHealth]:
         problem = next((text for text in row.problems if text.startswith((MISSING, BROKEN, SOUND))), '')
         seen: Dict[str, Any] = {**row._asdict(), 'problem': problem, 'looks': tuple(row.looks)}
         health = FileHealth(**{name: seen[name] for name in FileHealth._fields})
-        known[row.path if row.name is None else os.fsdecode(row.name)] = health._replace(frames=_length(row))
+        known[row.file] = health._replace(frames=_length(row))
     return known
 
 

@@ -129,7 +129,7 @@ def survey(
     paths = list(dict.fromkeys(paths))
     former = {**known, **journal.entries()}
     files = {path: os.path.join(root, path) for path in paths}
-    results = {path: former[path] for path in paths if path in former and _unchanged(files[path], former[path])}
+    results = {path: former[path] for path in paths if path in former and unchanged(files[path], former[path])}
     todo = [path for path in paths if path not in results]
     with tqdm(
         total=len(paths),
@@ -147,8 +147,8 @@ def survey(
     return {path: results[path] for path in paths}
 
 
-def _unchanged(file: str, health: FileHealth) -> bool:
-    """Whether a file is as it was when it was checked. What was missing is looked for again."""
+def unchanged(file: str, health: FileHealth) -> bool:
+    """Tell whether a file is as it was when it was checked. What was missing is looked for again."""
     try:
         status = os.stat(file)
     except OSError:

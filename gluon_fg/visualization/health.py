@@ -123,7 +123,7 @@ def _others(findings: Findings, groups: Sequence[Group]) -> List[Group]:
 
 def picture(root: str, row: Row, which: str) -> str:
     """Draw the first or middle frame of a video, small, as an address that holds the JPEG itself; '' if it fails."""
-    path = os.path.join(root, row.path if row.name is None else os.fsdecode(row.name))
+    path = os.path.join(root, row.file)
     try:
         reader: VideoReader = PyAVReader(path, load_scan(row.scan)) if row.scan else open_video(path)
         with reader:
