@@ -16,9 +16,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from ..errors import UserError, unknown
-from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord, outside
+from .datasets import VideoDataset, VideoRecord, outside
 from .labels import LabelSet
-from .lists import seconds
+from .lists import read_names, read_text, seconds
+from .plain_lists import integer, mended_path, split_line
 
 SEPARATOR = '|'
 
@@ -60,18 +61,19 @@ def from_label_list(
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path}: no such list of videos')
-    rows = read_labeled_rows(path, _text(path))
+    rows = read_labeled_rows(path, read_text(path))
     if not rows:
         raise UserError(f'{path}: lists no video')
     beside = path.parent / 'classes.txt'
     if classes is None and beside.is_file():
-        classes = [line.strip() for line in _text(beside).splitlines() if line.strip()]
+        classes = read_names(beside)
     labels = classes if isinstance(classes, LabelSet) else LabelSet(tuple(classes or _named(path, rows)))
     numbers: Dict[str, int] = {name: i for i, name in reversed(list(enumerate(labels.classes)))}
     targets, records = np.zeros((len(rows), len(labels)), bool), []
     for row, target in zip(rows, targets):
         for text in row.labels:
-            label = int(text) if _is_number(text) else numbers.get(text)
+            number = integer(text)
+            label = numbers.get(text) if number is None else number
             if label is None:
                 raise UserError(f'{path.name} line {row.line}: {unknown("class", text, labels.classes)}')
             if not 0 <= label < len(labels):
@@ -84,23 +86,12 @@ def from_label_list(
     )
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError:
-        raise UserError(f'{path}: is not a text file in UTF-8') from None
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip('-').isdigit()
-
-
 def _named(path: Path, rows: List[LabeledRow]) -> List[str]:
     """The classes that a list names: its names, sorted, or the numbers up to the largest."""
     texts = sorted({text for row in rows for text in row.labels})
     if not texts:
         raise UserError(f'{path.name}: no video has a label and no class is named; give the class names in classes.txt')
-    numbers = [_is_number(text) for text in texts]
+    numbers = [integer(text) is not None for text in texts]
     if any(numbers) != all(numbers):
         raise UserError(
             f'{path.name}: {texts[numbers.index(True)]!r} is a number and {texts[numbers.index(False)]!r} a name; '
@@ -147,13 +138,12 @@ def read_labeled_rows(path: Path, text: str) -> List[LabeledRow]:
 
 def _plain_row(path: Path, number: int, line: str) -> LabeledRow:
     """A line of MMAction2's: the numbers at its end are labels, of a folder of frames the first is their count."""
-    cells = line.split()
-    count = next((i for i, cell in enumerate(reversed(cells)) if not _is_number(cell)), len(cells))
-    name, numbers = ' '.join(cells[: len(cells) - count]), cells[len(cells) - count :]
-    frames = not name.lower().endswith(VIDEO_SUFFIXES)
+    name, numbers, is_file = split_line(line.strip())
+    frames = 0 if is_file else 1
     if not name or len(numbers) < 1 + frames:
         raise UserError(
             f'{path.name} line {number}: {line.strip()[:60]!r} is neither "path label label ..." (a folder of frames: '
             '"path frames label ...") nor CSV, which starts with the header path,labels'
         )
-    return LabeledRow(number, name, tuple(dict.fromkeys(numbers[frames:])))
+    place = mended_path(f'{path.name} line {number}', name)
+    return LabeledRow(number, place, tuple(dict.fromkeys(numbers[frames:])))

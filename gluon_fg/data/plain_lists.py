@@ -44,7 +44,7 @@ def plain_rows(path: Path, text: str) -> List[PlainRow]:
         a line that is none of this, three numbers behind every folder (MMAction2's lists with an offset), or labels on
         some lines alone
     """
-    lines = [_Line(number, *_split(path, number, line.strip())) for number, line in _said(text)]
+    lines = [_split(path, number, line.strip()) for number, line in _said(text)]
     counts = {len(line.numbers) for line in lines}
     if counts <= {0}:
         return [PlainRow(line.number, line.path, ()) for line in lines]
@@ -93,18 +93,21 @@ def _several(lines: List[_Line], counts: Set[int]) -> bool:
     return counts == {1, 2} and min(pair[0] for pair in pairs) <= max(int(line.numbers[-1]) for line in lines)
 
 
-def _split(path: Path, number: int, line: str) -> Tuple[str, List[str], bool]:
-    """The path of a line, the numbers behind it, and whether the path is a file's."""
-    match = _FILE.fullmatch(line)
-    is_file = match is not None
-    match = match or _FOLDER.fullmatch(line)
-    file, cells = (match.group(1), match.group(2).split()) if match else ('', [])
-    if not file or file.endswith(',') or (not is_file and not cells):
+def split_line(line: str) -> Tuple[str, List[str], bool]:
+    """Take a line apart: the path ('' where there is none), the numbers behind it, and whether the path is a file's."""
+    file = _FILE.fullmatch(line)
+    match = file or _FOLDER.fullmatch(line)
+    return (match.group(1), match.group(2).split(), file is not None) if match else ('', [], False)
+
+
+def _split(path: Path, number: int, line: str) -> _Line:
+    name, numbers, is_file = split_line(line)
+    if not name or name.endswith(',') or (not is_file and not numbers):
         raise UserError(
             f'{path.name} line {number}: {line[:60]!r} is neither "path frames label" nor CSV, which starts with the '
             'header path,label'
         )
-    return file, cells, is_file
+    return _Line(number, name, numbers, is_file)
 
 
 def _tell_column(path: Path, lines: List[_Line]) -> None:
@@ -112,7 +115,7 @@ def _tell_column(path: Path, lines: List[_Line]) -> None:
     if max(int(line.numbers[0]) for line in lines) <= max(int(line.numbers[1]) for line in lines) + 1:
         logger.warning(
             '%s: of two numbers behind each path the first is taken as the count of frames, the second as the label; '
-            'several labels of a video stand in a CSV list',
+            'for several labels of a video set data.dataset=multilabel',
             path.name,
         )
 

@@ -172,8 +172,8 @@ def _label(path: Path, row: Row, labels: LabelSet, rows: List[Row], meant: Optio
     where = f'{path.name} line {row.line}'
     if row.others:
         raise UserError(
-            f'{where}: several labels, {", ".join((row.label, *row.others))}; a video has one (a path that ends in a '
-            'number stands in a CSV list with the header path,label)'
+            f'{where}: several labels, {", ".join((row.label, *row.others))}; set data.dataset=multilabel where videos '
+            'have several (or, where the path ends in a number, write a CSV list with the header path,label)'
         )
     label = label_of(row, labels)
     if label is None:

@@ -74,7 +74,7 @@ def test_every_split_has_the_classes_of_the_training_split_or_of_the_file_beside
         ('l.csv', 'path,labels\na.mp4,-1|1\n', r'line 2: label -1 is outside 0\.\.1'),
         ('l.txt', 'a.mp4\n', 'line 1: \'a.mp4\' is neither "path label label ..."'),
         ('l.txt', 'frames/a 3\n', "line 1: 'frames/a 3' is neither"),  # frames, and no label
-        ('l.txt', '1 2 3\n', 'is neither'),
+        ('l.txt', '1 2\n', 'is neither'),
         ('l.txt', '\n', 'lists no video'),
     ],
 )

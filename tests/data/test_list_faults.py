@@ -143,6 +143,7 @@ def test_kinetics_own_header_is_named(put):
     'text, expected',
     [
         ('imgs 5 127\nimgs 5 127\n', [('imgs', 127), ('imgs', 127)]),  # rawframe_test_list.txt
+        ('78687 50 3\n42326 41 0\n', [('78687', 3), ('42326', 0)]),  # TSM's of Something-Something-V2: folders
         ('test.mp4 0\ntest.mp4 0\n', [('test.mp4', 0), ('test.mp4', 0)]),  # video_test_list.txt
         ('some/path/000.mp4 0\nsome/path/003.mp4 1\n', [('some/path/000.mp4', 0), ('some/path/003.mp4', 1)]),
         ('a b/x (1).MP4 250 1\nb.mp4 17 0\nc d.mp4 1\n', [('a b/x (1).MP4', 1), ('b.mp4', 0), ('c d.mp4', 1)]),
@@ -161,7 +162,10 @@ def test_lists_that_are_read(put, text, expected):
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('test.mp4 0 3\ntest.mp4 0 2 4\n', 'line 1: several labels, 0, 3; a video has one'),  # ..._multi_label.txt
+        (
+            'test.mp4 0 3\ntest.mp4 0 2 4\n',
+            'line 1: several labels, 0, 3; set data.dataset=multilabel',
+        ),  # ..._multi_label.txt
         ('imgs 5 1\nimgs 5 3 5\n', 'line 2: several labels, 3, 5'),  # rawframe_test_list_multi_label.txt
         ('a.mp4 1\nb.mp4 0 1\n', 'line 2: several labels, 0, 1'),
         ('imgs 2 5 127\nimgs 2 5 127\n', 'line 1: three numbers behind every path, as of clips with an offset'),
