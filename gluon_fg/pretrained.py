@@ -63,11 +63,13 @@ def load_published(net: HybridBlock, weights: Weights, options: Dict[str, Any], 
 
 
 def know_classes(net: HybridBlock, published: Entry) -> None:
-    """Give a network of a user's own classes what its weights (an entry of the index) say of classes and protocol."""
+    """Give a network what its weights (an entry of the index) say of its answers and, if these are own, its classes."""
     if net.labels is None:
         net.labels = LabelSet(published.classes) if published.classes else label_set(published.dataset)
     if net.dataset is None:
         net.protocol = published.protocol
+    net.multi_label = published.answers.get('multi_label', False)
+    net.threshold = published.answers.get('threshold')
 
 
 def gluoncv_names() -> Collection[str]:

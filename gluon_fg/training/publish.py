@@ -209,6 +209,10 @@ def _described(trained: HybridBlock, config: Config, name: str, params: Path, dt
         dataset=config.data.dataset if same else trained.dataset,
         classes=None if same else trained.classes,
         input=trained.input_spec.as_dict(),
+        answers={
+            **({'multi_label': True} if trained.multi_label else {}),
+            **({} if trained.threshold is None else {'threshold': trained.threshold}),
+        },
         model=built,
     )
 
@@ -247,7 +251,7 @@ def _zoo_network(
     if shapes[0] != shapes[1]:
         differ = sorted(n for n in {**shapes[0], **shapes[1]} if shapes[0].get(n) != shapes[1].get(n))
         raise UserError(_other_network(name, trained, config, f'{len(differ)} parameters, {differ[0]} first, differ'))
-    net.input_spec = trained.input_spec
+    net.input_spec, net.multi_label, net.threshold = trained.input_spec, trained.multi_label, trained.threshold
     if net.input_spec.ndim == 2:
         net.num_segments = net.input_spec.segments
     for x in (net, trained):  # neither has run yet
@@ -284,7 +288,7 @@ def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Op
         protocol = get_protocol(scores.protocol)
         fused = gate_effects(net, lambda: _score(net, dataset, protocol, measurement, ctx), scores)[0]
         gate = {'flat_gate': round(100 * fused.changed, 2)}
-    known = [key for key in METRICS if summary[key] is not None and (key != 'top5' or summary['topk'] == TOPK)]
+    known = [key for key in METRICS if summary.get(key) is not None and (key != 'top5' or summary['topk'] == TOPK)]
     return {
         **{key: round(100 * summary[key], 2) for key in known},
         **gate,

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-import re
 import reprlib
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 import yaml
 
-from ..checking import Rule, above, at_least, check, one_line, one_of, required, setting, within
+from ..checking import check, one_line
 from ..errors import UserError
 from ..files import atomic_write
 from ..input_spec import InputSpec
+from .written import LINE, SECTIONS, Written, is_line
 
-DTYPES = ('float32', 'float16')
-ARCHIVES = ('.whl', '.zip', '.tar.gz')
-METRICS = ('top1', 'top5', 'mean_class', 'group_top1', 'within_group')  # percent
+METRICS = ('top1', 'top5', 'mean_class', 'group_top1', 'within_group', 'map')  # percent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +95,8 @@ class Entry:
         what `file` is made of where it does not lie beside the index; None where it does
     model
         what `name` stands for; None where it is the zoo's own name
+    answers
+        `multi_label`, `threshold` of the network (`Recognizer`), where they are not False and None
     """
 
     name: str
@@ -118,6 +117,7 @@ class Entry:
     log: Optional[str] = None
     package: Optional[Package] = None
     model: Optional[Built] = None
+    answers: Dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def load_index(path: Union[str, os.PathLike]) -> Dict[str, Entry]:
@@ -164,132 +164,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# What an entry looks like in the file. What may be left out has None here, but null is no value to write.
-
-
-def _is_line(value: str) -> bool:
-    return bool(value.strip()) and '\n' not in value
-
-
-def _stays_below(value: str) -> bool:
-    """Whether a path cannot leave the folder, wherever it is used."""
-    outside = any(part in ('', '.', '..') for part in value.split('/')) or re.match('[A-Za-z]:', value)
-    return _is_line(value) and '\\' not in value and not outside
-
-
-def _is_params_file(value: str) -> bool:
-    return _stays_below(value) and '/' not in value and value[0] != '.' and value.endswith('.params')
-
-
-def _is_archive(value: str) -> bool:
-    return _stays_below(value) and '/' not in value and value[0] != '.' and value.endswith(ARCHIVES)
-
-
-def _are_channels(values: list) -> bool:
-    return all(map(math.isfinite, values)) and bool(values) and (len(values) == 3 or len(values) % 2 == 0)
-
-
-_LINE = Rule('a line of text', _is_line)
-_DIGEST = Rule('64 hexadecimal digits, in small letters', lambda v: bool(re.fullmatch('[0-9a-f]{64}', v)))
-_COUNT = at_least(1, 'a whole number of at least 1')
-_PERCENT = within(0, 100, 'a percentage, 0 to 100')
-_PATH = Rule('a path below the index, without .. and backslashes', _stays_below)
-_CHANNELS = Rule('three numbers (for flow two, or two for each frame of a stack)', _are_channels)
-
-
-@dataclasses.dataclass
-class _Weights:
-    file: str = required(Rule('the plain name of a .params file, without a folder', _is_params_file))
-    sha256: str = required(_DIGEST)
-    bytes: int = required(_COUNT)
-    params: int = required(_COUNT)
-    dtype: str = required(one_of(*DTYPES))
-
-
-@dataclasses.dataclass
-class _Package:
-    name: str = required(Rule('the name of a package', lambda v: bool(re.fullmatch(r'\w[\w.-]*', v, re.ASCII))))
-    version: str = required(_LINE)
-    archive: str = required(Rule(f'the plain name of a file that ends in {", ".join(ARCHIVES)}', _is_archive))
-    archive_sha256: str = required(_DIGEST)
-    archive_bytes: int = required(_COUNT)
-    member: str = required(Rule('a path in the archive, without .. and backslashes', _stays_below))
-    member_sha256: str = required(_DIGEST)
-    member_bytes: int = required(_COUNT)
-    layout: str = required(_LINE)
-
-
-@dataclasses.dataclass
-class _Input:
-    frames: int = setting(None, _COUNT)
-    frame_stride: int = setting(None, _COUNT)
-    sampling: str = setting(None, one_of('clip', 'spread'))
-    segments: int = setting(None, _COUNT)
-    crop_size: int = setting(None, _COUNT)
-    short_side: int = setting(None, _COUNT)
-    mean: List[float] = setting(None, _CHANNELS)
-    std: List[float] = setting(None, _CHANNELS)
-    layout: str = setting(None, one_of('NCTHW', 'NCHW'))
-    fps: float = setting(None, above(0))
-
-
-@dataclasses.dataclass
-class _Measured:
-    protocol: str = required(_LINE)
-    split: str = required(_LINE)
-    videos: int = required(_COUNT)
-    seeds: int = required(_COUNT)
-    top1: float = setting(None, _PERCENT)
-    top5: float = setting(None, _PERCENT)
-    mean_class: float = setting(None, _PERCENT)
-    group_top1: float = setting(None, _PERCENT)
-    within_group: float = setting(None, _PERCENT)
-    flat_gate: float = setting(None, _PERCENT)
-
-
-@dataclasses.dataclass
-class _Classes:
-    dataset: str = setting(None, _LINE)
-    fingerprint: str = required(_DIGEST)
-    names: List[str] = setting(None, Rule('a list of class names, each once', lambda v: 0 < len(v) == len(set(v))))
-
-
-@dataclasses.dataclass
-class _Origin:
-    licence: str = required(_LINE)
-    source: str = required(_LINE)
-    log: str = setting(None, _PATH)
-
-
-@dataclasses.dataclass
-class _Built:
-    name: str = required(_LINE)
-    options: Dict[str, Any] = setting(None)
-
-
-@dataclasses.dataclass
-class _Written:
-    weights: _Weights = required()
-    package: _Package = setting(None)
-    config: str = setting(None, _PATH)
-    model: _Built = setting(None)
-    input: _Input = setting(None)
-    protocol: str = required(_LINE)
-    metrics: Dict[str, _Measured] = setting(None)
-    classes: _Classes = required()
-    origin: _Origin = required()
-
-
-_SECTIONS = {'weights': _Weights, 'classes': _Classes, 'origin': _Origin}  # whose keys are the entry's own
-
-
 def _entry(name: Any, given: Any, index: Union[str, os.PathLike]) -> Entry:
     source = f'{index}: {one_line(name)}'
-    if not isinstance(name, str) or not _is_line(name):
-        raise UserError(f'{source}: the name is {reprlib.repr(name)}; it must be {_LINE.allowed}')
-    check(_Written, given, source)
-    values = {key: value for key, value in given.items() if key not in _SECTIONS}
-    for section in _SECTIONS:
+    if not isinstance(name, str) or not is_line(name):
+        raise UserError(f'{source}: the name is {reprlib.repr(name)}; it must be {LINE.allowed}')
+    check(Written, given, source)
+    values = {key: value for key, value in given.items() if key not in SECTIONS}
+    for section in SECTIONS:
         values.update(given[section])
     values['classes'] = tuple(values.pop('names')) if 'names' in values else None
     if values['classes'] is None and 'dataset' not in values:
@@ -330,8 +211,8 @@ def _as_written(entry: Entry) -> Dict[str, Any]:
     values = dataclasses.asdict(entry)
     values['names'] = values.pop('classes')
     written: Dict[str, Any] = {}
-    for field in dataclasses.fields(_Written):
-        section = _SECTIONS.get(field.name)
+    for field in dataclasses.fields(Written):
+        section = SECTIONS.get(field.name)
         keys = [part.name for part in dataclasses.fields(section)] if section else [field.name]
         parts = {key: _plain(values[key]) for key in keys if values[key] not in (None, {})}
         written.update({field.name: parts} if section else parts)

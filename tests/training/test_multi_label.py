@@ -9,20 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import randomized
 
-from gluon_fg import predict
+from gluon_fg import load_model, predict
 from gluon_fg.data.catalog import build_dataset
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.loader import TrainLoader
 from gluon_fg.data.transforms import TrainTransform
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.metrics import summarize
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
+from gluon_fg.evaluation.threshold import FILE
 from gluon_fg.recognizers.losses import binary_cross_entropy
-from gluon_fg.training import loop
+from gluon_fg.training import loop, publish
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.run import load_run
+from gluon_fg.weights.entries import load_index
 
 # Loss -----------------------------------------------------------------------------------------------------------------
 
@@ -171,6 +174,20 @@ def test_a_method_that_needs_a_single_class_is_refused_before_the_run_exists(lis
     with pytest.raises(UserError, match='cannot give videos several labels'):
         loop.train(settings(lists, model='topheavy_tiny_custom_u2s'), tmp_path / 'run', progress=False)
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('name', ['my_labels_v1', None])
+def test_a_published_network_remembers(name, run, lists, tmp_path):
+    (run[0] / FILE).write_text(json.dumps({'value': 0.25, 'refused': 0, 'videos': 24, 'dataset': '', 'protocol': ''}))
+    measured = publish.Measurement(split='val', protocol='train_time')
+    entry = publish.publish(run[0], tmp_path / 'zoo', 'Apache-2.0', name=name, measurement=measured)
+    assert entry.answers == {'multi_label': True, 'threshold': 0.25}
+    assert load_index(tmp_path / 'zoo' / 'index.yaml') == {entry.name: entry}
+    net = load_model(tmp_path / 'zoo')
+    assert net.multi_label and net.threshold == 0.25 and net.classes == entry.classes
+    scores = score_dataset(net, build_dataset('multilabel', 'val', lists), get_protocol('train_time'), progress=False)
+    assert entry.metrics['multilabel']['map'] == round(100 * summarize(scores)['map'], 2)
+    (run[0] / FILE).unlink()
 
 
 def test_single_labels_can_be_trained_by_sigmoids(tiny_synthfg, tmp_path):
