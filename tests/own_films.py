@@ -24,12 +24,15 @@ def render_own(root, films=3, parts=2, classes=CLASSES):
     (first / 'notes.txt').write_text('filmed in May')
     write(first / 'Ünïcode 日本 ✓.mp4', classes[first.name], 90)
     write(first / 'LOUD.MP4', classes[first.name], 91)
-    turned(first / 'portrait.mp4', first / 'LOUD.MP4')
+    write(root / 'flat.mp4', classes[first.name], 92, width=48)
+    turned(first / 'portrait.mp4', root / 'flat.mp4')
+    (root / 'flat.mp4').unlink()
     return root
 
 
-def write(path, label, seed):
-    synthfg.write_video(path, np.repeat(synthfg.render_clip(label, seed), 2, axis=0))
+def write(path, label, seed, width=None):
+    clip = np.repeat(synthfg.render_clip(label, seed), 2, axis=0)
+    synthfg.write_video(path, clip[:, :, :width])
 
 
 def turned(path, source):

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import click
 
@@ -63,7 +63,8 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
     """Train a network on your own videos, test it, and show what it has wrong.
 
     FOLDER has a folder for each class (FOLDER/<class>/<video>); or train, val and test with such folders; or it is a
-    CSV list with the columns path and label, and start and end for clips of longer films. What is not split is split
+    CSV list with the columns path and label (or labels, several with | between them), and start and end for clips of
+    longer films. What is not split is split
     here, so that clips that were cut from one film stay together. Started again with the same words it goes on where it
     was interrupted.
     """
@@ -77,7 +78,8 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
         raise UserError('finetune runs alone; for several processes give its config.yaml to gluon-fg train')
     if given['protocol']:
         get_protocol(given['protocol'])  # before anything slow
-    folder = Path(out or Path('runs', Path(place).resolve().stem))
+    given_name = Path(place).resolve()
+    folder = Path(out or Path('runs', given_name.name if given_name.is_dir() else given_name.stem))
     parting = Parting(given['val_share'], given['seed'], given['source_pattern'], folds or 0, 1 if folds else 0)
     words = (given[name] for name in ('overrides', 'protocol', 'device', 'whole'))
     asked = Asked(place, given['model'], given['epochs'], parting, *words)
@@ -106,16 +108,18 @@ def _fold_by_fold(asked: Asked, folder: Path) -> None:
     from .finetune_report import report_folds
 
     found: dict = {}
-    top1 = []
+    values = []
+    measure = ''
     for number in range(1, asked.parting.folds + 1):
         click.echo(f'\nfold {number} of {asked.parting.folds}')
         part = asked._replace(parting=asked.parting._replace(fold=number))
-        top1.append(_one(part, folder / f'fold{number}', found))
-    report_folds(folder, top1)
+        measure, value = _one(part, folder / f'fold{number}', found)
+        values.append(value)
+    report_folds(folder, measure, values)
 
 
-def _one(asked: Asked, folder: Path, found: dict) -> float:
-    """Split, train, test and report in a folder; returns top-1. `found` keeps the videos from fold to fold."""
+def _one(asked: Asked, folder: Path, found: dict) -> Tuple[str, float]:
+    """Split, train, test and report in a folder; as `report`. `found` keeps the videos from fold to fold."""
     from ..data.own_videos import link, part_videos, read_parting, write_lists
     from ..training import distributed, stages
     from ..training.config import load_config
@@ -191,24 +195,26 @@ def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
     made, and the time they take is all that is said.
     """
     from ..data.catalog import build_dataset
+    from ..data.own_videos import dataset_name
     from ..training import finetune as tuning
     from ..training.run import choose_context
 
     splits = [name for name in ('train', 'val', 'test') if (lists / f'{name}.csv').is_file()]
-    videos = {split: build_dataset('csv', split, str(lists)) for split in splits}
-    train = videos['train']
+    kind = dataset_name(lists)
+    videos = {split: build_dataset(kind, split, str(lists)) for split in splits}
+    train, freezes = videos['train'], kind == 'csv' and not asked.whole
     width = max(map(len, train.labels.classes))
     click.echo(f'  {"class":{width}s}  ' + '  '.join(f'{split:>5s}' for split in splits))
     for label, name in enumerate(train.labels.classes):
         click.echo(f'  {name:{width}s}  ' + '  '.join(f'{videos[split].counts[label]:5d}' for split in splits))
     gpu = choose_context(asked.device, 0).device_type == 'gpu'
-    choice = tuning.choose_model(asked.model, len(train), gpu)
-    facts = tuning.Facts(train.counts.tolist(), _lengths(train), gpu)
+    choice = tuning.choose_model(asked.model, len(train), gpu, freezes=freezes)
+    facts = tuning.Facts(train.counts.tolist(), _lengths(train), len(train), kind)
     settings = tuning.settings_for(choice, facts, asked.epochs)
     config = tuning.make_config(choice, settings, _own_settings(asked), str(lists.resolve()))
     click.echo(f'model {choice.model}: {choice.why}')
     click.echo(f'settings: {choice.config}, {" ".join(settings)}')
-    if not gpu and config.model.start == 'kinetics400' and not asked.whole:
+    if not gpu and config.model.start == 'kinetics400' and freezes:
         _freeze(config, videos, features)
         if features is None:
             return config

@@ -10,15 +10,17 @@ import shlex
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, List, Sequence, Tuple
 
 import click
 
 REPORT = 'report'  # folder in the run's
 
 
-def report(folder: Path, place: str, device: str) -> float:
-    """Test the trained network of a run, write its report and say it; returns its top-1, a fraction.
+def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
+    """Test the trained network of a run, write its report and say it.
+
+    Returns the name of its accuracy ('top1', of several labels 'map') and the value, a fraction.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ def report(folder: Path, place: str, device: str) -> float:
         'auto', 'cpu' or 'gpu'
     """
     from ..data.catalog import build_dataset
-    from ..evaluation.metrics import summarize
+    from ..evaluation.metrics import chosen_by, summarize
     from ..evaluation.protocol import get_protocol
     from ..evaluation.report import write_report
     from ..evaluation.score import Scores, score_dataset
@@ -39,7 +41,7 @@ def report(folder: Path, place: str, device: str) -> float:
     ctx = choose_context(device, 0)
     net, config = load_run(folder, None, ctx)
     split = 'test' if Path(str(config.data.root), 'test.csv').is_file() else 'val'
-    videos = build_dataset('csv', split, config.data.root)
+    videos = build_dataset(config.data.dataset, split, config.data.root)
     views = get_protocol(config.test.protocol or net.protocol)
     name = str(folder / REPORT / f'scores_{split}_{views.name}')
     if os.path.isfile(f'{name}.npz'):  # a run that was finished and is asked for again
@@ -52,38 +54,49 @@ def report(folder: Path, place: str, device: str) -> float:
     paths = (Path(f'{name}.npz'), Path(f'{name}.metrics.json'), Path(f'{name}.per_class.csv'))
     click.echo(write_report(scores, paths))
     summary = summarize(scores)
-    pictures = _pictures(scores, videos, folder / REPORT)
+    pictures = _pictures(scores, videos, folder / REPORT) if scores.targets is None else []
     commands = next_commands(folder, place, split, net, scores)
-    _write_page(folder, split, summary, pictures, commands)
-    rows = [['class', 'videos', 'right, %', 'most often taken for'], *_class_rows(summary)]
+    _write_page(folder, split, {**summary, 'failed_videos': scores.failed}, pictures, commands)
+    rows = _class_rows(summary)
     widths = [max(len(cells[i]) for cells in rows) for i in range(3)]
-    for cells in rows:
-        click.echo(
-            f'  {cells[0]:{widths[0]}s}  {cells[1]:>{widths[1]}s}  {cells[2]:>{widths[2]}s}  {cells[3]}'.rstrip()
-        )
+    for name, *cells in rows:
+        click.echo(f'  {name:{widths[0]}s}  {cells[0]:>{widths[1]}s}  {cells[1]:>{widths[2]}s}  {cells[2]}'.rstrip())
     for path in pictures:
         click.echo(f'picture {path}')
     chosen = '' if split == 'test' else ' (best.params was chosen on these videos, too, which flatters it a little)'
-    top1 = summary['top1']
-    click.echo(f'{100 * top1:.1f} % of {summary["labelled"]} videos of {split} are right{chosen}')
+    click.echo(f'{_result(summary, split)}{chosen}')
     click.echo(f'report {folder / REPORT / "report.md"}\nnext:')
     for command in commands:
         click.echo(f'  {command}')
-    return float(top1)
+    return chosen_by(summary), float(summary[chosen_by(summary)])
+
+
+def _result(summary: dict, split: str) -> str:
+    """The accuracy of an evaluation in words."""
+    if summary.get('map') is not None:
+        return f'mAP {100 * summary["map"]:.1f} % on {summary["labelled"]} videos of {split}'
+    return (
+        f'{100 * summary["top1"]:.1f} % of {summary["labelled"]} videos of {split} are right, '
+        f'{100 * summary["mean_class"]:.1f} % in the mean over the classes'
+    )
 
 
 def _class_rows(summary: dict) -> List[List[str]]:
-    """Class, videos, percent right, and what the wrong ones were mostly taken for, of each class with videos."""
-    return [
+    """A headline, then of each class with videos how many, how well, and what the wrong ones were mostly taken for."""
+    known = [row for row in summary['per_class'] if row['videos']]
+    if summary.get('map') is not None:
+        rows = [[row['name'], str(row['videos']), f'{100 * row["ap"]:.0f}', ''] for row in known]
+        return [['class', 'videos', 'AP, %', ''], *rows]
+    rows = [
         [
             row['name'],
             str(row['videos']),
             f'{100 * row["top1"]:.0f}',
             f'{row["confused_with"]} ({row["confused"]})' if row['confused'] else '',
         ]
-        for row in summary['per_class']
-        if row['videos']
+        for row in known
     ]
+    return [['class', 'videos', 'right, %', 'most often taken for'], *rows]
 
 
 def _pictures(scores: Any, videos: Any, folder: Path) -> List[Path]:
@@ -145,19 +158,19 @@ def _write_page(folder: Path, split: str, summary: dict, pictures: Sequence[Path
     with open(folder / SPLIT / 'left_out.csv', newline='', encoding='utf-8') as stream:
         left_out = [(row['path'], row['reason']) for row in csv.DictReader(stream)]
     left_out += sorted({**trained.get('failed_videos', {}), **summary.get('failed_videos', {})}.items())
+    rows = _class_rows(summary)
     lines = [
         f'# {folder.name}',
         '',
         f'{config.model.name}, started from {config.model.start}, {trained["updates"]} updates in '
         f'{trained["seconds"]:.0f} s; the best epoch was {trained["best"]["epoch"]}.',
         '',
-        f'**{100 * summary["top1"]:.1f} %** of {summary["labelled"]} videos of `{split}` are right (views: '
-        f'{summary["protocol"]}); mean over the classes {100 * summary["mean_class"]:.1f} %.'
+        f'**{_result(summary, split)}** (views: {summary["protocol"]}).'
         + ('' if split == 'test' else ' The best epoch was chosen on these videos, too, which flatters it a little.'),
         '',
-        '| class | videos | right, % | most often taken for |',
+        f'| {" | ".join(rows[0])} |',
         '|---|---|---|---|',
-        *(f'| {cells[0]} | {cells[1]} | {cells[2]} | {cells[3]} |' for cells in _class_rows(summary)),
+        *(f'| {" | ".join(cell.replace("|", "/") for cell in cells)} |' for cells in rows[1:]),
         '',
         *(f'![{path.stem}]({path.name})\n' for path in pictures),
         f'Left out: {len(left_out)} files.' if left_out else 'Every video was used.',
@@ -174,17 +187,17 @@ def _write_page(folder: Path, split: str, summary: dict, pictures: Sequence[Path
         stream.write('\n'.join(lines) + '\n')
 
 
-def report_folds(folder: Path, top1: Sequence[float]) -> None:
-    """Say the mean over folds with its interval, and keep it in folds.json."""
+def report_folds(folder: Path, measure: str, values: Sequence[float]) -> None:
+    """Say the mean over folds of a measure with its interval, and keep it in folds.json."""
     from ..evaluation.statistics import t_interval
     from ..files import atomic_write
 
-    mean = sum(top1) / len(top1)
-    low, high = (min(max(limit, 0.0), 1.0) for limit in t_interval(top1))
+    mean = sum(values) / len(values)
+    low, high = (min(max(limit, 0.0), 1.0) for limit in t_interval(values))
     with atomic_write(folder / 'folds.json') as stream:
-        json.dump({'top1': list(top1), 'mean': mean, 'low': low, 'high': high}, stream, indent=1)
-    each = ', '.join(f'{100 * value:.1f}' for value in top1)
+        json.dump({measure: list(values), 'mean': mean, 'low': low, 'high': high}, stream, indent=1)
+    each = ', '.join(f'{100 * value:.1f}' for value in values)
     click.echo(
-        f'\n{len(top1)} folds: {each} %; mean {100 * mean:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f} % '
-        f"(Student's t over folds); {folder / 'folds.json'}"
+        f'\n{measure} of {len(values)} folds: {each} %; mean {100 * mean:.1f} %, 95 % interval {100 * low:.1f} to '
+        f"{100 * high:.1f} % (Student's t over folds); {folder / 'folds.json'}"
     )

@@ -22,11 +22,13 @@ from ..errors import UserError, VideoError
 from ..files import atomic_write, sha256
 from .catalog.entry import SPLITS
 from .datasets import VIDEO_SUFFIXES, VideoRecord, existing_folder
+from .label_lists import SEPARATOR, from_label_list
 from .loader import ordered_map
 from .readers import class_folders, from_csv
 from .splitting import folds_by_source, sources_of, split_by_source
 from .video import natural, open_video
 
+CLASSES = 'classes.txt'  # beside lists of several labels
 VIDEOS = 'videos'  # a link in the folder of the lists to that of the videos
 _SYNONYMS = {'training': 'train', 'validation': 'val', 'valid': 'val', 'testing': 'test'}
 
@@ -48,6 +50,8 @@ class OwnVideos(NamedTuple):
         suffix -> how many files of it are no videos, by their names
     listed
         whether a list named the videos, and not the folders of their classes
+    several
+        video (its record, label -1) -> its classes, where a list gives each any number of them; else None
     """
 
     root: Path
@@ -57,6 +61,11 @@ class OwnVideos(NamedTuple):
     left_out: Dict[str, str]
     other: Dict[str, int]
     listed: bool = False
+    several: Optional[Dict[VideoRecord, Tuple[int, ...]]] = None
+
+    def classes_of(self, record: VideoRecord) -> Tuple[int, ...]:
+        """Tell the classes of a video, in numbers: one, or any where a list gives several."""
+        return (record.label,) if self.several is None else self.several[record._replace(label=-1)]
 
 
 def find_videos(place: Union[str, os.PathLike], workers: int = 4, progress: bool = False) -> OwnVideos:
@@ -79,6 +88,8 @@ def find_videos(place: Union[str, os.PathLike], workers: int = 4, progress: bool
         classes with a video that can be read
     """
     if Path(place).is_file():
+        if _has_several(Path(place)):
+            return _of_labels(Path(place), workers, progress)
         root, named, other = _of_list(Path(place))
     else:
         root, named, other = _of_folders(existing_folder(place))
@@ -116,6 +127,28 @@ def _of_list(path: Path) -> Tuple[Path, Named, Dict[str, int]]:
     clips = [(videos.labels.classes[record.label], record) for record in videos.records if record.label >= 0]
     other = {'videos without a label': len(videos) - len(clips)}
     return path.resolve().parent, {'': clips}, {name: count for name, count in other.items() if count}
+
+
+def _has_several(path: Path) -> bool:
+    """Tell whether a list has the column `labels`, of any number of labels."""
+    with open(path, encoding='utf-8-sig', errors='replace', newline='') as stream:
+        return 'labels' in [cell.strip().lower() for cell in next(csv.reader(stream), [])]
+
+
+def _of_labels(path: Path, workers: int, progress: bool) -> OwnVideos:
+    """The videos of a list with several labels each."""
+    videos, root = from_label_list(path), path.resolve().parent
+    assert videos.targets is not None
+    frames, left_out = _try(root, list(dict.fromkeys(r.path for r in videos.records)), workers, progress)
+    several = {
+        record._replace(label=-1): tuple(int(label) for label in np.flatnonzero(target))
+        for record, target in zip(videos.records, videos.targets)
+        if record.path in frames
+    }
+    if len({label for labels in several.values() for label in labels}) < 2:
+        raise UserError(f'{path}: videos that can be read of fewer than two classes; two at least are needed')
+    clips = {'': list(several)}
+    return OwnVideos(root, videos.labels.classes, clips, frames, left_out, {}, True, several)
 
 
 def _of_folders(root: Path) -> Tuple[Path, Named, Dict[str, int]]:
@@ -218,7 +251,7 @@ def part_videos(own: OwnVideos, parting: Parting) -> Parts:
     clips, notes = dict(own.clips), []
     if 'val' not in clips:
         everything = clips.pop('train', None) or clips.pop('')
-        paths, labels = [_in_class(own, record) for record in everything], [record.label for record in everything]
+        paths, labels = [_in_class(own, record) for record in everything], _strata(own, everything)
         sources = _with_copies(own.root, [record.path for record in everything], sources_of(paths, labels, pattern))
         if parting.folds:
             chosen = folds_by_source(np.array(labels), sources, parting.folds, parting.seed)[parting.fold - 1]
@@ -240,11 +273,21 @@ def part_videos(own: OwnVideos, parting: Parting) -> Parts:
                 f'{count} of {len(clips[split])} videos of {split} look like cuts of films that are trained on '
                 f'(for example {sorted(shared)[0]}): their accuracy will look better than it is'
             )
-        lacking = sorted(set(range(len(own.classes))) - {record.label for record in clips[split]})
+        shown = {label for record in clips[split] for label in own.classes_of(record)}
+        lacking = sorted(set(range(len(own.classes))) - shown)
         if lacking:
             names = ', '.join(own.classes[label] for label in lacking)
             notes.append(f'no video of {names} in {split}: all of a class that is cut from one film is trained on')
     return Parts(clips, by_split, notes)
+
+
+def _strata(own: OwnVideos, records: Sequence[VideoRecord]) -> List[int]:
+    """What a split is to be even in: the class, of several the rarest; a number of its own where there is none."""
+    counts = collections.Counter(label for record in records for label in own.classes_of(record))
+    return [
+        min(own.classes_of(record), key=lambda label: (counts[label], label), default=len(own.classes))
+        for record in records
+    ]
 
 
 def _with_copies(root: Path, files: Sequence[str], sources: List[str]) -> List[str]:
@@ -276,19 +319,18 @@ def write_lists(folder: Path, own: OwnVideos, parts: Parts, parting: Parting) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     link(folder, own.root)
-    header = ['path', 'label', 'class', 'source', 'start', 'end']
+    header = ['path', 'label' if own.several is None else 'labels', 'class', 'source', 'start', 'end']
     for split, records in parts.clips.items():
-        rows: List[List[Any]] = [
-            [
-                os.path.join(VIDEOS, r.path),
-                r.label,
-                own.classes[r.label],
-                film,
-                *('' if t is None else t for t in r[2:]),
-            ]
-            for r, film in zip(records, parts.sources[split])
-        ]
+        rows: List[List[Any]] = []
+        for record, film in zip(records, parts.sources[split]):
+            labels = own.classes_of(record)
+            texts = (SEPARATOR.join(map(str, labels)), SEPARATOR.join(own.classes[label] for label in labels))
+            times = ('' if time is None else time for time in (record.start, record.end))
+            rows.append([os.path.join(VIDEOS, record.path), *texts, film, *times])
         _write_csv(folder / f'{split}.csv', header, rows)
+    if own.several is not None:  # their numbers mean nothing without
+        with atomic_write(folder / CLASSES) as stream:
+            stream.writelines(f'{name}\n' for name in own.classes)
     _write_csv(folder / 'left_out.csv', ['path', 'reason'], [[repr(p)[1:-1], r] for p, r in own.left_out.items()])
     with atomic_write(folder / 'split.json') as stream:
         json.dump(parting._asdict(), stream, indent=1)
@@ -313,6 +355,11 @@ def link(folder: Path, root: Path) -> None:
         place.symlink_to(root.resolve(), target_is_directory=True)
     except OSError as error:
         raise UserError(f'{place}: no link to {root} can be made ({error.strerror}); choose another --out') from None
+
+
+def dataset_name(folder: Path) -> str:
+    """The catalog's name for lists that `write_lists` wrote."""
+    return 'multilabel' if (folder / CLASSES).is_file() else 'csv'
 
 
 def read_parting(folder: Path) -> Optional[Parting]:

@@ -44,17 +44,20 @@ class Recipe:
         the weakest of `STARTS` with which it is worth the time
     most
         training videos that a processor gets through in bearable time, at most; 0: it is for a GPU
+    frozen
+        whether that holds only where what is frozen is computed once (`frozen`)
     """
 
     config: str
     start: str
     most: int
+    frozen: bool = False
 
 
 # The best first, as long as their weights are to be had. Choice and limits are ours.
 RECIPES = (
     Recipe('custom/i3d_resnet50_v1_custom_dfb', 'kinetics400', 0),
-    Recipe('custom/i3d_inceptionv1_same_custom_dfb', 'kinetics400', 1000),  # from features: see frozen.py
+    Recipe('custom/i3d_inceptionv1_same_custom_dfb', 'kinetics400', 1000, frozen=True),
     Recipe('custom/tsn_mobilenetv2_custom', 'imagenet', 2000),
     Recipe('custom/i3d_tiny_custom_dfb', 'none', 10**9),
 )
@@ -77,7 +80,13 @@ class Choice(NamedTuple):
     why: str
 
 
-def choose_model(name: str, videos: int, gpu: bool, had: Optional[Callable[[str], Tuple[str, str]]] = None) -> Choice:
+def choose_model(
+    name: str,
+    videos: int,
+    gpu: bool,
+    had: Optional[Callable[[str], Tuple[str, str]]] = None,
+    freezes: bool = True,
+) -> Choice:
     """Choose network and start by what weights are to be had, the machine and the number of training videos.
 
     Parameters
@@ -88,6 +97,8 @@ def choose_model(name: str, videos: int, gpu: bool, had: Optional[Callable[[str]
         how many videos there are to train on; whether on a GPU
     had
         name of an entry -> the best start that is to be had for it, and what is to be said of that; None: `best_start`
+    freezes
+        whether a processor may compute once what is frozen
 
     Raises
     ------
@@ -102,7 +113,7 @@ def choose_model(name: str, videos: int, gpu: bool, had: Optional[Callable[[str]
     weak: List[str] = []
     for recipe in RECIPES:
         model = recipe.config.split('/')[-1]
-        if not gpu and videos > recipe.most:
+        if not gpu and (videos > recipe.most or recipe.frozen and not freezes):
             slow += [model] if recipe.most else []
             continue
         start, words = had(model)
@@ -153,11 +164,20 @@ def _not_here(missing: Sequence[str]) -> str:
 
 
 class Facts(NamedTuple):
-    """What settings depend on: videos of each class (M,), frames of each video, whether there is a GPU."""
+    """What settings depend on.
+
+    counts, frames
+        videos of each class (M,); frames of some videos
+    videos
+        how many there are; None: the sum of `counts`
+    dataset
+        how the catalog reads their lists
+    """
 
     counts: Sequence[int]
     frames: Sequence[int]
-    gpu: bool
+    videos: Optional[int] = None
+    dataset: str = 'csv'
 
 
 def settings_for(choice: Choice, facts: Facts, epochs: Optional[int] = None) -> List[str]:
@@ -173,7 +193,7 @@ def settings_for(choice: Choice, facts: Facts, epochs: Optional[int] = None) -> 
         as asked for; None: the config's, or more where few videos would make too few updates from random weights
     """
     base = load_config(find_config(choice.config))
-    videos, spec = int(sum(facts.counts)), factory.setting(choice.model).input_spec
+    videos, spec = facts.videos or int(sum(facts.counts)), factory.setting(choice.model).input_spec
     frames = base.data.frames or spec.frames
     stride = base.data.frame_stride or spec.frame_stride
     batch = max(1, min(base.train.batch_size, max(4, videos // 4), videos))
@@ -183,7 +203,7 @@ def settings_for(choice: Choice, facts: Facts, epochs: Optional[int] = None) -> 
     late = sorted({max(1, round(e * epochs / base.train.epochs)) for e in base.train.lr_epochs})
     texts = [
         f'model.name={choice.model}',
-        'data.dataset=csv',
+        f'data.dataset={facts.dataset}',
         f'data.workers={max(1, min(base.data.workers, os.cpu_count() or 1))}',
         f'train.batch_size={batch}',
         f'train.epochs={epochs}',
@@ -197,7 +217,7 @@ def settings_for(choice: Choice, facts: Facts, epochs: Optional[int] = None) -> 
     if spec.ndim == 3 and spec.sampling != 'spread' and 0 < typical < (frames - 1) * stride + 1:
         texts.append(f'data.frame_stride={max(1, typical // frames)}')
     present = [count for count in facts.counts if count]
-    if max(present) >= UNEVEN * min(present):
+    if facts.dataset == 'csv' and max(present) >= UNEVEN * min(present):
         texts.append('train.class_weights=balanced')
     if epochs >= 10:
         texts.append(f'train.early_stop={max(5, epochs // 3)}')

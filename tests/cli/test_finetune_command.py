@@ -214,3 +214,18 @@ def test_a_film_that_breaks_later_does_not_end_it(command, place):
     code, out, err = command('finetune', 'frail', '--out', 'runs/frail', *TINY, '--epochs', '1')
     assert code == 0, err
     assert 'videos of val are right' in out
+
+
+def test_a_list_of_clips_with_several_labels(command, place):
+    rows = ['path,labels,start,end']
+    for number, film in enumerate(sorted((place / 'my videos').glob('*/*film*_part0.mp4'))):
+        rows += [f'{film},{("jump|run", "run", "")[number % 3]},0,0.3', f'{film},jump,0.2,']
+    (place / 'clips.csv').write_text('\n'.join(rows) + '\n', encoding='utf-8')
+    code, out, err = command('finetune', 'clips.csv', *TINY, '--epochs', '1')
+    assert code == 0, err
+    found = re.search(r'mAP ([\d.]+) % on (\d+) videos of val', out)
+    measured = json.loads(next((place / 'runs/clips/report').glob('*.metrics.json')).read_text())
+    assert found.group(1) == f'{100 * measured["map"]:.1f}' and int(found.group(2)) == measured['labelled']
+    assert not list((place / 'runs/clips/report').glob('*.png'))
+    code, out, err = command(*shlex.split(out.split('next:\n')[1].splitlines()[0])[1:])
+    assert code == 0 and re.search(r'[\d.]+ %  (jump|run)\n', out), err

@@ -45,7 +45,7 @@ def test_a_network_that_is_named():
     # Without a config of its own: that of another with its backbone, without options that it lacks.
     choice = choose_model('i3d_inceptionv1_same_custom', 30, False, had())
     assert choice.config == f'custom/{INCEPTION}' and choice.model == 'i3d_inceptionv1_same_custom'
-    config = make_config(choice, settings_for(choice, Facts([30, 30], [90], False)), [], 'lists')
+    config = make_config(choice, settings_for(choice, Facts([30, 30], [90])), [], 'lists')
     assert config.model.name == choice.model and (config.data.dataset, config.data.root) == ('csv', 'lists')
     for name in ('i3d_tiny_synthfg_dfb', 'mobilenetv2_custom_images'):
         with pytest.raises(
@@ -60,7 +60,7 @@ def test_random_weights_never_meet_frozen_statistics():
     """Offline, I3D ResNet-50 with frozen statistics of random weights went from a loss of 485 to 8.8e14."""
     for model in (RESNET, INCEPTION, MOBILE):
         choice = choose_model(model, 60, False, had())
-        facts = Facts([30, 30], [90], False)
+        facts = Facts([30, 30], [90])
         assert load_config(finetune.find_config(choice.config)).train.batch_norm == 'partial'
         assert make_config(choice, settings_for(choice, facts), [], 'x').train.batch_norm == 'train'
         loaded = choice._replace(start='kinetics400')
@@ -77,7 +77,7 @@ def test_random_weights_never_meet_frozen_statistics():
 )
 def test_settings_make_a_config_for_any_videos(model, counts, frames, epochs, start):
     choice = Choice(f'custom/{model}', model, start, '')
-    config = make_config(choice, settings_for(choice, Facts(counts, frames, False), epochs), [], 'lists')
+    config = make_config(choice, settings_for(choice, Facts(counts, frames), epochs), [], 'lists')
     assert config.train.epochs == (epochs or config.train.epochs) and config.model.start == start
     assert 1 <= config.train.batch_size <= sum(counts)
     updates = config.train.epochs * (sum(counts) // config.train.batch_size)
@@ -86,12 +86,12 @@ def test_settings_make_a_config_for_any_videos(model, counts, frames, epochs, st
 
 def test_short_clips_are_taken_more_densely_and_the_user_is_heard():
     choice = Choice(f'custom/{TINY}', TINY, 'none', '')
-    dense = make_config(choice, settings_for(choice, Facts([8, 8], [16, 16, 20], False)), [], 'lists')
+    dense = make_config(choice, settings_for(choice, Facts([8, 8], [16, 16, 20])), [], 'lists')
     assert dense.data.frame_stride == 2
-    usual = make_config(choice, settings_for(choice, Facts([8, 8], [90], False)), [], 'lists')
+    usual = make_config(choice, settings_for(choice, Facts([8, 8], [90])), [], 'lists')
     assert usual.data.frame_stride == 4
     sets = ['data.frame_stride=3', 'model.start=imagenet', 'train.batch_norm=frozen']
-    mine = make_config(choice, settings_for(choice, Facts([8, 8], [16], False)), sets, 'lists')
+    mine = make_config(choice, settings_for(choice, Facts([8, 8], [16])), sets, 'lists')
     assert (mine.data.frame_stride, mine.model.start, mine.train.batch_norm) == (3, 'imagenet', 'frozen')
 
 
