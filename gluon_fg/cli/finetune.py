@@ -68,7 +68,7 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
     here, so that clips that were cut from one film stay together. Started again with the same words it goes on where it
     was interrupted.
     """
-    from ..data.own_videos import Parting
+    from ..data.own_lists import Parting
     from ..evaluation.protocol import get_protocol
     from ..training import distributed
     from ..training.log import show_lines
@@ -120,7 +120,7 @@ def _fold_by_fold(asked: Asked, folder: Path) -> None:
 
 def _one(asked: Asked, folder: Path, found: dict) -> Tuple[str, float]:
     """Split, train, test and report in a folder; as `report`. `found` keeps the videos from fold to fold."""
-    from ..data.own_videos import link, part_videos, read_parting, write_lists
+    from ..data.own_lists import link, part_videos, read_parting, write_lists
     from ..training import distributed, stages
     from ..training.config import load_config
     from ..training.run import SPLIT
@@ -195,7 +195,7 @@ def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
     made, and the time they take is all that is said.
     """
     from ..data.catalog import build_dataset
-    from ..data.own_videos import dataset_name
+    from ..data.own_lists import dataset_name
     from ..training import finetune as tuning
     from ..training.run import choose_context
 
@@ -260,7 +260,7 @@ def _lengths(videos: Any) -> List[int]:
 
 def _plan(asked: Asked) -> int:
     """Say what would be done, of the first fold where there are several; nothing is left of it."""
-    from ..data.own_videos import part_videos, write_lists
+    from ..data.own_lists import part_videos, write_lists
 
     own = _videos(asked, {})
     with tempfile.TemporaryDirectory(prefix='gluon_fg-') as folder:

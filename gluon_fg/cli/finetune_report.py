@@ -139,7 +139,7 @@ def _published_name(folder: Path) -> str:
 
 def _video(folder: Path, place: str, name: str) -> str:
     """Where a video of the lists is, by the user's own name of the folder."""
-    from ..data.own_videos import VIDEOS
+    from ..data.own_lists import VIDEOS
     from ..training.run import SPLIT
 
     file = name.split(' [')[0] if not (folder / SPLIT / name).is_file() else name

@@ -12,7 +12,8 @@ import pytest
 from own_films import CLASSES, render_own, write
 
 from gluon_fg.data.catalog import build_dataset
-from gluon_fg.data.own_videos import Parting, dataset_name, find_videos, link, part_videos, read_parting, write_lists
+from gluon_fg.data.own_lists import Parting, dataset_name, link, part_videos, read_parting, write_lists
+from gluon_fg.data.own_videos import find_videos
 from gluon_fg.data.video import open_video
 from gluon_fg.errors import UserError
 
