@@ -9,6 +9,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from .errors import UserError
+from .evaluation.clips import Windows
 from .evaluation.predict import predict_with
 from .evaluation.protocol import Protocol, get_protocol
 
@@ -52,23 +53,26 @@ def load_model(
 
 def predict(
     video: Any,
-    model: Any,
+    model: Any = None,
     params: Union[str, os.PathLike, None] = None,
     topk: int = 5,
     protocol: Union[str, Protocol, None] = None,
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
+    window: Optional[float] = None,
+    hop: Optional[float] = None,
     **options: Any,
-) -> list:
+) -> Any:
     """Tell the likeliest classes of a video, or of several.
 
     Parameters
     ----------
     video
-        a file, or a list of files
+        a file; a folder of videos; frames in memory, uint8 (T, H, W, 3) or a list of (H, W, 3), RGB; or a list of these
     model
-        a trained network by name or folder, as `load_model` takes it, or a recognizer that has its weights
+        a trained network by name or folder, as `load_model` takes it, or a recognizer that has its weights; None: the
+        I3D of Kinetics-400 where its weights are to be had, else a tiny one of drawn shapes; the log says which
     params
         .params file for a model given by name or folder
     topk
@@ -79,26 +83,39 @@ def predict(
         device (default: CPU). On the CPU the network runs as a fused oneDNN graph
     batch_size, workers
         views in a forward pass; decoding threads
+    window, hop
+        seconds: an answer for each window of that length in place of one for the video, from the start of one window
+        to that of the next `hop` (None: as long as the window). Frames in memory have 25 a second
     options
         for `get_model`, with a model given by name
 
     Returns
     -------
     list
-        [(label, probability), ...], the likeliest first; for a list of files one such list each, empty for a file that
-        cannot be decoded (which the log names). A class without a known name is called 'class 17'.
+        [(label, probability), ...], the likeliest first; with `window` one (start, end, [(label, probability), ...])
+        for each. For a list of videos a list of such lists, for a folder a dict of them by file; empty for a file that
+        cannot be decoded (which the log names). A class without a known name is called 'class 17'
 
     Raises
     ------
     VideoError
-        the one file, or all files of a list, cannot be decoded
+        the one file, or all of them, cannot be decoded
     UserError
-        empty list; unknown model, protocol or option; parameters that do not fit
+        no video; unknown model, protocol or option; parameters that do not fit; frames of another type
     """
+    if window is None and hop is not None:
+        raise UserError(f'hop {hop} goes with window, the seconds of each')
+    windows = None if window is None else Windows(window, hop)
+    if windows is not None:
+        windows.check()
     if isinstance(protocol, str):
         protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
     if isinstance(model, (str, os.PathLike)):
         model = load_model(model, params, ctx, **options)
+    elif model is None and params is None and not options:
+        from .training.named import default_model
+
+        model = default_model(ctx).net
     elif params is not None or options:
         raise UserError('params and options go with the name of a model; a network must have its weights already')
-    return predict_with(model, video, topk, protocol, ctx, batch_size, workers)
+    return predict_with(model, video, topk, protocol, ctx, batch_size, workers, windows)

@@ -132,13 +132,13 @@ def evaluate(
 def _strangers(net: Any, paths: Sequence[str], refuse: Optional[float]) -> Any:
     """The videos of --none as a dataset; None without any."""
     from ..data.readers import from_paths
-    from .predict import video_files
+    from ..evaluation.clips import files_of
 
     if not paths:
         return None
     if refuse is None and net.threshold is None:
         raise UserError(f'--none: {net.name} answers every video; choose a threshold with --refuse 0.05')
-    return from_paths(video_files(paths, net.input_spec), net.labels, 'none of these')
+    return from_paths(files_of(list(paths), net.input_spec), net.labels, 'none of these')
 
 
 def _refused(scores: Any, others: Any, refuse: Optional[float], threshold: Optional[float], folder: Any) -> Any:

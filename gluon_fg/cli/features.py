@@ -136,14 +136,14 @@ def _splits(data: List[DataChoice], named: Any, out: str) -> Iterator[_Listed]:
 def _listed(paths: Sequence[str], net: Any) -> Any:
     """Make a dataset of what LIST names."""
     from ..data.readers import from_csv, from_paths, plain_list
-    from .predict import video_files
+    from ..evaluation.clips import files_of
 
     if len(paths) == 1 and Path(paths[0]).suffix.lower() in ('.csv', '.txt') and Path(paths[0]).is_file():
         videos = plain_list(paths[0])
         if videos is None:
             return from_csv(paths[0])
         return from_paths(videos, net.labels, paths[0])
-    files = video_files(paths, net.input_spec)
+    files = files_of(paths, net.input_spec)
     missing = next((file for file in files if not os.path.exists(file)), None)
     if missing is not None:
         raise UserError(f'{missing}: no such video, folder or list')

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from ..data.video import open_video
+from ..data.video import VideoReader
 from ..errors import UserError, VideoError
+from .clips import Windows, clips_of, files_in, is_frames, single_pictures, windows_of
 from .protocol import Protocol, get_protocol
 from .score import class_names
 from .threshold import ranked
@@ -22,38 +22,54 @@ logger = logging.getLogger(__name__)
 
 class Prediction(NamedTuple):
     """One video's answer: `predictions`, (label, probability) pairs with the likeliest first; or `error`, why there
-    is none.
+    is none. `start` and `end`, in seconds, where it is of a window of the video.
     """
 
     path: str
     predictions: List[Tuple[str, float]]
     error: Optional[VideoError] = None
+    start: Optional[float] = None
+    end: Optional[float] = None
 
 
 def predict_with(
     net: HybridBlock,
-    video: Union[str, os.PathLike, Sequence],
+    video: Any,
     topk: int = 5,
     protocol: Union[str, Protocol, None] = None,
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
-) -> list:
+    windows: Optional[Windows] = None,
+) -> Any:
     """Tell the likeliest classes of a video, or of several, by a network: as `gluon_fg.predict`."""
-    single = isinstance(video, (str, os.PathLike))
-    videos: Any = [video] if single else video
-    answers = predict_videos(list(videos), net, topk, protocol, ctx, batch_size, workers)
-    errors = [answer.error for answer in answers if answer.error]
-    if len(errors) == len(answers):
-        raise errors[0]
-    for error in errors:
-        logger.warning('no prediction: %s', error)
-    predictions = [answer.predictions for answer in answers]
-    return predictions[0] if single else predictions
+    videos, folder = [video], False
+    if isinstance(video, (str, os.PathLike)):
+        if os.path.isdir(video):
+            videos = files_in(video, net.input_spec)
+            folder = videos != [os.fspath(video)]
+    elif not is_frames(video):
+        videos = list(video)
+    single = len(videos) == 1 and videos[0] is video
+    answers: List[Any] = [[] for _ in videos]
+    failed = []
+    for number, answer in each_prediction(videos, net, topk, protocol, ctx, batch_size, workers, windows):
+        if answer.error:
+            failed.append(answer.error)
+            logger.warning('no prediction: %s', answer.error)
+        elif windows is None:
+            answers[number] = answer.predictions
+        else:
+            answers[number].append((answer.start, answer.end, answer.predictions))
+    if failed and not any(answers):
+        raise failed[0]
+    if folder:
+        return dict(zip(videos, answers))
+    return answers[0] if single else answers
 
 
 def predict_videos(
-    videos: Sequence,
+    videos: Sequence[Any],
     net: HybridBlock,
     topk: int = 5,
     protocol: Union[str, Protocol, None] = None,
@@ -61,21 +77,70 @@ def predict_videos(
     batch_size: int = 8,
     workers: int = 2,
 ) -> List[Prediction]:
-    """Tell the likeliest classes of each of a list of files; one that cannot be decoded carries its error and does not
+    """Tell the likeliest classes of each of a list of videos; one that cannot be decoded carries its error and does not
     stop the others.
+    """
+    answers = each_prediction(videos, net, topk, protocol, ctx, batch_size, workers)
+    return [answer for _, answer in sorted(answers, key=lambda numbered: numbered[0])]
+
+
+def each_prediction(
+    videos: Sequence[Any],
+    net: HybridBlock,
+    topk: int = 5,
+    protocol: Union[str, Protocol, None] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
+    workers: int = 2,
+    windows: Optional[Windows] = None,
+) -> Iterator[Tuple[int, Prediction]]:
+    """Tell the likeliest classes of videos, or of windows of them, one after another.
+
+    Parameters
+    ----------
+    videos
+        files, folders of frames, or frames (`clips_of`)
+    net, topk, protocol, ctx, batch_size, workers
+        as for `gluon_fg.predict`
+    windows
+        how they are cut; None: one answer for each
+
+    Yields
+    ------
+    (position in `videos`, its answer): those of all that can be read, in order, then the errors.
+
+    Raises
+    ------
+    UserError
+        no video, frames of another type, an impossible number
     """
     if topk < 1:
         raise UserError(f'topk must be at least 1, got {topk}')
-    paths = [os.fspath(video) for video in videos]
-    if not paths:
-        raise UserError('no video given')
+    if windows is not None:
+        windows.check()
+    clips, ctx = clips_of(videos), ctx or mx.cpu()
+    pictures = single_pictures(clips, net.input_spec)
+    if pictures:
+        logger.warning(
+            '%s%s: a single picture, where %s was trained on %s: its answer may mean nothing',
+            pictures[0],
+            f' and {len(pictures) - 1} more' if pictures[1:] else '',
+            net.name,
+            net.input_spec.summary,
+        )
     views = protocol if isinstance(protocol, Protocol) else get_protocol(protocol or net.protocol)
-    ctx = ctx or mx.cpu()
-    names, answers = class_names(net), {}
-    sources = [(path, functools.partial(open_video, path)) for path in paths]
-    for position, result in merge_views(net, sources, views, net.labels, ctx, batch_size, workers, fused=True):
+    names, taken = class_names(net), []
+
+    def sources() -> Iterator[Tuple[str, Callable[[], VideoReader]]]:
+        for number, clip in enumerate(clips):
+            for part in [clip] if windows is None else windows_of(clip, windows):
+                taken.append((number, part))
+                yield part.path, part.open_cut
+
+    for position, result in merge_views(net, sources(), views, net.labels, ctx, batch_size, workers, fused=True):
+        number, clip = taken[position]
         if isinstance(result, VideoError):
-            answers[position] = Prediction(paths[position], [], result)
+            yield number, Prediction(clip.path, [], result, clip.start, clip.end)
         else:
-            answers[position] = Prediction(paths[position], ranked(names, result[0], topk, net.threshold))
-    return [answers[position] for position in range(len(paths))]
+            likeliest = ranked(names, result[0], topk, net.threshold)
+            yield number, Prediction(clip.path, likeliest, None, clip.start, clip.end)

@@ -16,6 +16,7 @@ from ..data.datasets import VideoDataset
 from ..errors import UserError, VideoError, unknown
 from ..evaluation.load import load_network
 from ..evaluation.score import check_classes
+from ..weights import zoo
 from ..weights.entries import Entry
 from ..weights.index import INDEX, entries_in
 from .config import load_config
@@ -25,6 +26,8 @@ from .sections import Config
 log = logging.getLogger(__name__)
 
 CONFIG = 'config.yaml'
+KINETICS = 'i3d_inceptionv1_same_kinetics400'  # whose weights a package has
+TINY = 'i3d_tiny_synthfg_dfb'  # whose weights come with this one
 
 
 class Named(NamedTuple):
@@ -90,6 +93,26 @@ def load_model(
     log.info('%s: read as its training run %s says', file, run)
     net, config = load_run(run, file, ctx)
     return Named(text, net, config)
+
+
+def default_model(ctx: Optional[mx.Context] = None) -> Named:
+    """Load the network for who names none, and say in the log which: Kinetics-400's where its weights are to be had.
+
+    Else the tiny one whose weights come with the package, which knows drawn shapes alone.
+    """
+    try:
+        zoo.weights_file(KINETICS, attempts=1)
+    except UserError as error:
+        log.warning(
+            'no --model given, and the weights of %s cannot be had (%s): %s is taken, which knows the drawn shapes of '
+            'SynthFG and nothing of real films',
+            KINETICS,
+            str(error).partition(';')[0],
+            TINY,
+        )
+        return load_model(TINY, None, ctx)
+    log.warning('no --model given: %s is taken, which knows the 400 human actions of Kinetics-400', KINETICS)
+    return load_model(KINETICS, None, ctx)
 
 
 def _title(folder: str) -> str:

@@ -16,6 +16,7 @@ from ..analysis.scan import require_filters
 from ..data.video import VideoReader, open_video
 from ..errors import UserError, VideoError
 from ..evaluation.predict import predict_videos
+from ..evaluation.threshold import NONE
 from ..files import atomic_write
 from . import localization
 from .figures import save_figure
@@ -96,7 +97,8 @@ def localize_videos(
         if answer.error is not None:
             yield LocalizedVideo(path, [], None, [], answer.error)
             continue
-        label = class_label(net, answer.predictions[0][0]) if asked is None else asked
+        likeliest = next(name for name, _ in answer.predictions if name != NONE)
+        label = class_label(net, likeliest) if asked is None else asked
         filters, classes = (None, [label]) if wanted.filter is None else ([wanted.filter], None)
         try:
             with open_video(path) as reader:

@@ -1,14 +1,17 @@
 """A run of one's own classes is taken by every command, whichever way it is named."""
 
+import csv
 import json
 import shutil
 
+import mxnet as mx
 import numpy as np
 import pytest
 
 import gluon_fg
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.score import Scores
+from gluon_fg.evaluation.threshold import Threshold
 from gluon_fg.factory import get_model
 from gluon_fg.training.config import Config, save_config
 
@@ -131,6 +134,22 @@ def test_explanations_take_it(run, clip, command, tmp_path):
     for name in ('confusion.png', 'maps.png', 'alike.png', 'map.png'):
         assert (tmp_path / name).stat().st_size > 1000
     assert not list(tmp_path.rglob('class 0*'))
+
+
+def test_a_threshold_of_the_run_goes_along(films, clip, command, tmp_path):
+    """Below it predict says so, and the explanation is of the likeliest class all the same."""
+    run = make_run(tmp_path / 'unsure', 'i3d_tiny_custom_dfb', films)
+    arrays = mx.nd.load(str(run / 'best.params'))
+    smaller = {name: array * (1 if 'backbone' in name else 1e-3) for name, array in arrays.items()}
+    mx.nd.save(str(run / 'best.params'), smaller)
+    Threshold(0.999, 0.5, 8, 'folder', '2x1').save(run)
+    code, out, err = command('predict', clip, '--model', run, '--out', tmp_path / 'r.csv')
+    assert code == 0 and out.splitlines()[1].endswith('none of these'), err
+    head, row = csv.reader((tmp_path / 'r.csv').read_text().splitlines())
+    answer = dict(zip(head, row))
+    assert len(head) == len(row) and answer['label_1'] == 'none of these' and answer['label_3'] in NAMES
+    code, out, err = command('explain', 'localize', clip, '--run', run, '--out', tmp_path / 'pictures')
+    assert code == 0 and any(f'{name}  filter ' in out for name in NAMES), err
 
 
 def test_masks_and_gate_take_a_run_of_theirs(films, clip, command, tmp_path):

@@ -1,10 +1,13 @@
+import csv
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 
 from gluon_fg import predict
+from gluon_fg.errors import UserError
 from gluon_fg.factory import get_model
 from gluon_fg.training.config import Config, save_config
 
@@ -82,7 +85,8 @@ def test_bad_input_is_one_line(error_line, params, good, tmp_path):
     (tmp_path / 'cut.params').write_bytes(whole[: len(whole) // 2])
     (tmp_path / 'empty').mkdir()
     for arguments, message in (
-        ([video], 'give either --model NAME or --run FOLDER'),
+        ([video, '--model', MODEL, '--run', tmp_path], 'give either --model NAME or --run FOLDER'),
+        ([video, '--params', params], '--params and --options go with --model NAME or --run FOLDER'),
         ([video, '--model', tmp_path], 'no config.yaml there, as a training run has, and no index.yaml'),
         ([video, '--model', 'i3d_tiny_synthfg_fdb', '--params', params], "did you mean 'i3d_tiny_synthfg_dfb'"),
         ([video, '--model', 'i3d_tiny_custom_dfb', '--params', params], 'needs the number of classes; give nclass'),
@@ -97,6 +101,164 @@ def test_bad_input_is_one_line(error_line, params, good, tmp_path):
         ([tmp_path / 'empty', *known], 'no video in this folder'),
         ([tmp_path / 'no.mp4', *known], r'no\.mp4: '),
         ([video, '--run', tmp_path], 'no config.yaml there'),
+        ([video, *known, '--out', tmp_path / 'a.txt'], r'a\.txt: choose a name that ends in \.csv or \.json'),
+        ([video, *known, '--out', video], 'choose a name that ends in|is one of the given files'),
+        ([video, *known, '--window', '0'], 'window must be a number of seconds above 0, got 0'),
+        ([video, *known, '--hop', '2'], 'window must be a number of seconds above 0, got 0'),
+        ([video, *known, '--window', '1', '--hop', 'nan'], 'hop must be a number of seconds above 0, got nan'),
+        ([video, *known, '--timeline', tmp_path / 't.png'], 'give their length with --window'),
+        ([video, *known, '--film', video, '--force'], 'is one of the given files; choose another --film'),
+        ([video, good[1], *known, '--film', tmp_path / 'a.mp4'], 'there are 2 videos; give a folder for their films'),
+        ([video, *known, '--film', tmp_path / 'a.avi'], r'a\.avi: choose a name that ends in \.mp4, or a folder'),
     ):
         line = error_line('predict', *arguments)
         assert re.search(message, line), line
+
+
+@pytest.fixture
+def long(good, tmp_path):
+    """A film of two classes: one clip for its first second and a half, the other for the rest."""
+    from gluon_fg.data.video import open_video
+
+    parts = []
+    for path, count in zip(good, (15, 25)):
+        with open_video(str(path)) as reader:
+            parts += [reader.get_batch([i % len(reader)])[0] for i in range(count)]
+    return write_film(tmp_path / 'long.mp4', parts, 10)
+
+
+def write_film(path, frames, fps):
+    import av
+
+    with av.open(str(path), 'w') as target:
+        stream = target.add_stream('mpeg4', rate=fps)
+        stream.height, stream.width = frames[0].shape[:2]
+        for frame in frames:
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        target.mux(stream.encode())
+    return path
+
+
+def rows_of(path):
+    with open(path, newline='', encoding='utf-8') as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_windows_are_predicted_as_the_cut_film_is(command, params, long, tmp_path):
+    """Each window is what the same protocol says of its frames alone."""
+    known = ['--model', MODEL, '--params', params, '--protocol', '2x1', '--topk', '2']
+    code, out, err = command('predict', long, *known, '--window', '1.5', '--hop', '1', '--out', tmp_path / 'w.csv',
+                             '--timeline', tmp_path / 't.png')  # fmt: skip
+    assert code == 0, err
+    rows = rows_of(tmp_path / 'w.csv')
+    assert [(row['start'], row['end']) for row in rows] == [
+        ('0.000', '1.500'), ('1.000', '2.500'), ('2.000', '3.500'), ('3.000', '4.000')
+    ]  # fmt: skip
+    from gluon_fg.data.video import open_video
+
+    with open_video(str(long)) as reader:
+        frames = reader.get_batch(range(40))
+    for row in rows:
+        first, last = round(10 * float(row['start'])), round(10 * float(row['end']))
+        expected = predict(frames[first:last], MODEL, params=params, protocol='2x1', topk=2)
+        assert [row['label_1'], row['label_2']] == [label for label, _ in expected]
+        assert float(row['probability_1']) == pytest.approx(expected[0][1], abs=2e-4)
+        assert (row['path'], row['model'], row['protocol']) == (str(long), MODEL, '2x1')
+    lines = out.splitlines()
+    assert lines[0] == str(long) and re.match(r' +0\.00 - +\d\.\d\d s +[\d.]+ %  \S', lines[1])
+    assert cv2.imread(str(tmp_path / 't.png')).shape[1] > 500
+    program = predict(long, MODEL, params=params, protocol='2x1', topk=2, window=1.5, hop=1)
+    assert [(start, end) for start, end, _ in program] == [(0, 1.5), (1, 2.5), (2, 3.5), (3, 4)]
+    assert [answer[0][0] for _, _, answer in program] == [row['label_1'] for row in rows]
+
+
+def test_a_film_shows_the_answer_of_each_moment(command, params, good, long, tmp_path):
+    from gluon_fg.data.video import open_video
+
+    known = ['--model', MODEL, '--params', params]
+    code, _, err = command('predict', long, *known, '--window', '2', '--film', tmp_path / 'out.mp4')
+    assert code == 0, err
+    with open_video(str(long)) as before, open_video(str(tmp_path / 'out.mp4')) as after:
+        assert (len(after), after.fps) == (40, 10) and min(after.size) >= 240
+        shown = after.get_batch(range(40)).astype(int)
+        height, width = shown.shape[1:3]
+        original = cv2.resize(before.get_batch([5])[0], (width, height), interpolation=cv2.INTER_CUBIC)
+    top, bottom = slice(0, height // 2), slice(height - 40, height)
+    assert np.abs(shown[5][top] - original[top]).mean() < 12  # the picture is the film's
+    assert np.abs(shown[5][bottom, :60] - original[bottom, :60]).mean() > 30  # but for the words below
+    assert 'is there already' in command('predict', long, *known, '--film', tmp_path / 'out.mp4')[2]
+    code, out, _ = command('predict', *good, *known, '--film', tmp_path / 'films', '--topk', '1')
+    assert code == 0 and sorted(p.name for p in (tmp_path / 'films').iterdir()) == [f'{p.stem}.mp4' for p in good]
+
+
+def test_a_table_and_a_json_of_a_folder(command, params, good, tmp_path):
+    folder = tmp_path / 'films'
+    folder.mkdir()
+    for path, name in zip(good, ('a, b.mp4', 'ü.MP4')):
+        (folder / name).write_bytes(path.read_bytes())
+    (folder / 'broken.mp4').write_bytes(b'no')
+    known = ['--model', MODEL, '--params', params, '--topk', '2']
+    for name in ('r.csv', 'r.json'):
+        code, out, _ = command('predict', folder, *known, '--out', tmp_path / name)
+        assert code == 2 and out.splitlines()[-1] == f'wrote {tmp_path / name}'
+    rows, records = rows_of(tmp_path / 'r.csv'), json.loads((tmp_path / 'r.json').read_text())
+    assert [row['path'] for row in rows] == [r['path'] for r in records]
+    assert {row['path'].rsplit('/', 1)[1]: bool(row['error']) for row in rows} == {
+        'a, b.mp4': False, 'ü.MP4': False, 'broken.mp4': True
+    }  # fmt: skip
+    for row, record in zip(rows, records):
+        assert (row['start'], row['end']) == ('', '') and 'start' not in record
+        assert [row[f'label_{n}'] for n in (1, 2)] == [p['label'] for p in record['predictions']] or row['error']
+    before = (tmp_path / 'r.csv').read_bytes()
+    assert 'is there already; use --force' in command('predict', folder, *known, '--out', tmp_path / 'r.csv')[2]
+    assert (tmp_path / 'r.csv').read_bytes() == before
+    by_file = predict(folder, MODEL, params=params, topk=2)
+    assert list(by_file) == sorted(str(p) for p in folder.iterdir()) and by_file[str(folder / 'broken.mp4')] == []
+    for row in rows:
+        assert [label for label, _ in by_file[row['path']]] == [row[f'label_{n}'] for n in (1, 2) if row[f'label_{n}']]
+
+
+def test_answers_so_far_are_kept_when_it_is_stopped(command, params, good, tmp_path, monkeypatch):
+    from gluon_fg.evaluation import predict as predicting
+
+    def interrupted(*args, **options):
+        for number, result in enumerate(real(*args, **options)):
+            if number == 1:
+                raise KeyboardInterrupt
+            yield result
+
+    real = predicting.merge_views
+    monkeypatch.setattr(predicting, 'merge_views', interrupted)
+    code, _, err = command('predict', *good, '--model', MODEL, '--params', params, '--out', tmp_path / 'r.csv')
+    assert code == 130 and [row['path'] for row in rows_of(tmp_path / 'r.csv')] == [str(good[0])]
+
+
+def test_without_a_model_a_line_says_which_is_taken(command, good, monkeypatch, caplog):
+    from gluon_fg.training import named
+
+    def nowhere(name, *rest, **options):
+        if name == 'i3d_inceptionv1_same_kinetics400':
+            raise UserError('no network; put it there')
+        return real(name, *rest, **options)
+
+    real = named.zoo.weights_file
+    monkeypatch.setattr(named.zoo, 'weights_file', nowhere)
+    code, out, _ = command('predict', good[0], '--topk', '1')
+    assert code == 0 and 'i3d_tiny_synthfg_dfb is taken, which knows the drawn shapes' in caplog.text
+    assert '(no network)' in caplog.text
+    loaded = []
+    monkeypatch.setattr(named.zoo, 'weights_file', lambda name, attempts: 'there')
+    monkeypatch.setattr(named, 'load_model', lambda name, *rest: loaded.append(name) or named.Named(name, net, None))
+    net = get_model(MODEL)
+    assert predict(good[0])[0][0] in net.classes
+    assert loaded == ['i3d_inceptionv1_same_kinetics400'] and 'the 400 human actions of Kinetics-400' in caplog.text
+
+
+def test_a_picture_for_a_network_on_videos_is_said(command, params, tmp_path, caplog):
+    cv2.imwrite(str(tmp_path / 'one.png'), np.zeros((60, 80, 3), np.uint8))
+    known = ['--model', MODEL, '--params', params]
+    code, _, _ = command('predict', tmp_path / 'one.png', *known)
+    assert code == 0 and 'one.png: a single picture, where i3d_tiny_synthfg_dfb was trained on 8 frames' in caplog.text
+    caplog.clear()
+    code, out, _ = command('predict', tmp_path, *known)  # a folder of images is the frames of one video
+    assert code == 0 and out.splitlines()[0] == str(tmp_path) and 'single picture' not in caplog.text

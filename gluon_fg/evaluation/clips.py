@@ -1,0 +1,210 @@
+"""What is to be predicted, as clips: files, folders, frames in memory, and windows of long films."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..data.datasets import VIDEO_SUFFIXES
+from ..data.scans import ScanCache
+from ..data.segments import cut
+from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural, open_video
+from ..errors import UserError, VideoError
+from ..input_spec import InputSpec
+
+
+class Clip(NamedTuple):
+    """A video, or a stretch of one, that is to be predicted.
+
+    Parameters
+    ----------
+    path
+        its file; 'frames' and a number for frames in memory
+    open
+        takes nothing and returns a reader of the whole film (context manager)
+    start, end
+        the stretch, in seconds; None: the whole film
+    """
+
+    path: str
+    open: Callable[[], VideoReader]
+    start: Optional[float] = None
+    end: Optional[float] = None
+
+    def open_cut(self) -> VideoReader:
+        """Open the stretch; raises VideoError."""
+        return cut(self.open(), self.start, self.end)
+
+
+def files_in(folder: Union[str, os.PathLike], spec: InputSpec) -> List[str]:
+    """List the videos in a folder and below it, in natural order; images, for a network on single ones.
+
+    A folder that holds no video but images is one video for a network on videos: the images are its frames.
+
+    Raises
+    ------
+    UserError
+        there is none
+    """
+    images = spec.ndim == 2 and spec.segments == 1
+    suffixes, kind = (IMAGE_SUFFIXES, 'image') if images else (VIDEO_SUFFIXES, 'video')
+    files = sorted(
+        (
+            os.path.join(place, name)
+            for place, _, names in os.walk(os.fspath(folder))
+            for name in names
+            if name.lower().endswith(suffixes) and not name.startswith('.')
+        ),
+        key=natural,
+    )
+    if not files and not images and _is_film_of_images(folder):
+        return [os.fspath(folder)]
+    if not files:
+        raise UserError(f'{folder}: no {kind} in this folder (looked for {", ".join(suffixes)})')
+    return files
+
+
+def files_of(paths: Sequence[str], spec: InputSpec) -> List[str]:
+    """List the files named, and those in the folders named (`files_in`)."""
+    return [file for path in paths for file in (files_in(path, spec) if os.path.isdir(path) else [path])]
+
+
+def _is_film_of_images(folder: Union[str, os.PathLike]) -> bool:
+    return any(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(folder))
+
+
+def clips_of(videos: Sequence[Any]) -> List[Clip]:
+    """Take files, folders of frames and arrays as clips.
+
+    Parameters
+    ----------
+    videos
+        each a path, or frames: uint8 (T, H, W, 3), or a list of (H, W, 3), RGB
+
+    Raises
+    ------
+    UserError
+        no video, or frames of another type or shape
+    """
+    if not len(videos):
+        raise UserError('no video given')
+    scans = ScanCache()
+    clips = []
+    for number, video in enumerate(videos):
+        if isinstance(video, (str, os.PathLike)):
+            path = os.fspath(video)
+            clips.append(Clip(path, functools.partial(open_video, path, scans=scans)))
+        else:
+            reader = ArrayReader(f'frames {number}', frames_of(video))
+            clips.append(Clip(reader.path, functools.partial(_same, reader)))
+    return clips
+
+
+def _same(reader: ArrayReader) -> VideoReader:
+    return reader
+
+
+def is_frames(video: Any) -> bool:
+    """Tell whether something is the frames of one video: an array, or a list of pictures."""
+    if isinstance(video, (str, os.PathLike)):
+        return False
+    if hasattr(video, 'shape'):
+        return True
+    first = next(iter(video), None)
+    return getattr(first, 'ndim', 0) == 3
+
+
+def frames_of(video: Any) -> np.ndarray:
+    """Frames as an array, uint8 (T, H, W, 3): of one, or of a list of pictures (H, W, 3) of one size.
+
+    Raises
+    ------
+    UserError
+        another type or shape
+    """
+    given = video.asnumpy() if hasattr(video, 'asnumpy') else video
+    if not isinstance(given, np.ndarray):
+        sizes = {np.shape(frame) for frame in given}
+        if len(sizes) != 1:
+            raise UserError(f'frames of a video have one size, got {" and ".join(map(str, sorted(sizes)[:2]))}')
+        given = np.stack([np.asarray(frame) for frame in given])
+    if given.dtype != np.uint8 or given.ndim != 4 or given.shape[3] != 3 or not len(given):
+        raise UserError(
+            f'frames must be uint8, 0 to 255, (T, H, W, 3) in the order red, green, blue; '
+            f'got {given.dtype} {given.shape}'
+        )
+    return given
+
+
+def single_pictures(clips: Sequence[Clip], spec: InputSpec) -> List[str]:
+    """List the files that are one picture each, where a network looks at more frames than one."""
+    if spec.ndim == 2 and spec.segments == 1:
+        return []
+    return [clip.path for clip in clips if clip.path.lower().endswith(IMAGE_SUFFIXES) and not os.path.isdir(clip.path)]
+
+
+# Windows
+
+
+class Windows(NamedTuple):
+    """How long films are cut: `window` seconds each, from one start to the next `hop` (None: as long as the window)."""
+
+    window: float
+    hop: Optional[float] = None
+
+    def check(self) -> None:
+        """Refuse lengths that are no numbers above 0; raises UserError."""
+        window_times(1.0, *self)
+
+
+def window_times(seconds: float, window: float, hop: Optional[float] = None) -> List[Tuple[float, float]]:
+    """Cut a time into windows: (start, end) of each, in seconds.
+
+    The last one ends with the film; it is left out where it would be shorter than half a window, unless it is the only
+    one.
+
+    Parameters
+    ----------
+    seconds
+        how long the film is
+    window, hop
+        length of a window, and from the start of one to that of the next; None: each begins where the one before ends
+
+    Raises
+    ------
+    UserError
+        a length that is no number above 0
+    """
+    hop = window if hop is None else hop
+    for name, value in (('window', window), ('hop', hop)):
+        if not 0 < value < math.inf:
+            raise UserError(f'{name} must be a number of seconds above 0, got {value:g}')
+    count = max(1, math.ceil(round(seconds / hop, 6)))
+    starts = [hop * number for number in range(count)]
+    times = [(start, min(start + window, seconds)) for start in starts]
+    kept = [(start, end) for start, end in times if end - start >= window / 2 - 1e-6]
+    return kept or [(0.0, seconds)]
+
+
+def length_of(reader: VideoReader) -> float:
+    """How long a film is, in seconds: by its frames' own times where it has them."""
+    if reader.times is not None and len(reader) > 1:
+        last = float(reader.times[-1])
+        return last + last / (len(reader) - 1)
+    return len(reader) / reader.fps
+
+
+def windows_of(clip: Clip, windows: Windows) -> Iterator[Clip]:
+    """Cut a film into clips, in order; a film that cannot be opened stays whole, and whoever reads it learns why."""
+    try:
+        with clip.open() as reader:
+            seconds = length_of(reader)
+    except VideoError:
+        yield clip
+        return
+    for start, end in window_times(seconds, *windows):
+        yield clip._replace(start=start, end=end)
