@@ -154,9 +154,12 @@ def _prepare(name: str, root: str, out: Optional[str], model: Optional[str], set
     needed = clip_length(_input_of(model)) if model else (lambda row: frames) if frames else None
     made = check(name, root, out=out, progress=sys.stderr.isatty(), **settings)
     findings = find(made.manifest, needed)
-    for absent in made.absent.values():
-        click.echo(f'note: {absent}', err=True)
-    page = write_report(made.folder, made.manifest, findings, list(made.absent.values()))
+    notes = list(made.absent.values())
+    for key, gone in made.manifest.gone.items():
+        notes.append(f'split {key}: {len(gone)} videos of its list are not on disk, and left out: see gone.csv')
+    for note in notes:
+        click.echo(f'note: {note}', err=True)
+    page = write_report(made.folder, made.manifest, findings, notes)
     _show(made.manifest, findings)
     click.echo(f'manifest: {made.folder / "manifest.parquet"}')
     click.echo(f'report: {page}')

@@ -108,6 +108,7 @@ class VideoDataset(Dataset):
                 f'{(len(records), len(labels))}'
             )
         self.left_out: Dict[str, int] = {}  # suffix -> files in the folders that were read that are no videos by it
+        self.gone: Tuple[str, ...] = ()  # what its list has and the disk has not, where that is left out of the records
         self._frames: Dict[str, Tuple[np.ndarray, float, Optional[np.ndarray]]] = {}  # by the records' names
         self._lock = threading.Lock()
         self.scans = ScanCache() if scans is None else scans

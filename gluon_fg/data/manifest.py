@@ -118,6 +118,8 @@ class Manifest:
         an Arrow table of `schema()`
     scanner
         `scanner()` of the program that scanned the files: the scans of another are not used
+    gone
+        by split, what its list has and the disk has not, where the dataset leaves that out
     """
 
     dataset: str
@@ -126,6 +128,7 @@ class Manifest:
     sources: Dict[str, List[int]]
     table: pyarrow.Table
     scanner: str = ''
+    gone: Dict[str, List[str]] = dataclasses.field(default_factory=dict)
 
     def rows(self) -> List[Row]:
         """All rows, splits one after another."""
@@ -159,6 +162,9 @@ class Manifest:
                 target[shown] = True
         videos = VideoDataset(records, told.labels, base, told.name, cache, scans, targets)
         videos.left_out = dict(told.left_out)
+        videos.gone = tuple(self.gone.get(told.same_as or split, ()))
+        if videos.gone:
+            _say(f'{told.name}: {len(videos.gone)} videos of its list are not on disk, such as {videos.gone[0]}')
         return videos
 
     def save(self, path: Union[str, os.PathLike]) -> None:
@@ -181,6 +187,7 @@ class Manifest:
             'labels': labels,
             'sources': self.sources,
             'scanner': self.scanner,
+            'gone': self.gone,
         }
         text = json.dumps(meta).encode()
         table = self.table.replace_schema_metadata({_META: text, _DIGEST: _digest(self.table, text)})
@@ -219,7 +226,7 @@ def read_manifest(path: Union[str, os.PathLike]) -> Manifest:
         for key, (name, base, place, left_out, same) in meta['splits'].items()
     }
     root = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), meta['root']))
-    return Manifest(meta['dataset'], root, splits, meta['sources'], table, meta['scanner'])
+    return Manifest(meta['dataset'], root, splits, meta['sources'], table, meta['scanner'], meta.get('gone', {}))
 
 
 def manifest_path(root: Union[str, os.PathLike], dataset: str) -> Path:

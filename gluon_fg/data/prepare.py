@@ -111,7 +111,8 @@ def write_manifest(
         count = worker_count(workers, len(paths))
         health = survey(os.fspath(root), paths, journal, known, count, progress)
         rows = [row for key, base in bases.items() for row in _rows(key, base, opened[key], health)]
-        manifest = Manifest(dataset, os.path.abspath(root), split_of, sources, table_of(rows), scanner())
+        gone = {key: list(videos.gone) for key, videos in opened.items() if videos.gone and not split_of[key].same_as}
+        manifest = Manifest(dataset, os.path.abspath(root), split_of, sources, table_of(rows), scanner(), gone)
         manifest.save(folder / FILE)
         journal.done()
     return manifest

@@ -14,7 +14,7 @@ from .health_numbers import class_counts, short_name
 
 
 def write_lists(folder: Path, manifest: Manifest, findings: Findings) -> None:
-    """Write all lists into a folder, atomically each: videos.csv, missing.csv, ..., groups of duplicates, classes."""
+    """Write all lists into a folder, atomically each: videos.csv, missing.csv, ..., duplicates, classes, gone.csv."""
     rows = findings.rows
     header = ('split', 'path', 'class', 'start', 'end', 'frames', 'fps', 'width', 'height', 'bytes', 'problems')
 
@@ -33,6 +33,9 @@ def write_lists(folder: Path, manifest: Manifest, findings: Findings) -> None:
     for name, several in groups.items():
         lines = ((i, g.kind, *line(place)) for i, g in enumerate(several, 1) for place in g.places)
         _write_csv(folder / f'{name}.csv', ('group', 'kind', *header), lines)
+    _write_csv(
+        folder / 'gone.csv', ('split', 'video'), ((key, v) for key, names in manifest.gone.items() for v in names)
+    )
     splits = list(manifest.splits)
     counts = class_counts(manifest, findings)
     classes = dict.fromkeys(name for split in manifest.splits.values() for name in split.labels.classes)

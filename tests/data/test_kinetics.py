@@ -12,9 +12,12 @@ from gluon_fg.data import build_dataset
 from gluon_fg.data.catalog import label_set
 from gluon_fg.data.catalog.kinetics import gluoncv_name
 from gluon_fg.data.catalog.kinetics_parents import EXERCISE, PARENTS
+from gluon_fg.data.findings import find
+from gluon_fg.data.prepare import prepare
 from gluon_fg.errors import UserError
 from gluon_fg.training import loop
 from gluon_fg.training.config import load_config
+from gluon_fg.visualization.health import write_report
 
 # Places in the alphabetical lists that mmaction2 (tools/data/kinetics/label_map_k400.txt, k600, k700) and, for 400 and
 # 700, GluonCV publish; those with capitals and brackets are where two ways of sorting would disagree.
@@ -294,3 +297,24 @@ def test_a_subset_trains_with_its_own_classes(put, tmp_path, model):
     classes = ('hurling_-sport-', 'waxing_legs', 'yoga', 'zumba')
     assert (tmp_path / 'run/classes.txt').read_text().split('\n')[:4] == list(classes)
     assert np.isfinite(summary['best']['top1'])
+
+
+def test_a_manifest_keeps_what_is_gone(put, tmp_path, caplog):
+    put('annotations/val.csv', VAL)
+    put('val/6wx_FxoIzOo.mp4')
+    put('val/zumba/0wR5jVB-WPk_000417_000427.mp4')
+    listed = build_dataset('kinetics400', 'val', tmp_path)
+    assert [name[:25] for name in listed.gone] == ['3caPS4FHFF8_000036_000046', '3yaoNwz99xM_000062_000072']
+    prepare('kinetics400', tmp_path, ['val'], workers=0)
+    caplog.clear()
+    again = build_dataset('kinetics400', 'val', tmp_path)
+    assert (again.records, again.labels, again.gone) == (listed.records, listed.labels, listed.gone)
+    [message] = caplog.messages  # once more, as it is of fewer clips than the list
+    assert message.startswith('kinetics400 val: 2 videos of its list are not on disk, such as 3caPS4FHFF8')
+    made = prepare('kinetics400', tmp_path, ['val'], workers=0)
+    write_report(made.folder, made.manifest, find(made.manifest))
+    assert (made.folder / 'gone.csv').read_text().splitlines() == [
+        'split,video',
+        f'val,"{listed.gone[0]}"',
+        f'val,"{listed.gone[1]}"',
+    ]

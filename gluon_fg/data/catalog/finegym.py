@@ -81,7 +81,10 @@ def open_finegym(info: DatasetInfo, asked: Request) -> VideoDataset:
         file = f'{element.group()}.mp4 in subactions, or {element.group(1)}.mp4 in videos'
         listed.append((file, _record(videos, times, element, label)))
     name = f'{info.name} {part}'
-    return VideoDataset(those_there(name, str(path), str(root), listed), labels, root, name, asked.cache)
+    records, gone = those_there(name, str(path), str(root), listed)
+    elements = VideoDataset(records, labels, root, name, asked.cache)
+    elements.gone = gone
+    return elements
 
 
 def _first(root: Path, files: Sequence[str]) -> Optional[Path]:

@@ -159,8 +159,10 @@ def open_split(place: Place, known: LabelSet, asked: Request, subset: Subset) ->
     if unlisted:
         logger.warning('%s: %d clips in %s are not in %s', name, unlisted, _joined(folders), path.name)
     listed = [(_called(row), _record(clips, row, label)) for row, label in pairs]
-    records = those_there(name, str(path), _joined(folders or [place.root]), listed)
-    return VideoDataset(records, labels, place.root, name, asked.cache)
+    records, gone = those_there(name, str(path), _joined(folders or [place.root]), listed)
+    videos = VideoDataset(records, labels, place.root, name, asked.cache)
+    videos.gone = gone
+    return videos
 
 
 def _joined(folders: Sequence[Path]) -> str:

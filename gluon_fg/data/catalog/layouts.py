@@ -108,8 +108,8 @@ class Files:
 
 def those_there(
     name: str, source: str, where: str, listed: Sequence[Tuple[str, Optional[VideoRecord]]]
-) -> List[VideoRecord]:
-    """Keep the records of listed files that are there; the others are left out, and counted in a warning.
+) -> Tuple[List[VideoRecord], Tuple[str, ...]]:
+    """Keep the records of listed files that are there; give the names of the others, which a warning counts.
 
     That is how datasets are read whose videos come from the web, where some are always gone.
 
@@ -139,7 +139,7 @@ def those_there(
             where,
             missing[0],
         )
-    return records
+    return records, tuple(missing)
 
 
 def read_json(path: Path, kind: type) -> Any:
