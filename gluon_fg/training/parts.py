@@ -176,6 +176,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     frozen = freeze_parts(net, train, start.statistics)
     lines += guards.frozen_lines(train.batch_norm, frozen, len(batch_norms(net)))
     trained = trained_parameters(net, train, start.untrained)
+    _tell(world, lines)  # while nothing is written
     claim_run_dir(config, run_dir, world, train_set.labels.classes, to_json(start))  # behind all that can be wrong
     world.broadcast_parameters(net.collect_params())  # every rank starts from rank 0's weights
     net.hybridize(static_alloc=True, static_shape=True)
@@ -204,8 +205,13 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
         progress=progress and world.rank == 0,
     )
     run.say(to_yaml(config).rstrip())
-    run.say('\n'.join([describe(run, frozen), *lines]))
+    run.say(describe(run, frozen))
     return run
+
+
+def _tell(world: World, lines: List[str]) -> None:
+    if world.rank == 0:
+        logger.info('%s', '\n'.join(lines))
 
 
 def _data(config: Config) -> Tuple[VideoDataset, Optional[VideoDataset], VideoDataset, List[str]]:

@@ -303,8 +303,10 @@ def test_a_validation_set_smaller_than_a_batch_is_scored_whole(lists, tmp_path):
 
 def test_what_the_data_are_is_said_once_before_training_and_constant_answers_once(lists, tmp_path):
     config = lists(train=[(i, i % 3) for i in range(5)], val=[(5, 0), (6, 1), (1, 1)])
-    with Lines() as said:
+    early = []
+    with Lines(lambda line: early.append(line) if not (tmp_path / 'run').exists() else None) as said:
         loop.train(config, tmp_path / 'run', progress=False)
+    assert [line for line in early if '3 classes: 0, 1, 2' in line and 'training videos, too' in line]
     text = '\n'.join(said)
     assert text.index('3 classes: 0, 1, 2') < text.index('epoch 1/2: validation')
     for line in (
