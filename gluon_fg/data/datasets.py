@@ -22,7 +22,26 @@ from .segments import cut, times
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm', '.mov', '.m4v', '.mpg', '.mpeg', '.flv', '.wmv', '.ts', '.3gp')
+VIDEO_SUFFIXES = (
+    '.mp4',
+    '.avi',
+    '.mkv',
+    '.webm',
+    '.mov',
+    '.m4v',
+    '.mpg',
+    '.mpeg',
+    '.flv',
+    '.wmv',
+    '.ts',
+    '.3gp',
+    '.mts',
+    '.m2ts',
+    '.ogv',
+    '.gif',
+    '.vob',
+    '.asf',
+)
 CACHES = ('none', 'memory')
 
 

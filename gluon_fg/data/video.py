@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -48,13 +48,35 @@ def read_image(path: str) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+_FRAMES = ('', 'img', 'image', 'frame', 'rgb')
+
+
+def _of_one_kind(path: str, names: List[str]) -> List[str]:
+    """The names of a folder's frames: of several series of numbered images, the one that is called like a film's."""
+    kinds: Dict[str, List[str]] = {}
+    for name in names:
+        kinds.setdefault(re.sub(r'[\d_.-]+', ' ', os.path.splitext(name)[0]).strip().lower(), []).append(name)
+    numbered = any(char.isdigit() for name in names for char in name)
+    if len(kinds) == 1 or not numbered:
+        return names
+    frames = [kind for kind in _FRAMES if kind in kinds]
+    if len(frames) != 1:
+        shown = ', '.join(sorted(group[0] for group in kinds.values())[:4])
+        raise VideoError(path, f'holds several series of images ({shown}); keep the frames of one film in a folder')
+    return kinds[frames[0]]
+
+
 class FrameFolderReader(VideoReader):
     """Reads a folder of images, one a frame, in the order of the numbers in their names (00001.jpg, 00002.jpg).
+
+    Where names differ in more than numbers, as where optical flow lies beside the frames (flow_x_00001.jpg), those
+    called by a number alone, img, image, frame or rgb are the film.
 
     Raises
     ------
     VideoError
-        no image in the folder; while reading, an image that is missing, cannot be decoded or has another size
+        no image in the folder, or several series of which none is so called; while reading, an image that is missing,
+        cannot be decoded or has another size
     """
 
     backend = 'images'
@@ -63,7 +85,7 @@ class FrameFolderReader(VideoReader):
         names = [name for name in os.listdir(path) if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != '.']
         if not names:
             raise VideoError(path, f'this folder holds no image ({", ".join(IMAGE_SUFFIXES)})')
-        names.sort(key=natural)
+        names = sorted(_of_one_kind(path, names), key=natural)
         self._names = [os.path.join(path, name) for name in names]
         height, width = read_image(self._names[0]).shape[:2]
         super().__init__(path, len(names), fps, (width, height))

@@ -8,10 +8,12 @@ import os
 import re
 import tracemalloc
 
+import miniatures
+import numpy as np
 import pytest
 
-from gluon_fg.data import build_dataset, from_csv, from_folder, label_set
-from gluon_fg.errors import UserError, printable
+from gluon_fg.data import build_dataset, from_csv, from_folder, label_set, open_video
+from gluon_fg.errors import UserError, VideoError, printable
 from gluon_fg.evaluation.load import name_classes
 
 
@@ -251,3 +253,34 @@ def test_names_of_files_are_printed_without_control_characters(error_line, tmp_p
     assert printable('\x1b]0;owned\x07 caf\udce9 ü') == '\\x1b]0;owned\\x07 caf\\udce9 ü'
     line = error_line('data', 'check', 'csv', '--root', tmp_path / '\x1b]0;owned\x07')
     assert line.isprintable() and '\\x1b]0;owned\\x07' in line
+
+
+@pytest.mark.parametrize('suffix', ['.mts', '.M2TS', '.ogv', '.gif', '.vob', '.asf'])
+def test_cameras_and_the_web_have_more_kinds_of_films(put, tmp_path, suffix):
+    put(f'run/a{suffix}')
+    put('run/notes.doc')
+    data = from_folder(tmp_path)
+    assert pairs(data) == [(f'run/a{suffix}', 0)] and data.left_out == {'.doc': 1}
+    assert pairs(from_csv(put('l.txt', f'run/a{suffix} 30 0\n')))[0] == (f'run/a{suffix}', 0)
+
+
+def test_flow_beside_the_frames_is_no_part_of_the_film(tmp_path):
+    """The layout of MMAction2's rawframes (tools/data/ucf101/README.md, sthv1/README.md): read as one film before."""
+    for pattern in ('img_{:05d}.jpg', 'flow_x_{:05d}.jpg', 'flow_y_{:05d}.jpg'):
+        miniatures.put_frames(tmp_path / pattern[:6], pattern=pattern, number=len(pattern))
+        for file in (tmp_path / pattern[:6]).iterdir():
+            (tmp_path / 'film').mkdir(exist_ok=True)
+            file.rename(tmp_path / 'film' / file.name)
+    with open_video(str(tmp_path / 'film')) as reader:
+        assert len(reader) == 8
+        shown = reader.get_batch([0, 7])
+    for at, frame in zip((0, 7), shown):
+        assert np.abs(frame[..., ::-1].astype(int) - miniatures.pictures(len('img_{:05d}.jpg') % 4, 8)[at]).mean() < 3
+    for file in (tmp_path / 'film').glob('img*'):
+        file.unlink()
+    with pytest.raises(VideoError, match=r'holds several series of images \(flow_x_0000\d.jpg, flow_y_0000\d.jpg\)'):
+        open_video(str(tmp_path / 'film'))
+    for file in (tmp_path / 'film').glob('flow_y*'):
+        file.unlink()
+    with open_video(str(tmp_path / 'film')) as reader:
+        assert len(reader) == 8  # one series, whatever it is called

@@ -9,6 +9,8 @@ or, as in the second release, labels/train.json and so on. Entries are {"id": "7
 next to [something]", ...}, with brackets or without; those of the test list have an id alone, but their answers are
 taken from test-answers.csv where it is there. The split `val` is validation. Lists of your own, root/train.csv or .txt,
 come first.
+
+The lists have 168913, 24777 and 27157 videos.
 """
 
 from __future__ import annotations

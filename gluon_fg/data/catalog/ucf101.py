@@ -8,6 +8,8 @@ Read as its archives unpack, side by side under one root:
 Split 1 is `train1` and `test1`, and so on; `train`, `val` and `test` are those of split 1. In the lists labels count
 from 1, here from 0; test lists have none: a video's class is its folder. Lists of your own, root/train.csv or .txt,
 come first.
+
+The lists have 9537, 9586 and 9624 videos for training, 3783, 3734 and 3696 for testing.
 """
 
 from __future__ import annotations
