@@ -13,6 +13,7 @@ import click
 
 from ..errors import UserError
 from .base import Command, Several
+from .finetune_report import MOST_ROWS
 from .options import device_option
 
 
@@ -203,10 +204,7 @@ def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
     kind = dataset_name(lists)
     videos = {split: build_dataset(kind, split, str(lists)) for split in splits}
     train, freezes = videos['train'], kind == 'csv' and not asked.whole
-    width = max(map(len, train.labels.classes))
-    click.echo(f'  {"class":{width}s}  ' + '  '.join(f'{split:>5s}' for split in splits))
-    for label, name in enumerate(train.labels.classes):
-        click.echo(f'  {name:{width}s}  ' + '  '.join(f'{videos[split].counts[label]:5d}' for split in splits))
+    _say_counts(videos)
     gpu = choose_context(asked.device, 0).device_type == 'gpu'
     choice = tuning.choose_model(asked.model, len(train), gpu, freezes=freezes)
     facts = tuning.Facts(train.counts.tolist(), _lengths(train), len(train), kind)
@@ -214,11 +212,12 @@ def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
     config = tuning.make_config(choice, settings, _own_settings(asked), str(lists.resolve()))
     click.echo(f'model {choice.model}: {choice.why}')
     click.echo(f'settings: {choice.config}, {" ".join(settings)}')
+    view = None
     if not gpu and config.model.start == 'kinetics400' and freezes:
-        _freeze(config, videos, features)
+        view = _freeze(config, videos, features)
         if features is None:
             return config
-    taken = tuning.estimate(config, len(videos[splits[-1]]))
+    taken = tuning.estimate(config, len(videos[splits[-1]]), view)
     click.echo(
         f'time: an update of {config.train.batch_size} videos takes {taken.update:.2g} s here, an epoch '
         f'{tuning.in_words(taken.epoch)}; {config.train.epochs} epochs at most {tuning.in_words(taken.training)}, '
@@ -227,21 +226,36 @@ def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
     return config
 
 
-def _freeze(config: Any, videos: dict, features: Optional[Path]) -> None:
-    """Make the features of what a processor keeps frozen, and let the config read them."""
+def _say_counts(videos: dict) -> None:
+    """Say how many videos of each class each split has; of many classes only the range."""
+    classes = next(iter(videos.values())).labels.classes
+    if len(classes) > MOST_ROWS:
+        for split, part in videos.items():
+            click.echo(f'  {split}: {len(part)} videos, {part.counts.min()} to {part.counts.max()} of a class')
+        return
+    width = max(map(len, classes))
+    click.echo(f'  {"class":{width}s}  ' + '  '.join(f'{split:>5s}' for split in videos))
+    for label, name in enumerate(classes):
+        click.echo(f'  {name:{width}s}  ' + '  '.join(f'{part.counts[label]:5d}' for part in videos.values()))
+
+
+def _freeze(config: Any, videos: dict, features: Optional[Path]) -> float:
+    """Make the features of what a processor keeps frozen, and let the config read them; seconds of a view."""
     from ..training import frozen
     from ..training.finetune import in_words
     from ..training.run import choose_context
 
     ctx = choose_context('cpu', 0)
+    seconds, view = frozen.seconds_of_extraction(config, videos, ctx)
     click.echo(
         f'without a GPU stem to res{frozen.STAGE} stay as they are, and what they make of each video is computed once: '
-        f'{in_words(frozen.seconds_of_extraction(config, videos, ctx))} in all; training from that takes minutes '
+        f'{in_words(seconds)} in all; training from that takes minutes '
         '(--whole trains everything)'
     )
     if features is not None:
         frozen.extract(config, videos, features, ctx, click.echo, sys.stderr.isatty())
         config.data.features = str(features.resolve())
+    return view
 
 
 def _lengths(videos: Any) -> List[int]:

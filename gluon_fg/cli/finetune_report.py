@@ -15,6 +15,7 @@ from typing import Any, List, Sequence, Tuple
 import click
 
 REPORT = 'report'  # folder in the run's
+MOST_ROWS = 30  # classes that are listed one by one in a terminal
 
 
 def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
@@ -59,7 +60,7 @@ def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
     _write_page(folder, split, {**summary, 'failed_videos': scores.failed}, pictures, commands)
     rows = _class_rows(summary)
     widths = [max(len(cells[i]) for cells in rows) for i in range(3)]
-    for name, *cells in rows:
+    for name, *cells in rows if len(rows) <= MOST_ROWS + 1 else ():
         click.echo(f'  {name:{widths[0]}s}  {cells[0]:>{widths[1]}s}  {cells[1]:>{widths[2]}s}  {cells[2]}'.rstrip())
     for path in pictures:
         click.echo(f'picture {path}')

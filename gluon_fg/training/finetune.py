@@ -254,7 +254,7 @@ class Estimate(NamedTuple):
     evaluation: float
 
 
-def estimate(config: Config, evaluated: int) -> Estimate:
+def estimate(config: Config, evaluated: int, view: Optional[float] = None) -> Estimate:
     """Measure an update of a run, without leaving anything of it, and say what all of them will take.
 
     Parameters
@@ -263,6 +263,8 @@ def estimate(config: Config, evaluated: int) -> Estimate:
         of the run; its lists must be there
     evaluated
         videos of the evaluation after training
+    view
+        seconds of a view of a video in that; None: as in validation
 
     A validation view is taken for a third of a training clip: a forward pass of forward and backward.
     """
@@ -286,7 +288,9 @@ def estimate(config: Config, evaluated: int) -> Estimate:
         videos, validated = len(run.train_set), len(run.val_set)
     update = clip * config.train.batch_size * config.train.accumulate
     epoch = clip * videos + clip / 3 * validated
-    return Estimate(update, epoch, epoch * config.train.epochs, clip / 3 * views * evaluated)
+    return Estimate(
+        update, epoch, epoch * config.train.epochs, (clip / 3 if view is None else view) * views * evaluated
+    )
 
 
 @contextlib.contextmanager
