@@ -96,7 +96,8 @@ class LabelSet:
         """
         if name in self._labels:
             return self._labels[name]
-        return self._spelled.get(spelled(name))
+        key = spelled(name)
+        return self._spelled.get(key) if key else None
 
     @functools.cached_property
     def _labels(self) -> Dict[str, int]:

@@ -262,6 +262,20 @@ def test_what_is_wrong_is_named(put, tmp_path, files, split, message):
         build_dataset('kinetics400', split, tmp_path)
 
 
+def test_a_column_of_groups_is_kept_for_known_classes(put, tmp_path):
+    rows = [
+        f'{i}.mp4,{name},{"even" if i % 2 == 0 else "odd"}' for i, name in enumerate(label_set('kinetics700').classes)
+    ]
+    put('train.csv', '\n'.join(['path,label,group', *rows]))
+    labels = build_dataset('kinetics700', 'train', tmp_path).labels
+    assert labels.groups[:3] == ('even', 'odd', 'even') and labels.classes == label_set('kinetics700').classes
+    put('val.csv', '\n'.join(['path,label,group', *rows[:5]]))  # of some classes alone: there are none
+    assert build_dataset('kinetics700', 'val', tmp_path).labels.groups is None
+    put('val.csv', 'path,label,group\na.mp4,yoga,x\nb.mp4,yoga,y\n')
+    with pytest.raises(UserError, match="val.csv line 3: label yoga is in group 'y' here, 'x' before"):
+        build_dataset('kinetics400', 'val', tmp_path)
+
+
 def test_a_folder_of_classes_without_splits_is_all_of_each(put, tmp_path, caplog):
     put('zumba/a.mp4', '')
     put('yoga/b.mp4', '')

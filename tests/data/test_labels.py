@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gluon_fg.data.catalog import label_set
 from gluon_fg.data.labels import LabelSet, flip_map_from_names
@@ -121,3 +123,28 @@ def test_known_datasets():
     assert pull and all('right to left' in something.classes[something.flip_map[i]] for i in pull)
     swapped = something.flip_map[something.flip_map >= 0]
     np.testing.assert_array_equal(something.flip_map[swapped], np.flatnonzero(something.flip_map >= 0))
+
+
+def test_a_class_is_found_by_other_spellings_as_long_as_one_is_meant():
+    labels = LabelSet(('hurling_-sport-', "massaging_person's_head", 'a b', 'a_b', 'A.B', '左手'))
+    for name in ('hurling (sport)', 'Hurling_(sport)', 'hurling_sport', 'hurling_-sport-'):
+        assert labels.find(name) == 0
+    assert labels.find('massaging_persons_head') == labels.find('massaging person-s head') == 1
+    assert [labels.find(name) for name in ('a b', 'a_b', 'A.B')] == [2, 3, 4]  # each by its own name
+    assert labels.find('ab') is None and labels.find('a-b') is None  # which of the three?
+    assert labels.find('左手') == 5 and labels.find('hurling') is None
+    assert LabelSet(('?', 'a')).find('!') is None and LabelSet(('?', 'a')).find('?') == 0
+
+
+@given(st.sets(st.integers(0, 5)).filter(bool))
+def test_some_classes_keep_their_order_groups_and_mirrors(kept):
+    names = ('turn left', 'wave', 'turn right', 'left hand up', 'right hand up', 'clockwise')
+    labels = LabelSet(names, ('turn', 'wave', 'turn', 'hand', 'hand', 'spin'))
+    some = labels.only(list(kept)[::-1])
+    assert some.classes == tuple(name for i, name in enumerate(names) if i in kept)
+    assert some.groups == tuple(labels.groups[i] for i in sorted(kept))
+    for place, label in enumerate(sorted(kept)):
+        partner = int(labels.flip_map[label])
+        mirrored = int(some.flip_map[place])
+        assert (mirrored < 0) == (partner not in kept)  # a clip whose mirror image has no class is never mirrored
+        assert mirrored < 0 or some.classes[mirrored] == names[partner]
