@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import zipfile
-from typing import Callable, Dict, List, Optional, Tuple, Union
+from typing import Callable, Dict, List, Optional, Set, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -170,6 +170,7 @@ def score_dataset(
     gather: Optional[Callable[[list], List[list]]] = None,
     progress: bool = True,
     fused: bool = False,
+    told: Optional[Set[str]] = None,
 ) -> Scores:
     """Score every video of a dataset; the same result for any batch size, number of workers and number of ranks.
 
@@ -183,6 +184,8 @@ def score_dataset(
         this process among how many; `gather(list)` returns every rank's list, in rank order, on every rank
     progress
         whether rank 0 draws a progress bar
+    told
+        what the log was told by former calls, which is not told again; it takes up what is new. None: tell all
 
     Raises
     ------
@@ -198,17 +201,25 @@ def score_dataset(
     sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
     truth = [dataset.records[i].label for i in mine]
     done: List[Tuple[int, Optional[np.ndarray], Optional[str]]] = []
+    told = set() if told is None else told
     with tqdm(
         total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
     ) as bar:
         for position, result in merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused, truth):
             if isinstance(result, VideoError):
-                logger.warning('not scored: %s', result)
+                if str(result) not in told:
+                    logger.warning('not scored: %s', result)
+                    told.add(str(result))
                 done.append((mine[position], None, result.reason))
             else:
                 done.append((mine[position], result.astype(np.float32), None))
             bar.update()
-    return _gathered(net, dataset, labels, protocol, gather(done) if gather and size > 1 else [done])
+    scores = _gathered(net, dataset, labels, protocol, gather(done) if gather and size > 1 else [done])
+    counted = f'{scores.listed} videos listed = {len(scores.ids)} scored + {len(scores.failed)} failed'
+    if counted not in told:
+        logger.info('%s', counted)
+        told.add(counted)
+    return scores
 
 
 def _gathered(
@@ -224,7 +235,6 @@ def _gathered(
     if not scored:
         name, reason = next(iter(failed.items()))
         raise UserError(f'none of the {len(ids)} videos of {dataset.name} can be decoded; the first: {name}: {reason}')
-    logger.info('%d videos listed = %d scored + %d failed', len(ids), len(scored), len(failed))
     return Scores(
         ids=tuple(ids[index] for index, _ in scored),
         labels=np.array([dataset.records[index].label for index, _ in scored], np.int64),

@@ -55,7 +55,7 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
         missing or invalid file, unknown key (with the nearest valid one), wrong type or value out of range
     """
     merged, layers = OmegaConf.structured(Config), []
-    overridden: Any = OmegaConf.create()  # by --set, which is one layer
+    given: Dict[str, Any] = {}  # by --set, which is one layer, and one more where a key comes again
     for source, layer in _read_layers(Path(path)) if path else []:
         layers.append(_without_moved(layer, source, saved))
         merged = merge(merged, layers[-1], source)
@@ -68,9 +68,12 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
         except (YAMLError, OmegaConfBaseException) as error:
             raise UserError(f'--set {text}: {" ".join(str(error).split())}') from None
         layer = _without_moved(layer, f'--set {text}')
-        merged, overridden = merge(merged, layer, f'--set {text}'), OmegaConf.merge(overridden, layer)
+        merged = merge(merged, layer, f'--set {text}')
+        if key in given:
+            layers, given = [*layers, OmegaConf.merge(*given.values())], {}
+        given[key] = layer
     config = build(merged, path or 'config')
-    fit_schedules(config, [*layers, overridden])
+    fit_schedules(config, [*layers, OmegaConf.merge(*given.values())] if given else layers)
     check(config, path or 'config')
     stage_configs(config, path or 'config')
     return config

@@ -111,6 +111,7 @@ class Run:
             self.world.size,
             self.world.gather_objects,
             self.progress,
+            told=self.told,
         )
 
     def as_saved(self) -> ContextManager[None]:

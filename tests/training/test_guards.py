@@ -320,6 +320,19 @@ def test_what_the_data_are_is_said_once_before_training_and_constant_answers_onc
         assert text.count(line) == 1, line
 
 
+def test_a_video_that_cannot_be_decoded_is_named_once_in_a_run_and_counted_in_every_validation(lists, tmp_path):
+    config = lists('train.epochs=3', train=[(i, i % 2) for i in range(4)], val=[(5, 0), (6, 1)])
+    (tmp_path / 'broken.mp4').write_bytes(b'no video')
+    with open(tmp_path / 'val.csv', 'a') as stream:
+        stream.write('broken.mp4,1\n')
+    with Lines() as said:
+        loop.train(config, tmp_path / 'run', progress=False)
+    assert sum('broken.mp4' in line and 'not scored' in line for line in said) == 1
+    assert said.count('3 videos listed = 2 scored + 1 failed') == 1
+    vals = [r for r in read_metrics(tmp_path / 'run' / 'metrics.jsonl') if r['event'] == 'val']
+    assert [(r['scored'], r['failed']) for r in vals] == [(2, 1)] * 3
+
+
 @pytest.mark.parametrize(
     'val, overrides, message',
     [

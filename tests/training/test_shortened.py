@@ -61,6 +61,8 @@ def test_the_defaults_shrink_too(told):
         (['train.epochs=4'], ([2, 3], 0.2)),
         (['train.lr_epochs=[2]', 'train.epochs=4'], ([2], 0.2)),  # said together with the epochs, in either order
         (['train.epochs=4', 'train.warmup_epochs=1'], ([2, 3], 1)),
+        # said again, as gluon-fg finetune's own settings are by its user's
+        (['train.epochs=30', 'train.lr_epochs=[12, 20, 26]', 'train.warmup_epochs=3', 'train.epochs=3'], ([1, 2], 0.3)),
     ],
 )
 def test_only_what_does_not_fit_is_changed(overrides, expected, tmp_path):
