@@ -131,7 +131,7 @@ def _one(asked: Asked, folder: Path, found: dict) -> Tuple[str, float]:
     known = read_parting(lists)
     if known is None:
         _check_free(folder)
-        own = _videos(asked, found)
+        own = _videos(asked, found, folder)
         parts = part_videos(own, asked.parting)
         write_lists(lists, own, parts, asked.parting)
         for note in parts.notes:
@@ -174,12 +174,12 @@ def _own_settings(asked: Asked) -> List[str]:
     return [*named, *([f'test.protocol={asked.protocol}'] if asked.protocol else []), *asked.overrides]
 
 
-def _videos(asked: Asked, found: dict) -> Any:
+def _videos(asked: Asked, found: dict, out: Optional[Path] = None) -> Any:
     """Look for the user's videos, once, and say what is there."""
     from ..data.own_videos import find_videos
 
     if 'own' not in found:
-        own = found['own'] = find_videos(asked.place, progress=sys.stderr.isatty())
+        own = found['own'] = find_videos(asked.place, progress=sys.stderr.isatty(), out=out)
         listed = sum(map(len, own.clips.values()))
         click.echo(f'{asked.place}: {listed} videos of {len(own.classes)} classes')
         for path, reason in own.left_out.items():

@@ -59,7 +59,12 @@ class OwnVideos(NamedTuple):
         return (record.label,) if self.several is None else self.several[record._replace(label=-1)]
 
 
-def find_videos(place: Union[str, os.PathLike], workers: int = 4, progress: bool = False) -> OwnVideos:
+def find_videos(
+    place: Union[str, os.PathLike],
+    workers: int = 4,
+    progress: bool = False,
+    out: Optional[Union[str, os.PathLike]] = None,
+) -> OwnVideos:
     """Look for a user's videos, and open each once.
 
     Parameters
@@ -71,6 +76,8 @@ def find_videos(place: Union[str, os.PathLike], workers: int = 4, progress: bool
         files that are opened at the same time
     progress
         whether to draw a progress bar
+    out
+        a folder that is none of the user's classes, nor what it lies in: that of the run
 
     Raises
     ------
@@ -83,7 +90,7 @@ def find_videos(place: Union[str, os.PathLike], workers: int = 4, progress: bool
             return _of_labels(Path(place), workers, progress)
         root, named, other = _of_list(Path(place))
     else:
-        root, named, other = _of_folders(existing_folder(place))
+        root, named, other = _of_folders(existing_folder(place), out)
     files = list(dict.fromkeys(record.path for clips in named.values() for _, record in clips))
     frames, left_out = _try(root, files, workers, progress)
     usable = {
@@ -142,11 +149,31 @@ def _of_labels(path: Path, workers: int, progress: bool) -> OwnVideos:
     return OwnVideos(root, videos.labels.classes, clips, frames, left_out, {}, True, several)
 
 
-def _of_folders(root: Path) -> Tuple[Path, Named, Dict[str, int]]:
-    splits = {_SYNONYMS.get(name.lower(), name.lower()): name for name in class_folders(root)}
-    splits = {split: splits[split] for split in SPLITS if split in splits} or {'': ''}
-    if '' not in splits and 'train' not in splits:
+def _splits_of(root: Path, folders: Sequence[str]) -> Dict[str, str]:
+    """Split -> its folder, of the folders in one; {'': ''} where these are classes, though one be called train."""
+    splits: Dict[str, str] = {}
+    for name in folders:
+        split = _SYNONYMS.get(name.lower(), name.lower())
+        if split in SPLITS:
+            if split in splits:
+                raise UserError(f'{root}: {splits[split]} and {name} would both be {split}; put them into one folder')
+            splits[split] = name
+    as_class = [name for name in splits.values() if not class_folders(root / name) and any((root / name).iterdir())]
+    if not splits or as_class and len(splits) < len(folders):
+        return {'': ''}
+    if 'train' not in splits:
         raise UserError(f'{root}: has a folder {next(iter(splits.values()))}, but none named train')
+    return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Path, Named, Dict[str, int]]:
+    run = None if out is None else Path(out).resolve()
+    folders = [
+        name
+        for name in class_folders(root)
+        if run is None or run != (root / name).resolve() and (root / name).resolve() not in run.parents
+    ]
+    splits = _splits_of(root, folders)
     other: Dict[str, int] = collections.Counter()
     named: Named = {}
     for split, folder in splits.items():
@@ -156,12 +183,14 @@ def _of_folders(root: Path) -> Tuple[Path, Named, Dict[str, int]]:
                 f'{root / folder / beside[0]}: a video beside the class folders; put it into the folder of its class'
             )
         named[split] = []
-        for name in class_folders(root / folder):
+        for name in class_folders(root / folder) if folder else folders:
             for path in _files_below(root / folder / name):
                 if _is_video(path.name):
                     named[split].append((name.strip(), VideoRecord(path.relative_to(root).as_posix())))
                 else:
                     other[path.suffix.lower() or 'no suffix'] += 1
+    for name in set(folders) - set(splits.values()) if '' not in splits else ():
+        other[f'folder beside {" and ".join(splits)}: {name}'] += 1
     if not any(named.values()):
         raise UserError(
             f'{root}: no video in class folders; expected {root}/<class>/<video>, with files that end in '

@@ -154,6 +154,30 @@ def test_copies_of_a_file_stay_together(own, tmp_path):
                 assert len(pair & inside) in (0, 2)
 
 
+def test_folders_that_are_called_like_splits(own, tmp_path):
+    for name, source in (('train', 'opening a door'), ('bus', 'closing a door')):
+        shutil.copytree(own / source, tmp_path / name)
+    videos = find_videos(tmp_path)  # a vehicle
+    assert videos.classes == ('bus', 'train') and list(videos.clips) == ['']
+    split = tmp_path / 'split'
+    shutil.copytree(own, split / 'train')
+    (split / 'val').mkdir()
+    (split / 'raw').mkdir()
+    videos = find_videos(split)
+    assert list(videos.clips) == ['train'] and videos.other == {'.txt': 1, 'folder beside train and val: raw': 1}
+    assert set(part_videos(videos, Parting()).clips) == {'train', 'val'}
+    shutil.copytree(own, split / 'Validation')
+    with pytest.raises(UserError, match='Validation and val would both be val'):
+        find_videos(split)
+
+
+def test_the_folder_of_the_run_is_no_class(own, tmp_path):
+    shutil.copytree(own, tmp_path / 'own')
+    shutil.copytree(own / 'opening a door', tmp_path / 'own/runs/mine/explained')
+    assert find_videos(tmp_path / 'own', out=tmp_path / 'own/runs/mine').classes == tuple(sorted(CLASSES))
+    assert 'runs' in find_videos(tmp_path / 'own').classes
+
+
 def beside(root):
     write(root / 'a.mp4', 1, 1)
 
