@@ -29,8 +29,9 @@ from ..files import atomic_path
 from . import packets
 from .datasets import VideoDataset, VideoRecord
 from .freshness import changed, relative
+from .known_scans import KnownScans
 from .labels import LabelSet
-from .scans import ScanCache, Stamp
+from .scans import ScanCache
 
 if TYPE_CHECKING:
     import pyarrow
@@ -144,16 +145,16 @@ class Manifest:
 
         told = self.splits[split]
         part = self.table.filter(pc.equal(self.table['split'], told.same_as or split))
-        names = ('path', 'name', 'label', 'start', 'end', 'bytes', 'mtime_ns', 'scan')
-        records, scans = [], ScanCache()
         base = os.path.join(os.fspath(root), told.base) if told.base else os.fspath(root)
-        for path, name, label, start, end, size, mtime_ns, scan in zip(*(part[key].to_pylist() for key in names)):
-            path = path if name is None else os.fsdecode(name)
-            if told.base and path.startswith(f'{told.base}/'):
-                path = path[len(told.base) + 1 :]
-            records.append(VideoRecord(path, label, start, end))
-            if scan and self.scanner == scanner():
-                scans.put(os.path.join(base, path), Stamp(size, mtime_ns), scan)
+        paths = [
+            path if name is None else os.fsdecode(name)
+            for path, name in zip(part['path'].to_pylist(), part['name'].to_pylist())
+        ]
+        if told.base:
+            above = f'{told.base}/'
+            paths = [path[len(above) :] if path.startswith(above) else path for path in paths]
+        records = list(map(VideoRecord, paths, *(part[name].to_pylist() for name in ('label', 'start', 'end'))))
+        scans = KnownScans(base, paths, part) if self.scanner == scanner() else ScanCache()
         targets = None
         several = part['labels'].to_pylist()
         if several and several[0] is not None:

@@ -224,10 +224,13 @@ def test_another_version_or_dataset_is_named(folder):
         read_manifest(path)
 
 
-def test_scans_of_another_program_are_not_used(folder, monkeypatch):
+def test_scans_of_another_program_are_not_used(folder, monkeypatch, request):
     prepare('folder', folder, workers=0)
     monkeypatch.setattr(manifest, 'scanner', lambda: 'newer')
-    assert len(build_dataset('folder', 'val', folder).scans) == 0
+    videos = build_dataset('folder', 'val', folder)
+    request.getfixturevalue('unread')
+    with pytest.raises(AssertionError, match='the manifest was to be taken'):
+        videos.open(0)
 
 
 def test_a_manifest_elsewhere_serves_a_folder_that_cannot_be_written(folder, tmp_path, request):
