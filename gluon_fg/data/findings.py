@@ -37,7 +37,7 @@ class Group(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Places in the manifest's rows of what is worth a look; `needed` frames make a video long enough, 0: not asked.
+    """Places in the manifest's rows of what is worth a look; `short` is None where no length was asked for.
 
     `leaks` are those of `same`, `near` and the films that reach into two splits; `conflicts` those of `same` whose
     labels differ.
@@ -48,7 +48,7 @@ class Findings(NamedTuple):
     broken: List[int]
     unlabeled: List[int]
     rotated: List[int]
-    short: List[int]
+    short: Optional[List[int]]
     same: List[Group]
     near: List[Group]
     leaks: List[Group]
@@ -96,7 +96,7 @@ def find(manifest: Manifest, needed: Optional[Callable[[Row], int]] = None) -> F
         broken,
         of('no label'),
         [place for place in fine if rows[place].turns],
-        [place for place in fine if needed and rows[place].frames < needed(rows[place])],
+        [place for place in fine if rows[place].frames < needed(rows[place])] if needed else None,
         same,
         near,
         leaks,

@@ -100,7 +100,7 @@ def issues(findings: Findings) -> List[Dict[str, Any]]:
         ('conflicts', 'bad', 'conflicts of labels', 'the same bytes under two classes', findings.conflicts),
         ('same', 'warn', 'duplicates', 'other groups of files of the same bytes', _others(findings, findings.same)),
         ('near', 'warn', 'groups that look alike', 'others, by their first frames', _others(findings, findings.near)),
-        ('short', 'warn', 'videos too short', 'for one clip of the network', findings.short),
+        ('short', 'warn', 'videos too short', _how_short(findings), findings.short or []),
         ('unlabeled', 'warn', 'videos without a label', 'they can be predicted, not trained on', findings.unlabeled),
         (
             'rotated',
@@ -114,6 +114,10 @@ def issues(findings: Findings) -> List[Dict[str, Any]]:
         {'anchor': anchor, 'level': level if places else 'fine', 'title': title, 'text': text, 'count': len(places)}
         for anchor, level, title, text, places in listed
     ]
+
+
+def _how_short(findings: Findings) -> str:
+    return 'not asked: --model or --frames say for what' if findings.short is None else 'for one clip of the network'
 
 
 def _others(findings: Findings, groups: Sequence[Group]) -> List[Group]:
@@ -142,7 +146,7 @@ def _tables(findings: Findings) -> List[Dict[str, Any]]:
     kinds = (
         ('missing', 'Missing files', 'Listed, and not there.', 'class', findings.missing, _class_of),
         ('broken', 'Broken files', 'Training replaces them, evaluation leaves them out.', 'why', findings.broken, _why),
-        ('short', 'Short videos', 'A clip repeats frames of them.', 'frames', findings.short, lambda row: row.frames),
+        ('short', 'Short videos', 'A clip repeats frames.', 'frames', findings.short or [], lambda row: row.frames),
         ('unlabeled', 'Videos without a label', 'Listed with label -1.', 'class', findings.unlabeled, _class_of),
         (
             'rotated', 'Videos turned upright', 'Their files say that they are shown turned.', 'quarter turns',

@@ -26,7 +26,7 @@ def write_lists(folder: Path, manifest: Manifest, findings: Findings) -> None:
         )  # fmt: skip
 
     plain = {'videos': range(len(rows)), 'missing': findings.missing, 'broken': findings.broken}
-    plain.update(short=findings.short, unlabeled=findings.unlabeled, rotated=findings.rotated)
+    plain.update(short=findings.short or [], unlabeled=findings.unlabeled, rotated=findings.rotated)
     for name, places in plain.items():
         _write_csv(folder / f'{name}.csv', header, map(line, places))
     groups = {'leaks': findings.leaks, 'conflicts': findings.conflicts, 'same': findings.same, 'near': findings.near}

@@ -12,6 +12,8 @@ from ..data.findings import Findings
 from ..data.health import printable
 from ..data.manifest import Manifest
 
+_BARS = 12
+
 
 def split_table(manifest: Manifest, findings: Findings) -> List[Dict[str, Any]]:
     usable = set(findings.usable)
@@ -111,16 +113,17 @@ def histograms(findings: Findings) -> List[Dict[str, Any]]:
     bars = [
         ('Seconds', _binned(seconds)),
         ('Frames', _binned(frames)),
-        ('Frames per second', rates.most_common(12)),
-        ('Width x height', sizes.most_common(12)),
+        ('Frames per second', rates.most_common()),
+        ('Width x height', sizes.most_common()),
     ]
     return [
         {
             'title': title,
             'bars': [
                 {'name': name, 'count': count, 'share': round(100 * count / max(n for _, n in pairs), 2)}
-                for name, count in pairs
+                for name, count in pairs[:_BARS]
             ],
+            'more': max(0, len(pairs) - _BARS),
         }
         for title, pairs in bars
         if pairs
@@ -128,18 +131,22 @@ def histograms(findings: Findings) -> List[Dict[str, Any]]:
 
 
 def _binned(values: np.ndarray) -> List[Tuple[str, int]]:
-    """At most ten bins of one width, (limits, count); the last holds what is above the 99th percentile, too."""
+    """At most ten bins, (limits, count); the last holds what is above the 99th percentile, too. Whole numbers stay."""
     if not len(values):
         return []
     low, high = float(values.min()), float(np.percentile(values, 99))
+    if values.dtype.kind == 'i':
+        edges = np.unique(np.linspace(low, max(np.ceil(high), low) + 1, 11).round().astype(int))
+        limits = [(a, b - 1) for a, b in zip(edges[:-1], edges[1:])]
+        limits[-1] = (limits[-1][0], int(values.max()))
+        names = [str(a) if a == b else f'{a} to {b}' for a, b in limits]
+        return list(zip(names, np.histogram(np.minimum(values, edges[-1] - 1), edges)[0].tolist()))
     if high <= low:
         return [(f'{low:.4g}', len(values))]
     edges = np.linspace(low, high, 11)
-    counts = np.histogram(np.minimum(values, high), edges)[0]
     names = [f'{a:.3g} to {b:.3g}' for a, b in zip(edges[:-1], edges[1:])]
-    if values.max() > high:
-        names[-1] = f'{edges[-2]:.3g} to {values.max():.3g}'
-    return [(name, int(count)) for name, count in zip(names, counts)]
+    names[-1] = f'{edges[-2]:.3g} to {values.max():.3g}'
+    return list(zip(names, np.histogram(np.minimum(values, high), edges)[0].tolist()))
 
 
 def _duration(seconds: float) -> str:

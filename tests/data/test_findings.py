@@ -86,7 +86,11 @@ def test_stretches_of_a_film_are_the_same_only_where_they_overlap():
 
 
 def test_clips_of_one_film_in_two_splits_are_found_by_their_names():
-    """UCF101's groups; its own lists keep each in one split: groups 1 to 7 are those of testlist01."""
+    """UCF101's groups; its own lists keep each in one split: groups 1 to 7 are those of testlist01.
+
+    Of all 13,320 videos of the official lists none is named, in each of the three splits; of the same videos split at
+    random, 9,537 to train, 2,039 groups with 10,930 videos.
+    """
     paths = ['Archery/v_Archery_g01_c01.avi', 'Archery/v_Archery_g08_c01.avi', 'Archery/v_Archery_g08_c02.avi']
     assert not found(row(paths[0], 'test'), row(paths[1]), row(paths[2])).leaks
     leak = found(row(paths[0]), row(paths[1]), row(paths[2], 'test')).leaks

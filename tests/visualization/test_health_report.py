@@ -14,6 +14,7 @@ import pytest
 from gluon_fg.data.findings import find
 from gluon_fg.data.manifest import Manifest, table_of
 from gluon_fg.data.prepare import prepare
+from gluon_fg.visualization import health_numbers
 from gluon_fg.visualization.health import write_report
 
 NASTY = '<script>alert("x")</script> & \'co\''
@@ -114,6 +115,20 @@ def test_the_lists_say_the_same(made):
     ]  # fmt: skip
     with open(page.parent / 'conflicts.csv', encoding='utf-8') as stream:
         assert len(stream.readlines()) == 3  # a header, and the same bytes under two classes
+
+
+def test_bins_count_every_value_once():
+    for values in (
+        np.array([8, 8, 8]),
+        np.arange(1, 300),
+        np.array([1, 2, 900]),
+        np.array([0.5, 1.0, 9.0]),
+        np.ones(4),
+    ):
+        bars = health_numbers._binned(values)
+        assert sum(count for _, count in bars) == len(values) and len(bars) <= 10
+        assert len({name for name, _ in bars}) == len(bars)
+    assert health_numbers._binned(np.array([3, 4, 4])) == [('3', 1), ('4', 2)]
 
 
 def test_a_thousand_rows_are_cut_on_the_page_and_whole_in_the_lists(made, tmp_path):
