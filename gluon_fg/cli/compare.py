@@ -32,6 +32,11 @@ compare runs/baseline/scores.npz runs/dfb/scores.npz --per-class 5 --similar --c
     metavar='["CLASS/CLASS"...]',
     help='List the gains of these pairs of classes; of none: of the --pairs pairs that A mixes up most.',
 )
+@click.option(
+    '--parents',
+    is_flag=True,
+    help='Of Kinetics-400: gains of its 38 parent classes, which overlap (DFB table 2).',
+)
 @click.option('--seed', type=int, default=0, show_default=True, help='Of the bootstrap.')
 @click.option('--csv', metavar='FILE', help="Also write every class's gain there.")
 @click.option('--markdown', metavar='FILE', help='Also write the tables of classes and pairs there.')
@@ -44,6 +49,7 @@ def compare(
     pairs: int,
     per_class: Optional[int],
     similar: Optional[List[str]],
+    parents: bool,
     seed: int,
     csv: Optional[str],
     markdown: Optional[str],
@@ -57,6 +63,8 @@ def compare(
     classes. With --per-class the classes that gain and lose most, with --similar the gains of pairs of classes that
     look alike (CIDC table 6).
     """
+    from ..data.catalog.kinetics_parents import parent_members
+    from ..data.labels import LabelSet
     from ..evaluation import compare as comparing
     from ..evaluation import gains as gaining
     from ..evaluation.score import Scores
@@ -66,7 +74,8 @@ def compare(
     pair = (files[0], files[1])
     a, b = (Scores.load(path) for path in pair)
     named = [gaining.parse_pair(text, a.classes) for text in similar or ()] or None
-    result = comparing.compare(a, b, branch_a, branch_b, pair, pairs, seed)
+    members = parent_members(LabelSet(a.classes)) if parents else None
+    result = comparing.compare(a, b, branch_a, branch_b, pair, pairs, seed, members=members)
     gains = gaining.gains(a, b, branch_a, branch_b, pair, named, pairs)
     titles = (_title(files[0], a, branch_a), _title(files[1], b, branch_b))
     numbers = {'a': files[0], 'b': files[1], **comparing.as_dict(result), 'gains': gaining.gains_as_dict(gains)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import List, NamedTuple, Tuple, Union
+from typing import AbstractSet, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -93,6 +93,7 @@ def compare(
     pairs: int = 10,
     seed: int = 0,
     draws: int = 10_000,
+    members: Optional[Mapping[str, AbstractSet[int]]] = None,
 ) -> Comparison:
     """Compare two networks on the same videos: how much better is B, and may that be chance?
 
@@ -108,6 +109,8 @@ def compare(
         how many most confused pairs of classes to list
     seed, draws
         of the bootstrap
+    members
+        labels of the classes of each group, where groups overlap; None: the groups of the classes
 
     Raises
     ------
@@ -137,16 +140,29 @@ def compare(
             )
         )
     return Comparison(
-        videos, results, group_gains(a, b, branch_a, branch_b), confused_pairs(a, b, branch_a, branch_b, pairs)
+        videos, results, group_gains(a, b, branch_a, branch_b, members), confused_pairs(a, b, branch_a, branch_b, pairs)
     )
 
 
-def group_gains(a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None) -> List[dict]:
+def group_gains(
+    a: Scores,
+    b: Scores,
+    branch_a: Branch = None,
+    branch_b: Branch = None,
+    members: Optional[Mapping[str, AbstractSet[int]]] = None,
+) -> List[dict]:
     """List how each group's accuracy changes from A to B, the largest gain first (DFB table 2).
 
     Dicts with `name`, `videos`, `a`, `b` (mean of its classes' top-1), `gain`, `within_a`, `within_b` (accuracy within
-    the group); empty without groups.
+    the group); empty without groups. `members` as for `compare`.
     """
+    if members is not None:
+        rows = []
+        for name, labels in members.items():
+            groups = tuple(name if label in labels else '' for label in range(len(a.classes)))
+            first, second = (dataclasses.replace(scores, groups=groups) for scores in (a, b))
+            rows += [row for row in group_gains(first, second, branch_a, branch_b) if row['name'] == name]
+        return sorted(rows, key=lambda row: -row['gain'])
     if not (a.groups and b.groups):
         return []
     rows = [

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_fg.data.catalog import label_set
+from gluon_fg.data.catalog.kinetics_parents import PARENTS
 from gluon_fg.evaluation.score import Scores
 
 
@@ -34,6 +36,28 @@ def test_tables_and_json(command, files, tmp_path):
     assert f'{100 * difference:+.1f}' in out and 'p (exact McNemar)' in out and '(base, avg, train_time)' in out
     for word in ('door', 'wax', 'most confused: true class', 'within_group'):
         assert word in out
+
+
+def test_parents_of_kinetics(command, error_line, files, tmp_path):
+    labels, rng = label_set('kinetics400'), np.random.default_rng(0)
+    truth = np.repeat(np.arange(400), 3)
+    right, paths = rng.random((2, len(truth))) < [[0.5], [0.7]], []
+    for name, hits in zip('ab', right):
+        p = np.full((len(truth), 1, 400), 1e-4, np.float32)
+        p[np.arange(len(truth)), 0, np.where(hits, truth, (truth + 1) % 400)] = 0.9
+        ids = tuple(map(str, range(len(truth))))
+        paths.append(tmp_path / f'{name}.npz')
+        Scores(ids, truth, p, ('fused',), labels.classes, labels.groups, '1x1', {}, name, 'set').save(paths[-1])
+    code, out, _ = command('compare', *paths, '--parents', '--out', tmp_path / 'c.json')
+    rows = {row['name']: row for row in json.loads((tmp_path / 'c.json').read_text())['groups']}
+    assert code == 0 and len(rows) == 38 and rows['hair']['videos'] == 3 * 14 and rows['waxing']['videos'] == 3 * 4
+    children = [i for i in range(400) if labels.classes[i] in {name.replace(' ', '_') for name in PARENTS['hair']}]
+    expected = [hits.reshape(400, 3)[children].mean() for hits in right]
+    assert (rows['hair']['a'], rows['hair']['b']) == (pytest.approx(expected[0]), pytest.approx(expected[1]))
+    line = error_line('compare', *files, '--parents')
+    assert (
+        'parents are those of the 400 classes of Kinetics-400' in line and 'here are 4, from open to wax back' in line
+    )
 
 
 def test_gains_of_classes_and_pairs(command_done, files, tmp_path):

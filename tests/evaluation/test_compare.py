@@ -53,6 +53,19 @@ def test_hand_made_comparison():
     assert as_dict(result)['metrics']['top1']['only_b'] == 3
 
 
+def test_groups_may_overlap():
+    """A class of two groups counts in both; videos of other classes are in neither."""
+    members = {'wax': {0, 1}, 'back and swim': {1, 2}, 'swim': {2}}
+    rows = {row['name']: row for row in compare(A, B, members=members).groups}
+    assert list(rows) == ['wax', 'back and swim', 'swim']  # the largest gain first
+    assert rows['wax']['videos'] == 6 and rows['wax']['gain'] == pytest.approx(1 / 2)
+    both = rows['back and swim']
+    assert both['videos'] == 5 and both['a'] == pytest.approx((1 / 3 + 1) / 2)
+    assert both['b'] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    alone = compare(A, B, members={'x': {0, 1}, 'y': {2}}).groups
+    assert alone == compare(A, B).groups  # those of the classes
+
+
 def test_videos_are_matched_by_name_not_by_place():
     order = np.random.default_rng(0).permutation(8)
     shuffled = dataclasses.replace(

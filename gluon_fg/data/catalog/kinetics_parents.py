@@ -6,9 +6,10 @@ the 400 classes have one, 56 have two, and the 14 of weight training and exercis
 
 from __future__ import annotations
 
-from typing import Dict, Sequence, Tuple
+from typing import Dict, FrozenSet, Sequence, Tuple
 
-from ..labels import spelled
+from ...errors import UserError
+from ..labels import LabelSet, spelled
 
 EXERCISE = 'exercise'  # our name for what the appendix puts nowhere
 
@@ -109,6 +110,25 @@ def _parents() -> Dict[str, Tuple[str, ...]]:
 
 
 PARENTS = _parents()  # official names of the classes of each parent, alphabetical; a class may be in several
+
+
+def parent_members(labels: LabelSet) -> Dict[str, FrozenSet[int]]:
+    """Tell the labels of the classes of each parent; a class may be in two.
+
+    Raises
+    ------
+    UserError
+        classes that are not those of Kinetics-400
+    """
+    members = {}
+    for parent, children in PARENTS.items():
+        members[parent] = frozenset(label for label in map(labels.find, children) if label is not None)
+        if len(members[parent]) < len(children):
+            raise UserError(
+                f'parents are those of the 400 classes of Kinetics-400, from abseiling to zumba; here are '
+                f'{len(labels)}, from {labels.classes[0]} to {labels.classes[-1]}'
+            )
+    return members
 
 
 def parent_groups(classes: Sequence[str]) -> Tuple[str, ...]:
