@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import List, Optional, Tuple
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
 
 import click
 
@@ -17,6 +19,7 @@ from .options import Output, output_options, print_json
     example="""
 benchmark --quick --only 'inference*DFB over'
 benchmark --flops i3d_tiny_synthfg i3d_tiny_synthfg_dfb
+benchmark --loader --root my_videos
 """,
 )
 @click.argument('rest', nargs=-1, metavar='')
@@ -26,6 +29,12 @@ benchmark --flops i3d_tiny_synthfg i3d_tiny_synthfg_dfb
 @click.option('--flops', cls=Several, none_allowed=True, metavar='NAME...', help='Count these models, time nothing.')
 @click.option('--input', 'shape', metavar='N,C,T,H,W', help='For --flops: shape of the input. [default: one crop]')
 @click.option('--nclass', type=int, help='For --flops: classes of a model that has none of its own ("custom").')
+@click.option('--loader', is_flag=True, help='Time reading of training clips, beside decord alone and GluonCV.')
+@click.option('--memory', type=int, metavar='N', help='For --loader: open N videos, and N more; does memory grow?')
+@click.option('--root', metavar='FOLDER', help='For --loader: videos below it. [default: films rendered for it]')
+@click.option('--dataset', metavar='NAME', help='For --loader: training videos of a dataset, which --root has.')
+@click.option('--videos', type=int, metavar='N', help='For --loader: so many. [default: 24, quick 4]')
+@click.option('--workers', type=int, metavar='N', help='For --loader: threads that read. [default: 2]')
 @output_options('File for the records, as JSON.', json=True)
 def benchmark(
     rest: Tuple[str, ...],
@@ -36,6 +45,7 @@ def benchmark(
     shape: Optional[str],
     nclass: Optional[int],
     output: Output,
+    **given: Any,
 ) -> None:
     """Measure speed as ratios, or count operations.
 
@@ -44,6 +54,9 @@ def benchmark(
 
     --flops NAME counts instead, and runs nothing: GFLOPs (two for each multiply-add), multiply-adds and parameters of
     networks for one crop of one video, by kind of operator and by part for a single one.
+
+    --loader times how training clips are read from files: this package's loader in the first epoch, which scans each
+    file, and in later ones, beside plain decord on the same frames with as many threads, and GluonCV's loader.
     """
     if rest and output.json:
         raise UserError(f'--json prints the records and takes no file; write them with --out {rest[0]}')
@@ -57,15 +70,66 @@ def benchmark(
         raise UserError('--flops times nothing: leave out --quick, --only and --rounds')
     if rounds is not None and rounds < 1:
         raise UserError(f'--rounds must be at least 1, got {rounds}')
+    reading = _reading(given, bool(flops or only))
     output.check()
     from ..files import atomic_write
 
-    records = _count(flops, shape, nclass, output) if flops else _time(quick, only, rounds, output)
+    if reading:
+        records = _read(reading, quick, rounds, output)
+    else:
+        records = _count(flops, shape, nclass, output) if flops else _time(quick, only, rounds, output)
     if output.json:
         print_json(records)
     if output.out:
         with atomic_write(output.out) as stream:
             json.dump(records, stream, indent=1)
+
+
+def _reading(given: Dict[str, Any], other: bool) -> Dict[str, Any]:
+    """What is asked of --loader; empty without it."""
+    named = [f'--{key}' for key in ('memory', 'root', 'dataset', 'videos', 'workers') if given[key] is not None]
+    if named and not given['loader']:
+        raise UserError(f'{named[0]} goes with --loader')
+    if given['loader'] and other:
+        raise UserError('--loader times the reading of videos: leave out --flops and --only')
+    for key in ('memory', 'videos', 'workers'):
+        if given[key] is not None and given[key] < 1:
+            raise UserError(f'--{key} must be at least 1, got {given[key]}')
+    return given if given['loader'] else {}
+
+
+def _read(given: Dict[str, Any], quick: bool, rounds: Optional[int], output: Output) -> List[dict]:
+    from ..data import loader_benchmark as loaders
+
+    workers = given['workers'] or 2
+    with tempfile.TemporaryDirectory() as folder:
+        videos = _videos(given, quick, Path(folder))
+        if given['memory']:
+            held, grown = loaders.memory_growth(videos, given['memory'], workers=workers)
+            records = [{'openings': given['memory'], 'mb': held, 'mb_more_after_as_many_again': grown}]
+            if not output.json:
+                click.echo(f'{given["memory"]} videos opened: {held:.0f} MB; as many again: {grown:+.1f} MB')
+            return records
+        if not output.json:
+            click.echo(f'{videos.name}: {len(videos)} videos, {workers} threads')
+        results = loaders.compare(videos, workers=workers, rounds=rounds or (1 if quick else 5))
+    if not output.json:
+        click.echo(loaders.table(results))
+    return [result._asdict() for result in results]
+
+
+def _videos(given: Dict[str, Any], quick: bool, folder: Path) -> Any:
+    """The videos that --loader reads."""
+    from ..data import build_dataset
+    from ..data import loader_benchmark as loaders
+    from ..data.datasets import existing_folder
+
+    count = given['videos'] or (4 if quick else 24)
+    if given['dataset']:
+        return loaders.some_of(build_dataset(given['dataset'], 'train', root=given['root']), count)
+    if given['root']:
+        return loaders.videos_below(existing_folder(given['root']), count)
+    return loaders.rendered(folder, count, 2 if quick else 10)
 
 
 def _count(names: List[str], shape: Optional[str], nclass: Optional[int], output: Output) -> List[dict]:
