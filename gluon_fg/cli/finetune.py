@@ -214,7 +214,7 @@ def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
     click.echo(f'settings: {choice.config}, {" ".join(settings)}')
     view = None
     if not gpu and config.model.start == 'kinetics400' and freezes:
-        view = _freeze(config, videos, features)
+        view = _freeze(config, videos, features, asked.parting.folds)
         if features is None:
             return config
     taken = tuning.estimate(config, len(videos[splits[-1]]), view)
@@ -239,7 +239,7 @@ def _say_counts(videos: dict) -> None:
         click.echo(f'  {name:{width}s}  ' + '  '.join(f'{part.counts[label]:5d}' for part in videos.values()))
 
 
-def _freeze(config: Any, videos: dict, features: Optional[Path]) -> float:
+def _freeze(config: Any, videos: dict, features: Optional[Path], folds: int) -> float:
     """Make the features of what a processor keeps frozen, and let the config read them; seconds of a view."""
     from ..training import frozen
     from ..training.finetune import in_words
@@ -253,7 +253,9 @@ def _freeze(config: Any, videos: dict, features: Optional[Path]) -> float:
         '(--whole trains everything)'
     )
     if features is not None:
-        frozen.extract(config, videos, features, ctx, click.echo, sys.stderr.isatty())
+        every = (features.parent.parent / f'fold{number}' / features.name for number in range(1, folds + 1))
+        others = [path for path in every if path != features]
+        frozen.extract(config, videos, features, ctx, click.echo, sys.stderr.isatty(), others)
         config.data.features = str(features.resolve())
     return view
 

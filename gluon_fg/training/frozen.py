@@ -6,17 +6,21 @@ Fine-tuning all of a large network on a processor takes hours; what is frozen gi
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from ..data.datasets import VideoDataset
+from ..data.datasets import VideoDataset, VideoRecord
+from ..data.features import MANIFEST, Manifest, file_names, file_of
 from ..evaluation.extract import Request, extract_features, settings_of
+from ..evaluation.score import video_ids
 from .config import Config
 from .start import begin
 
@@ -35,6 +39,7 @@ def extract(
     ctx: mx.Context,
     say: Callable[[str], Any],
     progress: bool = False,
+    others: Sequence[Path] = (),
 ) -> None:
     """Write the features of the training and validation videos below a folder; killed, it goes on when called again.
 
@@ -48,6 +53,8 @@ def extract(
         where `data.features` is to be
     ctx, say, progress
         device; told each line; whether to draw progress bars
+    others
+        folders of features of the same videos, split otherwise: what is in them is not made again
 
     Raises
     ------
@@ -58,11 +65,29 @@ def extract(
     for split in ('train', 'val'):
         videos, wanted = splits[split], _requests(config, len(splits['train']))[split == 'val']
         settings = settings_of(net, wanted, videos.labels, videos.name)
+        names = zip(file_names(video_ids(videos)), videos.records)
+        records = tuple(VideoRecord(name, record.label) for name, record in names)
+        _take_over(folder / split, Manifest(settings, str(net.weights_source), records), others)
         done = extract_features(
             net, videos, folder / split, wanted, settings, ctx, 4, config.data.workers, progress=progress
         )
         failed = f', {len(done.failed)} could not be read' if done.failed else ''
         say(f'features of {split}: {done.made + done.kept} videos{failed}')
+
+
+def _take_over(folder: Path, manifest: Manifest, others: Sequence[Path]) -> None:
+    """Link the files of other folders that hold features of the same settings into a new one."""
+    for other in (path / folder.name for path in others):
+        if not (other / MANIFEST).is_file() or Manifest.load(other).settings.differences(manifest.settings):
+            continue
+        if not folder.exists():
+            manifest.save(folder)
+        for name in (record.path for record in manifest.records):
+            source, target = file_of(other, name), file_of(folder, name)
+            if source.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(OSError):  # a file system without links: it is made anew
+                    os.link(source, target)
 
 
 def seconds_of_extraction(config: Config, splits: Dict[str, VideoDataset], ctx: mx.Context) -> Tuple[float, float]:

@@ -60,5 +60,24 @@ def test_the_whole_network_is_trained_where_that_is_asked(command, own, home, tm
     assert not np.array_equal(trained[first].asnumpy(), weights[first])
 
 
+def test_folds_share_the_features(command, own, home, tmp_path, monkeypatch):  # noqa: F811
+    publish(home)
+    monkeypatch.chdir(tmp_path)
+    made = []
+    extract = frozen.extract_features
+
+    def counted(*args, **options):
+        done = extract(*args, **options)
+        made.append(done.made)
+        return done
+
+    monkeypatch.setattr(frozen, 'extract_features', counted)
+    monkeypatch.setattr(frozen, 'seconds_of_extraction', lambda *_: (1.0, 0.1))
+    code, _, err = command('finetune', own, '--out', 'all', *WORDS, 'train.epochs=1', '--folds', '3')
+    assert code == 0, err
+    train, val = made[::2], made[1::2]
+    assert sum(val) == sum(train) == 21 and train[2] == 0  # each video once as each
+
+
 def test_few_videos_are_seen_more_often():
     assert [frozen.views_of(count) for count in (10, 60, 61, 600, 601, 10**5)] == [4, 4, 2, 2, 1, 1]
