@@ -132,10 +132,17 @@ def on_disk(name: str) -> click.Command:
     ) -> int:
         if folder and root and folder != root:
             raise UserError(f'ROOT {folder} and --root {root} are two folders; give one')
+        from ..weights.disk import writing
+
         place = folder or root
         if not place:
             raise UserError(f'data prepare {name} needs the folder of the dataset: gluon-fg data prepare {name} ROOT')
-        return _prepare(name, place, out, model, settings)
+        try:
+            with writing(out or place):
+                return _prepare(name, place, out, model, settings)
+        except KeyboardInterrupt:
+            click.echo('stopped; the same command goes on from here', err=True)
+            raise
 
     return command
 
@@ -152,7 +159,7 @@ def _prepare(name: str, root: str, out: Optional[str], model: Optional[str], set
     if target:
         check_target(name, root, target)
     needed = clip_length(_input_of(model)) if model else (lambda row: frames) if frames else None
-    made = check(name, root, out=out, progress=sys.stderr.isatty(), **settings)
+    made = check(name, root, out=out, progress=True, **settings)
     findings = find(made.manifest, needed)
     notes = list(made.absent.values())
     for key, gone in made.manifest.gone.items():
@@ -171,7 +178,7 @@ def _prepare(name: str, root: str, out: Optional[str], model: Optional[str], set
 def _reencode(manifest: Any, folder: str, workers: Optional[int]) -> None:
     from ..data.reencode import reencode
 
-    made = reencode(manifest, folder, workers, progress=sys.stderr.isatty())
+    made = reencode(manifest, folder, workers, progress=True)
     for path, reason in list(made.left_out.items())[:NAMED]:
         click.echo(f'not encoded: {path}: {reason}', err=True)
     files = {row.path: row.bytes for row in made.manifest.rows()}

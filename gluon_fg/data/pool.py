@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from tqdm import tqdm
 
 from .. import _runtime
 from ..errors import UserError
@@ -67,3 +70,10 @@ def in_processes(
 def worker_count(asked: Optional[int], files: int) -> int:
     """Tell how many processes to start: as asked, else one for each processor, at most 8, and 1 for 16 files."""
     return max(1, min(8, len(os.sched_getaffinity(0)), files // 16)) if asked is None else asked
+
+
+def progress_bar(desc: str, unit: str, total: int, done: int, shown: bool) -> tqdm:
+    """Make a bar with the time left; where there is no terminal, a line a minute, and none of shorter work."""
+    terminal = sys.stderr.isatty()
+    pace: Dict[str, Any] = {'dynamic_ncols': True} if terminal else {'mininterval': 60, 'delay': 60, 'ncols': 80}
+    return tqdm(desc=desc, unit=unit, total=total, initial=done, disable=not shown, smoothing=0.05, **pace)

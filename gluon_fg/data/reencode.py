@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Union
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import UserError
 from ..files import atomic_write
@@ -22,7 +21,7 @@ from .datasets import VideoDataset, VideoRecord
 from .encoding import Job, encode
 from .health import FileHealth
 from .manifest import FILE, FOLDER, Manifest, Row
-from .pool import in_processes, worker_count
+from .pool import in_processes, progress_bar, worker_count
 from .prepare import write_manifest
 from .survey import Journal, unchanged
 
@@ -126,9 +125,7 @@ def _clear(target: Path) -> None:
 def _encoded(jobs: Mapping[str, Job], files: int, workers: Optional[int], progress: bool) -> Dict[str, str]:
     """Encode; gives what failed, with the reason."""
     failed = {}
-    with tqdm(
-        total=files, initial=files - len(jobs), unit='video', desc='encoded', disable=not progress, dynamic_ncols=True
-    ) as bar:
+    with progress_bar('encoded', 'video', files, files - len(jobs), progress) as bar:
         count = worker_count(workers, len(jobs))
         for path, reason in in_processes(encode, jobs, count, lambda job: 'decoding it ends the process'):
             if reason:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Callable, Dict, Iterable, Mapping, Union
 
 import portalocker
-from tqdm import tqdm
 
 from ..errors import UserError
 from .health import BROKEN, FileHealth, bytes_of, check_file
-from .pool import in_processes
+from .pool import in_processes, progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -131,15 +130,7 @@ def survey(
     files = {path: os.path.join(root, path) for path in paths}
     results = {path: former[path] for path in paths if path in former and unchanged(files[path], former[path])}
     todo = [path for path in paths if path not in results]
-    with tqdm(
-        total=len(paths),
-        initial=len(results),
-        unit='file',
-        desc='checked',
-        disable=not progress,
-        dynamic_ncols=True,
-        smoothing=0.05,
-    ) as bar:
+    with progress_bar('checked', 'file', len(paths), len(results), progress) as bar:
         for path, health in in_processes(check, {path: files[path] for path in todo}, workers, _crashed):
             journal.add(path, health)
             results[path] = health

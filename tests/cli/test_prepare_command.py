@@ -44,6 +44,28 @@ def test_what_it_says(command, films):
     assert code == 0 and '  train     3 videos of 2 classes, 3 there, 3 usable' in out and 'too short' not in out
 
 
+def test_a_stop_says_how_to_go_on(command, films, monkeypatch):
+    from gluon_fg.data import survey
+
+    def stop(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(survey.survey, '__defaults__', (*survey.survey.__defaults__[:-1], stop))
+    code, _, err = command('data', 'prepare', 'folder', films, '--workers', 0)
+    assert code == 130 and err.splitlines() == ['stopped; the same command goes on from here', 'interrupted']
+
+
+def test_a_full_disk_is_one_line(command, films, monkeypatch):
+    from gluon_fg.visualization import health_lists
+
+    def full(*args):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(health_lists, 'atomic_write', full)
+    code, _, err = command('data', 'prepare', 'folder', films, '--workers', 0)
+    assert code == 2 and err.splitlines()[-1] == f'error: {films}: no space left; free some, or choose another folder'
+
+
 def test_help_is_there_for_every_dataset(command):
     code, out, _ = command('data', 'prepare', '--help')
     assert code == 0 and 'gluon-fg data prepare DATASET ROOT' in out and 'synthfg_images' in out
