@@ -26,7 +26,7 @@ predict long.mp4 --window 4 --hop 2 --timeline long.png --film long_labeled.mp4
 @click.argument('paths', nargs=-1, required=True, metavar='VIDEO...')
 @model_options
 @click.option('--classes', metavar='FILE', help='Class names, one a line, for a model that knows none.')
-@click.option('--topk', type=int, default=5, show_default=True, help='Classes to list; at most all.')
+@click.option('--topk', type=int, metavar='K', help='Classes to list; at most all. [default: 5]')
 @click.option(
     '--protocol', metavar='NAME', help="Views of each video: train_time, dfb_3d, 5x3, ... [default: the model's]"
 )
@@ -41,7 +41,7 @@ def predict(
     paths: Tuple[str, ...],
     network: ModelChoice,
     classes: Optional[str],
-    topk: int,
+    topk: Optional[int],
     protocol: Optional[str],
     window: Optional[float],
     hop: Optional[float],
@@ -79,10 +79,11 @@ def predict(
         name_classes(net, classes)
     elif net.classes is None:
         click.echo(f'note: {net.name} knows no names of its classes; give them with --classes FILE', err=True)
-    if topk > net.nclass:
+    if topk and topk > net.nclass:
         click.echo(f'note: {net.name} has {net.nclass} classes; all of them are listed', err=True)
     files = files_of(paths, net.input_spec)
     targets = drawn.films_of(files)
+    topk = topk or 5
     answers = each_prediction(files, net, topk, views, ctx, batch_size, workers, windows)
     shown = min(topk, net.nclass) + (net.threshold is not None)  # 'none of these' stands before them
     results = ResultFile(output.out or '', shown, net.name, views)
@@ -98,14 +99,14 @@ def predict(
     return 2 if failed else 0
 
 
-def _check(paths: Tuple[str, ...], topk: int, protocol: Optional[str], output: Output) -> None:
+def _check(paths: Tuple[str, ...], topk: Optional[int], protocol: Optional[str], output: Output) -> None:
     """Refuse what cannot be, before a network is loaded."""
     from ..evaluation.answers import SUFFIXES
     from ..evaluation.protocol import get_protocol
 
     if protocol:
         get_protocol(protocol)
-    if topk < 1:
+    if topk is not None and topk < 1:
         raise UserError(f'--topk must be at least 1, got {topk}')
     output.check(suffixes=SUFFIXES, inputs=paths)
 

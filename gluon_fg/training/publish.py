@@ -19,7 +19,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from .. import factory, files, registry
-from ..data.catalog import label_set
+from ..data.catalog import build_dataset, label_set
 from ..data.datasets import VideoDataset
 from ..errors import UserError, unknown
 from ..evaluation.gates import gate_effects
@@ -33,7 +33,7 @@ from . import record
 from .config import Config
 from .moved import chosen_options
 from .named import split_or_instead
-from .run import load_run, split_of
+from .run import load_run
 
 CHECKPOINTS = ('best', 'final')
 
@@ -272,9 +272,8 @@ def _other_network(name: str, trained: HybridBlock, config: Config, reason: str)
 
 def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Optional[mx.Context]) -> Dict[str, Any]:
     """Accuracy in percent with what it was measured on; scores that were saved are spot-checked."""
-    dataset, split = split_or_instead(
-        functools.partial(split_of, config), measurement.split, config.data.root, config.data.val_split
-    )
+    videos = functools.partial(_videos_of, config)  # also of a run that was trained on their features
+    dataset, split = split_or_instead(videos, measurement.split, config.data.root, config.data.val_split)
     if measurement.scores:
         scores = _checked_scores(net, dataset, split, measurement, ctx)
     else:
@@ -297,6 +296,11 @@ def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Op
         'videos': summary['labelled'],
         'seeds': 1,
     }
+
+
+def _videos_of(config: Config, split: str) -> VideoDataset:
+    data = config.data
+    return build_dataset(data.dataset, split, root=data.root, sizes=data.sizes)
 
 
 def _score(

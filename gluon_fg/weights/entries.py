@@ -210,6 +210,8 @@ def save_index(entries: Dict[str, Entry], path: Union[str, os.PathLike], heading
 def _as_written(entry: Entry) -> Dict[str, Any]:
     values = dataclasses.asdict(entry)
     values['names'] = values.pop('classes')
+    if entry.model is not None and not entry.model.options:
+        del values['model']['options']
     written: Dict[str, Any] = {}
     for field in dataclasses.fields(Written):
         section = SECTIONS.get(field.name)

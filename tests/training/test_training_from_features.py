@@ -18,7 +18,7 @@ from gluon_fg.evaluation.extract import Request, extract_features, keep_network,
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
 from gluon_fg.studies.runs import Job, Runs
-from gluon_fg.training import loop
+from gluon_fg.training import loop, publish
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.run import load_run
@@ -135,6 +135,9 @@ def test_the_network_of_such_a_run_predicts_videos(features, config, tiny_synthf
     assert Runs('', tmp_path).scores(Job('run', {})).dataset == 'synthfg test'  # of a study: there are no such features
     again = loop.train(config('i3d_tiny_synthfg_dfb', f'data.features={folder}', 'train.epochs=1'), tmp_path / 'run')
     assert again['top1'] == val['top1']  # finished: known by its config, whose frames the features gave
+    entry = publish.publish(tmp_path / 'run', tmp_path / 'zoo', 'MIT', name='heads')
+    assert entry.metrics['synthfg']['videos'] == 24 and entry.metrics['synthfg']['split'] == 'test'  # of videos
+    assert str(folder) not in (tmp_path / 'zoo' / entry.config).read_text()
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(features, config, tmp_path, monkeypatch):
