@@ -33,6 +33,7 @@ PAGES = [
         for name in (
             'getting_started',
             'own_videos',
+            'predicting',
             'datasets',
             'prepare',
             'training',

@@ -49,17 +49,20 @@ def localize(
 ) -> int:
     """Show where class filters look: frame, time and box of their highest responses.
 
-    For each video, the filters of its predicted class (or of --class, or one --filter) with the highest responses over
-    the whole video: a strip of frames (<video>.png), a film with boxes and heat map (<video>.mp4), and peaks.json. With
-    --filter also that filter over all videos in one picture. For networks with class filters (*_dfb).
+    VIDEO is a file, or a folder whose videos are all taken. For each, the filters of its predicted class (or of
+    --class, or one --filter) with the highest responses over the whole video: a strip of frames (<video>.png), a film
+    with boxes and heat map (<video>.mp4), and peaks.json. With --filter also that filter over all videos in one
+    picture. For networks with class filters (*_dfb).
     """
+    from ..evaluation.clips import files_of
     from ..training.run import choose_context
     from ..visualization.localized_videos import Wanted, localize_videos
 
     ctx, failed = choose_context(device, 0), 0
     net = network.load(ctx).net
+    files = files_of(videos, net.input_spec)
     wanted = Wanted(name, number, top, box, cells)
-    for done in localize_videos(net, videos, path_of(output), wanted, output.force, ctx):
+    for done in localize_videos(net, files, path_of(output), wanted, output.force, ctx):
         if done.error is not None:
             failed += 1
             click.echo(f'error: {done.error}', err=True)
@@ -73,11 +76,11 @@ def localize(
                 f'frame {peak.frame}  {peak.seconds:.2f} s  box ({corners})'
             )
         click.echo(f'  wrote {", ".join(done.files)}')
-    if failed < len(videos):
+    if failed < len(files):
         grid = f' and {output.out}/filter_{number}.png' if number is not None else ''
         click.echo(f'wrote {output.out}/peaks.json{grid}')
     if failed:
-        click.echo(f'{failed} of {len(videos)} videos could not be read', err=True)
+        click.echo(f'{failed} of {len(files)} videos could not be read', err=True)
     return 2 if failed else 0
 
 
