@@ -58,6 +58,15 @@ def test_average_precision_by_hand():
     assert average_precision([0, 1], [0.1, 0.9]) == 1.0
 
 
+def test_mmaction2s_own_test_gives_its_numbers():
+    """Figures of MMAction2's tests/test_metrics/test_accuracy.py, branch 0.x."""
+    p = [[0.1, 0.2, 0.3, 0.4], [0.2, 0.3, 0.4, 0.1], [0.3, 0.4, 0.1, 0.2], [0.4, 0.1, 0.2, 0.3]]
+    first = metrics.summarize(scores_of([[1, 1, 0, 0], [1, 0, 1, 1], [1, 0, 1, 0], [1, 1, 0, 1]], p))
+    assert first['map'] == pytest.approx(2 / 3)
+    second = scores_of([[0, 1, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 1, 1]], p)
+    assert class_precisions(second) == pytest.approx([0.5, 0.5833333333333333, 0.8055555555555556, 1.0])
+
+
 def test_mean_average_precision_is_scikit_learns_over_the_classes_that_occur():
     rng = np.random.default_rng(3)
     targets = rng.random((60, 9)) < 0.2
