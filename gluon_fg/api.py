@@ -94,7 +94,8 @@ def predict(
     list
         [(label, probability), ...], the likeliest first; with `window` one (start, end, [(label, probability), ...])
         for each. For a list of videos a list of such lists, for a folder a dict of them by file; empty for a file that
-        cannot be decoded (which the log names). A class without a known name is called 'class 17'
+        cannot be decoded (which the log names). A class without a known name is called 'class 17'.
+        Below the network's threshold, if it has one, 'none of these' stands before them
 
     Raises
     ------

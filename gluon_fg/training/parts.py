@@ -211,8 +211,8 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
 
 
 def _tell(world: World, lines: List[str]) -> None:
-    if world.rank == 0:
-        logger.info('%s', '\n'.join(lines))
+    for line in lines if world.rank == 0 else ():
+        logger.info('%s', line)
 
 
 def _data(config: Config) -> Tuple[VideoDataset, Optional[VideoDataset], VideoDataset, List[str]]:
