@@ -24,7 +24,7 @@ class VideoError(UserError):
     """
 
     def __init__(self, path: str, reason: str):
-        super().__init__(f'{path}: {reason}')
+        super().__init__(printable(f'{path}: {reason}'))
         self.path, self.reason = str(path), reason
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import click
 
-from ..errors import UserError, VideoError
+from ..errors import UserError, VideoError, printable
 from ..files import check_free
 from .base import Command
 from .options import ModelChoice, Output, device_option, model_options, output_options, pass_options, print_json
@@ -150,7 +150,7 @@ def _lines(answers: List[Any]) -> Iterator[str]:
     """A video's answer as text; of windows the stretches with the same likeliest class."""
     from ..evaluation.answers import stretches
 
-    yield answers[0].path
+    yield printable(answers[0].path)
     if answers[0].end is None:
         for label, p in answers[0].predictions:
             yield f'  {100 * p:5.1f} %  {label}'

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 FREE = 10_000  # classes that any list may have
 _SHARE = 100  # ... beyond which it has at most so many for each of its videos
+_MANY = 50  # videos that are hardly of one class by chance
 
 
 def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = False) -> None:
@@ -100,6 +101,8 @@ def check_known(dataset: VideoDataset) -> None:
             f'so {len(wrong)} of {compared} labels contradict the folders; {hint}'
         )
     labels = {record.label for record in dataset.records if record.label >= 0}
+    if labels == {0} and len(dataset) >= _MANY:
+        logger.warning('%s: all %d videos have label 0; a list without labels?', dataset.name, len(dataset))
     if not compared and len(labels) > 1 and from_one(labels):
         raise UserError(
             f'{dataset.name}: labels run from 1 to {max(labels)} and none is 0 ({classes[0]!r}); classes are counted '

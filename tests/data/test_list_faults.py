@@ -133,6 +133,14 @@ def test_numbers_mean_what_the_classes_file_beside_the_list_says(put, tmp_path, 
     assert 'category.txt: names other classes than are known; it is not used' in caplog.text
 
 
+def test_a_test_list_with_zeros_for_labels_is_told(put, tmp_path, caplog):
+    """TSM (tools/gen_label_sthv2.py) gives every video of the test list, which has no labels, the label 0."""
+    put('test.txt', ''.join(f'{i} 40 0\n' for i in range(60)))
+    with caplog.at_level(logging.WARNING):
+        build_dataset('sthsthv2', 'test', tmp_path)
+    assert 'sthsthv2 test: all 60 videos have label 0; a list without labels?' in caplog.text
+
+
 def test_kinetics_own_header_is_named(put):
     path = put('train.csv', 'label,youtube_id,time_start,time_end,split\nabseiling,_4YTwq0-73Y,5,15,train\n')
     assert 'line 1: this is an official list of Kinetics; set data.dataset=kinetics400' in refused(from_csv, path)
@@ -251,6 +259,7 @@ def test_folders_whose_names_are_no_text_are_refused(tmp_path):
 
 def test_names_of_files_are_printed_without_control_characters(error_line, tmp_path):
     assert printable('\x1b]0;owned\x07 caf\udce9 ü') == '\\x1b]0;owned\\x07 caf\\udce9 ü'
+    assert str(VideoError('\x1b[2J.mp4', 'no such file')) == '\\x1b[2J.mp4: no such file'
     line = error_line('data', 'check', 'csv', '--root', tmp_path / '\x1b]0;owned\x07')
     assert line.isprintable() and '\\x1b]0;owned\\x07' in line
 
