@@ -30,6 +30,12 @@ predict long.mp4 --window 4 --hop 2 --timeline long.png --film long_labeled.mp4
 @click.option(
     '--protocol', metavar='NAME', help="Views of each video: train_time, dfb_3d, 5x3, ... [default: the model's]"
 )
+@click.option(
+    '--threshold',
+    type=click.FloatRange(0, 1),
+    metavar='P',
+    help="Say 'none of these' where the likeliest class is less likely. [default: of the run or the model]",
+)
 @click.option('--window', type=float, metavar='SECONDS', help='One answer for each window of a film of that length.')
 @click.option('--hop', type=float, metavar='SECONDS', help='From window to window. [default: as long as the window]')
 @click.option('--film', metavar='OUT.mp4', help='The film with the likeliest classes over it; of several: a folder.')
@@ -43,6 +49,7 @@ def predict(
     classes: Optional[str],
     topk: Optional[int],
     protocol: Optional[str],
+    threshold: Optional[float],
     window: Optional[float],
     hop: Optional[float],
     film: Optional[str],
@@ -73,7 +80,7 @@ def predict(
     if windows:
         windows.check()
     ctx = choose_context(device, 0)
-    net = _network(network, ctx)
+    net = _network(network, ctx, threshold)
     views = protocol or net.protocol
     if classes:
         name_classes(net, classes)
@@ -111,15 +118,19 @@ def _check(paths: Tuple[str, ...], topk: Optional[int], protocol: Optional[str],
     output.check(suffixes=SUFFIXES, inputs=paths)
 
 
-def _network(network: ModelChoice, ctx: Any) -> Any:
-    """The network that was named, or the default one."""
-    if network.name is not None or network.run is not None:
-        return network.load(ctx).net
-    if network.params or network.options:
-        raise UserError('--params and --options go with --model NAME or --run FOLDER')
+def _network(network: ModelChoice, ctx: Any, threshold: Optional[float]) -> Any:
+    """The network that was named, or the default one, with the threshold that was given, if any."""
     from ..training.named import default_model
 
-    return default_model(ctx).net
+    if network.name is not None or network.run is not None:
+        net = network.load(ctx).net
+    elif network.params or network.options:
+        raise UserError('--params and --options go with --model NAME or --run FOLDER')
+    else:
+        net = default_model(ctx).net
+    if threshold is not None:
+        net.threshold = threshold
+    return net
 
 
 def _gathered(answers: Iterator, results: Any, videos: int, quiet: bool) -> Dict[int, List[Any]]:

@@ -64,6 +64,11 @@ def test_predict_answers_none_of_these(run, tiny_synthfg, command):
     (run / FILE).unlink()
     net, config = load_run(run)
     assert net.threshold is None and 'none of these' not in command('predict', clip, '--run', run)[1]
+    assert 'none of these' in command('predict', clip, '--run', run, '--threshold', 1)[1]
+
+
+def test_an_impossible_threshold_is_said_in_a_line(run, tiny_synthfg, error_line):
+    assert '1.5' in error_line('predict', tiny_synthfg / 'test' / '00003.mp4', '--run', run, '--threshold', 1.5)
 
 
 @pytest.mark.parametrize(
