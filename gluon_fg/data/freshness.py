@@ -7,7 +7,7 @@ import posixpath
 from typing import Dict, List, Mapping, Optional, Union
 
 _LISTS = ('.csv', '.txt', '.json', '.mat', '.tsv', '.lst', '.list', '.xml', '.yaml', '.yml')
-_MANY = 1000  # files in a folder
+_MANY, _FOLDERS = 1000, 20_000  # list files in a folder, folders
 
 
 def sources_of(root: Union[str, os.PathLike], paths: List[str], lists: List[str]) -> Dict[str, List[int]]:
@@ -25,13 +25,14 @@ def sources_of(root: Union[str, os.PathLike], paths: List[str], lists: List[str]
     Returns
     -------
     dict
-        path -> [size, time of change in ns] of each list file, [0, time of change] of each folder that videos or lists
-        lie in and of those above it, up to the root
+        path -> [size, time of change in ns] of each list file, [0, time of change] of each folder; where there are very
+        many, of those alone that videos or lists lie in, and of those above them
     """
     root = os.fspath(root)
     videos = {os.path.normpath(os.path.join(root, path)) for path in paths}
     folders = {os.path.dirname(path) for path in videos}
     files = [os.path.abspath(path) for path in lists]
+    visited = []
     for folder, below, names in os.walk(root):
         below[:] = [
             n for n in below if not n.startswith('.') and os.path.normpath(os.path.join(folder, n)) not in videos
@@ -39,8 +40,10 @@ def sources_of(root: Union[str, os.PathLike], paths: List[str], lists: List[str]
         listed = [name for name in names if name.lower().endswith(_LISTS) and not name.startswith('.')]
         if len(listed) <= _MANY:  # else they are annotations, a file a video
             files += [os.path.join(folder, name) for name in listed]
-        folders |= {os.path.normpath(folder)} if listed or os.path.normpath(folder) == os.path.normpath(root) else set()
-    top = os.path.normpath(root)
+        visited.append(os.path.normpath(folder))
+        folders |= {visited[-1]} if listed else set()
+    top = visited[0]
+    folders |= set(visited) if len(visited) <= _FOLDERS else {top}  # one that is empty now may get a video
     for folder in sorted(folders):
         while folder.startswith(top + os.sep) and os.path.dirname(folder) not in folders:
             folder = os.path.dirname(folder)

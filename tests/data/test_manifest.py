@@ -39,6 +39,7 @@ def folder(clips, tmp_path):
             shutil.copy(clip, place / f'{number} {clip.name}')
     (root / 'train/open/cut.mp4').write_bytes(b'cut')
     (root / 'train/open/notes.doc').write_bytes(b'notes')
+    (root / 'train/open/deeper').mkdir()
     shutil.copy(clips[0], os.fsencode(root / 'val/shut') + b'/caf\xe9.mp4')
     return root
 
@@ -145,6 +146,7 @@ def test_a_list_elsewhere_is_a_split(listed, tmp_path, monkeypatch, request):
         lambda root: os.remove(root / 'val/open/2 manifest_b.avi'),
         lambda root: os.rename(root / 'train/shut', root / 'train/closed'),
         lambda root: (root / 'train/third').mkdir(),
+        lambda root: shutil.copy(root / 'train/open/0 manifest_a.mp4', root / 'train/open/deeper'),  # an empty folder
         lambda root: shutil.copytree(root / 'val', root / 'test'),
     ],
 )
