@@ -19,7 +19,7 @@ from .datasets import VIDEO_SUFFIXES, VideoRecord, existing_folder
 from .label_lists import from_label_list
 from .loader import ordered_map
 from .readers import class_folders, from_csv
-from .video import natural, open_video
+from .video import IMAGE_SUFFIXES, natural, open_video
 
 _SYNONYMS = {'training': 'train', 'validation': 'val', 'valid': 'val', 'testing': 'test'}
 
@@ -189,12 +189,19 @@ def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Pat
                     named[split].append((name.strip(), VideoRecord(path.relative_to(root).as_posix())))
                 else:
                     other[path.suffix.lower() or 'no suffix'] += 1
-    for name in set(folders) - set(splits.values()) if '' not in splits else ():
+    for name in sorted(set(folders) - set(splits.values())) if '' not in splits else ():
         other[f'folder beside {" and ".join(splits)}: {name}'] += 1
     if not any(named.values()):
+        pictures = sum(other.get(suffix, 0) for suffix in IMAGE_SUFFIXES)
         raise UserError(
             f'{root}: no video in class folders; expected {root}/<class>/<video>, with files that end in '
             f'{", ".join(VIDEO_SUFFIXES)}'
+            + (
+                f'. Its {pictures} pictures are trained by gluon-fg train --config custom/mobilenetv2_custom_images, '
+                'or, as folders of frames, listed in a CSV'
+                if pictures
+                else ''
+            )
         )
     return root.resolve(), named, dict(other)
 

@@ -163,8 +163,8 @@ def test_folds(command, place):
 
 
 def test_interrupted_it_goes_on_to_the_same_bits(run_command, place):
-    """Stopped as by Ctrl-C in its third epoch, and given again."""
-    words = ['finetune', 'my videos', *TINY, 'train.checkpoint_steps=1', '--epochs', '4']
+    """Stopped as by Ctrl-C in its second epoch, and given again."""
+    words = ['finetune', 'my videos', *TINY, 'train.checkpoint_steps=1', '--epochs', '3']
     env = {'PYTHONPATH': str(REPO)}
     whole = run_command(*words, '--out', 'runs/whole', cwd=place, env=env)
     assert whole.returncode == 0, whole.stderr
@@ -177,7 +177,7 @@ def test_interrupted_it_goes_on_to_the_same_bits(run_command, place):
         text=True,
     )
     log, end = place / 'runs/halved/metrics.jsonl', time.time() + 120
-    while not (log.is_file() and log.read_text().count('"val"') >= 2) and time.time() < end:
+    while not (log.is_file() and log.read_text().count('"val"') >= 1) and time.time() < end:
         time.sleep(0.05)
     stopped.send_signal(signal.SIGINT)
     _, err = stopped.communicate(timeout=120)

@@ -106,6 +106,17 @@ def test_confusion_of_two_models(groups):
     assert 'arm: base\n33 % right' in texts(figure)
 
 
+def test_confusion_of_one_model():
+    figure = confusion_chart(scores(BASELINE, 'base', groups=None))
+    (drawn,) = [axis for axis in figure.axes if axis.images and axis.axison]
+    shares = np.zeros((5, 5))
+    shares[0, 2], shares[2, 2], shares[2, 0], shares[4, 1] = 1, 0.5, 0.5, 1
+    shares[1, 3], shares[1, 1], shares[3, 1] = 0.5, 0.5, 1
+    np.testing.assert_allclose(drawn.images[0].get_array(), shares)
+    assert [t.get_text() for t in drawn.get_yticklabels()] == list(NAMES)
+    check_inside(figure)
+
+
 def test_confusion_of_long_names_without_groups():
     names = (LONG, *NAMES[1:])
     figure = confusion_chart(*(scores(p, groups=None, classes=names) for p in (BASELINE, BETTER)))
