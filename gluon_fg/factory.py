@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Type, Union
 
@@ -166,6 +167,8 @@ def get_model(
         unknown name or option, a missing or impossible value, or weights that are not to be had
     """
     ctx = ctx or mx.cpu()
+    if os.path.isdir(name) and not registry.is_known(name):
+        raise UserError(f'{name} is a folder; a training run is loaded with gluon_fg.load_model({name!r})')
     if not registry.is_known(name) and name.lower() in gluoncv_names():
         return gluoncv_model(name, pretrained, pretrained_base, nclass, ctx, root, options)
     entry, published = resolve(name, root, also=gluoncv_names())

@@ -70,25 +70,30 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
 @click.command(
     short_help='Show the confusion of look-alike classes.',
     cls=Command,
-    example='explain confusion baseline.npz better.npz --out confusion.png',
+    example="""
+explain confusion baseline.npz better.npz --out confusion.png
+explain confusion runs/mine/scores_val_5x1.npz --out confusion.png
+""",
 )
 @click.argument('first', metavar='A')
-@click.argument('second', metavar='B')
+@click.argument('second', metavar='[B]', required=False)
 @click.option('--group', 'groups', multiple=True, metavar='NAME', help='Only this group; may be repeated.')
 @output_options('The picture, a .png.', required=True)
-def confusion(first: str, second: str, groups: Any, output: Output) -> None:
-    """Show the confusion inside each group of look-alike classes, two models side by side.
+def confusion(first: str, second: Optional[str], groups: Any, output: Output) -> None:
+    """Show the confusion inside each group of look-alike classes, of one model or of two side by side.
 
-    A and B are score files of `gluon-fg evaluate` for the same videos, the baseline first. Classes without groups are
-    shown in one matrix. `gluon-fg compare` prints the pairs of classes that they confuse most.
+    A and B are score files of `gluon-fg evaluate` for the same videos, the baseline first. Classes without groups, as
+    your own, are shown in one matrix; of more than 60 the 30 that take part in the most mistakes. `gluon-fg compare`
+    prints the pairs of classes that they confuse most.
     """
     output.check(suffixes=('.png',), inputs=[first, second])
     from ..evaluation.score import Scores
     from ..visualization.charts import save_chart
     from ..visualization.confusion import confusion_chart
 
-    a, b = Scores.load(first), Scores.load(second)
-    save_chart(confusion_chart(a, b, (a.model, b.model), list(groups) or None), path_of(output))
+    a, b = Scores.load(first), Scores.load(second) if second else None
+    titles = (a.model, b.model if b else '')
+    save_chart(confusion_chart(a, b, titles, list(groups) or None), path_of(output))
     click.echo(f'wrote {output.out}')
 
 

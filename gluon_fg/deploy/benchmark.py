@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from mxnet import autograd, gluon
 
-from .. import factory, registry
+from .. import factory
 from ..errors import UserError
 from ..named_configs import config_folder
 from .flops import Cost, count
@@ -146,7 +146,7 @@ def costs(names: Sequence[str], shape: Optional[Tuple[int, ...]] = None, nclass:
     """
     counted = []
     for name in names:
-        entry = registry.model_entry(name)
+        entry, _ = factory.resolve(name)
         frames = {'frames': shape[2]} if shape and len(shape) == 5 and 'frames' in entry.options else {}
         counted.append(count(factory.build(name, nclass, **frames), shape))
     return counted

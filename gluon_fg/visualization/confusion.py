@@ -37,12 +37,12 @@ def confusion_chart(
     Raises
     ------
     UserError
-        other classes or videos, an unknown group, or many classes without groups
+        other classes or videos, or an unknown group
     """
     sides = [first]
     if second is not None:
         sides.append(check_same_videos(first, second, ('the first score file', 'the second')))
-    matrices = [group_matrices(scores) for scores in sides]
+    matrices = [group_matrices(scores, first) for scores in sides]
     chosen = list(matrices[0]) if groups is None else list(groups)
     for group in chosen:
         if group not in matrices[0]:

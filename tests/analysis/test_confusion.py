@@ -1,10 +1,8 @@
 """Confusion inside groups against a count by hand."""
 
 import numpy as np
-import pytest
 
 from gluon_fg.analysis.confusion import group_matrices
-from gluon_fg.errors import UserError
 from gluon_fg.evaluation.score import Scores
 
 CLASSES, GROUPS = (
@@ -47,7 +45,24 @@ def test_classes_without_groups_are_one():
     (name,) = matrices = group_matrices(scores(BASELINE, groups=None))
     names, counts = matrices[name]
     assert name == 'all classes' and tuple(names) == CLASSES and counts.sum() == 8
-    many = tuple(f'class {i}' for i in range(61))
-    p = np.zeros((1, 1, 61), np.float32)
-    with pytest.raises(UserError, match='no groups, and 61 in one matrix are more than can be read'):
-        group_matrices(Scores(('0',), np.array([0]), p, ('comb',), many, None, 'train_time', {}, 'net', 'toy'))
+
+
+def of_many(predicted, labels, classes=100):
+    """Scores of so many classes without groups."""
+    names = tuple(f'class {i}' for i in range(classes))
+    p = np.eye(classes, dtype=np.float32)[predicted][:, None]
+    ids = tuple(str(i) for i in range(len(labels)))
+    return Scores(ids, np.array(labels), p, ('comb',), names, None, 'train_time', {}, 'net', 'toy')
+
+
+def test_of_many_classes_those_with_the_most_mistakes():
+    """Of own classes by the hundred; the second model is shown by the classes that the first one mixes up."""
+    labels = np.arange(100)
+    predicted = labels.copy()
+    predicted[40:70] = np.roll(np.arange(40, 70), 1)
+    first, second = of_many(predicted, labels), of_many(labels, labels)
+    ((title, (names, counts)),) = group_matrices(first).items()
+    assert title == 'the 30 classes with the most mistakes' and names == [f'class {i}' for i in range(40, 70)]
+    np.testing.assert_array_equal(counts, np.roll(np.eye(30), -1, axis=1))
+    ((_, (same, right)),) = group_matrices(second, first).items()
+    assert same == names and (right == np.eye(30)).all()

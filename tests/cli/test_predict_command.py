@@ -145,7 +145,7 @@ def rows_of(path):
 
 
 def test_windows_are_predicted_as_the_cut_film_is(command, params, long, tmp_path):
-    """Each window is what the same protocol says of its frames alone."""
+    """Each window is what the same protocol says of its frames alone (where MMAction2's differed: its issue 2911)."""
     known = ['--model', MODEL, '--params', params, '--protocol', '2x1', '--topk', '2']
     code, out, err = command('predict', long, *known, '--window', '1.5', '--hop', '1', '--out', tmp_path / 'w.csv',
                              '--timeline', tmp_path / 't.png')  # fmt: skip
