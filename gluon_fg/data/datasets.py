@@ -7,7 +7,6 @@ import hashlib
 import logging
 import math
 import os
-import threading
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -16,6 +15,7 @@ from mxnet.gluon.data import Dataset
 
 from ..errors import UserError, VideoError, unknown
 from . import video
+from .kept import MemoryCache
 from .labels import LabelSet
 from .scans import ScanCache
 from .segments import cut, times
@@ -82,7 +82,7 @@ class VideoDataset(Dataset):
         how messages call the dataset
     cache
         'none', or 'memory': decoded frames are kept after the first opening, whole videos in uint8 (a 10 s clip of
-        340x256 takes 65 MB: meant for small sets)
+        340x256 takes 65 MB), until the budget of `kept` is full; without one, as long as there is memory
     scans
         scans of the files that are known already, which also takes up the others; None: each file is scanned when it is
         first opened
@@ -128,8 +128,7 @@ class VideoDataset(Dataset):
             )
         self.left_out: Dict[str, int] = {}  # suffix -> files in the folders that were read that are no videos by it
         self.gone: Tuple[str, ...] = ()  # what its list has and the disk has not, where that is left out of the records
-        self._frames: Dict[str, Tuple[np.ndarray, float, Optional[np.ndarray]]] = {}  # by the records' names
-        self._lock = threading.Lock()
+        self.kept = MemoryCache()  # where `cache` says so; may be set to one that has a limit (`kept.shared_cache`)
         self.scans = ScanCache() if scans is None else scans
 
     def __len__(self) -> int:
@@ -183,17 +182,17 @@ class VideoDataset(Dataset):
             it cannot be read, or has no frame in the record's stretch
         """
         path, (_, _, start, end) = self.path(index), self.records[index]
-        if self.cache == 'none':
-            return cut(video.open_video(path, scans=self.scans), start, end)
-        name = self.records[index].name
-        with self._lock:
-            known = self._frames.get(name)
-        if known is None:
-            with cut(video.open_video(path, scans=self.scans), start, end) as reader:
-                known = (reader.get_batch(np.arange(len(reader))), reader.fps, reader.times)
-            with self._lock:
-                known = self._frames.setdefault(name, known)  # another thread may have been first
-        return video.ArrayReader(path, *known)
+        key = (path, start, end)
+        kept = None if self.cache == 'none' else self.kept.get(key)
+        if kept is None:
+            reader = cut(video.open_video(path, scans=self.scans), start, end)
+            if self.cache == 'none':
+                return reader
+            kept = self.kept.keep(key, 3 * len(reader) * reader.size[0] * reader.size[1], lambda: _all_of(reader))
+            if kept is None:  # no room: of the others only the frames that are asked for are decoded
+                return reader
+            reader.close()
+        return video.ArrayReader(path, *kept)
 
     def parted(self, share: float) -> Tuple[VideoDataset, Optional[VideoDataset]]:
         """The videos without a share of them, and that share; None where the share is 0.
@@ -269,6 +268,15 @@ class VideoDataset(Dataset):
                 f'(paths start from {self.root or os.getcwd()})'
             ) from errors[0]
         return errors
+
+
+def _all_of(reader: video.VideoReader) -> Tuple[np.ndarray, float, Optional[np.ndarray]]:
+    """All frames of a video, frames per second and times, for an `ArrayReader`; closes it where that fails."""
+    try:
+        return reader.get_batch(np.arange(len(reader))), reader.fps, reader.times
+    except BaseException:
+        reader.close()
+        raise
 
 
 def _place(path: str) -> float:

@@ -250,18 +250,17 @@ class FeatureDataset(VideoDataset):
             raise UserError(f'{folder} holds vectors (--pool), which no network goes on from; make them without --pool')
         records = [record for record in self.manifest.records if record.path not in self.manifest.failed]
         super().__init__(records, settings.labels, folder, f'{settings.dataset} ({folder})', cache)
-        self._views: Dict[str, List[View]] = {}
 
     def path(self, index: int) -> str:
         return str(file_of(self.root, self.records[index].path))
 
     def open(self, index: int) -> FeatureReader:
         path = self.path(index)
-        views = self._views.get(path)
+        views = None if self.cache == 'none' else self.kept.get(path)
         if views is None:
             views = load_views(path)
             if self.cache == 'memory':
-                self._views[path] = views
+                self.kept.keep(path, sum(view.pixels.nbytes for view in views), lambda: views)
         return FeatureReader(path, views)
 
     def __getitem__(self, index: int) -> Tuple[np.ndarray, int]:

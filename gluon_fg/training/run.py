@@ -17,6 +17,7 @@ from mxnet.gluon import HybridBlock
 from .. import factory
 from ..data.catalog import build_dataset
 from ..data.datasets import VideoDataset
+from ..data.kept import shared_cache
 from ..data.labels import LabelSet
 from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes
@@ -37,6 +38,7 @@ _FREE_KEYS = (
     'data.root',
     'data.workers',
     'data.cache',
+    'data.cache_gb',
     'train.log_steps',
     'train.keep_checkpoints',
     'train.checkpoint_steps',
@@ -60,8 +62,12 @@ def split_of(config: Config, split: str) -> VideoDataset:
     """A split of the config's dataset, or of its features."""
     data = config.data
     if data.features:
-        return open_features(data, split)
-    return build_dataset(data.dataset, split, root=data.root, cache=data.cache, sizes=data.sizes)
+        videos: VideoDataset = open_features(data, split)
+    else:
+        videos = build_dataset(data.dataset, split, root=data.root, cache=data.cache, sizes=data.sizes)
+    if data.cache_gb is not None:
+        videos.kept = shared_cache(data.cache_gb)
+    return videos
 
 
 def know_classes(config: Config, labels: Optional[LabelSet]) -> bool:

@@ -70,7 +70,8 @@ class DataConfig:
     # Videos may have several labels: sigmoid in place of softmax. None: where the dataset has targets (multilabel)
     multi_label: Optional[bool] = None
     workers: int = setting(2, at_least(0))  # decoding threads per rank
-    cache: str = setting('none', one_of('none', 'memory'))  # memory: decoded once, for small sets
+    cache: str = setting('none', one_of('none', 'memory'))  # memory: decoded once, until `cache_gb` are full
+    cache_gb: Optional[float] = setting(None, above(0))  # 10**9 bytes for each rank, of all splits; None: no limit
     sizes: Dict[str, int] = field(default_factory=dict)  # synthfg only: clips generated per split
 
 

@@ -230,7 +230,7 @@ def test_memory_keeps_decoded_frames_for_all_threads(plain_video, tmp_path, monk
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(number, range(40)))
     assert answers == [(at, 'memory', 40, 25) for at in range(40)]
-    assert 1 <= len(opened) <= 4  # only threads that came before the first had finished
+    assert 1 <= len(opened) <= 4  # only threads that came before the first had begun to decode
     (tmp_path / 'x.mp4').unlink()
     assert number(7)[0] == 7
     plain = VideoDataset([VideoRecord('x.mp4', 0)], AB, tmp_path)

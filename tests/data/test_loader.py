@@ -1,19 +1,22 @@
 """Batches depend on (seed, epoch, position) alone; bad videos are named, replaced, and stop the run when too many."""
 
+import hashlib
 import itertools
 import logging
 import threading
 import time
 
+import av
 import numpy as np
 import pytest
 
+from gluon_fg.data import transforms
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.dealing import Dealing
 from gluon_fg.data.labels import LabelSet
-from gluon_fg.data.loader import Reading, Share, TrainLoader, ordered_map
+from gluon_fg.data.loader import Reading, Share, TrainLoader, ordered_map, random_view
 from gluon_fg.data.transforms import TrainTransform
-from gluon_fg.data.video import ArrayReader
+from gluon_fg.data.video import ArrayReader, open_video
 from gluon_fg.errors import UserError, VideoError
 from gluon_fg.input_spec import InputSpec
 
@@ -57,6 +60,40 @@ def test_batches_do_not_depend_on_workers_or_prefetch():
     for workers, prefetch in ((1, 1), (3, 1), (2, 7)):
         got = list(make(Films(delay=True), workers=workers, prefetch=prefetch).batches(1))
         assert len(got) == 5 and all(equal(a, b) for a, b in zip(want, got))
+
+
+@pytest.mark.parametrize(
+    'changes, digest',
+    [
+        ({}, 'eee95f67fbb65eda547609a884fd6a24b7cf5bdf898df12d136d97e007530249'),
+        (
+            dict(layout='NCHW', frames=1, frame_stride=1, segments=3),
+            'ac0eea465303dc0b307b58e75e89a7e1cef58e9827d8b6a37f70a2d0f98c911c',
+        ),
+    ],
+)
+def test_batches_are_those_of_former_versions(changes, digest):
+    """What made the loader faster must not have changed one byte of two epochs (taken from 9b1d2dd)."""
+    found = hashlib.sha256()
+    for epoch in (0, 1):
+        for batch in make(spec=SPEC.replace(**changes), workers=2).batches(epoch):
+            for array in batch:
+                found.update(array.tobytes())
+    assert found.hexdigest() == digest
+
+
+@pytest.mark.parametrize('kind, jitter', [('random_resized', 1), ('multiscale', 1), ('random_crop', 1.25)])
+def test_a_view_is_cut_from_the_files_own_frames(write_video, kind, jitter):
+    """Resized frame by frame while decoding, some not decoded at all: the same as from all frames of the file."""
+    path, spec = write_video('views.mp4', bf='3'), SPEC.replace(crop_size=28, short_side=36)
+    transform = TrainTransform(spec, kind, jitter=jitter)
+    with av.open(str(path)) as container:
+        truth = np.stack([frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)])
+    for seed in range(4):
+        with open_video(path) as reader:
+            view = random_view(reader, spec, transform, np.random.default_rng(seed), True)
+        frames = transforms.apply(truth[view.frames], view.cut, spec.crop_size)
+        np.testing.assert_array_equal(view.pixels, frames.transpose(3, 0, 1, 2))
 
 
 @pytest.mark.parametrize('broken', [(), (3, 11)])
