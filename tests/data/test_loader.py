@@ -74,12 +74,12 @@ def test_batches_do_not_depend_on_workers_or_prefetch():
 )
 def test_batches_are_those_of_former_versions(changes, digest):
     """What made the loader faster must not have changed one byte of two epochs (taken from 9b1d2dd)."""
-    found = hashlib.sha256()
+    read = hashlib.sha256()
     for epoch in (0, 1):
         for batch in make(spec=SPEC.replace(**changes), workers=2).batches(epoch):
             for array in batch:
-                found.update(array.tobytes())
-    assert found.hexdigest() == digest
+                read.update(array.tobytes())
+    assert read.hexdigest() == digest
 
 
 @pytest.mark.parametrize('kind, jitter', [('random_resized', 1), ('multiscale', 1), ('random_crop', 1.25)])
