@@ -60,7 +60,9 @@ def write_report(
     write_lists(folder, manifest, findings)
     groups = _sections(findings)
     firsts = _first_of_classes(manifest, findings)
-    shown = {place for section in groups for group in section['chosen'][:_GROUPS] for place in _spread(group, findings)}
+    shown = {
+        place for section in groups for group in _some_of_each(section['chosen']) for place in _spread(group, findings)
+    }
     wanted = [(place, 'middle') for place in firsts.values()] + [(place, 'first') for place in sorted(shown)]
     with ThreadPoolExecutor(max(1, workers)) as pool:
         drawn = pool.map(lambda asked: picture(manifest.root, findings.rows[asked[0]], asked[1]), wanted)
@@ -94,24 +96,30 @@ def write_report(
 def issues(findings: Findings) -> List[Dict[str, Any]]:
     """Say how many videos or groups there are of each kind of trouble, for the page and for the terminal."""
     listed = (
-        ('missing', 'bad', 'files missing', 'listed, and not there', findings.missing),
-        ('broken', 'bad', 'files broken', 'they cannot be decoded, or show no video', findings.broken),
-        ('leaks', 'bad', 'leaks between splits', 'groups of videos that reach into two splits', findings.leaks),
-        ('conflicts', 'bad', 'conflicts of labels', 'the same bytes under two classes', findings.conflicts),
-        ('same', 'warn', 'duplicates', 'other groups of files of the same bytes', _others(findings, findings.same)),
-        ('near', 'warn', 'groups that look alike', 'others, by their first frames', _others(findings, findings.near)),
-        ('short', 'warn', 'videos too short', _how_short(findings), findings.short or []),
-        ('unlabeled', 'warn', 'videos without a label', 'they can be predicted, not trained on', findings.unlabeled),
+        ('missing', 'bad', 'file{} missing', 'listed, and not there', findings.missing),
+        ('broken', 'bad', 'file{} broken', 'they cannot be decoded, or show no video', findings.broken),
+        ('leaks', 'bad', 'leak{} between splits', 'groups of videos that reach into two splits', findings.leaks),
+        ('conflicts', 'bad', 'conflict{} of labels', 'the same bytes under two classes', findings.conflicts),
+        ('same', 'warn', 'duplicate{}', 'other groups of files of the same bytes', _others(findings, findings.same)),
+        ('near', 'warn', 'group{} of look-alikes', 'others, by their first frames', _others(findings, findings.near)),
+        ('short', 'warn', 'video{} too short', _how_short(findings), findings.short or []),
+        ('unlabeled', 'warn', 'video{} without a label', 'they can be predicted, not trained on', findings.unlabeled),
         (
             'rotated',
             'fine',
-            'videos turned upright',
+            'video{} turned upright',
             'a rotation is written in the file, and is applied',
             findings.rotated,
         ),
     )
     return [
-        {'anchor': anchor, 'level': level if places else 'fine', 'title': title, 'text': text, 'count': len(places)}
+        {
+            'anchor': anchor,
+            'level': level if places else 'fine',
+            'title': title.format('' if len(places) == 1 else 's'),
+            'text': text,
+            'count': len(places),
+        }
         for anchor, level, title, text, places in listed
     ]
 
@@ -220,10 +228,17 @@ def _show_groups(section: Dict[str, Any], findings: Findings, pictures: Mapping[
             ],
             'more': max(0, len(group.places) - _STRIP),
         }
-        for group in chosen[:_GROUPS]
+        for group in _some_of_each(chosen)
     ]
-    section['more'] = max(0, len(chosen) - _GROUPS)
+    section['more'] = len(chosen) - len(section['groups'])
     section['file'] = f'{section["anchor"]}.csv'
+
+
+def _some_of_each(groups: Sequence[Group]) -> List[Group]:
+    """The groups that the page shows: as many of each kind as there is room for."""
+    kinds = list(dict.fromkeys(group.kind for group in groups))
+    each = _GROUPS // max(1, len(kinds))
+    return [group for kind in kinds for group in [g for g in groups if g.kind == kind][:each]]
 
 
 def _spread(group: Group, findings: Findings) -> List[int]:

@@ -27,9 +27,9 @@ def test_what_it_says(command, films):
     assert code == 2 and out.splitlines() == [
         '  train     4 videos of 2 classes, 4 there, 3 usable',
         '  val       3 videos of 2 classes, 3 there, 3 usable',
-        '      1 files broken',
-        '      1 leaks between splits',
-        '      1 conflicts of labels',
+        '      1 file broken',
+        '      1 leak between splits',
+        '      1 conflict of labels',
         '      6 videos too short',
         f'manifest: {home / "manifest.parquet"}',
         f'report: {home / "report.html"}',

@@ -92,7 +92,7 @@ def test_the_page_is_whole_and_its_pictures_are_inside(made):
 def test_the_page_says_what_was_found_and_escapes_names(made):
     _, _, page = made
     text = ''.join(Page(page.read_text(encoding='utf-8')).text)
-    for line in ('1 leaks between splits', '1 files broken', '1 videos too short', '0 files missing', '0 duplicates'):
+    for line in ('1 leak between splits', '1 file broken', '1 video too short', '0 files missing', '0 duplicates'):
         assert line in text, line
     assert 'train/lost/<b>cut.mp4' in text and NASTY.replace('/', '_') in text and 'no test split: <none>' in text
     assert 'script' not in {tag for tag, _ in Page(page.read_text()).elements}
