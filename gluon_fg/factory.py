@@ -106,10 +106,10 @@ def _build(
     name: str, entry: ModelEntry, published: Optional[Entry], nclass: Optional[int], options: Mapping[str, Any]
 ) -> HybridBlock:
     """Build what a name stands for (`resolve`)."""
-    for option in options:
+    title, own = (published.name, published.model) if published else (entry.name, None)
+    for option in (*options, *(own.options if own else ())):
         if option not in entry.options:
             raise unknown(f'option of {name}', option, entry.options)
-    title, own = (published.name, published.model) if published else (entry.name, None)
     shown = setting_of(entry, published)
     spec, nclass = shown.input_spec, _class_count(title, shown.nclass if nclass is None else nclass)
     of_input = {'num_segments': spec.segments, 'frames': spec.frames}  # which a builder may have to know
@@ -119,7 +119,12 @@ def _build(
         **(own.options if own else {}),
         **options,
     }
-    net = entry.builder.build(entry.backbone, nclass, **chosen)
+    try:
+        net = entry.builder.build(entry.backbone, nclass, **chosen)
+    except (TypeError, ValueError) as error:
+        if own is None or not own.options or isinstance(error, UserError):
+            raise
+        raise UserError(f'{title}: {entry.name} cannot be built with the options of its index ({error})') from error
     net.name, net.protocol = title, shown.protocol
     if nclass == shown.nclass and shown.dataset:  # other classes than the dataset's are unknown ones
         net.dataset, net.labels = shown.dataset, functools.partial(label_set, shown.dataset)

@@ -139,7 +139,7 @@ def _gathered(answers: Iterator, results: Any, videos: int, quiet: bool) -> Dict
 
     def kept() -> Iterator[Tuple[int, Any]]:
         for number, answer in answers:
-            results.add(answer)
+            results.add(number, answer)
             yield number, answer
 
     by_video: Dict[int, List[Any]] = {}

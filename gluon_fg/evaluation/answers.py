@@ -7,7 +7,7 @@ import io
 import json
 import os
 import time
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -82,18 +82,23 @@ class ResultFile:
 
     def __init__(self, path: str, topk: int, model: str, protocol: str):
         self.path, self.topk, self.model, self.protocol = path, topk, model, protocol
-        self.answers: List[Prediction] = []
+        self._taken: List[Tuple[int, Prediction]] = []
         self._saved = time.monotonic()
 
-    def add(self, answer: Prediction) -> None:
-        """Take an answer; the file has it within seconds."""
-        self.answers.append(answer)
+    @property
+    def answers(self) -> List[Prediction]:
+        """All that were taken, in the order of the videos."""
+        return [answer for _, answer in sorted(self._taken, key=lambda numbered: numbered[0])]
+
+    def add(self, number: int, answer: Prediction) -> None:
+        """Take an answer of the video with a number; the file has it within seconds."""
+        self._taken.append((number, answer))
         if time.monotonic() - self._saved > _SAVED_EVERY:
             self.save()
 
     def save(self) -> None:
         """Write all answers that were taken."""
-        if not self.path or not self.answers:
+        if not self.path or not self._taken:
             return
         is_table = os.path.splitext(self.path)[1].lower() == '.csv'
         text = self._table() if is_table else json.dumps(self.records(), indent=1) + '\n'

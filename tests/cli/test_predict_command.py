@@ -45,6 +45,14 @@ def test_bad_videos_do_not_stop_the_others(run_command, params, good, tmp_path):
     answers = json.loads(done.stdout)
     fine = [answer for answer in answers if 'error' not in answer]
     assert [answer['path'].rsplit('/', 1)[1] for answer in fine] == ['a.mp4', 'b.mp4']
+    assert [re.search(r'(\w+)\.mp4', a['path']).group(1) for a in answers] == [
+        'a',
+        'cut',
+        'b',
+        'empty',
+        'text',
+        'missing',
+    ]
     assert len(answers) == 6 and {(a['model'], a['protocol']) for a in answers} == {(MODEL, 'train_time')}
     for answer, path in zip(fine, good):
         expected = predict(str(path), MODEL, params=str(params), topk=3)

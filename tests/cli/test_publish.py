@@ -292,6 +292,14 @@ def test_options_of_a_run_are_kept_under_a_name_of_its_own(trained, tmp_path):
     assert load_index(tmp_path / 'index.yaml')['narrow'] == entry
     net = gluon_fg.load_model(tmp_path)
     assert net.branch_names == load_run(narrow)[0].branch_names and net.dataset == 'synthfg' and len(net.classes) == 24
+    for options, message in (
+        ({'local_brunch': False}, "unknown option of narrow 'local_brunch'; did you mean 'local_branch'"),
+        ({'dropout': 'much'}, 'narrow: i3d_tiny_synthfg_dfb cannot be built with the options of its index'),
+    ):
+        model = dataclasses.replace(entry.model, options=options)
+        save_index({'narrow': dataclasses.replace(entry, model=model)}, tmp_path / 'index.yaml')
+        with pytest.raises(UserError, match=message):
+            gluon_fg.load_model(tmp_path)
 
 
 def test_a_run_without_a_test_split_is_measured_on_val(custom, tiny_synthfg, tmp_path, command, caplog):
