@@ -3,8 +3,10 @@
 import dataclasses
 from fractions import Fraction
 
+import mxnet as mx
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +17,9 @@ from gluon_fg.data.video import ArrayReader, open_video
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import PROTOCOLS, get_protocol
 from gluon_fg.input_spec import FeatureSpec, InputSpec
-from gluon_fg.training.config import load_config
-from gluon_fg.weights.entries import Entry
+from gluon_fg.training.config import load_config, save_config
+from gluon_fg.training.run import build_network
+from gluon_fg.weights.entries import dump_index, parse_index
 
 SPEC = InputSpec(frames=8, frame_stride=4, crop_size=6, short_side=8, fps=25)
 IMAGES = InputSpec(frames=1, frame_stride=1, segments=5, crop_size=6, short_side=8, layout='NCHW', fps=25)
@@ -87,6 +90,46 @@ def test_rates_by_hand():
     )
 
 
+@pytest.mark.parametrize('fps', RATES)
+def test_a_clip_lasts_as_long_as_in_slowfast(fps):
+    """facebookresearch/SlowFast, datasets/decoder.py: num_frames * sampling_rate / target_fps * fps frames of the file;
+    its default target_fps is 30 (issue 106 there asks why it is not the other way round)."""
+    spec = SPEC.replace(frames=8, frame_stride=8, fps=30)
+    view = random_view(film(fps), spec, TrainTransform(spec), np.random.default_rng(0), True)
+    clip_size = spec.frames * spec.frame_stride / 30 * fps
+    assert view.frames[-1] - view.frames[0] == pytest.approx(clip_size * 7 / 8, abs=1)
+
+
+def test_rates_that_do_not_divide_keep_time():
+    """pytorch/vision#1077: 30 to 13 frames per second is these frames, not every third one, as it was at first."""
+    theirs = np.array([0, 2, 4, 6, 9, 11, 13, 16, 18, 20])  # seen at the beginning of each new frame; ours: the middle
+    ours = rates.source_frames(np.arange(10), 30, 30, 13)
+    assert set((ours - theirs).tolist()) == {1, 2}
+    assert rates.frame_count(30, 30, 13) == 13
+
+
+def test_a_run_and_an_index_keep_the_rate(tmp_path):
+    config = load_config(None, ['model.name=i3d_tiny_synthfg', 'data.fps=12.5'])
+    save_config(config, tmp_path / 'config.yaml')
+    net = build_network(load_config(str(tmp_path / 'config.yaml'), saved=True), mx.cpu())
+    assert net.input_spec.fps == 12.5 and net.input_spec.as_dict()['fps'] == 12.5
+    plain = build_network(load_config(None, ['model.name=i3d_tiny_synthfg']), mx.cpu())
+    assert plain.input_spec == net.input_spec.replace(fps=None)
+    entry = dict(
+        weights=dict(file='a-00000000.params', sha256='0' * 64, bytes=1, params=1, dtype='float32'),
+        input=net.input_spec.as_dict(),
+        protocol='train_time',
+        classes=dict(fingerprint='0' * 64, names=['a', 'b']),
+        origin=dict(licence='MIT', source='a test'),
+    )
+    entry['input'] = {key: list(v) if isinstance(v, tuple) else v for key, v in entry['input'].items()}
+    entries = parse_index(yaml.safe_dump({'a': entry}), 'x')
+    assert entries['a'].input['fps'] == 12.5 and parse_index(dump_index(entries), 'x') == entries
+    entry['input']['fps'] = 0
+    with pytest.raises(UserError, match='x: a: input.fps is 0'):
+        parse_index(yaml.safe_dump({'a': entry}), 'x')
+
+
 def test_a_video_at_its_own_rate_is_left_alone():
     reader = film(25.0)
     assert rates.at_rate(reader, None) is reader and rates.at_rate(reader, 25) is reader
@@ -115,7 +158,6 @@ def test_fps_is_kept_only_where_it_is_set():
     assert InputSpec(**SPEC.as_dict()) == SPEC and FeatureSpec.of(SPEC, 5).views == SPEC
     assert set(InputSpec().as_dict()) == {f.name for f in dataclasses.fields(InputSpec)} - {'fps'}
     assert load_config(None, ['data.fps=12.5']).data.fps == 12.5 and load_config(None).data.fps is None
-    assert 'input' in {f.name for f in dataclasses.fields(Entry)}
     for wrong in (0, -2, float('nan'), float('inf')):
         with pytest.raises(UserError, match='fps must be a number above 0'):
             InputSpec(fps=wrong)

@@ -30,6 +30,8 @@ FILES = [
     ('full-range.mp4', dict(codec='libx264', pix_fmt='yuvj420p'), 'decord'),
     ('vp9.webm', dict(codec='libvpx-vp9'), 'decord'),
     ('one.mp4', dict(codec='libx264', frames=1), 'decord'),
+    ('hevc.mp4', dict(codec='libx265', **{'x265-params': 'open-gop=0:bframes=4:log-level=error'}), 'decord'),
+    ('hevc-open.mp4', dict(codec='libx265', **{'x265-params': 'open-gop=1:bframes=4:log-level=error'}), 'pyav'),
     ('mpeg4.avi', dict(codec='mpeg4', bf='0', b='900k'), 'decord'),
     # decord seeks to wrong frames in these, converts them otherwise, or miscounts
     ('mpeg4-b-frames.avi', dict(codec='mpeg4', bf='2', b='900k'), 'pyav'),
