@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import click
 
@@ -174,6 +174,12 @@ def _own_settings(asked: Asked) -> List[str]:
     return [*named, *([f'test.protocol={asked.protocol}'] if asked.protocol else []), *asked.overrides]
 
 
+def _epochs_set(overrides: Sequence[str]) -> Optional[int]:
+    """The epochs that `--set` asks for, which the schedule is to fit; None: none, or not a number, which is told of."""
+    texts = [text.partition('=')[2] for text in overrides if text.startswith('train.epochs=')]
+    return max(1, int(texts[-1])) if texts and texts[-1].isdigit() else None
+
+
 def _videos(asked: Asked, found: dict, out: Optional[Path] = None) -> Any:
     """Look for the user's videos, once, and say what is there."""
     from ..data.own_videos import find_videos
@@ -208,7 +214,7 @@ def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:
     gpu = choose_context(asked.device, 0).device_type == 'gpu'
     choice = tuning.choose_model(asked.model, len(train), gpu, freezes=freezes)
     facts = tuning.Facts(train.counts.tolist(), _lengths(train), len(train), kind)
-    settings = tuning.settings_for(choice, facts, asked.epochs)
+    settings = tuning.settings_for(choice, facts, asked.epochs or _epochs_set(asked.overrides))
     config = tuning.make_config(choice, settings, _own_settings(asked), str(lists.resolve()))
     click.echo(f'model {choice.model}: {choice.why}')
     click.echo(f'settings: {choice.config}, {" ".join(settings)}')

@@ -50,12 +50,13 @@ def printed():
 
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(command, place):
-    code, out, err = command('finetune', 'my videos', '--dry-run')
+    code, out, err = command('finetune', 'my videos', '--dry-run', '--set', 'train.epochs=3')
     assert code == 0, err
     assert 'my videos: 21 videos of 3 classes' in out and 'empty.mp4: is empty' in out and '1 .txt' in out
     assert 'model i3d_tiny_custom_dfb: starts from random weights' in out and 'passed over' in out
     assert re.search(r'opening a door +\d+ +\d+\n', out)
-    assert re.search(r'an update of \d+ videos takes [\d.]+ s here, an epoch [\d.]+ (s|min|h); \d+ epochs at most', out)
+    assert re.search(r'an update of \d+ videos takes [\d.]+ s here, an epoch [\d.]+ (s|min|h); 3 epochs at most', out)
+    assert 'train.warmup_epochs=0.3' in out  # the schedule fits
     assert sorted(path.name for path in place.iterdir()) == ['my videos']
 
 

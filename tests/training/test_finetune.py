@@ -95,6 +95,20 @@ def test_short_clips_are_taken_more_densely_and_the_user_is_heard():
     assert (mine.data.frame_stride, mine.model.start, mine.train.batch_norm) == (3, 'imagenet', 'frozen')
 
 
+def test_uneven_classes_are_weighted_and_training_ends_early():
+    choice = Choice(f'custom/{TINY}', TINY, 'none', '')
+    uneven = settings_for(choice, Facts([30, 10], [90]))
+    assert {'train.class_weights=balanced', 'train.early_stop=13'} <= set(uneven) and 'train.epochs=40' in uneven
+    config = make_config(choice, uneven, [], 'lists')
+    assert (config.train.class_weights, config.train.early_stop) == ('balanced', 13)
+    assert not any('class_weights' in text for text in settings_for(choice, Facts([30, 25], [90])))
+    assert not any('class_weights' in text for text in settings_for(choice, Facts([30, 10], [90], 35, 'multilabel')))
+    assert not any('early_stop' in text for text in settings_for(choice, Facts([30, 10], [90]), epochs=5))
+    # What a user sets in their place is not contradicted.
+    mine = make_config(choice, uneven, ['data.sampling=balanced', 'test.val_epochs=0'], 'lists')
+    assert (mine.train.class_weights, mine.train.early_stop) == ('none', 0)
+
+
 def test_the_estimate_changes_nothing_of_the_training_after_it(tiny_synthfg, tmp_path):
     def config():
         sets = [f'data.root={tiny_synthfg}', 'data.sizes={train: 48, val: 24, test: 24}', 'train.epochs=1']

@@ -39,6 +39,11 @@ def test_features_are_made_once_and_the_network_is_whole(command, own, home, tmp
     assert code == 0, err
     ours = json.loads(next((tmp_path / 'mine/report').glob('*.metrics.json')).read_text())
     assert json.loads(again)['correct'] == ours['correct']
+    words = ('--repo', 'zoo', '--name', 'mine', '--split', 'val', '--licence', 'none', '--protocol', 'train_time')
+    code, _, err = command('zoo', 'publish', 'mine', *words)
+    assert code == 0, err
+    published = next((tmp_path / 'zoo/configs').glob('*.yaml')).read_text()
+    assert str(tmp_path) not in published and 'it was trained from features of its own start' in published
 
 
 def test_a_dry_run_says_how_long_the_features_take(command, own, home, tmp_path, monkeypatch):  # noqa: F811
