@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import re
-from typing import Callable, Dict, Hashable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Hashable, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -19,7 +19,7 @@ from .splitting import sources_of
 NEAR = 4  # of the 63 bits of a look, those that may differ in copies of one picture
 _CHUNKS = NEAR + 1  # two numbers that differ in so few bits are equal in one of so many parts
 _ALIKE = 8  # bits that may differ in the middle and the last frame, which a new frame rate shifts
-_BLOCK = 2048
+_BLOCK, _NEIGHBORS = 2048, 50
 _MANY = 50  # clips of one film, or a twentieth of all
 _BITS = np.array([bin(number).count('1') for number in range(1 << 16)], np.uint8)
 
@@ -194,7 +194,8 @@ def _copies(a: Row, b: Row) -> bool:
 def near_pairs(looks: np.ndarray) -> List[Tuple[int, int]]:
     """Find all pairs of looks that differ in at most `NEAR` bits.
 
-    Equal ones are paired with the first of them only, so that a thousand equal pictures are no million pairs.
+    Equal ones are paired with the first of them only, and each with a number of others at most, so that a thousand
+    pictures of one camera are no million pairs; they hang together all the same.
 
     Parameters
     ----------
@@ -204,17 +205,17 @@ def near_pairs(looks: np.ndarray) -> List[Tuple[int, int]]:
     unique, first, where = np.unique(looks, return_index=True, return_inverse=True)
     pairs = [(int(first[group]), place) for place, group in enumerate(where) if first[group] != place]
     edges = np.linspace(0, 63, _CHUNKS + 1).astype(int)
-    seen = set()
+    seen: Set[Tuple[int, int]] = set()
     for low, high in zip(edges[:-1], edges[1:]):
         part = (unique >> low) & ((1 << (high - low)) - 1)
         order = np.argsort(part, kind='stable')
         for bucket in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
             for begin in range(0, len(bucket), _BLOCK):
                 block = bucket[begin : begin + _BLOCK]
-                differing = _count_bits(unique[block][:, None] ^ unique[bucket][None])
-                for a, b in zip(*np.nonzero(differing <= NEAR)):
-                    if block[a] < bucket[b]:
-                        seen.add((int(first[block[a]]), int(first[bucket[b]])))
+                near = _count_bits(unique[block][:, None] ^ unique[bucket][None]) <= NEAR
+                near &= block[:, None] < bucket[None]
+                near &= np.cumsum(near, axis=1) <= _NEIGHBORS
+                seen.update((int(first[block[a]]), int(first[bucket[b]])) for a, b in zip(*np.nonzero(near)))
     return sorted(pairs + list(seen))
 
 

@@ -164,3 +164,18 @@ def test_a_hundred_thousand_looks_are_compared_soon():
     looks = rng.integers(0, 2**63 - 1, 100_000)
     looks[777] = looks[5] ^ 0b1010000
     assert near_pairs(looks) == [(5, 777)]
+
+
+def test_ten_thousand_alike_are_a_group_not_fifty_million_pairs():
+    """A fixed camera: first frames that differ in two bits of one picture."""
+    rng = np.random.default_rng(0)
+    base = int(rng.integers(0, 2**63 - 1))
+    looks = np.array([base ^ (1 << a) ^ (1 << b) for a in range(63) for b in range(63)] * 3, np.int64)
+    pairs = np.array(near_pairs(looks))
+    assert len(pairs) < 51 * 5 * len(looks)
+    reached, edge = {0}, True
+    while edge:  # all hang together
+        more = pairs[np.isin(pairs, list(reached)).any(axis=1)]
+        edge = len(set(more.ravel().tolist()) - reached)
+        reached |= set(more.ravel().tolist())
+    assert len(reached) == len(looks)
