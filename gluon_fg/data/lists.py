@@ -39,9 +39,14 @@ def label_of(row: Row, labels: LabelSet) -> Optional[int]:
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8; raises UserError for any other."""
     try:
-        return path.read_text(encoding='utf-8-sig')
+        text = path.read_text(encoding='utf-8-sig')
     except UnicodeDecodeError:
-        raise UserError(f'{path}: is not a text file in UTF-8') from None
+        text = '\0'
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror or error}') from None
+    if '\0' in text:  # which no path has, and a text in UTF-16 is full of
+        raise UserError(f'{path}: is not a text file in UTF-8')
+    return text
 
 
 def read_names(path: Path) -> List[str]:

@@ -11,6 +11,8 @@ import tracemalloc
 import miniatures
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gluon_fg.data import build_dataset, from_csv, from_folder, label_set, open_video
 from gluon_fg.errors import UserError, VideoError, printable
@@ -293,3 +295,38 @@ def test_flow_beside_the_frames_is_no_part_of_the_film(tmp_path):
         file.unlink()
     with open_video(str(tmp_path / 'film')) as reader:
         assert len(reader) == 8  # one series, whatever it is called
+
+
+PIECES = ['a.mp4', 'b c.mp4', 'x', 'path', 'label', 'class', 'group', 'start', ',', ';', ' ', '\t', '\n', '\r\n', '"']
+PIECES += [
+    '0',
+    '1',
+    '2',
+    '-1',
+    '30000000',
+    '9' * 30,
+    '\\',
+    'C:\\a',
+    '\ufeff',
+    'é',
+    '\0',
+    '\x1b',
+    '/',
+    'YoYo/v.avi',
+    'YoYo',
+]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.sampled_from(['csv', 'ucf101', 'multilabel']), st.booleans())
+def test_any_text_is_a_list_or_one_line(tmp_path, pieces, dataset, plain):
+    for name in ('train.csv', 'train.txt'):
+        (tmp_path / name).write_text('')
+        (tmp_path / name).unlink()
+    (tmp_path / ('train.txt' if plain else 'train.csv')).write_bytes(''.join(pieces).encode())
+    try:
+        data = build_dataset(dataset, 'train', tmp_path)
+    except UserError as error:
+        assert printable(str(error)).isprintable()
+    else:
+        assert len(data) and all(-1 <= record.label < data.nclass <= 10_000 for record in data.records)

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ...errors import UserError
 from ..datasets import VIDEO_SUFFIXES, VideoRecord
+from ..lists import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Files:
         files: Dict[str, str] = {}
         try:
             names = sorted(os.listdir(self.folder / directory))
-        except OSError:
+        except (OSError, ValueError):  # not there, or no name that a file can have
             return files
         for name in names:
             stem, suffix = os.path.splitext(name)
@@ -144,9 +145,10 @@ def those_there(
 
 def read_json(path: Path, kind: type) -> Any:
     """Read a JSON file that must be a list, or a dict; raises UserError for anything else."""
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f'{path}: is not JSON that can be read ({" ".join(str(error).split())})') from None
     if not isinstance(content, kind):
         raise UserError(f'{path}: must be a JSON {"list" if kind is list else "object"}')
@@ -170,12 +172,7 @@ def video_folder(root: Path, places: Sequence[str], inside: Sequence[str], name:
 
 def read_lines(path: Path) -> List[Tuple[int, str]]:
     """Read the lines of a text file that say something, each with its number from 1; raises UserError."""
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError:
-        raise UserError(f'{path}: is not a text file in UTF-8') from None
-    except OSError as error:
-        raise UserError(f'{path}: {error.strerror or error}') from None
+    text = read_text(path)
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise UserError(f'{path}: is empty')
