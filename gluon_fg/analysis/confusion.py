@@ -31,6 +31,6 @@ def group_matrices(scores: Scores, chosen_by: Optional[Scores] = None) -> Dict[s
         return {'all classes': (list(scores.classes), matrix)}
     result = {}
     for group in dict.fromkeys(scores.groups):
-        members = [i for i, name in enumerate(scores.groups) if name == group]
-        result[group] = [scores.classes[i] for i in members], matrix[np.ix_(members, members)]
+        inside = [i for i, name in enumerate(scores.groups) if name == group]
+        result[group] = [scores.classes[i] for i in inside], matrix[np.ix_(inside, inside)]
     return result

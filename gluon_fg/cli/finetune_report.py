@@ -102,17 +102,14 @@ def _class_rows(summary: dict) -> List[List[str]]:
 
 def _pictures(scores: Any, videos: Any, folder: Path) -> List[Path]:
     """Draw the confusion of classes and the wrong videos; names of what was drawn."""
-    from ..analysis.confusion import MOST
     from ..visualization.charts import save_chart
     from ..visualization.confusion import confusion_chart
     from ..visualization.figures import save_figure
     from ..visualization.wrong_clips import wrong_clips
 
-    drawn = []
     warnings.filterwarnings('ignore', message='Glyph .* missing')  # names in a script that Matplotlib's font lacks
-    if len(scores.classes) <= MOST or scores.groups is not None:
-        save_chart(confusion_chart(scores), folder / 'confusion.png')
-        drawn.append(folder / 'confusion.png')
+    save_chart(confusion_chart(scores), folder / 'confusion.png')
+    drawn = [folder / 'confusion.png']
     wrong = wrong_clips(scores, videos)
     if wrong is not None:
         save_figure(wrong, folder / 'wrong.png')
