@@ -95,7 +95,7 @@ class PyAVReader(VideoReader):
         self._container: Optional[av.container.InputContainer] = None
         self._frames: Iterator[Tuple[Optional[int], av.VideoFrame]] = iter(())
         self._next = 0  # number of the next frame that `_frames` gives; valid while it is open
-        self._seeks = info.pts is not None
+        self._seeks, self._can_skip = info.pts is not None, False
         self._wanted: Set[int] = set()  # numbers of frames to decode; of others only those that these refer to
         self._skipped: Set[int] = set()  # those passed since `_start` that were perhaps not decoded
         self._convert = av.video.reformatter.VideoReformatter()
@@ -160,7 +160,8 @@ class PyAVReader(VideoReader):
         if self._container is None or key == 0:  # opening takes longer than a seek, but leaves nothing to chance
             self.close()
             self._container = open_container(self.path)
-            self._container.streams.video[0].codec_context.thread_count = 1
+            context = self._container.streams.video[0].codec_context
+            context.thread_count, self._can_skip = 1, context.name in _CAN_SKIP
         stream = self._container.streams.video[0]
         self._next, self._skipped = 0, set()
         pts = self._info.pts
@@ -193,14 +194,15 @@ class PyAVReader(VideoReader):
         every = packets if first is None else itertools.chain([first], packets)
 
         def frames() -> Iterator[av.VideoFrame]:
+            context, skipping = None, None
             for packet in every:
-                context = packet.stream.codec_context
-                if context.name in _CAN_SKIP:
-                    number = numbers.get(packet.pts, -1)
-                    skips = number >= 0 and number not in self._wanted
-                    context.skip_frame = 'NONREF' if skips else 'DEFAULT'
-                    if skips:
-                        self._skipped.add(number)
+                context = context or packet.stream.codec_context
+                number = numbers.get(packet.pts, -1)
+                skips = number >= 0 and number not in self._wanted and self._can_skip
+                if skips:
+                    self._skipped.add(number)
+                if skips != skipping:  # setting it takes its time
+                    context.skip_frame, skipping = 'NONREF' if skips else 'DEFAULT', skips
                 yield from packet.decode()
 
         for frame in frames():
