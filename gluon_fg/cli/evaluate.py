@@ -87,13 +87,13 @@ def evaluate(
     from ..evaluation.score import check_classes, known_to, score_dataset
     from ..evaluation.threshold import check_refused
     from ..training import distributed
+    from ..training.guards import learned_line
     from ..training.named import dataset_of
     from ..training.run import choose_context
 
     if protocol:
         get_protocol(protocol)  # before anything slow
-    if refuse is not None:
-        check_refused(refuse)
+    check_refused(refuse or 0)
     network.check_data(data)
     world = distributed.init()
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
@@ -107,6 +107,9 @@ def evaluate(
     videos = known_to(net, videos)
     labels = check_classes(net, videos.labels, videos.name)
     others = _strangers(net, strangers, refuse)
+    learned = learned_line(named.config, videos, split)
+    if world.rank == 0 and learned:
+        click.echo(learned, err=True)
     if world.rank == 0 and not output.json:
         click.echo(
             f'{net.name} on {len(videos)} videos of {videos.name}, views of each: {views.count(labels)} '
@@ -120,11 +123,10 @@ def evaluate(
         refused = _refused(scores, others, refuse, net.threshold, network.folder)
         table = write_report(scores, paths, refused)
         if output.json:
-            print_json(
-                {**summarize(scores), **(refused or {}), 'failed_videos': scores.failed, 'scores': str(paths[0])}
-            )
+            numbers = {**summarize(scores), **(refused or {})}
+            print_json({**numbers, 'failed_videos': scores.failed, 'scores': str(paths[0])})
         else:
-            click.echo(f'{table}\nnext: gluon-fg compare {paths[0]} OTHER.npz')
+            click.echo(table + f'\nnext: gluon-fg compare {paths[0]} OTHER.npz' * (scores.targets is None))
     world.barrier()
     return 0
 

@@ -6,6 +6,7 @@ user, each said once: facts of the data first, then warnings.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Collection, List, Optional, Sequence
 
 import numpy as np
@@ -18,10 +19,12 @@ from ..data.rates import at_rate
 from ..errors import UserError, VideoError
 from ..evaluation.score import Scores
 from ..input_spec import InputSpec
+from .run import split_of
 from .sections import Config, DataConfig
 
 NAMES = 5  # names listed in a line, at most
 _FILES = 20_000  # videos of a split whose files are compared; of more, the paths alone
+_OWN = ('folder', 'image_folder', 'csv', 'multilabel')  # datasets of one's own, whose lists are quickly read
 _LOOKED_AT = 8  # videos that are opened to learn how long videos are
 
 
@@ -197,6 +200,30 @@ def overlap_lines(data: DataConfig, train_set: VideoDataset, val_set: VideoDatas
         text = f'have the same bytes as training videos: {copies[0][1]} and {copies[0][0]}'
         lines.append(_leak(len(copies), len(val_set), text, copies[0][1]))
     return lines
+
+
+def learned_line(config: Optional[Config], videos: VideoDataset, split: str) -> Optional[str]:
+    """A warning that a run was trained on videos that it is now tested by; of one's own videos alone, else None.
+
+    Parameters
+    ----------
+    config
+        the run's; None for a network without a run
+    videos, split
+        what is evaluated
+    """
+    if config is None or config.data.dataset not in _OWN or split == config.data.train_split:
+        return None
+    data = dataclasses.replace(config.data, features=None, cache='none')
+    try:
+        train_set = split_of(dataclasses.replace(config, data=data), data.train_split).parted(data.hold_out)[0]
+    except UserError:  # they are no longer there, so that nothing can be compared
+        return None
+    learned = set(places(train_set))
+    count = sum(place in learned for place in places(videos))
+    if not count:
+        return None
+    return f'warning: the run was trained on {count} of these {len(videos)} videos; the accuracy on them is no measure'
 
 
 def _leak(count: int, total: int, text: str, example: str) -> str:

@@ -189,6 +189,20 @@ def test_a_flat_folder_is_validated_on_what_is_held_out_and_else_refused(tmp_pat
     assert guards.validation_videos(DataConfig(hold_out=0.3), train, held_out, other) is other
 
 
+def test_an_evaluation_says_which_videos_the_run_was_trained_on(tmp_path):
+    root = files(tmp_path / 'own', {f'{c}/{i}.mp4': (c + str(i)).encode() for c in 'ab' for i in range(10)})
+    own = ['data.dataset=folder', f'data.root={root}', 'model.name=i3d_tiny_custom']
+    whole, config = from_folder(root, name='own test'), load_config(None, [*own, 'data.hold_out=0.3'])
+    train, held_out = whole.parted(0.3)
+    said = f'warning: the run was trained on {len(train)} of these 20 videos; the accuracy on them is no measure'
+    assert guards.learned_line(config, whole, 'test') == said
+    assert guards.learned_line(config, held_out, 'val') is None
+    assert guards.learned_line(config, train, 'train') is None  # asked for
+    assert guards.learned_line(None, whole, 'test') is None
+    gone = load_config(None, [*own, f'data.root={tmp_path / "gone"}'])
+    assert guards.learned_line(gone, whole, 'test') is None
+
+
 # Lengths --------------------------------------------------------------------------------------------------------------
 
 
