@@ -24,7 +24,7 @@ def group_matrices(scores: Scores, chosen_by: Optional[Scores] = None) -> Dict[s
     if scores.groups is None and len(scores.classes) > MOST:
         wrong = matrix if chosen_by is None else confusion(chosen_by)
         mistakes = wrong.sum(axis=0) + wrong.sum(axis=1) - 2 * np.diag(wrong)
-        members = np.sort(np.argsort(-mistakes, kind='stable')[:SHOWN])
+        members = np.sort(np.argsort(-mistakes, kind='stable')[:SHOWN]).tolist()
         names = [scores.classes[i] for i in members]
         return {f'the {SHOWN} classes with the most mistakes': (names, matrix[np.ix_(members, members)])}
     if scores.groups is None:

@@ -108,19 +108,19 @@ def _fold_by_fold(asked: Asked, folder: Path) -> None:
     """Train and test each fold in a folder of its own."""
     from .finetune_report import report_folds
 
-    found: dict = {}
+    known_videos: dict = {}
     values = []
     measure = ''
     for number in range(1, asked.parting.folds + 1):
         click.echo(f'\nfold {number} of {asked.parting.folds}')
         part = asked._replace(parting=asked.parting._replace(fold=number))
-        measure, value = _one(part, folder / f'fold{number}', found)
+        measure, value = _one(part, folder / f'fold{number}', known_videos)
         values.append(value)
     report_folds(folder, measure, values)
 
 
-def _one(asked: Asked, folder: Path, found: dict) -> Tuple[str, float]:
-    """Split, train, test and report in a folder; as `report`. `found` keeps the videos from fold to fold."""
+def _one(asked: Asked, folder: Path, known_videos: dict) -> Tuple[str, float]:
+    """Split, train, test and report in a folder; as `report`. `known_videos` keeps the videos from fold to fold."""
     from ..data.own_lists import link, part_videos, read_parting, write_lists
     from ..training import distributed, stages
     from ..training.config import load_config
@@ -131,7 +131,7 @@ def _one(asked: Asked, folder: Path, found: dict) -> Tuple[str, float]:
     known = read_parting(lists)
     if known is None:
         _check_free(folder)
-        own = _videos(asked, found, folder)
+        own = _videos(asked, known_videos, folder)
         parts = part_videos(own, asked.parting)
         write_lists(lists, own, parts, asked.parting)
         for note in parts.notes:
@@ -180,19 +180,19 @@ def _epochs_set(overrides: Sequence[str]) -> Optional[int]:
     return max(1, int(texts[-1])) if texts and texts[-1].isdigit() else None
 
 
-def _videos(asked: Asked, found: dict, out: Optional[Path] = None) -> Any:
+def _videos(asked: Asked, known_videos: dict, out: Optional[Path] = None) -> Any:
     """Look for the user's videos, once, and say what is there."""
     from ..data.own_videos import find_videos
 
-    if 'own' not in found:
-        own = found['own'] = find_videos(asked.place, progress=sys.stderr.isatty(), out=out)
+    if 'own' not in known_videos:
+        own = known_videos['own'] = find_videos(asked.place, progress=sys.stderr.isatty(), out=out)
         listed = sum(map(len, own.clips.values()))
         click.echo(f'{asked.place}: {listed} videos of {len(own.classes)} classes')
         for path, reason in own.left_out.items():
             click.echo(f'  left out: {click.format_filename(path)}: {reason}')
         for suffix, count in sorted(own.other.items()):
             click.echo(f'  left out: {count} {suffix}')
-    return found['own']
+    return known_videos['own']
 
 
 def _planned(asked: Asked, lists: Path, features: Optional[Path]) -> Any:

@@ -186,12 +186,12 @@ class _NonePublished(UserError):
 
 def _from_kinetics(net: HybridBlock, model: ModelConfig, attempts: int) -> Start:
     entry = registry.model_entry(model.name)
-    found = kinetics_weights(model.name, attempts)
-    if found is None:
+    published = kinetics_weights(model.name, attempts)
+    if published is None:
         raise _NonePublished(
             f'no Kinetics-400 weights of {entry.backbone} are published; choose imagenet, none or a .params file'
         )
-    path, words, sibling = found
+    path, words, sibling = published
     start = _from_file(net, path, KINETICS, words, foreign_classes=net.dataset != KINETICS)
     theirs = sibling.option_defaults['temporal_downsample']
     ours = {**entry.option_defaults, **model.options}['temporal_downsample']
