@@ -19,9 +19,11 @@ from mxnet.gluon import nn
 from gluon_fg import backbones, registry
 from gluon_fg.backbones import Tiny, TopHeavyTiny
 from gluon_fg.data import build_dataset
+from gluon_fg.evaluation.score import Scores
 from gluon_fg.training import loop, parts, stages
 from gluon_fg.training.config import check, load_config, stage_configs
 from gluon_fg.training.log import read_metrics
+from gluon_fg.training.run import split_of
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 NAMES = [
@@ -149,8 +151,14 @@ def test_a_run_predicts_the_test_list_and_writes_the_submission(command, roots, 
 
 
 def test_scores_of_two_splits_have_a_mean(command, roots, tmp_path):
+    """A run of split 2 is validated and scored on split 2, whatever of it is left unsaid."""
     run = tmp_path / 'run'
-    stages.train(at_tiny_size('cidc/r2d_resnet50_v1_hmdb51', roots), run, progress=False)
+    config = at_tiny_size('cidc/r2d_resnet50_v1_hmdb51', roots)
+    config.data.train_split = 'train2'
+    assert split_of(config, config.data.val_split).name == 'hmdb51 test2'
+    stages.train(config, run, progress=False)
+    code, out, err = command('evaluate', '--run', run, '--protocol', 'train_time', '--out', tmp_path / 'own.npz')
+    assert code == 0 and Scores.load(tmp_path / 'own.npz').dataset == 'hmdb51 test2'
     for split in ('test1', 'test2'):
         assert command('evaluate', '--run', run, '--split', split, '--protocol', 'train_time')[0] == 0
     files = [run / f'scores_test{number}_train_time.npz' for number in (1, 2)]

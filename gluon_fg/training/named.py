@@ -12,6 +12,7 @@ from mxnet.gluon import HybridBlock
 
 from .. import factory, registry
 from ..data.catalog import build_dataset, dataset_info
+from ..data.catalog.layouts import in_fold
 from ..data.datasets import VideoDataset
 from ..errors import UserError, VideoError, unknown
 from ..evaluation.load import load_network
@@ -287,8 +288,13 @@ def dataset_of(
     rendered = info.label_set() if info.rendered else None
     if rendered is not None:
         check_classes(net, rendered, name)  # before it is rendered
-    instead = config.data.val_split if config and config.data.dataset == name else 'val'
-    return split_or_instead(lambda part: build_dataset(name, part, root, sizes=sizes), split, root, instead)
+    own = config.data if config and config.data.dataset == name else None
+
+    def opened(part: str) -> VideoDataset:
+        meant = in_fold(name, part, own.train_split, root) if own else part
+        return build_dataset(name, meant, root, sizes=sizes)
+
+    return split_or_instead(opened, split, root, own.val_split if own else 'val')
 
 
 def split_or_instead(

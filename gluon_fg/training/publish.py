@@ -20,6 +20,7 @@ from mxnet.gluon import HybridBlock
 
 from .. import factory, files, registry
 from ..data.catalog import build_dataset, label_set
+from ..data.catalog.layouts import in_fold
 from ..data.datasets import VideoDataset
 from ..errors import UserError, unknown
 from ..evaluation.gates import gate_effects
@@ -300,7 +301,8 @@ def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Op
 
 def _videos_of(config: Config, split: str) -> VideoDataset:
     data = config.data
-    return build_dataset(data.dataset, split, root=data.root, sizes=data.sizes)
+    part = in_fold(data.dataset, split, data.train_split, data.root)
+    return build_dataset(data.dataset, part, root=data.root, sizes=data.sizes)
 
 
 def _score(

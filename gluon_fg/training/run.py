@@ -16,6 +16,7 @@ from mxnet.gluon import HybridBlock
 
 from .. import factory
 from ..data.catalog import build_dataset
+from ..data.catalog.layouts import in_fold
 from ..data.datasets import VideoDataset
 from ..data.kept import shared_cache
 from ..data.labels import LabelSet
@@ -61,6 +62,7 @@ def choose_context(device: str, local_rank: int) -> mx.Context:
 def split_of(config: Config, split: str) -> VideoDataset:
     """A split of the config's dataset, or of its features."""
     data = config.data
+    split = in_fold(data.dataset, split, data.train_split, data.root)
     if data.features:
         videos: VideoDataset = open_features(data, split)
     else:

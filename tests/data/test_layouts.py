@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.data import build_dataset, dataset_info, label_set
+from gluon_fg.data.catalog.layouts import in_fold
 from gluon_fg.errors import UserError
 
 
@@ -251,3 +252,22 @@ def test_every_split_that_a_dataset_names_can_be_opened(ucf101, hmdb51, sthsthv1
         for split in dataset_info(name).splits:
             data = build_dataset(name, split, root)
             assert np.array_equal(data.counts > 0, np.ones(data.nclass)) or len(data) < data.nclass
+
+
+def test_a_run_of_a_split_means_the_lists_of_that_split(tmp_path, caplog):
+    """The test list of split 1 has videos that a network of split 2 has learned."""
+    cases = {
+        ('train2', 'val'): 'test2',
+        ('train3', 'test'): 'test3',
+        ('train', 'val'): 'val',
+        ('train1', 'test'): 'test',
+    }
+    cases.update({('train2', 'train'): 'train2', ('train2', 'test2'): 'test2', ('train2', 'list.txt'): 'list.txt'})
+    for (trained, split), meant in cases.items():
+        assert in_fold('ucf101', split, trained, tmp_path) == meant, (trained, split)
+    assert in_fold('kinetics400', 'val', 'train2') == 'val' and not caplog.text
+    with caplog.at_level(logging.WARNING):
+        assert in_fold('hmdb51', 'test1', 'train2') == 'test1'
+    assert 'test1 of hmdb51: the network was trained on train2, which has videos of it' in caplog.text
+    (tmp_path / 'test.csv').write_text('path,label')
+    assert in_fold('ucf101', 'test', 'train2', tmp_path) == 'test'

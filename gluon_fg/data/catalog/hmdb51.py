@@ -37,7 +37,7 @@ def open_hmdb51(info: DatasetInfo, asked: Request) -> VideoDataset:
     """
     if has_lists(info, asked):
         return open_lists(info, asked)
-    root, split = info.folder(asked.root), numbered_split(asked.split, info.splits)
+    root, split = info.folder(asked.root), numbered_split(asked.split)
     if split is None:
         raise unknown(f'split of {info.name}', asked.split, info.splits)
     classes = gluoncv_classes('HMDB51Attr')()

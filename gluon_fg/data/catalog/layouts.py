@@ -6,11 +6,13 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ...errors import UserError
 from ..datasets import VIDEO_SUFFIXES, VideoRecord
 from ..lists import read_text
+from .entry import dataset_info
+from .openers import list_file
 
 logger = logging.getLogger(__name__)
 
@@ -20,16 +22,33 @@ def folder_with(root: Path, places: Sequence[str], file: str) -> Optional[Path]:
     return next((root / place for place in places if (root / place / file).is_file()), None)
 
 
-def numbered_split(split: str, splits: Sequence[str]) -> Optional[Tuple[str, int]]:
+def numbered_split(split: str) -> Optional[Tuple[str, int]]:
     """Read 'train2' as ('train', 2): a dataset of three splits, each of a training and a test list, without validation.
 
     'train' is 'train1', and 'val', 'val1', ... are the test lists, which is what networks are validated on. None for
-    any other text that is not among `splits`.
+    any other text.
     """
     stem, number = (split[:-1], split[-1]) if split[-1:] in ('1', '2', '3') else (split, '1')
     if stem not in ('train', 'val', 'test'):
         return None
     return 'train' if stem == 'train' else 'test', int(number)
+
+
+def in_fold(dataset: str, split: str, trained_on: str, root: Union[str, os.PathLike, None] = None) -> str:
+    """Return the split that a run means: of a network trained on 'train2', 'val' and 'test' are those of split 2.
+
+    The test lists of other splits have videos that it has learned. Only for datasets with numbered splits, and where
+    the root has no list of its own that is called so; another number that is named is warned of.
+    """
+    trained, meant = numbered_split(trained_on), numbered_split(split)
+    if trained is None or meant is None or trained[1] == meant[1] or 'test2' not in dataset_info(dataset).splits:
+        return split
+    if split[-1].isdigit():
+        logger.warning('%s of %s: the network was trained on %s, which has videos of it', split, dataset, trained_on)
+        return split
+    if root is not None and list_file(Path(root), split) is not None:
+        return split
+    return f'{meant[0]}{trained[1]}'
 
 
 class Files:

@@ -46,7 +46,7 @@ def open_ucf101(info: DatasetInfo, asked: Request) -> VideoDataset:
     """
     if has_lists(info, asked):
         return open_lists(info, asked)
-    root, split = info.folder(asked.root), numbered_split(asked.split, info.splits)
+    root, split = info.folder(asked.root), numbered_split(asked.split)
     if split is None:
         raise unknown(f'split of {info.name}', asked.split, info.splits)
     file = f'{split[0]}list{split[1]:02d}.txt'
