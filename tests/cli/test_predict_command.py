@@ -112,7 +112,7 @@ def test_bad_input_is_one_line(error_line, params, good, tmp_path):
         ([video, *known, '--out', tmp_path / 'a.txt'], r'a\.txt: choose a name that ends in \.csv or \.json'),
         ([video, *known, '--out', video], 'choose a name that ends in|is one of the given files'),
         ([video, *known, '--window', '0'], 'window must be a number of seconds above 0, got 0'),
-        ([video, *known, '--hop', '2'], 'window must be a number of seconds above 0, got 0'),
+        ([video, *known, '--hop', '2'], '--hop 2 is from window to window; give their length with --window'),
         ([video, *known, '--window', '1', '--hop', 'nan'], 'hop must be a number of seconds above 0, got nan'),
         ([video, *known, '--timeline', tmp_path / 't.png'], 'give their length with --window'),
         ([video, *known, '--film', video, '--force'], 'is one of the given files; choose another --film'),
