@@ -9,8 +9,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from numbered import read_number
 
 from gluon_fg.data import rates
+from gluon_fg.data.datasets import VideoDataset, VideoRecord
+from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.loader import random_view
 from gluon_fg.data.transforms import TrainTransform
 from gluon_fg.data.video import ArrayReader, open_video
@@ -150,6 +153,18 @@ def test_the_times_of_unsteady_frames_decide(write_video):
                 assert times[frame] <= middle + 2 and (frame == 39 or times[frame + 1] >= middle - 2)
             np.testing.assert_array_equal(rated.get_batch([7, 3]), reader.get_batch(frames[[7, 3]]))
             assert len(rated) == pytest.approx(20 * (times[-1] - times[0]) / 1000, abs=4)
+
+
+@pytest.mark.parametrize('cache', ['none', 'memory'])
+def test_a_stretch_of_a_film_has_the_rate_too(plain_video, cache):
+    """Frames 10 to 29 of a film of 25 frames per second, seen at 12.5."""
+    data = VideoDataset([VideoRecord(str(plain_video), 0, 0.4, 1.2)], LabelSet(('a',)), cache=cache)
+    with data.open(0) as reader:
+        rated = rates.at_rate(reader, 12.5)
+        assert len(reader) == 20 and len(rated) == 10
+        assert [read_number(frame) for frame in rated.get_batch(np.arange(10))] == list(range(11, 30, 2))
+        small = rated.get_batch([9, 0, 9], (24, 32))
+        np.testing.assert_array_equal(small, reader.get_batch([19, 1, 19], (24, 32)))
 
 
 def test_fps_is_kept_only_where_it_is_set():
