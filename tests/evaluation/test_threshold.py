@@ -53,6 +53,7 @@ def test_a_threshold_by_hand():
     assert choose_threshold(scores, 0.2).value == pytest.approx(0.7)
     assert choose_threshold(scores, 0.39).value == pytest.approx(0.7)
     assert choose_threshold(scores, 0.4).value == pytest.approx(0.8)
+    assert refusals(scores, choose_threshold(scores, 0.2).value)['coverage'] == 0.8  # as likely as that is answered
     assert choose_threshold(scores, 0.2) == Threshold(pytest.approx(0.7), 0.2, 5, 'own val', '5x1')
 
 
