@@ -123,11 +123,11 @@ class PyAVReader(VideoReader):
         return out
 
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
-        turns = self._info.turns
-        width, height = self.size[::-1] if turns % 2 else self.size
+        shown = self._info.orientation
+        width, height = shown.size(*self.size)  # as it is coded
         plane = self._convert.reformat(frame, width, height, 'rgb24').planes[0]
         picture: np.ndarray = np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        return shown.apply(picture)
 
     def _frame(self, number: int) -> av.VideoFrame:
         key = self._key_before(number)

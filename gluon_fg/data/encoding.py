@@ -11,6 +11,7 @@ import av
 
 from ..errors import UserError, VideoError
 from ..files import atomic_path
+from .orientation import Orientation
 from .packets import Scan, load_scan, short_reason
 from .video import PyAVReader, VideoReader, open_video
 
@@ -97,7 +98,8 @@ def _unit(scan: Optional[Scan], fps: float) -> Fraction:
 def _frames(reader: VideoReader, scan: Optional[Scan]) -> Iterator[Tuple[av.VideoFrame, Dict[str, Any]]]:
     """Each frame, upright, and how its colors are to be written."""
     for number in range(len(reader)):
-        frame = reader._frame(number) if isinstance(reader, PyAVReader) and scan and not scan.turns else None
+        upright = scan is not None and scan.orientation == Orientation()
+        frame = reader._frame(number) if isinstance(reader, PyAVReader) and upright else None
         if frame is None or not frame.format.name.startswith('yuv'):
             picture = reader.get_batch([number])[0]
             yield av.VideoFrame.from_ndarray(picture, format='rgb24'), {'pix_fmt': 'yuv420p'}

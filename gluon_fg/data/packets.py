@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from ..errors import UserError, VideoError
+from .orientation import Orientation, orientation_of
 
 UNKNOWN_FPS = 25.0  # stands in where a file, or a folder of images, does not say
 READ_ERRORS = (av.error.FFmpegError, OSError, ValueError, RuntimeError)
@@ -25,8 +26,9 @@ class Scan(NamedTuple):
     """What a file's packets tell: frames, frames per second, (W, H) upright, and how it may be entered.
 
     `pts` (length,) presentation times in order, or None where the container has none that can be trusted; `keys`
-    numbers of the frames at which decoding may start; `turns` quarter turns counterclockwise that set a frame upright;
-    `not_decord` why decord would not be exact here, '' where it is; `unit` seconds of one step of `pts`.
+    numbers of the frames at which decoding may start; `turns` quarter turns counterclockwise that set a frame upright,
+    after mirroring it left to right where `mirrored`; `not_decord` why decord would not be exact here, '' where it is;
+    `unit` seconds of one step of `pts`.
     """
 
     length: int
@@ -37,6 +39,12 @@ class Scan(NamedTuple):
     turns: int
     not_decord: str
     unit: float = 0.0
+    mirrored: bool = False
+
+    @property
+    def orientation(self) -> Orientation:
+        """How a frame as it is coded is set upright."""
+        return Orientation(self.turns, self.mirrored)
 
     @property
     def times(self) -> Optional[np.ndarray]:
@@ -143,8 +151,7 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
     order = np.argsort(times, kind='stable') if stamped else np.arange(len(packets))
     keys = np.array([i for i, at in enumerate(order) if packets[at].key], np.int64)
     trusted = stamped and container.format.name != 'avi'
-    turns = int(round(getattr(first, 'rotation', 0) / 90)) % 4
-    size = (first.height, first.width) if turns % 2 else (first.width, first.height)
+    shown = orientation_of(first)
 
     in_order = stamped and bool((np.diff(times) > 0).all())
     cut_clean = stamped and _closed(packets) and (trusted or in_order)
@@ -154,7 +161,7 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
         (len(container.streams.video) == 1, 'it has several video streams'),
         (pixels in _DECORD_PIXELS, f'its pixel format is {pixels}'),
         ('444' in pixels or pixels == 'gray' or first.height % 2 == 0, 'its frames have an odd height'),
-        (not turns, 'its frames are rotated'),
+        (shown == Orientation(), 'its frames are rotated'),
         (not hidden, 'an edit list hides some of its frames'),
         (not cut, 'it ends inside a frame'),
         (cut_clean, 'its key frames do not cut it cleanly'),
@@ -163,12 +170,13 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
     return Scan(
         length=len(packets),
         fps=float(rate) if rate else UNKNOWN_FPS,
-        size=size,
+        size=shown.size(first.width, first.height),
         pts=np.array(times, np.int64)[order] if trusted else None,
         keys=keys,
-        turns=turns,
+        turns=shown.turns,
         not_decord=next((reason for fine, reason in checks if not fine), ''),
         unit=float(stream.time_base or 0),
+        mirrored=shown.mirrored,
     )
 
 

@@ -70,7 +70,7 @@ def test_the_short_side_is_256(write_video, tmp_path):
 
 
 def test_a_turned_film_is_written_upright(write_video, tmp_path):
-    """With the turn given by hand: the PyAV here may not tell it."""
+    """With the turn given by hand, as a file of another display matrix has it."""
     source = write_video('large.mp4', frames=6, size=(600, 810))
     scan, target = packets.scan(str(source)), tmp_path / 'new.mp4'
     turned = scan._replace(turns=1, size=(600, 810))

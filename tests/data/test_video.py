@@ -117,13 +117,25 @@ def patched(source, target, box, offset, data):
     return target
 
 
-@pytest.mark.skipif(int(av.__version__.split('.')[0]) < 14, reason='this PyAV does not tell the rotation')
-@pytest.mark.parametrize('matrix, turns', [((0, 1, -1, 0), 3), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
-def test_a_film_held_upright_comes_out_upright(plain_video, tmp_path, matrix, turns):
+# (a, b, c, d) of the display matrix, which shows the pixel (x, y) at (a x + c y, b x + d y); axes are exchanged by
+# b and c, and each reversed where its number is negative
+@pytest.mark.parametrize(
+    'matrix, expected',
+    [
+        ((0, 1, -1, 0), lambda f: f.transpose(0, 2, 1, 3)[:, :, ::-1]),  # a phone held upright
+        ((-1, 0, 0, -1), lambda f: f[:, ::-1, ::-1]),
+        ((0, -1, 1, 0), lambda f: f.transpose(0, 2, 1, 3)[:, ::-1]),
+        ((-1, 0, 0, 1), lambda f: f[:, :, ::-1]),  # a front camera
+        ((1, 0, 0, -1), lambda f: f[:, ::-1]),
+        ((0, 1, 1, 0), lambda f: f.transpose(0, 2, 1, 3)),
+        ((0, -1, -1, 0), lambda f: f.transpose(0, 2, 1, 3)[:, ::-1, ::-1]),
+    ],
+)
+def test_a_film_held_upright_comes_out_upright(plain_video, tmp_path, matrix, expected):
     a, b, c, d = (v << 16 for v in matrix)
     data = struct.pack('>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path = patched(plain_video, tmp_path / 'turned.mp4', b'tkhd', 40, data)
-    upright = np.rot90(decode_all(plain_video), turns, axes=(1, 2))
+    upright = expected(decode_all(plain_video))
     with open_video(path) as reader:
         assert reader.backend == 'pyav' and reader.size == upright.shape[2:0:-1]
         np.testing.assert_array_equal(reader.get_batch([3, 30]), upright[[3, 30]])
