@@ -26,7 +26,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import atomic_path
-from . import packets
+from . import orientation, packets
 from .datasets import VideoDataset, VideoRecord
 from .freshness import changed, relative
 from .known_scans import KnownScans
@@ -278,7 +278,7 @@ def open_manifest(
 @functools.lru_cache(maxsize=None)
 def scanner() -> str:
     """A digest of the code that scans files, and PyAV's version: what another has scanned may mean something else."""
-    code = Path(packets.__file__).read_bytes()
+    code = b''.join(Path(module.__file__).read_bytes() for module in (orientation, packets))
     return hashlib.sha256(code + av.__version__.encode()).hexdigest()[:16]
 
 
