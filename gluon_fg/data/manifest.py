@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
 import logging
 import os
@@ -278,7 +279,7 @@ def open_manifest(
 @functools.lru_cache(maxsize=None)
 def scanner() -> str:
     """A digest of the code that scans files, and PyAV's version: what another has scanned may mean something else."""
-    code = b''.join(Path(module.__file__).read_bytes() for module in (orientation, packets))
+    code = ''.join(inspect.getsource(module) for module in (orientation, packets)).encode()
     return hashlib.sha256(code + av.__version__.encode()).hexdigest()[:16]
 
 
