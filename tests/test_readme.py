@@ -24,6 +24,9 @@ from gluon_fg.deploy.flops import count
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.weights.cards import shown_input
 
+# every command of every page, before the first test: a few minutes, or ten where other programs share the processor
+pytestmark = pytest.mark.timeout(1500)
+
 REPO = Path(__file__).resolve().parents[1]
 README = (REPO / 'README.md').read_text()
 PAGES = [

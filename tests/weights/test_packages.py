@@ -447,12 +447,12 @@ def test_gluoncvs_file_is_taken_where_it_lies_in_the_root(tmp_path, monkeypatch)
     monkeypatch.setitem(model_store._model_sha1, 'mobilenetv2_1.0', sha1)
     taken = []
     monkeypatch.setattr(imagenet, 'entry_file', lambda entry, *_: taken.append(entry.name) or tmp_path / 'ours')
-    assert imagenet._file('mobilenetv2_1.0', str(tmp_path), 1) == ('mobilenetv2_imagenet1k', tmp_path / 'ours')
+    assert imagenet.file_of('mobilenetv2_1.0', str(tmp_path), 1) == ('mobilenetv2_imagenet1k', tmp_path / 'ours')
     theirs = tmp_path / f'mobilenetv2_1.0-{sha1[:8]}.params'
     theirs.write_bytes(b'damaged')
-    assert imagenet._file('mobilenetv2_1.0', str(tmp_path), 1)[0] == 'mobilenetv2_imagenet1k'
+    assert imagenet.file_of('mobilenetv2_1.0', str(tmp_path), 1)[0] == 'mobilenetv2_imagenet1k'
     theirs.write_bytes(data)
-    assert imagenet._file('mobilenetv2_1.0', str(tmp_path), 1) == ('mobilenetv2_1.0', theirs)
+    assert imagenet.file_of('mobilenetv2_1.0', str(tmp_path), 1) == ('mobilenetv2_1.0', theirs)
     assert taken == ['mobilenetv2_imagenet1k'] * 2
 
 
