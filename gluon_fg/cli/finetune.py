@@ -78,10 +78,17 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
     if distributed.init().size > 1:
         raise UserError('finetune runs alone; for several processes give its config.yaml to gluon-fg train')
     if given['protocol']:
-        get_protocol(given['protocol'])  # before anything slow
+        get_protocol(given['protocol'])  # this and what follows: before anything slow
+    if not 0 < given['val_share'] <= 0.5:
+        raise UserError(f'--val-share is {given["val_share"]:g}; choose a share above 0 and at most 0.5')
+    if given['model'] != 'auto':
+        from ..training.finetune import config_for
+
+        config_for(given['model'])
     given_name = Path(place).resolve()
     folder = Path(out or Path('runs', given_name.name if given_name.is_dir() else given_name.stem))
     parting = Parting(given['val_share'], given['seed'], given['source_pattern'], folds or 0, 1 if folds else 0)
+    parting.film_pattern()
     words = (given[name] for name in ('overrides', 'protocol', 'device', 'whole'))
     asked = Asked(place, given['model'], given['epochs'], parting, *words)
     show_lines()

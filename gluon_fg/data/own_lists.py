@@ -11,7 +11,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Pattern, Sequence
 
 import numpy as np
 
@@ -36,6 +36,13 @@ class Parting(NamedTuple):
     folds: int = 0
     fold: int = 0
 
+    def film_pattern(self) -> Optional[Pattern[str]]:
+        """The compiled pattern, or None where names are read by the rules; raises UserError where it is none."""
+        try:
+            return re.compile(self.pattern) if self.pattern else None
+        except re.error as error:
+            raise UserError(f'--source-pattern {self.pattern}: {error}') from None
+
 
 class Parts(NamedTuple):
     """Videos split: split -> its videos; the film of each; and what is to be told of the split, in lines."""
@@ -53,10 +60,7 @@ def part_videos(own: OwnVideos, parting: Parting) -> Parts:
     UserError
         a pattern that is none, or no such split can be made
     """
-    try:
-        pattern = re.compile(parting.pattern) if parting.pattern else None
-    except re.error as error:
-        raise UserError(f'--source-pattern {parting.pattern}: {error}') from None
+    pattern = parting.film_pattern()
     clips, notes = dict(own.clips), []
     if 'val' not in clips:
         everything = clips.pop('train', None) or clips.pop('')

@@ -135,7 +135,7 @@ class Scores:
                 labels, probabilities = arrays['labels'], arrays['probabilities']
                 targets = arrays['targets'] if meta.get('format') == 2 else None
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise UserError(f'{path}: not a score file written by evaluate.py, or cut short') from error
+            raise UserError(f'{path}: not a score file written by gluon-fg evaluate, or cut short') from error
         if meta.get('format') not in FORMATS or meta.get('kind') != 'probabilities':
             raise UserError(
                 f'{path}: scores of format {meta.get("format")}, kind {meta.get("kind")}; '

@@ -108,7 +108,7 @@ def choose_model(
     had = had or best_start
     if name != 'auto':
         start, words = had(name)
-        return Choice(_config_for(name), name, start, words)
+        return Choice(config_for(name), name, start, words)
     slow: List[str] = []
     weak: List[str] = []
     for recipe in RECIPES:
@@ -125,8 +125,14 @@ def choose_model(
     raise AssertionError('the last recipe needs no weights')
 
 
-def _config_for(name: str) -> str:
-    """The config with which an entry for one's own videos is trained: its own, or that of another on its backbone."""
+def config_for(name: str) -> str:
+    """Find the config with which an entry for one's own videos is trained: its own, or another's on its backbone.
+
+    Raises
+    ------
+    UserError
+        no such entry, or one that is not for one's own videos
+    """
     backbone, setting = registry.model_entry(name).backbone, factory.setting(name)
     named = {config.split('/')[-1]: config for config in config_names(SECTION) if not config.endswith('_images')}
     known = {model: named[model] for model in named if model in registry.names()}

@@ -78,7 +78,7 @@ def publish(
     Parameters
     ----------
     run_dir
-        written by train.py
+        written by gluon-fg train
     folder
         made where there is none
     licence, source
@@ -110,7 +110,7 @@ def publish(
         raise UserError('half precision is measured on the file itself; leave out --float16 or --scores')
     trained, config = load_run(run_dir, run_dir / f'{checkpoint}.params', ctx)
     if not (run_dir / 'summary.json').is_file():
-        raise UserError(f'{run_dir}: no summary.json there: the run is not finished; train.py resumes it')
+        raise UserError(f'{run_dir}: no summary.json there: the run is not finished; gluon-fg train resumes it')
     name = public_name(name or trained.name)
     if trained.labels is None:
         raise UserError(f'{run_dir}: no classes.txt there, and {trained.name} does not know its classes')
@@ -338,5 +338,7 @@ def _checked_scores(
     few = VideoDataset(records, dataset.labels, dataset.root, dataset.name)
     again = _score(net, few, get_protocol(scores.protocol), measurement, ctx)
     if len(again.ids) < len(some) or np.abs(again.probabilities - scores.probabilities[some]).max() > 1e-3:
-        raise UserError(f'{path}: these weights score {again.ids[0]} otherwise; evaluate this run with evaluate.py')
+        raise UserError(
+            f'{path}: these weights score {again.ids[0]} otherwise; evaluate this run with gluon-fg evaluate'
+        )
     return scores

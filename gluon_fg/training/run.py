@@ -135,7 +135,7 @@ def load_run(
     Parameters
     ----------
     run_dir
-        a folder written by train.py
+        a folder written by gluon-fg train
     params
         a .params file; None: the run's best.params
     ctx

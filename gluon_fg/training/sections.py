@@ -121,7 +121,7 @@ class TestConfig:
 
     val_protocol: str = 'train_time'  # after epochs
     val_epochs: int = setting(1, at_least(0))  # epochs between validations; 0: only after the last
-    protocol: Optional[str] = None  # evaluate.py's choice for this run; None: the model entry's
+    protocol: Optional[str] = None  # how gluon-fg evaluate measures this run; None: the model entry's
     batch_size: int = setting(16, at_least(1))  # views per forward pass
     # 'None of these': the answer where the likeliest class is less likely than this; None: as `refuse` says
     threshold: Optional[float] = setting(None, _PROBABILITY)

@@ -147,7 +147,10 @@ def test_a_mistake_is_one_line_and_writes_nothing(error_line, place):
     (taken / 'thesis.txt').write_text('x')
     assert 'holds no run of gluon-fg finetune' in error_line('finetune', 'my videos', '--out', 'taken', *WORDS)
     assert 'no such folder' in error_line('finetune', 'nowhere')
-    assert '--source-pattern (' in error_line('finetune', 'my videos', '--source-pattern', '(')
+    assert '--source-pattern (' in error_line('finetune', 'nowhere', '--source-pattern', '(')  # before any file is read
+    assert '--val-share is 2; choose' in error_line('finetune', 'nowhere', '--val-share', '2')
+    other = 'i3d_resnet50_v1_kinetics400_dfb'
+    assert f'--model {other} is not for videos of your own' in error_line('finetune', 'nowhere', '--model', other)
     assert 'did you mean' in error_line('finetune', 'my videos', '--out', 'new', '--model', 'i3d_tiny_custom_dfbb')
     assert 'unknown protocol' in error_line('finetune', 'my videos', '--protocol', '5xx')
     assert [path.name for path in taken.iterdir()] == ['thesis.txt']

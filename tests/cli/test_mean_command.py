@@ -90,7 +90,7 @@ def test_lists_of_ones_own_may_have_one_name(command, saved):
 # The test lists of Something-Something -----------------------------------------------------------------------------
 
 
-def test_scores_of(dataset, order, classes=None):
+def scores_of_test_list(dataset, order, classes=None):
     classes = classes or label_set(dataset).classes
     p = np.zeros((2, 1, len(classes)), np.float32)
     for row, likeliest in zip(p, order):
@@ -100,20 +100,17 @@ def test_scores_of(dataset, order, classes=None):
     return Scores(ids, np.array([-1, -1]), p, ('fused',), classes, None, 'train_time', failed, 'net', f'{dataset} test')
 
 
-test_scores_of.__test__ = False
-
-
 def test_submissions_have_the_servers_forms(command, error_line, saved, tmp_path):
     """As mit-han-lab/temporal-shift-module writes them (test_models.py, --csv_file)."""
     order = [[173, 0, 5, 7, 9, 11], [2, 1, 0, 173, 172, 171]]
-    (path,) = saved(test_scores_of('sthsthv2', order))
+    (path,) = saved(scores_of_test_list('sthsthv2', order))
     code, out, err = command('submission', path, '--out', tmp_path / 'two.csv')
     assert code == 0 and '3 videos of sthsthv2 test' in out and '1 of them could not be decoded' in err
     lines = (tmp_path / 'two.csv').read_text().splitlines()
     assert lines[:2] == ['1420;173;0;5;7;9', '21;2;1;0;173;172'] and len(lines[2].split(';')) == 6
     assert lines[2] == '3;0;173;2;1;5'  # the mean of both: 5 + 4 and 6 + 3 hundredths, then 6, 5, 4
     assert 'is there already' in error_line('submission', path, '--out', tmp_path / 'two.csv')
-    (path,) = saved(test_scores_of('sthsthv1', order))
+    (path,) = saved(scores_of_test_list('sthsthv1', order))
     assert command('submission', path, '--out', tmp_path / 'one.csv')[0] == 0
     lines = (tmp_path / 'one.csv').read_text().splitlines()
     assert lines[0] == '1420;Poking a hole into some substance'
@@ -124,7 +121,7 @@ def test_official_numbers_are_those_of_the_names(command, saved, tmp_path):
     """A network whose classes stand in another order gives the same lines."""
     classes = label_set('sthsthv2').classes
     turned = [[173 - i for i in row] for row in ([173, 0, 5, 7, 9], [2, 1, 0, 173, 172])]
-    (path,) = saved(test_scores_of('sthsthv2', turned, classes[::-1]))
+    (path,) = saved(scores_of_test_list('sthsthv2', turned, classes[::-1]))
     assert command('submission', path, '--out', tmp_path / 'two.csv')[0] == 0
     assert (tmp_path / 'two.csv').read_text().splitlines()[:2] == ['1420;173;0;5;7;9', '21;2;1;0;173;172']
 
@@ -133,7 +130,7 @@ def test_other_scores_are_no_submission(error_line, saved, tmp_path):
     out = tmp_path / 'out.csv'
     line = error_line('submission', *saved(scores('test1', 3, 51)), '--out', out)
     assert "unknown dataset with a test server 'hmdb51'; choose from sthsthv1, sthsthv2" in line
-    made = test_scores_of('sthsthv2', [[1], [2]])
+    made = scores_of_test_list('sthsthv2', [[1], [2]])
     line = error_line('submission', *saved(dataclasses.replace(made, ids=('a/1.webm', 'b/1.webm'))), '--out', out)
     assert 'video 1 twice' in line
     strange = dataclasses.replace(made, classes=('Holding', *made.classes[1:]))
