@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from typing import Callable, Iterable, Optional
 
@@ -29,11 +28,12 @@ class VideoError(UserError):
 
 
 def printable(text: str) -> str:
-    """Write what a terminal would obey, or cannot show, as Python writes it in strings: control characters, lost bytes.
+    """Write what a terminal would obey, or does not show, as Python writes it in strings.
 
-    Names of files and classes come from others: an escape sequence in one could rename the window or worse.
+    Names of files and classes come from others: an escape sequence in one could rename the window or worse, and marks
+    of direction turn around what follows them.
     """
-    return re.sub(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]', lambda c: repr(c.group())[1:-1], text)
+    return ''.join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:

@@ -11,7 +11,7 @@ import tracemalloc
 import miniatures
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gluon_fg.data import build_dataset, from_csv, from_folder, label_set, open_video
@@ -261,6 +261,7 @@ def test_folders_whose_names_are_no_text_are_refused(tmp_path):
 
 def test_names_of_files_are_printed_without_control_characters(error_line, tmp_path):
     assert printable('\x1b]0;owned\x07 caf\udce9 ü') == '\\x1b]0;owned\\x07 caf\\udce9 ü'
+    assert printable('\ufeffa\u202egpj.b') == '\\ufeffa\\u202egpj.b'
     assert str(VideoError('\x1b[2J.mp4', 'no such file')) == '\\x1b[2J.mp4: no such file'
     line = error_line('data', 'check', 'csv', '--root', tmp_path / '\x1b]0;owned\x07')
     assert line.isprintable() and '\\x1b]0;owned\\x07' in line
@@ -318,6 +319,7 @@ PIECES += [
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([',', '\ufeff', 'YoYo/v.avi', ' ', '0'], 'ucf101', False)
 @given(st.lists(st.sampled_from(PIECES), max_size=40), st.sampled_from(['csv', 'ucf101', 'multilabel']), st.booleans())
 def test_any_text_is_a_list_or_one_line(tmp_path, pieces, dataset, plain):
     for name in ('train.csv', 'train.txt'):
