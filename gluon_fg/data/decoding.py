@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from typing import Any, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 import av
 import numpy as np
@@ -77,6 +77,25 @@ class VideoReader:
         raise NotImplementedError
 
 
+# FFmpeg's numbers, as a frame has them and as PyAV takes them
+_BT601 = 5
+_LIKE_BT601 = (2, 5, 6)  # not said, and the two names of BT.601: what a conversion takes without being told
+_LIMITED, _FULL = 1, 2
+
+
+def color_conversion(frame: av.VideoFrame) -> Dict[str, int]:
+    """Arguments of a conversion to RGB that make it read the frame's own colors: its matrix and range.
+
+    PyAV takes every frame for BT.601 in limited range unless told, as most films of 720 lines and more are not; and it
+    tells FFmpeg only where source and target differ, in their matrix or range, though RGB has neither.
+    """
+    full = int(frame.color_range) == _FULL
+    if int(frame.colorspace) in _LIKE_BT601 and (not full or frame.format.name.startswith('yuvj')):
+        return {}
+    source, target = (_FULL, _LIMITED) if full else (_LIMITED, _FULL)
+    return {'dst_colorspace': _BT601, 'src_color_range': source, 'dst_color_range': target}
+
+
 # Codecs whose decoders leave out a frame that no other one refers to, if told so before its packet
 _CAN_SKIP = ('h264', 'hevc', 'mpeg4', 'mpeg2video')
 
@@ -125,7 +144,7 @@ class PyAVReader(VideoReader):
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         shown = self._info.orientation
         width, height = shown.size(*self.size)  # as it is coded
-        plane = self._convert.reformat(frame, width, height, 'rgb24').planes[0]
+        plane = self._convert.reformat(frame, width, height, 'rgb24', **color_conversion(frame)).planes[0]
         picture: np.ndarray = np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
         return shown.apply(picture)
 

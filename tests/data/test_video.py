@@ -141,6 +141,43 @@ def test_a_film_held_upright_comes_out_upright(plain_video, tmp_path, matrix, ex
         np.testing.assert_array_equal(reader.get_batch([3, 30]), upright[[3, 30]])
 
 
+@pytest.mark.parametrize('matrix', [1, 2, 5, 6, 7, 9], ids=['709', 'unsaid', '470bg', '170m', '240m', '2020'])
+@pytest.mark.parametrize('limits', [1, 2], ids=['limited', 'full'])
+def test_colors_are_those_that_the_film_names_on_both_back_ends(tmp_path, matrix, limits):
+    """Against the definition of the matrix, Y = kr R + kg G + kb B, in the middle of flat patches."""
+    kr, kb = {1: (0.2126, 0.0722), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}.get(matrix, (0.299, 0.114))
+    kg = 1 - kr - kb
+    r, g, b = colors = np.array([[200, 60, 40], [30, 180, 90], [50, 70, 210], [220, 220, 60]]).T / 255
+    y = kr * r + kg * g + kb * b
+    u, v = (b - y) / (2 - 2 * kb), (r - y) / (2 - 2 * kr)
+    luma, chroma, black = (255, 255, 0) if limits == 2 else (219, 224, 16)
+    planes = [
+        np.kron(p, np.ones((64, 32))).round().astype(np.uint8)
+        for p in (black + luma * y, 128 + chroma * u, 128 + chroma * v)
+    ]
+    frame = av.VideoFrame(128, 64, 'yuv420p')
+    for plane, picture in zip(frame.planes, (planes[0], planes[1][::2, ::2], planes[2][::2, ::2])):
+        lines = np.zeros((picture.shape[0], plane.line_size), np.uint8)
+        lines[:, : picture.shape[1]] = picture
+        plane.update(lines.tobytes())
+    path = tmp_path / 'colors.mp4'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('libx264', rate=25, options={'crf': '4'})
+        stream.width, stream.height, stream.pix_fmt = 128, 64, 'yuv420p'
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, limits
+        frame.colorspace, frame.color_range = matrix, limits
+        for frame.pts in range(3):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    shown = {}
+    for backend in ('auto', 'pyav', 'decord'):
+        with open_video(path, backend) as reader:
+            shown[backend] = reader.get_batch([1])[0]
+    np.testing.assert_array_equal(shown['pyav'], shown['decord'])
+    np.testing.assert_array_equal(shown['auto'], shown['decord'])
+    assert np.abs(shown['auto'][32, 16::32] - 255 * colors.T).max() < 5
+
+
 def test_frames_cut_away_by_an_edit_list_are_not_counted(plain_video, tmp_path):
     content = plain_video.read_bytes()
     at = content.find(b'elst') + 16
