@@ -16,6 +16,7 @@ _BARS = 12
 
 
 def split_table(manifest: Manifest, findings: Findings) -> List[Dict[str, Any]]:
+    """Return a row for each split: its name, videos listed, there and usable, classes, total length and bytes."""
     usable = set(findings.usable)
     there = set(range(len(findings.rows))) - set(findings.missing)
     table = []
@@ -38,10 +39,12 @@ def split_table(manifest: Manifest, findings: Findings) -> List[Dict[str, Any]]:
 
 
 def own_splits(manifest: Manifest) -> List[str]:
+    """List the splits that have videos of their own, leaving out those that are the same as another."""
     return [key for key, split in manifest.splits.items() if not split.same_as]
 
 
 def same_splits(manifest: Manifest) -> List[str]:
+    """Write a sentence for each group of splits that consist of the same videos."""
     same: Dict[str, List[str]] = collections.defaultdict(list)
     for key, split in manifest.splits.items():
         if split.same_as:
@@ -105,6 +108,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def histograms(findings: Findings) -> List[Dict[str, Any]]:
+    """Count the usable videos by seconds, frames, frames per second and size: a title and bars for each."""
     rows = [findings.rows[place] for place in findings.usable]
     seconds = np.array([row.frames / row.fps for row in rows if row.fps])
     frames = np.array([row.frames for row in rows if row.kind != 'image'])

@@ -17,6 +17,7 @@ ARCHIVES = ('.whl', '.zip', '.tar.gz')
 
 
 def is_line(value: str) -> bool:
+    """Tell whether a text is one line that is not empty."""
     return bool(value.strip()) and '\n' not in value
 
 
@@ -48,6 +49,8 @@ _CHANNELS = Rule('three numbers (for flow two, or two for each frame of a stack)
 
 @dataclasses.dataclass
 class Weights:
+    """Names the file of weights, its checksum and size, and how many parameters of which type it holds."""
+
     file: str = required(Rule('the plain name of a .params file, without a folder', _is_params_file))
     sha256: str = required(_DIGEST)
     bytes: int = required(_COUNT)
@@ -57,6 +60,8 @@ class Weights:
 
 @dataclasses.dataclass
 class PackageKeys:
+    """Says in which file of which package the weights lie, with the checksums of both, and how they are laid out."""
+
     name: str = required(Rule('the name of a package', lambda v: bool(re.fullmatch(r'\w[\w.-]*', v, re.ASCII))))
     version: str = required(LINE)
     archive: str = required(Rule(f'the plain name of a file that ends in {", ".join(ARCHIVES)}', _is_archive))
@@ -70,6 +75,8 @@ class PackageKeys:
 
 @dataclasses.dataclass
 class InputKeys:
+    """Describes the input where it is another than the model's own: the fields of `InputSpec`."""
+
     frames: int = setting(None, _COUNT)
     frame_stride: int = setting(None, _COUNT)
     sampling: str = setting(None, one_of('clip', 'spread'))
@@ -84,6 +91,8 @@ class InputKeys:
 
 @dataclasses.dataclass
 class Measured:
+    """Reports accuracies in percent, and on how many videos of which split, by which protocol, they were measured."""
+
     protocol: str = required(LINE)
     split: str = required(LINE)
     videos: int = required(_COUNT)
@@ -99,6 +108,8 @@ class Measured:
 
 @dataclasses.dataclass
 class Classes:
+    """Says which classes the weights tell apart: a dataset's or their names, and the fingerprint of the names."""
+
     dataset: str = setting(None, LINE)
     fingerprint: str = required(_DIGEST)
     names: List[str] = setting(None, Rule('a list of class names, each once', lambda v: 0 < len(v) == len(set(v))))
@@ -106,6 +117,8 @@ class Classes:
 
 @dataclasses.dataclass
 class Origin:
+    """Says where the weights come from and what may be done with them."""
+
     licence: str = required(LINE)
     source: str = required(LINE)
     log: str = setting(None, _PATH)
@@ -113,12 +126,16 @@ class Origin:
 
 @dataclasses.dataclass
 class BuiltKeys:
+    """Names the model and the options that a network published under another name was built as."""
+
     name: str = required(LINE)
     options: Dict[str, Any] = setting(None)
 
 
 @dataclasses.dataclass
 class AnswerKeys:
+    """Says how answers are read: several labels a video, and the threshold below which none is given."""
+
     multi_label: bool = setting(None)
     threshold: float = setting(None, within(0, 1, 'a probability, 0 to 1'))
 

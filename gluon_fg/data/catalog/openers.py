@@ -64,5 +64,6 @@ def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = 
 
 
 def list_file(root: Path, split: str) -> Optional[Path]:
+    """Return the path of a split's list in a folder, <split>.csv before <split>.txt; None where there is neither."""
     paths = (root / f'{split}{suffix}' for suffix in ('.csv', '.txt'))
     return next((path for path in paths if path.is_file()), None)
