@@ -27,6 +27,11 @@ settings.register_profile('gluon_fg', deadline=None, derandomize=bool(os.environ
 settings.load_profile('gluon_fg')
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Number what is given as bytes: an archive holds the time of its making, and workers must agree on all names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_runtest_setup(item):
     """The same random networks whatever ran before: now and then one has a dead ReLU that a test trips over."""
     mx.random.seed(0)
