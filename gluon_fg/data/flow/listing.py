@@ -1,0 +1,155 @@
+"""The manifest of a folder of flow: one file, a line of JSON with the settings, then a line for each video.
+
+A line is added when a video's fields lie under their name, so that whatever is listed is whole, at any moment and after
+any kill; a last line that a kill tore is left out. When an extraction ends, the lines are brought in order.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Union
+
+from ...errors import UserError
+from .fields import FlowSettings
+
+FILE = 'flow.jsonl'
+FORMAT, VERSION = 'gluon_fg.flow', 1
+LAYOUTS = ('zip', 'pairs', 'uv')
+
+
+class Entry(NamedTuple):
+    """One video: its path, below the folder that was gone through, and where its fields lie, without a suffix.
+
+    `fields` of `width` x `height` pixels; `bytes` and `mtime_ns` of the video's file; `problem`: why there are none
+    """
+
+    path: str
+    file: str
+    fields: int = 0
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    mtime_ns: int = 0
+    problem: str = ''
+
+
+class Header(NamedTuple):
+    """What holds for all videos of a folder of flow: `LAYOUTS` has the layouts; the quality is JPEG's, 1 to 100."""
+
+    algorithm: str
+    bound: float
+    short_side: Optional[int]
+    layout: str
+    quality: int
+
+    @property
+    def settings(self) -> FlowSettings:
+        """How the fields were computed."""
+        return FlowSettings(self.algorithm, self.bound, self.short_side)
+
+    def line(self) -> str:
+        """The manifest's first line."""
+        return json.dumps({'format': FORMAT, 'version': VERSION, **self._asdict()})
+
+
+class Listing(NamedTuple):
+    """What a manifest says: its header, and the videos by path."""
+
+    header: Header
+    entries: Dict[str, Entry]
+
+    def find(self, path: str) -> Optional[Entry]:
+        """Look a video up: by its path below the folder that was gone through, or by its absolute path.
+
+        An absolute path is that of the entry with the longest common end whose file had as many bytes.
+        """
+        if not os.path.isabs(path):
+            return self.entries.get(Path(path).as_posix())
+        size = None
+        for end in ends(path):
+            entry = self.entries.get(end)
+            if entry is not None:
+                size = bytes_of(path) if size is None else size
+                if size == entry.bytes:
+                    return entry
+        return None
+
+
+def ends(path: str) -> List[str]:
+    """The ends of a path, the longest first: 'a/b/c', 'b/c', 'c'."""
+    parts = [part for part in Path(os.path.normpath(path)).parts if part not in (os.sep, '..', '.')]
+    return ['/'.join(parts[place:]) for place in range(len(parts))]
+
+
+def bytes_of(path: Union[str, os.PathLike]) -> int:
+    """Bytes of a video's file; of a folder of frames 0; -1 where there is none."""
+    try:
+        return 0 if os.path.isdir(path) else os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def entry_line(entry: Entry) -> str:
+    """The line of a video; bytes of its name that are no Unicode are kept."""
+    return json.dumps(list(entry), separators=(',', ':'))
+
+
+def read_listing(folder: Union[str, os.PathLike]) -> Optional[Listing]:
+    """Read the manifest of a folder of flow; None where it has none. Again, it is read only if it has changed.
+
+    Raises
+    ------
+    UserError
+        it is no manifest, or of a later version
+    """
+    path = os.path.join(folder, FILE)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: str, mtime_ns: int, size: int) -> Listing:
+    with open(path, 'rb') as stream:
+        lines = stream.read().split(b'\n')
+    header = header_of(path, lines[0])
+    entries = {}
+    for line in lines[1:]:
+        entry = _entry(line)
+        if entry is not None:
+            entries[entry.path] = entry
+    return Listing(header, entries)
+
+
+def header_of(path: str, line: bytes) -> Header:
+    """Read the first line of a manifest; raises UserError where it is none of ours."""
+    try:
+        values: Dict[str, Any] = json.loads(line)
+        if values.pop('format') != FORMAT:
+            raise KeyError
+        version = values.pop('version')
+        if version != VERSION:
+            raise UserError(f'{path}: made by another version of gluon_fg (format {version}, this reads {VERSION})')
+        header = Header(**values)
+        if header.layout not in LAYOUTS:
+            raise KeyError
+        return header
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f'{path}: is no manifest of flow; gluon-fg data flow writes one into a folder of its own'
+        ) from None
+
+
+def _entry(line: bytes) -> Optional[Entry]:
+    try:
+        entry = Entry(*json.loads(line))
+        return entry if isinstance(entry.path, str) and isinstance(entry.file, str) else None
+    except (ValueError, TypeError):
+        return None
