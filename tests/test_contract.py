@@ -130,7 +130,9 @@ def test_the_loss_is_the_sum_of_what_it_names_or_the_predictions_alone(net):
     z, label = net.branches(views(net)), mx.nd.array([3, 2], dtype='int32')
     named = net.named_losses(z, label)
     assert tuple(named)[: len(net.branch_names)] == net.branch_names
-    if net.auxiliary_names:  # eq. 3: the branches that the prediction is made of, and half of the term beside
+    if net.auxiliary_names == ('steps',):  # which the prediction is the last of
+        trained = [named['steps']]
+    elif net.auxiliary_names:  # eq. 3: the branches that the prediction is made of, and half of the term beside
         trained = [named[name] for name in net.branch_names[1:]] + [0.5 * named[name] for name in net.auxiliary_names]
     else:
         assert tuple(named) == net.branch_names

@@ -29,10 +29,12 @@ BASELINES = {
         ) for _ in range(blocks)),
 }  # fmt: skip
 
+CLIPS = ('c3d', 'i3d', 'lstm', 'r2d', 'slowonly', 'topheavy')  # how networks on clips are called
+
 NCLASS = {
     'kinetics400': 400, 'kinetics700': 700, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51,
     'synthfg': 24, 'stanfordcars': 196, 'stanforddogs': 120, 'synthfg_images': 8, 'imagenet1k': 1000,
-    None: None,
+    'minikinetics': None, None: None,
 }  # fmt: skip
 
 
@@ -92,8 +94,8 @@ def test_every_entry_builds_and_knows_its_setting():
         net = factory.build(name, **({'nclass': 6} if info['nclass'] is None else {}))
         assert all(0 not in p.shape for p in net.collect_params().values()), name  # nothing waits for a first pass
         assert get_protocol(net.protocol).num_segments(net.input_spec) <= net.num_segments
-        assert net.dataset == info['dataset'] and net.nclass == (info['nclass'] or 6)
-        assert net.input_spec.ndim == (3 if name.startswith(('i3d', 'r2d', 'slowonly', 'topheavy')) else 2)
+        assert net.dataset == (info['dataset'] if info['nclass'] else None) and net.nclass == (info['nclass'] or 6)
+        assert net.input_spec.ndim == (3 if name.startswith(CLIPS) else 2)
         assert net.input_spec.channels == net.branches.backbone.in_channels
         assert info['nclass'] == NCLASS[info['dataset']]
         assert net.name == info['name'] and net.name.endswith('_dfb') == ('dfb' in name) == (info['method'] == 'DFB')

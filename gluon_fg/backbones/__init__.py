@@ -8,6 +8,8 @@ from typing import Any, Callable, Dict, Optional
 
 from ..errors import UserError, unknown
 from .base import Backbone
+from .c3d import C3D, C3DTiny
+from .frames import FrameInceptionV1
 from .geometry import Geometry
 from .inceptionv1 import InceptionV1
 from .inceptionv3 import InceptionV3
@@ -19,6 +21,10 @@ from .topheavy import TopHeavyResNet50, TopHeavyTiny
 from .tsm import TSMResNet50
 
 BACKBONES: Dict[str, Callable[..., Backbone]] = {
+    'c3d': C3D,
+    'c3d_flow': functools.partial(C3D, in_channels=2),
+    'c3d_tiny': C3DTiny,
+    'c3d_tiny_flow': functools.partial(C3DTiny, in_channels=2),
     'efficientnet_lite0': EfficientNetLite0,
     'i3d_inceptionv1': functools.partial(InceptionV1, 3),
     'i3d_inceptionv1_same': functools.partial(InceptionV1, 3, 'same'),
@@ -33,9 +39,12 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'i3d_resnet101_v1': functools.partial(ResNet3D, 101),
     'i3d_resnet152_v1': functools.partial(ResNet3D, 152),
     'i3d_tiny': functools.partial(Tiny, 3),
+    'inceptionv1_frames': FrameInceptionV1,
+    'inceptionv1_frames_flow': functools.partial(FrameInceptionV1, in_channels=10),
     'inceptionv1': functools.partial(InceptionV1, 2, 'ceil'),
     'mobilenetv2': MobileNetV2,
     'r2d_tiny': functools.partial(Tiny, 3, spans_time=False),
+    'r2d_tiny_flow': functools.partial(Tiny, 3, spans_time=False, in_channels=2),
     'r2d_nl_resnet50_v1': functools.partial(R2D, 50, non_local=5),
     'r2d_resnet50_v1': functools.partial(R2D, 50),
     'resnet18_v1b': functools.partial(ResNet2D, 18),
@@ -83,7 +92,10 @@ def get_backbone(name: str, temporal_downsample: Optional[int] = None, **kwargs:
 __all__ = [
     'BACKBONES',
     'Backbone',
+    'C3D',
+    'C3DTiny',
     'EfficientNetLite0',
+    'FrameInceptionV1',
     'Geometry',
     'InceptionV1',
     'InceptionV3',

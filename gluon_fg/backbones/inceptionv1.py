@@ -79,9 +79,9 @@ class InceptionV1(Backbone):
         if in_channels < 1:
             raise UserError(f'in_channels must be at least 1, got {in_channels!r}')
         super().__init__(ndim, _CHANNELS, 'googlenet', in_channels, **kwargs)
-        self._padding = padding
+        self._padding, self._spans = padding, ndim  # what its layers span: images, or clips
         with self.name_scope():
-            self.stem = nn.HybridSequential()
+            self.stem = self.sequence()
             with self.stem.name_scope():
                 self.stem.add(
                     conv_norm(in_channels, 64, (7,) * ndim, (2,) * ndim, same=padding == 'same'), self._pool(3, time=1)
@@ -91,8 +91,12 @@ class InceptionV1(Backbone):
             if padding == 'same' and ndim == 3:
                 self.head_pool = nn.AvgPool3D((2, 1, 1), (1, 1, 1))
 
+    def sequence(self) -> HybridBlock:
+        """What holds the layers of a stage, which are applied one after another."""
+        return nn.HybridSequential()
+
     def make_stage(self, stage: int) -> HybridBlock:
-        blocks, one, three = nn.HybridSequential(), (1,) * self.ndim, (3,) * self.ndim
+        blocks, one, three = self.sequence(), (1,) * self._spans, (3,) * self._spans
         with blocks.name_scope():
             if stage == 2:
                 blocks.add(conv_norm(64, 64, one), conv_norm(64, 192, three))
@@ -105,9 +109,9 @@ class InceptionV1(Backbone):
         return blocks
 
     def _mixed(self, in_channels: int, channels: Tuple[int, ...]) -> HybridBlock:
-        one, three = (1,) * self.ndim, (3,) * self.ndim
+        one, three = (1,) * self._spans, (3,) * self._spans
         alone, reduced, wide, reduced_less, narrow, pooled = channels
-        pool = (nn.MaxPool3D if self.ndim == 3 else nn.MaxPool2D)(three, 1, 1)
+        pool = (nn.MaxPool3D if self._spans == 3 else nn.MaxPool2D)(three, 1, 1)
         return parallel(
             [conv_norm(in_channels, alone, one)],
             [conv_norm(in_channels, reduced, one), conv_norm(reduced, wide, three)],
@@ -117,8 +121,8 @@ class InceptionV1(Backbone):
 
     def _pool(self, window: int, time: Optional[int] = None) -> HybridBlock:
         """Maxima in windows, halving height and width, and time unless `time` is 1."""
-        clips = self.ndim == 3
-        sizes, strides = (window,) * self.ndim, (2,) * self.ndim
+        clips = self._spans == 3
+        sizes, strides = (window,) * self._spans, (2,) * self._spans
         if clips and time == 1:
             sizes, strides = (1, window, window), (1, 2, 2)
         if self._padding == 'same':

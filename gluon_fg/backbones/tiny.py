@@ -26,10 +26,12 @@ class Tiny(Backbone):
         3 for clips, 2 for images
     spans_time
         False: on clips 1x3x3 convolutions alone, the 2-D network on each frame (R2D), blind to their order
+    in_channels
+        3, or 2 * L for L fields of optical flow at each frame
     """
 
-    def __init__(self, ndim: int = 3, spans_time: bool = True, **kwargs: Any):
-        super().__init__(ndim, _WIDTHS, **kwargs)
+    def __init__(self, ndim: int = 3, spans_time: bool = True, in_channels: int = 3, **kwargs: Any):
+        super().__init__(ndim, _WIDTHS, in_channels=in_channels, **kwargs)
         self._span = 3 if spans_time else 1
         time = (1,) * (ndim - 2)
         pool = {2: nn.MaxPool2D, 3: nn.MaxPool3D}[ndim]
@@ -37,7 +39,7 @@ class Tiny(Backbone):
             self.stem = nn.HybridSequential()
             with self.stem.name_scope():
                 self.stem.add(
-                    convolution(3, 16, time + (5, 5), time + (2, 2)),
+                    convolution(in_channels, 16, time + (5, 5), time + (2, 2)),
                     pool(time + (3, 3), time + (2, 2), (0,) * (ndim - 2) + (1, 1)),
                     batch_norm(ndim, 16),
                     nn.Activation('relu'),

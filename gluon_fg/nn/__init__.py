@@ -1,5 +1,6 @@
 """Building blocks: one idea a file, none knows a model."""
 
+from .batch_norm_lstm import BatchNormLSTM, StepNorm
 from .cidc import CIDC
 from .filter_bank import DiscriminativeFilterBank
 from .lstm import FrameLSTM
@@ -15,6 +16,7 @@ from .upsample import BilinearUpsample
 __all__ = [
     'CIDC',
     'BatchNorm3D',
+    'BatchNormLSTM',
     'BilinearUpsample',
     'DiscriminativeFilterBank',
     'FrameLSTM',
@@ -25,6 +27,7 @@ __all__ = [
     'MaskedAvgPool',
     'NonLocal',
     'SelfAttention',
+    'StepNorm',
     'TemporalShift',
     'batch_norms',
     'deploy_mode',

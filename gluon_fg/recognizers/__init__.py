@@ -4,8 +4,10 @@ from . import tsm  # noqa: F401  (its entries)
 from .base import Recognizer
 from .baseline import Baseline
 from .branches import Branches, View
+from .c3d import C3DNetwork
 from .cidc import CIDCNetwork
 from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext, Trunk
+from .convlstm import ConvNetLSTM
 from .dfb import DFB
 from .temporal_heads import LSTMHead, SelfAttentionHead
 from .u2s import U2S
@@ -13,8 +15,10 @@ from .u2s import U2S
 __all__ = [
     'Baseline',
     'Branches',
+    'C3DNetwork',
     'CIDCNetwork',
     'ClassRelation',
+    'ConvNetLSTM',
     'DFB',
     'FeatureKind',
     'LSTMHead',

@@ -33,6 +33,8 @@ class Branches(HybridBlock):
         gives features by stage
     trunk
         what it was described by
+    features
+        numbers that the classifier reads, along the last axis; None: the channels of F5, pooled
 
     Inputs:
         - **x**: (N, C, T, H, W), or (N * num_segments, C, H, W) for images, C the backbone's `in_channels`; float32 (or
@@ -43,7 +45,7 @@ class Branches(HybridBlock):
 
     class_blocks: Tuple[str, ...] = ('classifier',)  # children whose parameters belong to single classes
 
-    def __init__(self, backbone: Backbone, trunk: Trunk, **kwargs: Any):
+    def __init__(self, backbone: Backbone, trunk: Trunk, features: Optional[int] = None, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= trunk.dropout < 1:
             raise UserError(f'dropout must be a share in [0, 1), got {trunk.dropout!r}')
@@ -55,7 +57,7 @@ class Branches(HybridBlock):
             self.backbone = backbone
             self.pool = GlobalAvgPool(backbone.ndim)
             self.dropout = nn.Dropout(trunk.dropout)
-            self.classifier = new_classifier(backbone, trunk)
+            self.classifier = new_classifier(backbone, trunk, features=features)
 
     def global_logits(self, f5):
         """z_avg of stage-5 features, one row a clip or frame."""
@@ -126,10 +128,15 @@ class Branches(HybridBlock):
             )
 
 
-def new_classifier(backbone: Backbone, trunk: Trunk, use_bias: bool = True) -> nn.Dense:
-    """A dense layer from a backbone's pooled features to the classes, with the trunk's initial weights."""
-    initializer = mx.init.Normal(trunk.head_std)
-    return nn.Dense(trunk.nclass, use_bias=use_bias, in_units=backbone.channels[5], weight_initializer=initializer)
+def new_classifier(backbone: Backbone, trunk: Trunk, use_bias: bool = True, features: Optional[int] = None) -> nn.Dense:
+    """A dense layer from a backbone's pooled features, or so many, to the classes, with the trunk's initial weights."""
+    return nn.Dense(
+        trunk.nclass,
+        use_bias=use_bias,
+        flatten=features is None,  # whatever is given so many may be given at every step
+        in_units=features or backbone.channels[5],
+        weight_initializer=mx.init.Normal(trunk.head_std),
+    )
 
 
 class View(HybridBlock):
