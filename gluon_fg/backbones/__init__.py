@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from ..errors import UserError, unknown
 from .base import Backbone
@@ -19,6 +19,7 @@ from .resnet3d import R2D, ResNet3D, SlowOnly
 from .tiny import Tiny
 from .topheavy import TopHeavyResNet50, TopHeavyTiny
 from .tsm import TSMResNet50
+from .twostream import TwoStreamBackbone
 
 BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'c3d': C3D,
@@ -39,9 +40,11 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'i3d_resnet101_v1': functools.partial(ResNet3D, 101),
     'i3d_resnet152_v1': functools.partial(ResNet3D, 152),
     'i3d_tiny': functools.partial(Tiny, 3),
+    'i3d_tiny_flow': functools.partial(Tiny, 3, in_channels=2),
     'inceptionv1_frames': FrameInceptionV1,
     'inceptionv1_frames_flow': functools.partial(FrameInceptionV1, in_channels=10),
     'inceptionv1': functools.partial(InceptionV1, 2, 'ceil'),
+    'inceptionv1_flow': functools.partial(InceptionV1, 2, 'ceil', 20),
     'mobilenetv2': MobileNetV2,
     'r2d_tiny': functools.partial(Tiny, 3, spans_time=False),
     'r2d_tiny_flow': functools.partial(Tiny, 3, spans_time=False, in_channels=2),
@@ -54,6 +57,7 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'slowonly_resnet50_v1': functools.partial(SlowOnly, 50),
     'slowonly_resnet101_v1': functools.partial(SlowOnly, 101),
     'tiny': functools.partial(Tiny, 2),
+    'tiny_flow': functools.partial(Tiny, 2, in_channels=10),
     'topheavy_resnet50': TopHeavyResNet50,
     'topheavy_resnet50_flow': functools.partial(TopHeavyResNet50, in_channels=10),
     'topheavy_resnet50_v2': functools.partial(TopHeavyResNet50, preactivation=True),
@@ -61,6 +65,18 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'topheavy_tiny_flow': functools.partial(TopHeavyTiny, in_channels=10),
     'tsm_resnet50_v1b': TSMResNet50,
 }
+
+# Of two streams: name -> names of the backbone on colors and of that on flow
+TWO_STREAM: Dict[str, Tuple[str, str]] = {
+    'twostream_i3d_inceptionv1_same': ('i3d_inceptionv1_same', 'i3d_inceptionv1_same_flow'),
+    'twostream_i3d_tiny': ('i3d_tiny', 'i3d_tiny_flow'),
+    'twostream_inceptionv1': ('inceptionv1', 'inceptionv1_flow'),
+    'twostream_tiny': ('tiny', 'tiny_flow'),
+}
+BACKBONES.update(
+    (name, functools.partial(TwoStreamBackbone, *(BACKBONES[stream] for stream in streams)))
+    for name, streams in TWO_STREAM.items()
+)
 
 
 def get_backbone(name: str, temporal_downsample: Optional[int] = None, **kwargs: Any) -> Backbone:
@@ -91,6 +107,7 @@ def get_backbone(name: str, temporal_downsample: Optional[int] = None, **kwargs:
 
 __all__ = [
     'BACKBONES',
+    'TWO_STREAM',
     'Backbone',
     'C3D',
     'C3DTiny',
@@ -108,5 +125,6 @@ __all__ = [
     'Tiny',
     'TopHeavyResNet50',
     'TopHeavyTiny',
+    'TwoStreamBackbone',
     'get_backbone',
 ]

@@ -95,6 +95,11 @@ class Backbone(HybridBlock):
         return next(size for size in itertools.count(frames) if gradient_is_right(blocks, size))
 
     @property
+    def parts(self) -> List[Backbone]:
+        """The networks that it consists of, each with a stem and stages: itself, or those of several streams."""
+        return [self]
+
+    @property
     def stem_weight(self) -> str:
         """Structural name of the weight that reads the input."""
         return next(name for name in self._collect_params_with_prefix() if name.startswith('stem.'))

@@ -13,13 +13,17 @@ def average_consensus(F: Any, z: Any, segments: int, classes: int) -> Any:
     return F.mean(F.reshape(z, shape=(-1, segments, classes)), axis=1)
 
 
-def average_scores(F, *logits):
+def average_scores(F, *logits, weights=None):
     """Logits (N, M) whose softmax is the mean of the softmaxes of the given ones (Zhao et al., sec. IV-B).
 
-    A single one is returned as a copy, as a graph's outputs must differ. Finite wherever the given ones are.
+    `weights`: how much each counts, a number of 0 or more; None: all alike. A single one is returned as a copy, as a
+    graph's outputs must differ. Finite wherever the given ones are.
     """
     if len(logits) == 1:
         return F.identity(logits[0])
     logs = [F.log_softmax(z, axis=1) for z in logits]
     top = functools.reduce(F.broadcast_maximum, logs)
-    return top + F.log(sum(F.exp(z - top) for z in logs) / len(logs))
+    if weights is None:
+        return top + F.log(sum(F.exp(z - top) for z in logs) / len(logs))
+    shares = [weight / sum(weights) for weight in weights]
+    return top + F.log(sum(share * F.exp(z - top) for share, z in zip(shares, logs)))

@@ -10,6 +10,7 @@ from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext, Trunk
 from .convlstm import ConvNetLSTM
 from .dfb import DFB
 from .temporal_heads import LSTMHead, SelfAttentionHead
+from .twostream import TwoStream
 from .u2s import U2S
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     'Recognizer',
     'SelfAttentionHead',
     'Trunk',
+    'TwoStream',
     'U2S',
     'View',
 ]

@@ -57,7 +57,11 @@ class Branches(HybridBlock):
             self.backbone = backbone
             self.pool = GlobalAvgPool(backbone.ndim)
             self.dropout = nn.Dropout(trunk.dropout)
-            self.classifier = new_classifier(backbone, trunk, features=features)
+            self.classifier = self.make_classifier(backbone, trunk, features)
+
+    def make_classifier(self, backbone: Backbone, trunk: Trunk, features: Optional[int] = None) -> HybridBlock:
+        """The classifier of the global branch, of so many features; called in this block's name scope."""
+        return new_classifier(backbone, trunk, features=features)
 
     def global_logits(self, f5):
         """z_avg of stage-5 features, one row a clip or frame."""

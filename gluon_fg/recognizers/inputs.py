@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any, Dict, Mapping, Optional
 
 from ..errors import unknown
-from ..input_spec import InputSpec
+from ..input_spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +67,9 @@ _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, cr
 # A stack of L = 5 frames of flow, x and y, at each frame (Zhao et al., table VI). L and the scale, -1 to 1 for 20
 # pixels either way, are our choice: the paper has neither.
 _FLOW_STACK: Dict[str, Any] = dict(mean=(0.5,) * 10, std=(0.5,) * 10)
+# Both streams in one view: the colors, and L flow fields behind them.
+_BOTH_TINY: Dict[str, Any] = dict(mean=IMAGENET_MEAN + (0.5,) * 2, std=IMAGENET_STD + (0.5,) * 2)
+_BOTH_TINY_STACK: Dict[str, Any] = dict(mean=IMAGENET_MEAN + (0.5,) * 10, std=IMAGENET_STD + (0.5,) * 10)
 # Images: Zhao et al., sec. IV-E, who have no sizes of their own for them. ImageNet's networks are tested as they all
 # are, by the middle 224 of 256 pixels.
 _IMAGES = _FRAMES.replace(segments=1, short_side=240)
@@ -127,6 +130,10 @@ INPUTS: Dict[str, Input] = {
     'tiny_clips': Input(_TINY_CLIPS, 'train_time'),
     'tiny_flow': Input(_TINY_CLIPS.replace(**_FLOW_STACK), 'train_time'),
     'tiny_fields': Input(_TINY_CLIPS.replace(**_FIELDS), 'train_time'),
+    'tiny_both': Input(_TINY_CLIPS.replace(**_BOTH_TINY), 'train_time'),
+    'tiny_snapshot': Input(_TINY_FRAMES.replace(segments=1), '3x1'),
+    'tiny_snapshot_flow': Input(_TINY_FRAMES.replace(segments=1, **_FLOW_STACK), '3x1'),
+    'tiny_snapshot_both': Input(_TINY_FRAMES.replace(segments=1, **_BOTH_TINY_STACK), '3x1'),
     'tiny_frames': Input(_TINY_FRAMES, 'train_time'),
     'tiny_images': Input(_TINY_FRAMES.replace(segments=1), 'train_time'),
 }
