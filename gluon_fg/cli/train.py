@@ -26,8 +26,16 @@ train --config dfb/i3d_tiny_synthfg_dfb --out runs/dfb --set train.epochs=1 'dat
 @click.option(
     '--set', 'overrides', cls=Several, metavar='KEY=VALUE...', help="Values in place of the config's: train.lr=0.02"
 )
+@click.option(
+    '--transfer',
+    type=click.Choice(['original', 'fixed', 'full']),
+    help='original: without weights of other videos; fixed: a new classifier on the features of a Kinetics-400 '
+    'network; full: all of that network is trained. [default: as the config says]',
+)
 @click.option('--print-config', is_flag=True, help='Print every value that would be used, and stop.')
-def train(config: Optional[str], out: Optional[str], overrides: List[str], print_config: bool) -> int:
+def train(
+    config: Optional[str], out: Optional[str], overrides: List[str], transfer: Optional[str], print_config: bool
+) -> int:
     """Train a network as a config says.
 
     Over several processes: horovodrun -np 2 gluon-fg train ..., where train.batch_size is per process. Started again
@@ -38,7 +46,7 @@ def train(config: Optional[str], out: Optional[str], overrides: List[str], print
     from ..training.config import load_config, to_yaml
 
     path = find_config(config) if config else None
-    settings = load_config(path, overrides)
+    settings = load_config(path, [*overrides, *([f'model.transfer={transfer}'] if transfer else [])])
     if print_config:
         click.echo(to_yaml(settings), nl=False)
         return 0

@@ -116,6 +116,8 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
         if parts:
             part.model.pretrained, part.model.pretrained_base, part.model.params = False, False, None
             part.model.start = None
+            if part.model.transfer != 'fixed':  # which says more than what to start from
+                part.model.transfer = None
         own = changes.get('model') or {}
         if isinstance(own, dict) and own.get('name', config.model.name) != config.model.name:
             part.model.options = {}
@@ -204,7 +206,9 @@ def start_file(model: ModelConfig) -> Optional[str]:
 
 
 def _check_start(model: ModelConfig, source: str) -> None:
-    """Refuse keys that contradict `model.start`."""
+    """Refuse keys that contradict `model.transfer` or `model.start`."""
+    if model.transfer is not None:
+        _check_transfer(model, source)
     if model.start is None:
         return
     contradicting = {
@@ -218,6 +222,24 @@ def _check_start(model: ModelConfig, source: str) -> None:
                 f'{source}: model.start is {model.start} and model.{key} is {getattr(model, key)}, '
                 f'which says otherwise; leave out model.{key}'
             )
+
+
+def _check_transfer(model: ModelConfig, source: str) -> None:
+    """Refuse starts that are not what `model.transfer` compares."""
+    base = model.pretrained_base is not None and (model.pretrained_base or model.transfer == 'original')
+    said = {'params': model.params is not None, 'pretrained': model.pretrained, 'pretrained_base': base}
+    for key, contradicts in said.items():
+        if contradicts:
+            raise UserError(
+                f'{source}: model.transfer is {model.transfer}, which says what to start from, and model.{key} is '
+                f'{getattr(model, key)}; leave out model.{key}: a file of your own goes into model.start'
+            )
+    if (model.transfer == 'original') == (model.start == 'kinetics400') and model.start in STARTS:
+        kept = 'imagenet, none' if model.transfer == 'original' else 'kinetics400'
+        raise UserError(
+            f'{source}: model.transfer is {model.transfer} and model.start is {model.start}, which says otherwise; '
+            f'choose {kept} or a .params file, or leave out model.start'
+        )
 
 
 def to_yaml(config: Config) -> str:

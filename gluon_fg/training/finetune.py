@@ -246,7 +246,8 @@ def make_config(choice: Choice, settings: Sequence[str], overrides: Sequence[str
     config = load_config(path, [*settings, *overrides])
     config.model.options = {name: value for name, value in config.model.options.items() if name in known}
     config.data.root = root
-    if config.model.start is None and config.model.params is None and not config.model.pretrained:
+    model = config.model
+    if (model.start, model.params, model.transfer) == (None,) * 3 and not model.pretrained:
         config.model.start = choice.start
     return config
 

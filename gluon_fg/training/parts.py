@@ -34,6 +34,7 @@ from .schedule import make_schedule, scaled_lr
 from .sections import Config, TrainConfig
 from .start import Start, begin, read_start, set_stage, to_json
 from .targets import Targets, balanced_weights
+from .transfer import keep_features
 
 logger = logging.getLogger(__name__)
 
@@ -174,8 +175,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
             f'{len(train_set)} training videos make no single update of {train.batch_size} clips x '
             f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
         )
-    frozen = freeze_parts(net, train, start.statistics)
-    lines += guards.frozen_lines(train.batch_norm, frozen, len(batch_norms(net)))
+    frozen = _freeze(config, net, start, lines)
     trained = trained_parameters(net, train, start.untrained)
     _tell(world, lines)  # while nothing is written
     claim_run_dir(config, run_dir, world, train_set.labels.classes, to_json(start))  # behind all that can be wrong
@@ -208,6 +208,15 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     run.say(to_yaml(config).rstrip())
     run.say(describe(run, frozen))
     return run
+
+
+def _freeze(config: Config, net: mx.gluon.HybridBlock, start: Start, lines: List[str]) -> int:
+    """Keep what is not to be trained, and add to what is said; how many layers `train.batch_norm` froze."""
+    frozen = freeze_parts(net, config.train, start.statistics)
+    if config.model.transfer == 'fixed':
+        lines.append(keep_features(net, start.given))
+    lines += guards.frozen_lines(config.train.batch_norm, frozen, len(batch_norms(net)))
+    return frozen
 
 
 def _tell(world: World, lines: List[str]) -> None:

@@ -16,6 +16,7 @@ from ..checking import Rule, above, at_least, one_of, setting, share, within
 _PROBABILITY = within(0, 1, 'a probability, 0 to 1')
 _SHARE_BELOW_1 = Rule('0 or more, below 1', lambda v: 0 <= v < 1)
 STARTS = ('kinetics400', 'imagenet', 'none')  # what `model.start` may say in place of a file, the best first
+TRANSFERS = ('original', 'fixed', 'full')
 
 
 @dataclass
@@ -28,6 +29,10 @@ class ModelConfig:
     # ones; or a .params file, of gluon_fg or GluonCV. None: as the three keys below say; where they say nothing, too,
     # the first of kinetics400, imagenet and none that is to be had for `*_custom` entries, imagenet for others
     start: Optional[str] = None
+    # original: without weights of other videos, model.start imagenet where there are such, else none; fixed: a network
+    # trained on Kinetics-400, or model.start's file, of which only a new classifier is trained; full: the same start,
+    # all of it trained. None: as the other keys say
+    transfer: Optional[str] = setting(None, one_of(*TRANSFERS))
     pretrained: bool = False  # published weights for this name, else GluonCV's for the network within it
     pretrained_base: Optional[bool] = None  # ImageNet weights for the backbone; None: the entry's default
     params: Optional[str] = None  # as `start`; new branches stay random

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, Union
 
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock
 
 from .. import factory, registry
@@ -24,6 +25,7 @@ from .checkpoint import load_network
 from .distributed import World
 from .run import START, build_network, know_classes
 from .sections import STARTS, Config, ModelConfig
+from .transfer import start_of
 
 KINETICS = 'kinetics400'
 
@@ -44,6 +46,8 @@ class Start:
         what `model.start` says, or was chosen where it was left open; None: other keys of the config say it
     spec
         frames, sizes and scale of the network's views, which published weights bring with them
+    given
+        structural names of the parameters that a file of trained weights gave a value, copies of them included
     """
 
     source: str
@@ -51,6 +55,7 @@ class Start:
     statistics: FrozenSet[str]
     choice: Optional[str]
     spec: InputSpec
+    given: FrozenSet[str] = frozenset()
 
 
 def to_json(start: Start) -> str:
@@ -72,7 +77,7 @@ def read_start(run_dir: Path) -> Optional[Start]:
     try:
         values = json.loads(path.read_text())
         spec: Dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values['spec'].items()}
-        names = {key: frozenset(values[key]) for key in ('untrained', 'statistics')}
+        names = {key: frozenset(values.get(key, ())) for key in ('untrained', 'statistics', 'given')}
         return Start(source=values['source'], choice=values['choice'], spec=InputSpec(**spec), **names)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); choose another --out to train anew') from None
@@ -109,6 +114,8 @@ def begin(
     """
     model, world = config.model, world or World()
     know_classes(config, labels)
+    if model.transfer and model.start is None and params is None:
+        model.start = start_of(model)
     chooses = params is None and former is None and latest is None and _is_left_open(model)
     if former and model.start is None:
         model.start = former.choice
@@ -124,7 +131,10 @@ def begin(
         if chooses:
             model.start = world.gather_objects(first and first.choice)[0]
         start = first or _as_asked(net, model)
-    return net, _from_file(net, params, None) if params else start
+    if params:
+        later = _from_file(net, params, None)
+        start = dataclasses.replace(later, given=start.given | later.given)
+    return net, start
 
 
 def _resumed(net: HybridBlock, ctx: mx.Context, former: Start, latest: Path) -> HybridBlock:
@@ -144,6 +154,14 @@ def _is_left_open(model: ModelConfig) -> bool:
 def _as_asked(net: HybridBlock, model: ModelConfig) -> Start:
     try:
         return _load(net, model, str(model.start))
+    except _NonePublished as error:
+        if model.transfer is None:
+            raise UserError(f'model.start {model.start}: {error}') from None
+        backbone = registry.model_entry(model.name).backbone
+        raise UserError(
+            f'model.transfer {model.transfer}: no Kinetics-400 weights of {backbone} are published; set model.start to '
+            'a .params file'
+        ) from None
     except UserError as error:
         raise UserError(f'model.start {model.start}: {error}') from None
 
@@ -177,7 +195,7 @@ def _load(net: HybridBlock, model: ModelConfig, choice: str, attempts: int = ATT
         return _from_kinetics(net, model, attempts)
     if not Path(choice).is_file():
         raise UserError(f'no such file; give a .params file, or choose {", ".join(STARTS)}')
-    return _from_file(net, choice, choice)
+    return _from_file(net, choice, choice, foreign_classes=model.transfer is not None)  # whatever it calls its own
 
 
 class _NonePublished(UserError):
@@ -241,10 +259,26 @@ def _from_file(
     foreign_classes: bool = False,
 ) -> Start:
     report = warm_start(net, path, foreign_classes)
+    given = set(report.loaded)
     if report.new:  # new branches may start as copies of the backbone
-        net.backbone_loaded('trained' if set(net.global_parameters()) <= set(report.loaded) else 'pretrained')
+        trained = set(net.global_parameters()) <= given
+        given |= _filled(net, report.new, lambda: net.backbone_loaded('trained' if trained else 'pretrained'))
     untrained = frozenset({*report.new, *report.resized, *report.reclassed, *report.inflated})
-    return _start(net, f'{words or path}: {report}', choice, untrained)
+    start = _start(net, f'{words or path}: {report}', choice, untrained)
+    return dataclasses.replace(start, given=frozenset(given))
+
+
+def _filled(net: HybridBlock, names: Sequence[str], fill: Callable[[], None]) -> Set[str]:
+    """Do what may give some parameters of a network values; the names of those that got one, the others keep theirs."""
+    params = {name: p for name, p in net._collect_params_with_prefix().items() if name in names}
+    before = {name: p.data(p.list_ctx()[0]).copy() for name, p in params.items()}
+    for p in params.values():
+        p.set_data(mx.nd.full(p.shape, np.nan, dtype=p.dtype))
+    fill()
+    empty = {name for name, p in params.items() if np.isnan(p.data(p.list_ctx()[0]).asnumpy()).any()}
+    for name in empty:
+        params[name].set_data(before[name])
+    return set(names) - empty
 
 
 def _start(net: HybridBlock, source: str, choice: Optional[str], untrained: Optional[FrozenSet[str]] = None) -> Start:
