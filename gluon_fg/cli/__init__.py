@@ -11,6 +11,7 @@ _FILES = {'fuse': 'compare'}  # command -> file, where that is not the same
 _COMMANDS = (
     'finetune',
     'train',
+    'transfer',
     'evaluate',
     'predict',
     'features',

@@ -93,7 +93,7 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
     asked = Asked(place, given['model'], given['epochs'], parting, *words)
     show_lines()
     for handler in logging.getLogger('gluon_fg').handlers:
-        handler.addFilter(_news)
+        handler.addFilter(is_news)
     try:
         if dry_run:
             return _plan(asked)
@@ -104,7 +104,7 @@ def finetune(place: str, out: Optional[str], folds: Optional[int], dry_run: bool
     return 0
 
 
-def _news(record: logging.LogRecord) -> bool:
+def is_news(record: logging.LogRecord) -> bool:
     """Tell whether a line is worth showing: not the config in full, nor counts that were shown as a table."""
     line = record.getMessage()
     told = re.match(r'model:\n|\d+ classes: |training videos of a class: ', line)

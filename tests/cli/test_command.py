@@ -99,7 +99,7 @@ def test_every_help_ends_with_examples_that_call_it(words, command, monkeypatch)
         (['plot_tsne.py', 'x'], 'plot_tsne.py is now gluon-fg explain tsne; see gluon-fg explain tsne --help'),
         (['scripts/prepare_data.py'], 'scripts/prepare_data.py is now gluon-fg data prepare; '),
         (['train.py'], 'train.py is now gluon-fg train; '),
-        (['trian'], "unknown command of gluon-fg 'trian'; did you mean 'train'?"),
+        (['trian'], "unknown command of gluon-fg 'trian'; did you mean 'train' or 'transfer'?"),
         (['zoo', 'publsh'], "unknown command of gluon-fg zoo 'publsh'; did you mean 'publish'?"),
         (['train', '--conifg', 'x'], 'No such option: --conifg'),
         (['train', '--config', 'dfb/i3d_tiny_synthgf'], "unknown config 'dfb/i3d_tiny_synthgf'; did you mean"),
