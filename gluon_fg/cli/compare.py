@@ -148,28 +148,40 @@ def _write(
     cls=Command,
     example="""
 fuse rgb.npz flow.npz --out both.npz
-fuse rgb.npz flow.npz --weights 1 1.5 --out both.npz
+fuse rgb.npz flow.npz --weights 1 1.5 --on logits --out both.npz
 """,
 )
 @click.argument('files', nargs=-1, required=True, metavar='SCORES.npz...')
 @click.option('--weights', cls=Several, type=float, metavar='W...', help='Of each. [default: all the same]')
 @click.option('--names', cls=Several, metavar='NAME...', help='Of each in the tables. [default: the models]')
+@click.option(
+    '--on',
+    default='probabilities',
+    show_default=True,
+    metavar='probabilities|logits',
+    help='The prediction: the weighted mean of the softmax scores, or the softmax of the weighted sum of the logits '
+    '(Two-Stream I3D, TSN).',
+)
 @output_options('The new score file.', metavar='FUSED.npz', required=True, json=True)
-def fuse(files: Tuple[str, ...], weights: List[float], names: List[str], output: Output) -> None:
+def fuse(files: Tuple[str, ...], weights: List[float], names: List[str], on: str, output: Output) -> None:
     """Make one prediction of several networks.
 
-    It is the mean of their softmax scores (two streams, ensembles). The files are written by gluon-fg evaluate, of the
-    same videos. Prints the accuracies of the mean and of each
-    network, and writes the same files as gluon-fg evaluate.
+    Two streams, or an ensemble. The files are written by gluon-fg evaluate, of the same videos. Prints the accuracies
+    of the prediction (--on), of the other way to make one, and of each network, and writes the same files as gluon-fg
+    evaluate.
     """
     from ..evaluation.fusion import fuse_scores
+    from ..evaluation.fusion import notes as notes_of
     from ..evaluation.metrics import summarize
     from ..evaluation.report import report_paths, write_report
     from ..evaluation.score import Scores
 
     output.check(inputs=files)
     paths = report_paths(str(output.out), output.force)
-    scores = fuse_scores([Scores.load(path) for path in files], weights or None, names or None)
+    each = [Scores.load(path) for path in files]
+    scores = fuse_scores(each, weights or None, names or None, on, files)
+    for note in notes_of(each, files):
+        click.echo(f'note: {note}', err=True)
     table = write_report(scores, paths)
     if output.json:
         print_json({**summarize(scores), 'failed_videos': scores.failed, 'scores': str(paths[0])})

@@ -49,25 +49,29 @@ def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B'))
     Raises
     ------
     UserError
-        other classes, other videos (a video that failed in one file only is another video), or another label for one
+        other classes, other videos (a video that failed in one file only is another video), or another label for one;
+        it names the first that differs, and the command that mends it
     """
     if a.fingerprint != b.fingerprint:
         place = next(
             (f'number {i} is {x!r} and {y!r}' for i, (x, y) in enumerate(zip(a.classes, b.classes)) if x != y),
             f'{len(a.classes)} and {len(b.classes)} of them',
         )
-        raise UserError(f'{names[0]} and {names[1]} have other classes: {place}; choose scores of the same dataset')
+        raise UserError(
+            f'{names[0]} and {names[1]} have other classes: {place}; choose scores of the same dataset '
+            f'({a.dataset} and {b.dataset}): gluon-fg evaluate --dataset scores one'
+        )
     where = {name: i for i, name in enumerate(b.ids)}
     missing, extra = [i for i in a.ids if i not in where], sorted(set(b.ids) - set(a.ids))
     if missing or extra:
         parts = [
-            f'{len(ids)} only in {name}, first {ids[0]}'
-            for ids, name in ((missing, names[0]), (extra, names[1]))
+            f'{len(ids)} only in {name}, first {ids[0]}{_why_not(ids[0], other)}'
+            for ids, name, other in ((missing, names[0], b), (extra, names[1], a))
             if ids
         ]
         raise UserError(
             f'{names[0]} ({len(a.ids)} videos) and {names[1]} ({len(b.ids)}) are not of the same videos: '
-            f'{"; ".join(parts)}; choose scores of the same split'
+            f'{"; ".join(parts)}; {_same_split(a, b)}'
         )
     order = np.array([where[name] for name in a.ids])
     other = np.flatnonzero(b.labels[order] != a.labels)
@@ -81,7 +85,25 @@ def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B'))
     known = [array for array in (a.targets, targets) if array is not None]
     if known and not (len(known) == 2 and np.array_equal(known[0], known[1])):
         raise UserError(f'{names[0]} and {names[1]} have other sets of labels; choose scores made from one list')
-    return dataclasses.replace(b, ids=a.ids, labels=a.labels, probabilities=b.probabilities[order], targets=targets)
+    return dataclasses.replace(
+        b,
+        ids=a.ids,
+        labels=a.labels,
+        probabilities=b.probabilities[order],
+        targets=targets,
+        logits=None if b.logits is None else b.logits[order],
+    )
+
+
+def _why_not(video: str, scores: Scores) -> str:
+    """Why a video is not among the scored ones, where that is known."""
+    return f' (it failed in the other: {scores.failed[video]})' if video in scores.failed else ''
+
+
+def _same_split(a: Scores, b: Scores) -> str:
+    if a.dataset == b.dataset:
+        return f'mend or leave out those videos, and score {a.dataset} again: gluon-fg evaluate'
+    return f'choose scores of the same split ({a.dataset} and {b.dataset}): gluon-fg evaluate --split scores one'
 
 
 def compare(

@@ -137,7 +137,7 @@ def each_prediction(
                 taken.append((number, part))
                 yield part.path, part.open_cut
 
-    for position, result in merge_views(net, sources(), views, net.labels, ctx, batch_size, workers, fused=True):
+    for position, result, _ in merge_views(net, sources(), views, net.labels, ctx, batch_size, workers, fused=True):
         number, clip = taken[position]
         if isinstance(result, VideoError):
             yield number, Prediction(clip.path, [], result, clip.start, clip.end)

@@ -52,6 +52,9 @@ class Scores:
     targets
         (N, M) bool, where videos have several labels: which classes each shows; `labels` has the first of each then.
         None: one label a video
+    logits
+        (N, M) float32, of the prediction, averaged over views. No probability that is a mean over views tells them
+        (`fusion`). None: not kept, as in files from before they were
     """
 
     ids: Tuple[str, ...]
@@ -65,6 +68,7 @@ class Scores:
     model: str = ''
     dataset: str = ''
     targets: Optional[np.ndarray] = None
+    logits: Optional[np.ndarray] = None
 
     def __post_init__(self) -> None:
         videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
@@ -77,6 +81,8 @@ class Scores:
             raise ValueError(
                 f'targets {self.targets.dtype} {self.targets.shape} for {videos} videos, {classes} classes'
             )
+        if self.logits is not None and self.logits.shape != (videos, classes):
+            raise ValueError(f'logits {self.logits.shape} for {videos} videos, {classes} classes')
         if self.groups is not None and len(self.groups) != classes:
             raise ValueError(f'{len(self.groups)} groups for {classes} classes')
 
@@ -99,8 +105,8 @@ class Scores:
         return self.probabilities[:, self.branch_names.index(name)]
 
     def save(self, path: Union[str, os.PathLike]) -> None:
-        """Write a compressed .npz with arrays `probabilities`, `labels`, where there are some `targets`, and a JSON
-        text `meta`; atomic, nothing pickled.
+        """Write a compressed .npz with arrays `probabilities`, `labels`, where there are some `targets` and `logits`,
+        and a JSON text `meta`; atomic, nothing pickled. Readers from before `logits` read it, too.
         """
         meta = {
             'format': FORMATS[0 if self.targets is None else 1],
@@ -121,6 +127,8 @@ class Scores:
         }
         if self.targets is not None:
             arrays['targets'] = self.targets
+        if self.logits is not None:
+            arrays['logits'] = self.logits.astype(np.float32)
         with atomic_write(path, 'wb') as stream:
             np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
 
@@ -134,6 +142,7 @@ class Scores:
                 meta = json.loads(str(arrays['meta']))
                 labels, probabilities = arrays['labels'], arrays['probabilities']
                 targets = arrays['targets'] if meta.get('format') == 2 else None
+                logits = arrays['logits'] if 'logits' in arrays else None
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise UserError(f'{path}: not a score file written by gluon-fg evaluate, or cut short') from error
         if meta.get('format') not in FORMATS or meta.get('kind') != 'probabilities':
@@ -151,6 +160,7 @@ class Scores:
             model=meta['model'],
             dataset=meta['dataset'],
             targets=targets,
+            logits=logits,
             **names,
         )
         if scores.fingerprint != meta['fingerprint']:
@@ -200,19 +210,21 @@ def score_dataset(
     mine = range(rank, len(ids), size)
     sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
     truth = [dataset.records[i].label for i in mine]
-    done: List[Tuple[int, Optional[np.ndarray], Optional[str]]] = []
+    done: List[Tuple[int, Optional[np.ndarray], Optional[np.ndarray], Optional[str]]] = []
     told = set() if told is None else told
     with tqdm(
         total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
     ) as bar:
-        for position, result in merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused, truth):
+        merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused, truth)
+        for position, result, logits in merged:
             if isinstance(result, VideoError):
                 if str(result) not in told:
                     logger.warning('not scored: %s', result)
                     told.add(str(result))
-                done.append((mine[position], None, result.reason))
+                done.append((mine[position], None, None, result.reason))
             else:
-                done.append((mine[position], result.astype(np.float32), None))
+                assert logits is not None
+                done.append((mine[position], result.astype(np.float32), logits.astype(np.float32), None))
             bar.update()
     scores = _gathered(net, dataset, labels, protocol, gather(done) if gather and size > 1 else [done])
     counted = f'{scores.listed} videos listed = {len(scores.ids)} scored + {len(scores.failed)} failed'
@@ -225,20 +237,20 @@ def score_dataset(
 def _gathered(
     net: HybridBlock, dataset: VideoDataset, labels: LabelSet, protocol: Protocol, parts: List[list]
 ) -> Scores:
-    """The scores of all ranks' parts: lists of (number of the video, its probabilities or None, reason or None)."""
+    """The scores of all ranks' parts: lists of (number of the video, probabilities, logits, reason or None)."""
     ids, size = video_ids(dataset), len(parts)
     everything = sorted((item for part in parts for item in part), key=lambda item: item[0])
-    if [index for index, _, _ in everything] != list(range(len(ids))):
+    if [index for index, *_ in everything] != list(range(len(ids))):
         raise RuntimeError(f'{dataset.name} lists {len(ids)} videos, but {len(everything)} came out of {size} ranks')
-    scored = [(index, p) for index, p, _ in everything if p is not None]
-    failed = {ids[index]: reason for index, p, reason in everything if p is None}
+    scored = [(index, p, z) for index, p, z, _ in everything if p is not None]
+    failed = {ids[index]: reason for index, p, _, reason in everything if p is None}
     if not scored:
         name, reason = next(iter(failed.items()))
         raise UserError(f'none of the {len(ids)} videos of {dataset.name} can be decoded; the first: {name}: {reason}')
     return Scores(
-        ids=tuple(ids[index] for index, _ in scored),
-        labels=np.array([dataset.records[index].label for index, _ in scored], np.int64),
-        probabilities=np.stack([p for _, p in scored]),
+        ids=tuple(ids[index] for index, *_ in scored),
+        labels=np.array([dataset.records[index].label for index, *_ in scored], np.int64),
+        probabilities=np.stack([p for _, p, _ in scored]),
         branch_names=tuple(net.branch_names),
         classes=labels.classes,
         groups=labels.groups,
@@ -246,7 +258,8 @@ def _gathered(
         failed=failed,
         model=str(net.name),
         dataset=dataset.name,
-        targets=None if dataset.targets is None else dataset.targets[[index for index, _ in scored]],
+        targets=None if dataset.targets is None else dataset.targets[[index for index, *_ in scored]],
+        logits=np.stack([z for *_, z in scored]),
     )
 
 

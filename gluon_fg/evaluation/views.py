@@ -147,11 +147,12 @@ def _groups(items: Iterable, size: int) -> Iterator[list]:
 
 class Merged(NamedTuple):
     """One video's outcome: its position in the list, and probabilities (branches, M) float64 or the error that
-    stopped it.
+    stopped it; beside probabilities the logits (M,) of the prediction, float64, averaged over the views as they are.
     """
 
     position: int
     result: Union[np.ndarray, VideoError]
+    logits: Optional[np.ndarray] = None
 
 
 def merge_views(
@@ -261,11 +262,12 @@ class _Video:
 
     def __init__(self, position: int, name: str, views: int):
         self.position, self.name, self.views, self.missing = position, name, views, views
-        self.sum: Union[float, np.ndarray] = 0.0
+        self.sum: Any = 0.0
+        self.logits: Any = 0.0
 
-    def add(self, probabilities: np.ndarray) -> bool:
-        """Add one view's (branches, M); returns whether that was the last one."""
-        self.sum = self.sum + probabilities
+    def add(self, probabilities: np.ndarray, logits: np.ndarray) -> bool:
+        """Add one view's (branches, M) and (M,); returns whether that was the last one."""
+        self.sum, self.logits = self.sum + probabilities, self.logits + logits
         self.missing -= 1
         return self.missing == 0
 
@@ -284,13 +286,14 @@ def _run(forward: Any, to_probabilities: Callable, inputs: Any, batch: Any, labe
     outputs = forward(*inputs)
     # (views, branches, M); logits of reduced precision are widened before the softmax
     probabilities = np.stack([to_probabilities(z).asnumpy() for z in outputs], axis=1).astype(np.float64)
-    for (video, flip, _), p in zip(batch, probabilities):
+    logits = outputs[0].astype('float32').asnumpy().astype(np.float64)
+    for (video, flip, _), p, z in zip(batch, probabilities, logits):
         if not np.isfinite(p).all():
             raise UserError(
                 f"{video.name}: the network's output is not finite; are these the parameters of a run that diverged?"
             )
-        if video.add(p[:, labels.flip_map] if flip else p):
-            yield Merged(video.position, video.sum / video.views)
+        if video.add(*((p[:, labels.flip_map], z[labels.flip_map]) if flip else (p, z))):
+            yield Merged(video.position, video.sum / video.views, video.logits / video.views)
 
 
 @contextlib.contextmanager

@@ -42,14 +42,14 @@ def score(net, dataset, protocol, **options):
 
 
 def reference(net, dataset, protocol):
-    """(videos, 2, M): each view on its own, softmax, mirrored classes put back, mean."""
-    result = []
+    """(videos, 2, M): each view on its own, softmax, mirrored classes put back, mean; and (videos, M) mean logits."""
+    result, logits = [], []
     for i in range(len(dataset)):
         if i == 4:
             continue
         with dataset.open(i) as reader:
             views, flipped = get_protocol(protocol).views(reader, net.input_spec, LABELS)
-        probabilities = []
+        probabilities, of_views = [], []
         for view, flip in zip(views, flipped):
             x = view[None] if net.input_spec.ndim == 3 else view
             shape = (-1, 3) + (1,) * (x.ndim - 2)
@@ -61,8 +61,10 @@ def reference(net, dataset, protocol):
             p = np.exp(z - z.max(1, keepdims=True))
             p /= p.sum(1, keepdims=True)
             probabilities.append(p[:, [1, 0, 2, 3, 4]] if flip else p)  # left and right change places
+            of_views.append(z[0, [1, 0, 2, 3, 4]] if flip else z[0])
         result.append(np.mean(probabilities, axis=0))
-    return np.array(result)
+        logits.append(np.mean(of_views, axis=0))
+    return np.array(result), np.array(logits)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,9 @@ def reference(net, dataset, protocol):
 def test_merged_scores_equal_one_view_at_a_time(tools, dataset, layout, protocol):
     net = tools.Probe(layout, segments=3 if layout == 'NCHW' else 1)
     scores = score(net, dataset, protocol)
-    np.testing.assert_allclose(scores.probabilities, reference(net, dataset, protocol), rtol=1e-4, atol=1e-6)
+    probabilities, logits = reference(net, dataset, protocol)
+    np.testing.assert_allclose(scores.probabilities, probabilities, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(scores.logits, logits, rtol=1e-4, atol=1e-5)
     assert scores.ids == tuple(f'clip ({i}).mp4' for i in (0, 1, 2, 3, 5, 6))
     assert scores.labels.tolist() == [0, 1, 2, 3, 0, -1] and scores.groups == LABELS.groups
     assert list(scores.failed) == ['clip (4).mp4'] and scores.listed == 7
