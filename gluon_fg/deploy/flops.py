@@ -21,6 +21,7 @@ from mxnet.gluon import Constant, HybridBlock
 
 from ..errors import UserError
 from ..input_spec import InputSpec
+from ..nn.batch_norm_lstm import set_length
 from ..nn.norm import deploy_mode
 from .graph import Shape, inferred_shapes
 from .operators import COUNTED, FREE
@@ -116,6 +117,8 @@ def count(net: HybridBlock, shape: Optional[Sequence[int]] = None) -> Cost:
     if shape is None:
         raise UserError(f'{net.name} does not say what it takes; give the shape of its input')
     whole = _whole(shape)
+    if len(whole) == 5:
+        set_length(net, whole[2])
     with deploy_mode():
         out = net(mx.sym.var('data'))
     symbol = mx.sym.Group(list(out)) if isinstance(out, (list, tuple)) else out

@@ -7,11 +7,12 @@ clips does not fuse.
 from __future__ import annotations
 
 import warnings
-from typing import Callable, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 import mxnet as mx
 from mxnet import gluon
 
+from ..nn.batch_norm_lstm import set_length
 from ..nn.norm import deploy_symbol
 
 Forward = Callable[[mx.nd.NDArray], Tuple[mx.nd.NDArray, ...]]
@@ -48,7 +49,26 @@ def fuse(net: gluon.HybridBlock, ctx: Optional[mx.Context] = None) -> Forward:
     if not _has_fused_graphs(ctx):
         net.hybridize(static_alloc=True, static_shape=True)
         return lambda x: net.branches(x)[: len(net.branch_names)]
-    return _compiled(fused_symbol(net), net.collect_params())
+    return _compiled(fused_symbol(net), net.collect_params()) if _takes_any_length(net) else _of_one_length(net)
+
+
+def _takes_any_length(net: gluon.HybridBlock) -> bool:
+    return not set_length(net, net.input_spec.frames)
+
+
+def _of_one_length(net: gluon.HybridBlock) -> Forward:
+    """A recognizer whose graph is of clips of one length, as a function of clips of any: the last graph is held."""
+    held: Dict[int, Forward] = {}
+
+    def forward(x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
+        frames = x.shape[2]
+        if frames not in held:
+            set_length(net, frames)
+            held.clear()
+            held[frames] = _compiled(fused_symbol(net), net.collect_params())
+        return held[frames](x)
+
+    return forward
 
 
 def fuse_layers(layers: gluon.HybridBlock, ctx: Optional[mx.Context] = None) -> Forward:

@@ -6,9 +6,10 @@
 
 Every step has population statistics of its own, as activations take long to settle; gammas, beta_c and b are shared by
 all steps. Steps behind the last that has statistics use that one's. gamma starts at 0.1, so that the tanh does not
-saturate (their sec. 4); h_0 and c_0 are zero, whose normalized product is zero as well.
+saturate (their sec. 4), b of the forget gate at 1 and W_h orthogonal, as in their published code.
 
-Our choices: b of the forget gate starts at 1 and W_h orthogonal; gates lie in the order of MXNet's own LSTM.
+Our choices: h_0 and c_0 are zero and not learned, so that there is nothing to normalize of h_0; running statistics with
+the momentum of all batch norms here, 0.9; gates in the order of MXNet's own LSTM.
 """
 
 from __future__ import annotations

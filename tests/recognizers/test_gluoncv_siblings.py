@@ -163,6 +163,22 @@ def test_googlenet_inflates_and_a_still_clip_is_an_image(imagenet_load):
     assert np.abs(still[:, :, 0].asnumpy() - flat).max() > 1e-2 * np.abs(flat).max()
 
 
+def test_frame_by_frame_googlenet_starts_as_it_is(imagenet_load):
+    """What it makes of a clip's frames is what the network for images makes of them."""
+    images, frames = get_backbone('inceptionv1'), get_backbone('inceptionv1_frames')
+    for net in (images, frames):
+        net.initialize()
+    imagenet_load(images, randomize)
+    imagenet.load(frames)
+    x = mx.nd.random.normal(shape=(2, 3, 3, 49, 60))
+    one_by_one = images(mx.nd.transpose(x, axes=(0, 2, 1, 3, 4)).reshape((6, 3, 49, 60)))
+    for stage, features in zip((2, 3, 4, 5), frames(x)):
+        expected = one_by_one[stage - 2].asnumpy()
+        given = features.asnumpy().transpose(0, 2, 1, 3, 4).reshape(expected.shape)
+        np.testing.assert_allclose(given, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        assert frames.frames_at(stage, 25) == 25 and frames.geometry(stage) == images.geometry(stage)
+
+
 def test_a_stem_for_flow_gets_the_mean_of_the_colours(imagenet_load):
     net = get_backbone('i3d_inceptionv1_same_flow')
     net.initialize()

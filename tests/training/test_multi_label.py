@@ -52,7 +52,9 @@ def test_the_loss_stays_finite_and_takes_single_labels():
         binary_cross_entropy(z, mx.nd.zeros((2, 3)))
 
 
-@pytest.mark.parametrize('name', ['i3d_tiny_custom_dfb', 'i3d_tiny_custom_cidc', 'i3d_tiny_custom', 'tsn_tiny_custom'])
+@pytest.mark.parametrize(
+    'name', ['i3d_tiny_custom_dfb', 'i3d_tiny_custom_cidc', 'i3d_tiny_custom', 'tsn_tiny_custom', 'c3d_tiny_custom']
+)
 def test_every_branch_is_trained_by_it(name):
     net = randomized(name)
     net.multi_label = True

@@ -16,6 +16,8 @@ NAMES = [
     ('tsn_tiny_synthfg', {}),
     ('i3d_tiny_synthfg_cidc', {}),
     ('topheavy_tiny_synthfg_u2s', {'select': 'oracle'}),
+    ('lstm_tiny_custom', {'nclass': 4}),  # each step has statistics of its own
+    ('c3d_tiny_custom', {'nclass': 4}),
 ]
 
 
