@@ -12,8 +12,12 @@ from .base import Command, Group, Several
 from .options import Output
 
 # Split -> clips or images: as `data.synthfg` has them, written here so that help needs no MXNet (a test compares).
-SIZES = {'synthfg': {'train': 2880, 'val': 480, 'test': 960}, 'synthfg_images': {'train': 960, 'val': 160, 'test': 320}}
-
+SIZES = {
+    'synthfg': {'train': 2880, 'val': 480, 'test': 960},
+    'synthfg_images': {'train': 960, 'val': 160, 'test': 320},
+    'synthfg_motion': {'train': 1440, 'val': 240, 'test': 480},
+}
+UNITS = {'synthfg': 'Clips, a multiple of 24.', 'synthfg_images': 'Images, a multiple of 8.'}
 
 NAMED = 5  # of the files that cannot be used, how many are named on the terminal
 
@@ -39,7 +43,7 @@ def prepare() -> None:
 
 def _rendered(name: str) -> Callable:
     """Make a decorator that adds --root, a size for each split and --seed."""
-    unit = 'Clips, a multiple of 24.' if name == 'synthfg' else 'Images, a multiple of 8.'
+    unit = UNITS.get(name, 'Clips, a multiple of 12.')
 
     def decorate(function: Callable) -> Callable:
         function = click.option('--seed', type=int, default=0, show_default=True, help='Of the whole set.')(function)
@@ -75,6 +79,15 @@ def synthfg_clips(
 def synthfg_images(root: Optional[str], seed: int, **sizes: int) -> None:
     """Render single images of SynthFG's kind; nothing is downloaded."""
     _generate('synthfg_images', root, seed, sizes)
+
+
+@prepare.command(
+    'synthfg_motion', example='data prepare synthfg_motion --root data/motion --train 48 --val 24 --test 24'
+)
+@_rendered('synthfg_motion')
+def synthfg_motion(root: Optional[str], seed: int, **sizes: int) -> None:
+    """Render clips of bodies that move, of which no frame tells the class; nothing is downloaded."""
+    _generate('synthfg_motion', root, seed, sizes)
 
 
 @prepare.command('films', example='data prepare films --root films')
@@ -227,7 +240,8 @@ def _generate(dataset: str, root: Optional[str], seed: int, sizes: Dict[str, int
 
     made = synthfg.generate(root, **sizes, seed=seed, progress=sys.stderr.isatty(), dataset=dataset)
     meta = synthfg.read_meta(made, dataset) or {}
-    title, unit = ('SynthFG', 'clips') if dataset == 'synthfg' else ('SynthFG images', 'images')
+    unit = 'images' if dataset == 'synthfg_images' else 'clips'
+    title = dataset.replace('synthfg', 'SynthFG').replace('_', ' ')
     click.echo(f'{title}: {len(meta["classes"])} classes in {len(meta["kinds"])} groups, seed {seed}')
     for split, count in sizes.items():
         click.echo(f'  {split:5} {count:5} {unit}  {made / split}.csv')

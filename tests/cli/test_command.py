@@ -173,7 +173,8 @@ def test_a_command_loads_what_the_start_left_out():
 
 
 def test_sizes_in_the_help_are_those_of_the_sets():
-    assert SIZES == {'synthfg': synthfg.SIZES, 'synthfg_images': synthfg.IMAGE_SIZES}
+    sizes = {'synthfg_images': synthfg.IMAGE_SIZES, 'synthfg_motion': synthfg.MOTION_SIZES}
+    assert SIZES == {'synthfg': synthfg.SIZES, **sizes}
 
 
 def test_configs_are_found_by_name(tmp_path, monkeypatch):

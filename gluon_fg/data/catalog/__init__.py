@@ -42,7 +42,7 @@ def build_dataset(
 ) -> VideoDataset:
     """Open a split of a dataset by the dataset's name (`list_datasets`; each has a file in `gluon_fg/data/catalog`).
 
-    - 'synthfg', 'synthfg_images', 'synthfg_order': rendered here, under `root` on first use
+    - 'synthfg', 'synthfg_images', 'synthfg_motion', 'synthfg_order': rendered here, under `root` on first use
     - 'folder', 'image_folder': your own, root/<split>/<class>/<video or image> (`open_folders`)
     - 'csv': your own, root/<split>.csv or .txt (`open_lists`)
     - 'kinetics400', 'kinetics600', 'kinetics700', 'minikinetics', 'sthsthv1', 'sthsthv2', 'ucf101', 'hmdb51',

@@ -14,12 +14,15 @@ On disk, under a root of its own:
 
 'synthfg_images' is a set of images of the same kind, <split>/00000.png: single frames of such clips, of the 8 classes
 in 2 groups that a still tells apart (kind 'detail').
+
+'synthfg_motion' is the opposite: clips of 12 classes of motion, which no single frame tells apart (`motion`).
 """
 
 from .clips import CLASSES, DETAIL_LABELS, GROUPS, KIND, ORDER_LABELS, clip_seed, render_clip, render_image
 from .files import (
     FPS,
     IMAGE_SIZES,
+    MOTION_SIZES,
     SIZES,
     VERSION,
     default_root,
@@ -30,6 +33,7 @@ from .files import (
     write_image,
     write_video,
 )
+from .motion import MOTION_CLASSES, MOTION_GROUPS, render_motion
 from .preview import contact_sheet
 from .scene import FRAMES, SIZE, Box
 
@@ -42,6 +46,9 @@ __all__ = [
     'GROUPS',
     'IMAGE_SIZES',
     'KIND',
+    'MOTION_CLASSES',
+    'MOTION_GROUPS',
+    'MOTION_SIZES',
     'ORDER_LABELS',
     'SIZE',
     'SIZES',
@@ -55,6 +62,7 @@ __all__ = [
     'read_truth',
     'render_clip',
     'render_image',
+    'render_motion',
     'write_image',
     'write_video',
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .scene import ARM, ARM_WIDTH, FRAMES, GLYPH_HALF, PORT, PORT_GAP, SIZE, STROKE, Box, Distractor, Scene, State
 
-_SUPER, _BITS = 4, 4  # supersampling; fractional bits of cv2's coordinates
+SUPER, _BITS = 4, 4  # supersampling; fractional bits of cv2's coordinates
 
 
 def _around(n: int, rx: float, ry: float, start: float = -0.5 * math.pi) -> np.ndarray:
@@ -19,7 +19,7 @@ def _around(n: int, rx: float, ry: float, start: float = -0.5 * math.pi) -> np.n
     return np.stack([rx * np.cos(angle), ry * np.sin(angle)], axis=1)
 
 
-_SHAPES = {
+SHAPES = {
     'disc': _around(48, 1, 1),
     'diamond': _around(4, 1.25, 1.25),
     'square': np.array([[-1, -1], [1, -1], [1, 1], [-1, 1.0]]),
@@ -50,7 +50,7 @@ def render(scene: Scene, states: Sequence[State]) -> Tuple[np.ndarray, List[Box]
     clip, boxes = np.empty((FRAMES, SIZE, SIZE, 3), np.uint8), []
     for t, state in enumerate(states):
         frame = _background(scene, t)
-        canvas = np.repeat(np.repeat(frame, _SUPER, axis=0), _SUPER, axis=1)
+        canvas = np.repeat(np.repeat(frame, SUPER, axis=0), SUPER, axis=1)
         for distractor in scene.distractors:
             _distractor(canvas, distractor, scene, t)
         boxes += _body(canvas, scene, state, t)
@@ -80,10 +80,10 @@ def _background(scene: Scene, t: int) -> np.ndarray:
 def _distractor(canvas: np.ndarray, d: Distractor, scene: Scene, t: int) -> None:
     moment = scene.clock[t] - 0.5 * (FRAMES - 1)
     x, y = d.x + d.vx * moment + scene.jitter[t, 0], d.y + d.vy * moment + scene.jitter[t, 1]
-    _polygon(canvas, _around(32, d.radius, d.radius) + (x, y), d.color)
+    polygon(canvas, _around(32, d.radius, d.radius) + (x, y), d.color)
     if d.shown[scene.clock[t]]:
         if d.glyph is None:
-            _polygon(canvas, _around(16, 2.4, 2.4) + (x, y), _mark(d.color))
+            polygon(canvas, _around(16, 2.4, 2.4) + (x, y), _mark(d.color))
         else:
             _glyph(canvas, d.glyph, x, y, d.half, _mark(d.color))
 
@@ -92,14 +92,14 @@ def _body(canvas: np.ndarray, scene: Scene, state: State, t: int) -> List[Box]:
     """Draw the body with its details; return their boxes."""
     x, y, scale = _pose(scene, t)
     half, ground = scene.look.half * scale, [255 * c for c in colorsys.hsv_to_rgb(*scene.background)]
-    outline = _SHAPES[scene.look.shape]
+    outline = SHAPES[scene.look.shape]
     boxes = []
     if state.halo:
-        _polygon(canvas, outline * (half + 4.5) + (x, y), _mark(ground), hole=outline * (half + 2.0) + (x, y))
+        polygon(canvas, outline * (half + 4.5) + (x, y), _mark(ground), hole=outline * (half + 2.0) + (x, y))
         size = 1.1 * (half + 4.5) + 1
         boxes.append(_box('halo', t, y - size, x - size, y + size, x + size))
-    _polygon(canvas, outline * half + (x, y), tuple(c * 0.55 for c in scene.body))
-    _polygon(canvas, outline * (half - 1.2) + (x, y), scene.body)
+    polygon(canvas, outline * half + (x, y), tuple(c * 0.55 for c in scene.body))
+    polygon(canvas, outline * (half - 1.2) + (x, y), scene.body)
     if state.glyph:
         size = GLYPH_HALF * scale
         cy = y + (1.0 if scene.look.shape == 'house' else 0.0) * scale
@@ -108,9 +108,9 @@ def _body(canvas: np.ndarray, scene: Scene, state: State, t: int) -> List[Box]:
     if state.lamp is not None:
         for place in (-1, 1):
             cy, radius = y + place * PORT_GAP * scale, PORT * scale
-            _polygon(canvas, _around(24, radius, radius) + (x, cy), (25, 25, 30))
+            polygon(canvas, _around(24, radius, radius) + (x, cy), (25, 25, 30))
             if state.lamp == place:
-                _polygon(canvas, _around(24, radius - 1, radius - 1) + (x, cy), (255, 250, 215))
+                polygon(canvas, _around(24, radius - 1, radius - 1) + (x, cy), (255, 250, 215))
                 boxes.append(_box('lamp', t, cy - radius - 1, x - radius - 1, cy + radius + 1, x + radius + 1))
     if state.arm is not None:
         length, hx, hy = ARM * scale, x + scene.side * (half + 1.0), y + 0.5 * half
@@ -155,7 +155,7 @@ def _glyph(canvas: np.ndarray, name: str, x: float, y: float, half: float, color
         inner = points * (1 - STROKE / (half * math.cos(math.pi / sides) * radius))
         if name == 'triangle':
             inner = points + (np.array([0, 0.25 * half]) - points) * (STROKE / (half * 0.5 * radius))
-        _polygon(canvas, points + (x, y), color, hole=inner + (x, y))
+        polygon(canvas, points + (x, y), color, hole=inner + (x, y))
 
 
 def _stroke(
@@ -163,10 +163,10 @@ def _stroke(
 ) -> None:
     a, b = np.asarray(start), np.asarray(end)
     normal = np.array([a[1] - b[1], b[0] - a[0]]) / (np.hypot(*(b - a)) + 1e-9) * width / 2
-    _polygon(canvas, np.stack([a + normal, b + normal, b - normal, a - normal]), color)
+    polygon(canvas, np.stack([a + normal, b + normal, b - normal, a - normal]), color)
 
 
-def _polygon(canvas: np.ndarray, points: np.ndarray, color: Sequence[float], hole: Optional[np.ndarray] = None) -> None:
+def polygon(canvas: np.ndarray, points: np.ndarray, color: Sequence[float], hole: Optional[np.ndarray] = None) -> None:
     """Fill a polygon given in pixels of the frame (x, y); a hole is cut out by the even-odd rule."""
-    rings = [np.rint((p * _SUPER - 0.5) * (1 << _BITS)).astype(np.int32) for p in (points, hole) if p is not None]
+    rings = [np.rint((p * SUPER - 0.5) * (1 << _BITS)).astype(np.int32) for p in (points, hole) if p is not None]
     cv2.fillPoly(canvas, rings, color, lineType=cv2.LINE_8, shift=_BITS)

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from ...errors import UserError, unknown
 from ...files import atomic_write
 from .clips import CLASSES, DETAIL_LABELS, GROUPS, KIND, clip_seed, render_clip, render_image
+from .motion import MOTION_CLASSES, MOTION_GROUPS, render_motion
 from .scene import FRAMES, SIZE, Box
 
 logger = logging.getLogger(__name__)
@@ -26,36 +27,51 @@ VERSION = 1  # of the rendering: a set made by another version has other pixels
 FPS = 8
 SIZES = {'train': 2880, 'val': 480, 'test': 960}
 IMAGE_SIZES = {'train': 960, 'val': 160, 'test': 320}
+MOTION_SIZES = {'train': 1440, 'val': 240, 'test': 480}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Form:
-    """A set that is rendered: its name, the labels of SynthFG that it has, its files, its sizes unless told."""
+    """A set that is rendered: its name, the class and the group of each label, its files, its sizes unless told."""
 
     dataset: str
     title: str
-    labels: Tuple[int, ...]
-    suffix: str
+    classes: Tuple[str, ...]
+    groups: Tuple[str, ...]
+    kinds: Dict[str, str]  # of each group
+    render: Callable  # label, seed, return_truth -> pixels, boxes
     sizes: Dict[str, int]
+    suffix: str = '.mp4'
 
     @property
     def unit(self) -> str:
         return 'image' if self.suffix == '.png' else 'clip'
 
-    @property
-    def classes(self) -> Tuple[str, ...]:
-        return tuple(CLASSES[label] for label in self.labels)
 
-    @property
-    def groups(self) -> Tuple[str, ...]:
-        return tuple(GROUPS[label] for label in self.labels)
-
-
+_STILL = tuple(GROUPS[label] for label in DETAIL_LABELS)
 _FORMS = {
     form.dataset: form
     for form in (
-        _Form('synthfg', 'SynthFG', tuple(range(len(CLASSES))), '.mp4', SIZES),
-        _Form('synthfg_images', 'SynthFG images', DETAIL_LABELS, '.png', IMAGE_SIZES),
+        _Form('synthfg', 'SynthFG', CLASSES, GROUPS, KIND, render_clip, SIZES),
+        _Form(
+            'synthfg_images',
+            'SynthFG images',
+            tuple(CLASSES[label] for label in DETAIL_LABELS),
+            _STILL,
+            {group: KIND[group] for group in _STILL},
+            render_image,
+            IMAGE_SIZES,
+            '.png',
+        ),
+        _Form(
+            'synthfg_motion',
+            'SynthFG motion',
+            MOTION_CLASSES,
+            MOTION_GROUPS,
+            {group: 'motion' for group in MOTION_GROUPS},
+            render_motion,
+            MOTION_SIZES,
+        ),
     )
 }
 
@@ -84,14 +100,14 @@ def generate(
     root
         a folder for this dataset alone (default: `default_root(dataset)`)
     train, val, test
-        clips of each split, multiples of 24, or images, multiples of 8: every class has the same number (default:
-        `SIZES` or `IMAGE_SIZES`)
+        clips of each split, multiples of 24, or 12, or images, multiples of 8: every class has the same number
+        (default: `SIZES`, `MOTION_SIZES` or `IMAGE_SIZES`)
     seed
         of the whole set, 0..2**32-1
     progress
         show a bar
     dataset
-        'synthfg' or 'synthfg_images'
+        'synthfg', 'synthfg_images' or 'synthfg_motion'
 
     Returns
     -------
@@ -171,7 +187,7 @@ def _form(dataset: str) -> _Form:
 
 
 def _meta(form: _Form, sizes: Dict[str, int], seed: int) -> Dict:
-    count, title = len(form.labels), form.title
+    count, title = len(form.classes), form.title
     for split, n in sizes.items():
         if not isinstance(n, int) or n < 1 or n % count:
             raise UserError(
@@ -190,7 +206,7 @@ def _meta(form: _Form, sizes: Dict[str, int], seed: int) -> Dict:
         **still,
         'classes': list(form.classes),
         'groups': list(form.groups),
-        'kinds': {group: KIND[group] for group in form.groups},
+        'kinds': form.kinds,
     }
 
 
@@ -274,7 +290,7 @@ def _make_split(form: _Form, root: Path, split: str, meta: Dict, progress: bool)
         rows = csv.writer(stream, lineterminator='\n')
         rows.writerow(('path', 'label', 'class', 'group'))
         for index in range(settings['clips']):
-            label = index % len(form.labels)
+            label = index % len(form.classes)
             rows.writerow((_path(form, split, index), label, form.classes[label], form.groups[label]))
 
 
@@ -294,11 +310,11 @@ def _render_split(form: _Form, folder: Path, split: str, settings: Dict, progres
     from tqdm import tqdm
 
     truth = {}
-    render, write = (render_image, write_image) if form.unit == 'image' else (render_clip, write_video)
+    write = write_image if form.unit == 'image' else write_video
     for index in tqdm(range(settings['clips']), f'{form.title} {split}', disable=not progress, unit=form.unit):
-        label, seed = index % len(form.labels), clip_seed(split, settings['seed'], index)
+        label, seed = index % len(form.classes), clip_seed(split, settings['seed'], index)
         path = _path(form, split, index)
-        picture, truth[path] = render(label, seed, return_truth=True)
+        picture, truth[path] = form.render(label, seed, return_truth=True)
         write(folder / os.path.basename(path), picture)
     (folder / 'truth.json').write_text(json.dumps(truth, separators=(',', ':')))
     (folder / 'split.json').write_text(json.dumps(settings))

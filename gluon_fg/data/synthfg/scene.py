@@ -142,7 +142,7 @@ def draw_scene(look: Look, rng: np.random.Generator) -> Scene:
         slant=sign(),
         period=u(9, 13),
         background=(((look.hue + u(-18, 18)) % 360) / 360, u(0.45, 0.7), u(0.4, 0.75)),
-        body=_color(rng),
+        body=random_color(rng),
         distractors=distractors,
         gain=u(0.85, 1.15),
         start=int(rng.integers(0, FRAMES - 1)),
@@ -170,12 +170,11 @@ def _draw_distractor(x: float, y: float, half: float, slow: float, rng: np.rando
     else:
         shown = np.ones(FRAMES, bool)
     vx, vy = slow * rng.uniform(-0.7, 0.7, 2)
-    return Distractor(
-        px, py, vx, vy, radius, _color(rng), glyph, GLYPH_HALF * rng.uniform(0.87, 1.13), tuple(bool(s) for s in shown)
-    )
+    color, size = random_color(rng), GLYPH_HALF * rng.uniform(0.87, 1.13)
+    return Distractor(px, py, vx, vy, radius, color, glyph, size, tuple(bool(s) for s in shown))
 
 
-def _color(rng: np.random.Generator) -> Tuple[int, int, int]:
+def random_color(rng: np.random.Generator) -> Tuple[int, int, int]:
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.4, 0.95))
     return int(round(255 * red)), int(round(255 * green)), int(round(255 * blue))
 
