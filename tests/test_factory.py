@@ -29,7 +29,16 @@ BASELINES = {
         ) for _ in range(blocks)),
 }  # fmt: skip
 
-CLIPS = ('c3d', 'i3d', 'lstm', 'r2d', 'slowonly', 'topheavy', 'twostream_i3d')  # how networks on clips are called
+CLIPS = (
+    'c3d',
+    'fused3d',
+    'i3d',
+    'lstm',
+    'r2d',
+    'slowonly',
+    'topheavy',
+    'twostream_i3d',
+)  # how networks on clips are called
 
 NCLASS = {
     'kinetics400': 400, 'kinetics700': 700, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51,

@@ -42,11 +42,13 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'i3d_tiny': functools.partial(Tiny, 3),
     'i3d_tiny_flow': functools.partial(Tiny, 3, in_channels=2),
     'inceptionv1_frames': FrameInceptionV1,
+    'inceptionv1_frames_flow10': functools.partial(FrameInceptionV1, in_channels=20),
     'inceptionv1_frames_flow': functools.partial(FrameInceptionV1, in_channels=10),
     'inceptionv1': functools.partial(InceptionV1, 2, 'ceil'),
     'inceptionv1_flow': functools.partial(InceptionV1, 2, 'ceil', 20),
     'mobilenetv2': MobileNetV2,
     'r2d_tiny': functools.partial(Tiny, 3, spans_time=False),
+    'r2d_tiny_flow2': functools.partial(Tiny, 3, spans_time=False, in_channels=4),
     'r2d_tiny_flow': functools.partial(Tiny, 3, spans_time=False, in_channels=2),
     'r2d_nl_resnet50_v1': functools.partial(R2D, 50, non_local=5),
     'r2d_resnet50_v1': functools.partial(R2D, 50),
@@ -70,6 +72,8 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
 TWO_STREAM: Dict[str, Tuple[str, str]] = {
     'twostream_i3d_inceptionv1_same': ('i3d_inceptionv1_same', 'i3d_inceptionv1_same_flow'),
     'twostream_i3d_tiny': ('i3d_tiny', 'i3d_tiny_flow'),
+    'twostream_inceptionv1_frames': ('inceptionv1_frames', 'inceptionv1_frames_flow10'),
+    'twostream_r2d_tiny': ('r2d_tiny', 'r2d_tiny_flow2'),
     'twostream_inceptionv1': ('inceptionv1', 'inceptionv1_flow'),
     'twostream_tiny': ('tiny', 'tiny_flow'),
 }

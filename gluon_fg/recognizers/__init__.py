@@ -9,6 +9,7 @@ from .cidc import CIDCNetwork
 from .contract import ClassRelation, FeatureKind, MapInfo, PrepareContext, Trunk
 from .convlstm import ConvNetLSTM
 from .dfb import DFB
+from .fused3d import Fused3D
 from .temporal_heads import LSTMHead, SelfAttentionHead
 from .twostream import TwoStream
 from .u2s import U2S
@@ -22,6 +23,7 @@ __all__ = [
     'ConvNetLSTM',
     'DFB',
     'FeatureKind',
+    'Fused3D',
     'LSTMHead',
     'MapInfo',
     'PrepareContext',

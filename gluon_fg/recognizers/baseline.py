@@ -95,6 +95,7 @@ register('i3d_resnet50_v1_custom', Baseline, None, 'clips', 'i3d_resnet50_v1')
 register('i3d_resnet152_v1_custom', Baseline, None, 'clips', 'i3d_resnet152_v1')
 register('i3d_tiny_synthfg', Baseline, 'synthfg', 'tiny_clips', 'i3d_tiny', **TINY)
 register('i3d_tiny_custom', Baseline, None, 'tiny_clips', 'i3d_tiny', **TINY)
+register('i3d_tiny_flow_custom', Baseline, None, 'tiny_fields', 'i3d_tiny_flow', **TINY)
 register('r2d_tiny_synthfg', Baseline, 'synthfg', 'tiny_clips', 'r2d_tiny', **TINY)
 register('r2d_tiny_custom', Baseline, None, 'tiny_clips', 'r2d_tiny', **TINY)
 
@@ -139,7 +140,13 @@ register('i3d_inceptionv1_custom', Baseline, None, 'long', 'i3d_inceptionv1')
 register('i3d_inceptionv3_custom', Baseline, None, 'large', 'i3d_inceptionv3')
 register('i3d_inceptionv1_same_ucf101', Baseline, 'ucf101', 'quo_vadis', 'i3d_inceptionv1_same')
 register('i3d_inceptionv1_same_hmdb51', Baseline, 'hmdb51', 'quo_vadis', 'i3d_inceptionv1_same')
+register('i3d_inceptionv1_same_minikinetics', Baseline, 'minikinetics', 'quo_vadis', 'i3d_inceptionv1_same')
 register('i3d_inceptionv1_same_custom', Baseline, None, 'quo_vadis', 'i3d_inceptionv1_same')
+register(
+    'i3d_inceptionv1_same_flow_minikinetics', Baseline, 'minikinetics', 'quo_vadis_flow', 'i3d_inceptionv1_same_flow'
+)
+register('i3d_inceptionv1_same_flow_ucf101', Baseline, 'ucf101', 'quo_vadis_flow', 'i3d_inceptionv1_same_flow')
+register('i3d_inceptionv1_same_flow_hmdb51', Baseline, 'hmdb51', 'quo_vadis_flow', 'i3d_inceptionv1_same_flow')
 register('i3d_inceptionv1_same_flow_custom', Baseline, None, 'quo_vadis_flow', 'i3d_inceptionv1_same_flow')
 
 register('i3d_nl5_resnet50_v1_kinetics400', Baseline, 'kinetics400', 'long', 'i3d_nl5_resnet50_v1', **PRETRAINED)

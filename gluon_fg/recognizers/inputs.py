@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any, Dict, Mapping, Optional
 
 from ..errors import unknown
-from ..input_spec import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from ..input_spec import InputSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,10 @@ _QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 
 # Its sec. 2.2: 16 frames of 112 pixels, of 128 as in the original (Tran et al. 2015, sec. 3.1).
 _EVERY_FIFTH = InputSpec(frames=25, frame_stride=5)
 _C3D = _QUO_VADIS.replace(frames=16, short_side=128, crop_size=112)
+# Its secs. 2.3 and 2.4: a single frame, and the 10 fields that follow it; 5 frames, 10 apart, with 10 fields each.
+# Colors on ImageNet's scale, as the weights have it that these start from.
+_SNAPSHOT = _FRAMES.replace(segments=1)
+_FUSED = _CLIPS.replace(frames=5, frame_stride=10)
 # Zhao et al., sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
 _SPREAD = InputSpec(frames=18, frame_stride=1, short_side=240, crop_size=224, sampling='spread')
 # Optical flow: a field x, y at each frame; values from -1 to 1.
@@ -64,12 +68,12 @@ _FIELDS: Dict[str, Any] = dict(mean=(0.5,) * 2, std=(0.5,) * 2)
 # SynthFG: 54 pixels high, 8 frames.
 _TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
 _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
+_TINY_SNAPSHOT = _TINY_FRAMES.replace(segments=1)
+# As (d) of Quo Vadis, whose fields reach from each frame to the next one: 3 frames, 2 apart, with 2 fields each.
+_TINY_FUSED = _TINY_CLIPS.replace(frames=3, frame_stride=2)
 # A stack of L = 5 frames of flow, x and y, at each frame (Zhao et al., table VI). L and the scale, -1 to 1 for 20
 # pixels either way, are our choice: the paper has neither.
 _FLOW_STACK: Dict[str, Any] = dict(mean=(0.5,) * 10, std=(0.5,) * 10)
-# Both streams in one view: the colors, and L flow fields behind them.
-_BOTH_TINY: Dict[str, Any] = dict(mean=IMAGENET_MEAN + (0.5,) * 2, std=IMAGENET_STD + (0.5,) * 2)
-_BOTH_TINY_STACK: Dict[str, Any] = dict(mean=IMAGENET_MEAN + (0.5,) * 10, std=IMAGENET_STD + (0.5,) * 10)
 # Images: Zhao et al., sec. IV-E, who have no sizes of their own for them. ImageNet's networks are tested as they all
 # are, by the middle 224 of 256 pixels.
 _IMAGES = _FRAMES.replace(segments=1, short_side=240)
@@ -79,6 +83,18 @@ _LITE: Dict[str, Any] = dict(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 # TSM: as many frames seen together in testing as in training. One center crop of them is its paper's efficient setting;
 # Something-Something-V2 is tested by the ten crops of Zhao et al.
 _TOGETHER = {'sthsthv2': dict(protocol='10crop')}
+
+
+def _flow(fields: int) -> Dict[str, Any]:
+    """Scale of a view of flow alone: x and y of so many fields at each frame."""
+    return dict(mean=(0.5,) * 2 * fields, std=(0.5,) * 2 * fields)
+
+
+def _both(spec: InputSpec, fields: int) -> InputSpec:
+    """A view of both streams: the colors of a spec, and so many fields behind them at each frame."""
+    flow = _flow(fields)
+    return spec.replace(mean=spec.mean + flow['mean'], std=spec.std + flow['std'])
+
 
 INPUTS: Dict[str, Input] = {
     # DFB has nothing on the last three: clips by CIDC's protocol (sec. 3.3), frames by that of Zhao et al.
@@ -118,6 +134,14 @@ INPUTS: Dict[str, Input] = {
     ),
     'quo_vadis': Input(_QUO_VADIS, 'train_time'),
     'quo_vadis_flow': Input(_QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2), 'train_time'),
+    'quo_vadis_both': Input(_both(_QUO_VADIS, 1), 'train_time'),
+    # Tested on 25 frames and the 250 fields behind them: single ones of (c), 5 clips of (d).
+    'snapshot': Input(_SNAPSHOT, '25x1'),
+    'snapshot_flow': Input(_SNAPSHOT.replace(**_flow(10)), '25x1'),
+    'snapshot_both': Input(_both(_SNAPSHOT, 10), '25x1'),
+    'fused': Input(_FUSED, '5x1'),
+    'fused_flow': Input(_FUSED.replace(**_flow(10)), '5x1'),
+    'fused_both': Input(_both(_FUSED, 10), '5x1'),
     'every_fifth': Input(_EVERY_FIFTH, 'train_time'),
     'every_fifth_flow': Input(_EVERY_FIFTH.replace(**_FLOW_STACK), 'train_time'),
     'c3d': Input(_C3D, '15x1'),
@@ -130,10 +154,13 @@ INPUTS: Dict[str, Input] = {
     'tiny_clips': Input(_TINY_CLIPS, 'train_time'),
     'tiny_flow': Input(_TINY_CLIPS.replace(**_FLOW_STACK), 'train_time'),
     'tiny_fields': Input(_TINY_CLIPS.replace(**_FIELDS), 'train_time'),
-    'tiny_both': Input(_TINY_CLIPS.replace(**_BOTH_TINY), 'train_time'),
-    'tiny_snapshot': Input(_TINY_FRAMES.replace(segments=1), '3x1'),
-    'tiny_snapshot_flow': Input(_TINY_FRAMES.replace(segments=1, **_FLOW_STACK), '3x1'),
-    'tiny_snapshot_both': Input(_TINY_FRAMES.replace(segments=1, **_BOTH_TINY_STACK), '3x1'),
+    'tiny_both': Input(_both(_TINY_CLIPS, 1), 'train_time'),
+    'tiny_snapshot': Input(_TINY_SNAPSHOT, '3x1'),
+    'tiny_snapshot_flow': Input(_TINY_SNAPSHOT.replace(**_flow(5)), '3x1'),
+    'tiny_snapshot_both': Input(_both(_TINY_SNAPSHOT, 5), '3x1'),
+    'tiny_fused': Input(_TINY_FUSED, 'train_time'),
+    'tiny_fused_flow': Input(_TINY_FUSED.replace(**_flow(2)), 'train_time'),
+    'tiny_fused_both': Input(_both(_TINY_FUSED, 2), 'train_time'),
     'tiny_frames': Input(_TINY_FRAMES, 'train_time'),
-    'tiny_images': Input(_TINY_FRAMES.replace(segments=1), 'train_time'),
+    'tiny_images': Input(_TINY_SNAPSHOT, 'train_time'),
 }

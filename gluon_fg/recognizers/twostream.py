@@ -148,8 +148,52 @@ class TwoStream(Recognizer):
 
 
 # name, method, dataset (None: the user's own), input, backbone
+# (c): the streams, and both; GluonCV's Inception-V1 on Kinetics-400 is the first one's network, trained on 7 segments.
+register(
+    'twostream_inceptionv1_rgb_kinetics400',
+    Baseline,
+    'kinetics400',
+    'snapshot',
+    'inceptionv1',
+    gluoncv='inceptionv1_kinetics400',
+)
+register('twostream_inceptionv1_rgb_minikinetics', Baseline, 'minikinetics', 'snapshot', 'inceptionv1')
+register('twostream_inceptionv1_rgb_ucf101', Baseline, 'ucf101', 'snapshot', 'inceptionv1')
+register('twostream_inceptionv1_rgb_hmdb51', Baseline, 'hmdb51', 'snapshot', 'inceptionv1')
+register('twostream_inceptionv1_rgb_custom', Baseline, None, 'snapshot', 'inceptionv1')
+register('twostream_inceptionv1_flow_kinetics400', Baseline, 'kinetics400', 'snapshot_flow', 'inceptionv1_flow')
+register('twostream_inceptionv1_flow_minikinetics', Baseline, 'minikinetics', 'snapshot_flow', 'inceptionv1_flow')
+register('twostream_inceptionv1_flow_ucf101', Baseline, 'ucf101', 'snapshot_flow', 'inceptionv1_flow')
+register('twostream_inceptionv1_flow_hmdb51', Baseline, 'hmdb51', 'snapshot_flow', 'inceptionv1_flow')
+register('twostream_inceptionv1_flow_custom', Baseline, None, 'snapshot_flow', 'inceptionv1_flow')
+register('twostream_inceptionv1_kinetics400', TwoStream, 'kinetics400', 'snapshot_both', 'twostream_inceptionv1')
+register('twostream_inceptionv1_minikinetics', TwoStream, 'minikinetics', 'snapshot_both', 'twostream_inceptionv1')
+register('twostream_inceptionv1_ucf101', TwoStream, 'ucf101', 'snapshot_both', 'twostream_inceptionv1')
+register('twostream_inceptionv1_hmdb51', TwoStream, 'hmdb51', 'snapshot_both', 'twostream_inceptionv1')
+register('twostream_inceptionv1_custom', TwoStream, None, 'snapshot_both', 'twostream_inceptionv1')
+# (e); its streams are `baseline.py`'s.
+register(
+    'twostream_i3d_inceptionv1_same_kinetics400',
+    TwoStream,
+    'kinetics400',
+    'quo_vadis_both',
+    'twostream_i3d_inceptionv1_same',
+)
+register(
+    'twostream_i3d_inceptionv1_same_minikinetics',
+    TwoStream,
+    'minikinetics',
+    'quo_vadis_both',
+    'twostream_i3d_inceptionv1_same',
+)
+register(
+    'twostream_i3d_inceptionv1_same_ucf101', TwoStream, 'ucf101', 'quo_vadis_both', 'twostream_i3d_inceptionv1_same'
+)
+register(
+    'twostream_i3d_inceptionv1_same_hmdb51', TwoStream, 'hmdb51', 'quo_vadis_both', 'twostream_i3d_inceptionv1_same'
+)
+register('twostream_i3d_inceptionv1_same_custom', TwoStream, None, 'quo_vadis_both', 'twostream_i3d_inceptionv1_same')
 register('twostream_tiny_rgb_custom', Baseline, None, 'tiny_snapshot', 'tiny', **TINY)
 register('twostream_tiny_flow_custom', Baseline, None, 'tiny_snapshot_flow', 'tiny_flow', **TINY)
 register('twostream_tiny_custom', TwoStream, None, 'tiny_snapshot_both', 'twostream_tiny', **TINY)
-register('i3d_tiny_flow_custom', Baseline, None, 'tiny_fields', 'i3d_tiny_flow', **TINY)
 register('twostream_i3d_tiny_custom', TwoStream, None, 'tiny_both', 'twostream_i3d_tiny', **TINY)
