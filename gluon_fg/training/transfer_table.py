@@ -8,10 +8,13 @@ The runs differ in `model.transfer` and what it starts from; where they lie is a
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import mxnet as mx
 
 from ..data.catalog import dataset_info
 from ..errors import UserError
@@ -21,11 +24,11 @@ from ..evaluation.report import write_report
 from ..evaluation.score import Scores, known_to, score_dataset
 from ..files import atomic_write
 from . import distributed, stages
-from .config import load_config, start_file
+from .config import load_config, stage_configs, start_file
 from .named import Named, dataset_of
-from .run import choose_context, load_run
+from .run import choose_context, load_run, split_of
 from .sections import TRANSFERS, Config
-from .start import read_start
+from .start import begin, read_start
 
 logger = logging.getLogger(__name__)
 
@@ -106,14 +109,32 @@ def run(parts: Sequence[Part], tested_on: Optional[str] = None, progress: bool =
     Raises
     ------
     UserError, Interrupted
-        as `stages.train`; a split without labels
+        as `stages.train`; a split without labels; weights that a later run starts from and that are not to be had,
+        before the first is trained
     """
+    _check(parts, tested_on)
     done: List[Tuple[Part, Scores]] = []
     for part in parts:
         logger.info('\n%s', ' '.join(filter(None, (part.split, part.transfer))))
         stages.train(part.config, part.folder, distributed.World(), progress)
         done.append((part, _scores(part, tested_on, progress)))
     return tabulate(done)
+
+
+def _check(parts: Sequence[Part], tested_on: Optional[str]) -> None:
+    """Find every run possible, and the split to test on there, before hours of training."""
+    for part in parts:
+        if (part.folder / 'summary.json').is_file() or part.split != parts[0].split:
+            continue
+        config = next(iter(stage_configs(part.config).values()), copy.deepcopy(part.config))
+        labels = split_of(config, config.data.train_split).labels
+        if tested_on:
+            split_of(config, tested_on)
+        try:
+            begin(config, mx.cpu(), labels)
+        except UserError as error:
+            instead = '; --original none starts from random weights' if part.transfer == 'original' else ''
+            raise UserError(f'{part.transfer}: {error}{instead}') from None
 
 
 def _scores(part: Part, tested_on: Optional[str], progress: bool) -> Scores:
