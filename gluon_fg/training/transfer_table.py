@@ -67,6 +67,11 @@ def plan(
     """
     base = load_config(path, overrides)
     _check_splits(base, splits)
+    if base.data.features:
+        raise UserError(
+            f'data.features is {base.data.features}, which are of one network, and the runs of transfer start from '
+            'different ones; leave it out'
+        )
     first = base.model.start if base.model.start in ('imagenet', 'none') else None
     starts = {name: start_file(base.model) for name in TRANSFERS}
     starts['original'] = original or first

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from said import Lines
+from test_training_from_features import make_features
 
 from gluon_fg import get_model
 from gluon_fg.data.transforms import to_input
@@ -14,7 +15,7 @@ from gluon_fg.nn.norm import batch_norms
 from gluon_fg.training import loop, parts, stages
 from gluon_fg.training.config import load_config
 from gluon_fg.training.distributed import World
-from gluon_fg.training.transfer import start_of
+from gluon_fg.training.transfer import keep_features, start_of
 from gluon_fg.weights.params_file import read_params
 
 CLASSIFIER = {'branches.classifier.weight', 'branches.classifier.bias'}
@@ -71,6 +72,9 @@ NETWORKS = (
     'topheavy_tiny_custom_u2s',
     'i3d_tiny_custom_lstm',
     'topheavy_tiny_custom',
+    'lstm_tiny_custom',
+    'c3d_tiny_custom',
+    'twostream_tiny_rgb_custom',
 )
 
 
@@ -85,6 +89,32 @@ def test_fixed_changes_the_classifiers_alone(settings, tmp_path, model):
     assert CLASSIFIER <= own
     for name in ('best.params', 'final.params'):
         assert changed(given, saved(tmp_path / 'run' / name)) == own
+
+
+@pytest.mark.parametrize(
+    'model', ['twostream_i3d_tiny_custom', 'twostream_tiny_custom', 'topheavy_tiny_flow_custom_u2s']
+)
+def test_fixed_holds_for_flow_and_for_both_streams(model):
+    net = get_model(model, pretrained_base=False, nclass=3)
+    before = {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+    line = keep_features(net, frozenset(before))
+    trainer = mx.gluon.Trainer([p for p in net.collect_params().values() if p.grad_req != 'null'], 'sgd')
+    net.hybridize(static_alloc=True, static_shape=True)
+    size = (net.input_spec.frames, 48, 48) if net.input_spec.ndim == 3 else (48, 48)
+    x = mx.nd.random.uniform(-1, 1, (4, net.input_spec.channels, *size))
+    tested = [z.asnumpy() for z in net.branches(x)]
+    with mx.autograd.record():
+        outputs = net.branches(x)
+        loss = net.loss(outputs, mx.nd.array([0, 1, 2, 0]))
+    for z, other in zip(outputs, tested):  # normalized by running statistics
+        np.testing.assert_allclose(z.asnumpy(), other, rtol=1e-5, atol=1e-6)
+    loss.backward()
+    trainer.step(4)
+    mx.nd.waitall()
+    moved = changed(before, {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()})
+    assert moved and moved <= set(net.class_parameters())
+    assert all(name in moved for name in net.class_parameters() if 'classifier' in name and name.endswith('weight'))
+    assert line.startswith(f'transfer fixed: {len(before) - len(net.class_parameters())} parameters stay as they are')
 
 
 def test_full_changes_everything_and_both_have_a_new_classifier(settings, tmp_path):
@@ -226,3 +256,14 @@ def test_weights_that_nobody_published_are_asked_of_the_user(settings, tmp_path)
     ):
         loop.train(settings('r2d_tiny_custom', 'model.transfer=fixed'), tmp_path / 'run', progress=False)
     assert not (tmp_path / 'run').exists()
+
+
+def test_features_on_disk_are_features_of_the_network_that_stays(tiny_synthfg, tmp_path):
+    """gluon-fg features, once, and training on them: the network that made them is kept whole."""
+    net = get_model('i3d_tiny_synthfg', pretrained=True)
+    made = make_features(net, tiny_synthfg, tmp_path / 'features', stage=5, dtype='float32')
+    settings = ('model.transfer=fixed', f'data.root={tiny_synthfg}', f'data.features={made}', 'train.epochs=1')
+    config = load_config('configs/dfb/i3d_tiny_synthfg.yaml', [*settings, 'train.batch_norm=train'])
+    loop.train(config, tmp_path / 'run', progress=False)
+    before = {name: p.data().asnumpy() for name, p in net._collect_params_with_prefix().items()}
+    assert changed(before, saved(tmp_path / 'run/final.params')) == CLASSIFIER

@@ -156,6 +156,7 @@ def test_the_configs_of_the_runs_differ_in_where_they_start(tmp_path):
         (('--splits', '1'), '--splits 1: folder has no numbered splits; leave out --splits'),
         (('--splits', 'all'), '--splits all: it takes numbers of splits, for example --splits 1 2 3'),
         (('--original', 'kinetics400'), 'model.transfer is original and model.start is kinetics400'),
+        (('--set', 'data.features=f'), 'data.features is f, which are of one network, and'),
         (('--set', 'model.transfr=full'), 'unknown key model.transfr; did you mean model.transfer?'),
     ],
 )
@@ -164,7 +165,13 @@ def test_mistakes_are_one_line(error_line, tmp_path, words, line):
     assert not (tmp_path / 'runs').exists()
 
 
-def test_what_a_later_run_lacks_is_said_before_the_first_is_trained(error_line, folders, tmp_path):  # noqa: F811
+def test_what_a_later_run_lacks_is_said_before_the_first_is_trained(
+    error_line,
+    folders,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setenv('MXNET_GLUON_REPO', 'file:///nowhere')
     trained_on_kinetics('i3d_tiny_custom', tmp_path / 'kinetics.params')
     start = f'model.start={tmp_path / "kinetics.params"}'
     words = ('transfer', 'custom/i3d_tiny_custom_dfb', '--out', tmp_path / 'runs', '--set', f'data.root={folders}')
