@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _runtime
 from ..errors import UserError, VideoError
+from .flow.place import FlowPlace
 from .packets import READ_ERRORS, Scan, open_container, short_reason
 from .transforms import resize, resize_frame
 
@@ -22,11 +23,13 @@ class VideoReader:
     """Gives frames of a video by number. A context manager: nothing stays open after the block.
 
     `len(reader)` frames; `fps` frames per second; `size` (W, H) pixels; `path`; `backend`, what decodes; `times`
-    (len,) seconds of the frames after the first, None where only `fps` tells them.
+    (len,) seconds of the frames after the first, None where only `fps` tells them; `flow`, where its optical flow is
+    looked for, None: wherever it may be (`flow.sources`).
     """
 
     backend = ''
     times: Optional[np.ndarray] = None
+    flow: Optional[FlowPlace] = None
 
     def __init__(self, path: str, length: int, fps: float, size: Tuple[int, int]):
         self.path, self.fps, self.size, self._length = str(path), fps, size, length
@@ -46,6 +49,15 @@ class VideoReader:
     def source_frames(self, indices: Union[Sequence[int], np.ndarray]) -> np.ndarray:
         """Numbers that these frames have in the video as it was opened: others where this shows it at another rate."""
         return np.asarray(indices)
+
+    @property
+    def film(self) -> VideoReader:
+        """The whole video at its own rate, of which this may show a stretch, or at another rate."""
+        return self
+
+    def film_frames(self, indices: np.ndarray) -> np.ndarray:
+        """Numbers that these frames have in `film`."""
+        return indices
 
     def get_batch(
         self, indices: Union[Sequence[int], np.ndarray], size: Optional[Tuple[int, int]] = None

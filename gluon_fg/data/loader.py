@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
-from . import sampling
+from . import sampling, seen
 from .datasets import VideoDataset
 from .dealing import Dealing
 from .features import FeatureReader
@@ -258,13 +258,14 @@ def random_view(
     if isinstance(reader, FeatureReader):
         return reader.draw(rng)
     reader = at_rate(reader, spec.fps)
+    total = seen.positions(reader, spec)
     if spec.sampling == 'spread':
-        indices = sampling.random_spread(len(reader), spec.frames, rng)
+        indices = sampling.random_spread(total, spec.frames, rng)
     elif spec.ndim == 3:
-        indices = sampling.random_clip(len(reader), spec.frames, spec.frame_stride, rng)
+        indices = sampling.random_clip(total, spec.frames, spec.frame_stride, rng, spec.short)
     else:
-        indices = sampling.segment_indices(len(reader), spec.segments, rng)
+        indices = sampling.segment_indices(total, spec.segments, rng)
     cut = transform.draw(reader.size[1], reader.size[0], rng, may_flip)
-    frames = reader.get_batch(indices, cut.resized)
+    frames = seen.read(reader, indices, spec, cut.resized)
     pixels = transform.augment(apply(frames, cut, spec.crop_size), rng)
     return View(to_view(pixels, spec), reader.source_frames(indices), cut)

@@ -62,6 +62,13 @@ class RatedReader(VideoReader):
     def close(self) -> None:
         self._reader.close()
 
+    @property
+    def film(self) -> VideoReader:
+        return self._reader.film
+
+    def film_frames(self, indices: np.ndarray) -> np.ndarray:
+        return self._reader.film_frames(self._shown(indices))
+
     def source_frames(self, indices: Union[Sequence[int], np.ndarray]) -> np.ndarray:
         return self._reader.source_frames(self._shown(np.asarray(indices, np.int64)))
 

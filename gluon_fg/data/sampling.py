@@ -14,8 +14,7 @@ from typing import Optional
 import numpy as np
 
 from ..errors import UserError, unknown
-
-SHORT_RULES = ('repeat_last', 'loop')
+from ..input_spec import SHORT_RULES
 
 
 def _positive(**values: int) -> None:

@@ -45,6 +45,13 @@ class SegmentReader(VideoReader):
     def close(self) -> None:
         self._reader.close()
 
+    @property
+    def film(self) -> VideoReader:
+        return self._reader.film
+
+    def film_frames(self, indices: np.ndarray) -> np.ndarray:
+        return self._reader.film_frames(self._first + indices)
+
     def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
         return self._reader._decode([self._first + number for number in numbers], size)
 

@@ -1,4 +1,8 @@
-"""From decoded frames to network input. All on uint8 frames (T, H, W, 3), RGB; one draw serves the whole clip.
+"""From decoded frames to network input. All on uint8 frames (T, H, W, C); one draw serves the whole clip.
+
+C is 3 for RGB, and for optical flow as `InputSpec` has it: 2 L for L fields at each frame, 3 + 2 L for both. Flow is
+resized with its displacements, which become as much longer or shorter as the frames, in height and width apart, and a
+mirror image negates those in x.
 
 Resizing is bilinear (OpenCV's INTER_LINEAR, no antialiasing when shrinking), as in GluonCV, whose published weights saw
 frames made so. Crops are views of the frames, never copies: `to_view` makes the one contiguous copy at the end.
@@ -15,6 +19,7 @@ import numpy as np
 from ..errors import UserError, unknown
 from ..input_spec import FeatureSpec, InputSpec
 from .augment import NOTHING, Augment
+from .flow.fields import resize_flow
 
 KINDS = ('random_resized', 'multiscale', 'random_crop')
 
@@ -44,21 +49,33 @@ class View(NamedTuple):
     cut: Cut
 
 
-def check_frames(frames: np.ndarray) -> np.ndarray:
-    """Refuse anything but uint8 frames (T, H, W, 3)."""
-    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+def check_frames(frames: np.ndarray, channels: Optional[int] = 3) -> np.ndarray:
+    """Refuse anything but uint8 frames (T, H, W, channels); None: any that a view may have (`InputSpec`)."""
+    fits = isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.ndim == 4
+    if not fits or (frames.shape[3] != channels if channels else frames.shape[3] < 2):
         got = f'{frames.dtype} {frames.shape}' if isinstance(frames, np.ndarray) else type(frames).__name__
-        raise UserError(f'frames must be a uint8 array (T, H, W, 3), got {got}')
+        raise UserError(f'frames must be a uint8 array (T, H, W, {channels or "C"}), got {got}')
     return frames
+
+
+def _first_field(frames: np.ndarray) -> int:
+    """The channel in which optical flow begins: behind color, where there is any."""
+    return 3 * (frames.shape[3] % 2)
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize every frame to height x width pixels, bilinear; the frames themselves where they have that size."""
     if frames.shape[1:3] == (height, width):
         return frames
-    out = np.empty((frames.shape[0], height, width, 3), np.uint8)
-    for source, target in zip(frames, out):
-        resize_frame(source, target)
+    out = np.empty((frames.shape[0], height, width, frames.shape[3]), np.uint8)
+    first = _first_field(frames)
+    if first == frames.shape[3]:
+        for source, target in zip(frames, out):
+            resize_frame(source, target)
+        return out
+    if first:
+        out[..., :first] = resize(np.ascontiguousarray(frames[..., :first]), height, width)
+    out[..., first:] = resize_flow(frames[..., first:], height, width)
     return out
 
 
@@ -79,7 +96,7 @@ def short_side_size(height: int, width: int, short_side: int) -> Tuple[int, int]
 
 def resize_short(frames: np.ndarray, short_side: int) -> np.ndarray:
     """Scale frames so that their shorter side is `short_side` pixels (`short_side_size`)."""
-    height, width = check_frames(frames).shape[1:3]
+    height, width = check_frames(frames, None).shape[1:3]
     return resize(frames, *short_side_size(height, width, short_side))
 
 
@@ -92,13 +109,20 @@ def crop(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np
 
 
 def hflip(frames: np.ndarray) -> np.ndarray:
-    """Mirror frames left to right (a view). What it does to the label is `LabelSet.flip_map`'s business."""
-    return frames[:, :, ::-1]
+    """Mirror frames left to right: a view; of flow a copy, in which what moved to the left moves to the right.
+
+    What it does to the label is `LabelSet.flip_map`'s business.
+    """
+    mirrored, first = frames[:, :, ::-1], _first_field(frames)
+    if first < frames.shape[3]:
+        mirrored = mirrored.copy()
+        np.subtract(255, mirrored[..., first::2], out=mirrored[..., first::2])
+    return mirrored
 
 
 def apply(frames: np.ndarray, cut: Cut, size: Optional[int] = None) -> np.ndarray:
-    """Make a view of frames (T, H, W, 3) as `cut` says, its window resized to size x size (None: as it is)."""
-    frames = crop(resize(check_frames(frames), *cut.resized), *cut.window)
+    """Make a view of frames (T, H, W, C) as `cut` says, its window resized to size x size (None: as it is)."""
+    frames = crop(resize(check_frames(frames, None), *cut.resized), *cut.window)
     frames = frames if size is None else resize(frames, size, size)
     return hflip(frames) if cut.mirrored else frames
 
@@ -210,7 +234,12 @@ class TrainTransform:
     jitter
         with 'random_crop', the shorter side is drawn from short_side .. jitter * short_side (CIDC: 1.25 of 256)
     augment
-        what else changes the clip, behind crop and mirror
+        what else changes the clip, behind crop and mirror; of flow nothing but an erased rectangle
+
+    Raises
+    ------
+    UserError
+        an unknown kind, an impossible number, or colors to be changed where flow is seen
     """
 
     def __init__(
@@ -227,11 +256,16 @@ class TrainTransform:
             raise UserError(f'flip is a probability between 0 and 1, got {flip}')
         if jitter < 1:
             raise UserError(f'jitter must be at least 1, got {jitter}')
+        if spec.fields and (augment.color_jitter or augment.randaugment):
+            raise UserError(
+                'color_jitter and randaugment change colors and shapes, which would leave optical flow wrong; this '
+                'network sees flow: set both to 0 (erase, mixup and cutmix may stay)'
+            )
         self.spec, self.kind, self.flip, self.jitter, self.augment = spec, kind, flip, jitter, augment
 
     def __call__(self, frames: np.ndarray, rng: np.random.Generator, may_flip: bool = True) -> Tuple[np.ndarray, bool]:
-        """(T, H, W, 3) -> (T, crop_size, crop_size, 3), and whether it is mirrored; `may_flip` as for `draw`."""
-        _, height, width, _ = check_frames(frames).shape
+        """(T, H, W, C) -> (T, crop_size, crop_size, C), and whether it is mirrored; `may_flip` as for `draw`."""
+        _, height, width, _ = check_frames(frames, self.spec.channels).shape
         cut = self.draw(height, width, rng, may_flip)
         return self.augment(apply(frames, cut, self.spec.crop_size), rng), cut.mirrored
 
@@ -255,9 +289,9 @@ class TrainTransform:
 
 
 def to_view(frames: np.ndarray, spec: InputSpec) -> np.ndarray:
-    """Turn frames (T, H, W, 3) into a network input: contiguous uint8 (3, T, H, W), or (T, 3, H, W) for 'NCHW'."""
+    """Turn frames (T, H, W, C) into a network input: contiguous uint8 (C, T, H, W), or (T, C, H, W) for 'NCHW'."""
     axes = (3, 0, 1, 2) if spec.layout == 'NCTHW' else (0, 3, 1, 2)
-    return np.ascontiguousarray(check_frames(frames).transpose(axes))
+    return np.ascontiguousarray(check_frames(frames, spec.channels).transpose(axes))
 
 
 def to_input(

@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from ..data import sampling, transforms
+from ..data import sampling, seen, transforms
 from ..data.features import FeatureReader
 from ..data.labels import LabelSet
 from ..data.rates import at_rate
@@ -24,8 +24,8 @@ from ..input_spec import InputSpec
 CROPS = ('center', 'three', 'five', 'whole')
 FLIPS = ('none', 'all', 'alternate')
 
-_PATTERN = re.compile(r'(\d+)x(1|3|5|whole)(?:-(flips|alternate))?')
-_PATTERN_HINT = 'or write CLIPSxCROPS, for example 5x3, 10xwhole-alternate, 20x5-flips'
+_PATTERN = re.compile(r'(\d+)x(1|3|5|whole)(?:@(\d+))?(?:-(flips|alternate))?')
+_PATTERN_HINT = 'or write CLIPSxCROPS, for example 5x3, 10xwhole-alternate, 20x5-flips, 1x1@250'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +46,14 @@ class Protocol:
     flips
         'none'; 'all': each view also mirrored; 'alternate': every other clip (the second, fourth, ...) mirrored
         instead. Where the labels forbid mirroring nothing is mirrored: 'all' then means half as many views
+    frames
+        frames in a view, for networks that are tested on longer clips than they were trained on; None: as many as in
+        training. Of a shorter video `InputSpec.short` fills them up
 
     Raises
     ------
     UserError
-        no clip, or an unknown kind of crops or flips
+        no clip or frame, or an unknown kind of crops or flips
     """
 
     name: str
@@ -58,10 +61,12 @@ class Protocol:
     clips: int
     crops: str = 'center'
     flips: str = 'none'
+    frames: Optional[int] = None
 
     def __post_init__(self) -> None:
-        if self.clips < 1:
-            raise UserError(f'protocol {self.name}: clips must be at least 1, got {self.clips}')
+        for name, value in (('clips', self.clips), ('frames', self.frames)):
+            if value is not None and value < 1:
+                raise UserError(f'protocol {self.name}: {name} must be at least 1, got {value}')
         if self.crops not in CROPS:
             raise unknown('kind of crops', self.crops, CROPS)
         if self.flips not in FLIPS:
@@ -69,7 +74,13 @@ class Protocol:
 
     def num_segments(self, spec: InputSpec) -> int:
         """What a network on images must have as `num_segments`: how many frames of its input make one view."""
-        return spec.segments if self.clips == 1 else 1
+        return self.shown(spec).segments if self.clips == 1 else 1
+
+    def shown(self, spec: InputSpec) -> InputSpec:
+        """The input of a view by this protocol: of `spec`, with as many frames as are shown."""
+        if self.frames is None:
+            return spec
+        return spec.replace(**{'frames' if spec.ndim == 3 else 'segments': self.frames})
 
     def count(self, labels: Optional[LabelSet] = None) -> int:
         """Views of one video; `labels` as in `views`."""
@@ -93,7 +104,7 @@ class Protocol:
         Returns
         -------
         views
-            uint8 arrays of one shape: (3, T, H, W) for layout 'NCTHW', (num_segments, 3, H, W) for 'NCHW';
+            uint8 arrays of one shape: (C, T, H, W) for layout 'NCTHW', (num_segments, C, H, W) for 'NCHW';
             clip by clip, within it crop by crop, each mirror image right behind its crop
         flipped
             (views,) bool: which ones are mirrored, so that their probabilities belong to the mirrored labels
@@ -109,30 +120,31 @@ class Protocol:
         if isinstance(reader, FeatureReader):
             return reader.views
         reader = at_rate(reader, spec.fps)
-        clips = self._indices(len(reader), spec)
+        clips = self._indices(seen.positions(reader, spec), spec)
         needed, position = np.unique(clips, return_inverse=True)
         size = transforms.short_side_size(reader.size[1], reader.size[0], spec.short_side)
-        frames = reader.get_batch(needed, size)
+        frames = seen.read(reader, needed, spec, size)
         mirror = self.flips if may_flip(labels) else 'none'
         views = []
         for number, (clip, chosen) in enumerate(zip(clips, position.reshape(clips.shape))):
             for window in self._windows(*size, spec):
                 variants = {'none': (False,), 'all': (False, True), 'alternate': (number % 2 == 1,)}[mirror]
                 for flip in variants:
-                    # A window and its mirror image share memory with `frames`; indexing copies this clip's alone.
-                    cut = transforms.Cut(size, window, flip)
-                    pixels = transforms.to_view(transforms.apply(frames, cut)[chosen], spec)
-                    views.append(View(pixels, reader.source_frames(clip), cut))
+                    # A window shares memory with `frames`; indexing copies this clip's alone.
+                    pixels = transforms.crop(frames, *window)[chosen]
+                    pixels = transforms.to_view(transforms.hflip(pixels) if flip else pixels, spec)
+                    views.append(View(pixels, reader.source_frames(clip), transforms.Cut(size, window, flip)))
         return views
 
     def _indices(self, total: int, spec: InputSpec) -> np.ndarray:
         """(clips, frames of a view) indices of decoded frames."""
+        frames = self.shown(spec).frames
         if spec.sampling == 'spread':
-            return sampling.spread_clips(total, spec.frames, self.clips)
+            return sampling.spread_clips(total, frames, self.clips)
         if spec.ndim == 3:
-            return sampling.regular_clips(total, spec.frames, spec.frame_stride, self.clips)
+            return sampling.regular_clips(total, frames, spec.frame_stride, self.clips, spec.short)
         if self.clips == 1:
-            return sampling.segment_indices(total, spec.segments)[None]
+            return sampling.segment_indices(total, self.num_segments(spec))[None]
         return sampling.segment_indices(total, self.clips)[:, None]
 
     def _windows(self, height: int, width: int, spec: InputSpec) -> List[Window]:
@@ -172,6 +184,7 @@ PROTOCOLS = {
             'whole',
         ),
         Protocol('30view', '10 clips x 3 crops along the longer side (CIDC sec. 3.3)', 10, 'three'),
+        Protocol('whole_video', 'one clip of 250 frames, center crop (Quo Vadis, sec. 2.5)', 1, frames=250),
         Protocol('10crop', 'one clip x 5 crops x 2 mirror images (Zhao et al., sec. IV-B)', 1, 'five', 'all'),
     )
 }
@@ -182,6 +195,8 @@ def get_protocol(name: str) -> Protocol:
 
     CROPS is 1 (center), 3 (along the longer side), 5 (corners and center) or `whole`; `-flips` adds each view's mirror
     image, `-alternate` mirrors every other clip: `5x3` is five clips by three crops, `10xwhole-alternate` is `dfb_3d`.
+    `@FRAMES` behind the crops shows clips of so many frames, whatever the network was trained on: `1x1@250` is
+    `whole_video`.
 
     Raises
     ------
@@ -195,11 +210,12 @@ def get_protocol(name: str) -> Protocol:
     match = _PATTERN.fullmatch(str(name))
     if match is None:
         raise UserError(f'{unknown("protocol", name, PROTOCOLS)}; {_PATTERN_HINT}')
-    clips, crops, flips = match.groups()
+    clips, crops, frames, flips = match.groups()
     return Protocol(
         name,
         'as written: clips x crops',
         int(clips),
         {'1': 'center', '3': 'three', '5': 'five'}.get(crops, crops),
         {'flips': 'all', 'alternate': 'alternate', None: 'none'}[flips],
+        None if frames is None else int(frames),
     )

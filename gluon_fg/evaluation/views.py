@@ -204,6 +204,7 @@ def merge_views(
     if batch_size < 1:
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
     ctx, spec = ctx or mx.cpu(), net.input_spec
+    shown = protocol.shown(spec)
     failed: List[Merged] = []
     with segments_as(net, protocol):
         forward = fuse(net, ctx) if fused and not net.takes_labels else _logits_of(net)
@@ -212,7 +213,7 @@ def merge_views(
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
         with contextlib.closing(cuts):
             for batch in _batches(_readable(cuts, failed), batch_size):
-                x = to_input(stack([view for *_, view in batch]), spec, ctx)
+                x = to_input(stack([view for *_, view in batch]), shown, ctx)
                 true = _true_classes(batch, truth, labels, ctx) if net.takes_labels else ()
                 yield from _run(forward, net.to_probabilities, (x, *true), batch, labels)
         yield from failed

@@ -11,6 +11,7 @@ import re
 from typing import Any, Dict, List
 
 from ..checking import Rule, above, at_least, one_of, required, setting, within
+from ..input_spec import FLOW_ALGORITHMS, SHORT_RULES
 
 DTYPES = ('float32', 'float16')
 ARCHIVES = ('.whl', '.zip', '.tar.gz')
@@ -36,7 +37,7 @@ def _is_archive(value: str) -> bool:
 
 
 def _are_channels(values: list) -> bool:
-    return all(map(math.isfinite, values)) and bool(values) and (len(values) == 3 or len(values) % 2 == 0)
+    return all(map(math.isfinite, values)) and len(values) > 1
 
 
 LINE = Rule('a line of text', is_line)
@@ -44,7 +45,7 @@ _DIGEST = Rule('64 hexadecimal digits, in small letters', lambda v: bool(re.full
 _COUNT = at_least(1, 'a whole number of at least 1')
 _PERCENT = within(0, 100, 'a percentage, 0 to 100')
 _PATH = Rule('a path below the index, without .. and backslashes', _stays_below)
-_CHANNELS = Rule('three numbers (for flow two, or two for each frame of a stack)', _are_channels)
+_CHANNELS = Rule('three numbers (for flow two for each field, for both the three first)', _are_channels)
 
 
 @dataclasses.dataclass
@@ -87,6 +88,10 @@ class InputKeys:
     std: List[float] = setting(None, _CHANNELS)
     layout: str = setting(None, one_of('NCTHW', 'NCHW'))
     fps: float = setting(None, above(0))
+    flow: str = setting(None, one_of(*FLOW_ALGORITHMS))
+    flow_bound: float = setting(None, above(0))
+    center_flow: bool = setting(None)
+    short: str = setting(None, one_of(*SHORT_RULES))
 
 
 @dataclasses.dataclass

@@ -135,8 +135,8 @@ def test_wrong_options_and_frames_are_refused():
         TrainTransform(spec, flip=1.5)
     with pytest.raises(UserError, match='jitter must be at least 1'):
         TrainTransform(spec, 'random_crop', jitter=0.5)
-    for wrong in (ramp(6, 6)[0], ramp(6, 6).astype(np.float32), ramp(6, 6)[..., :2], [1]):
-        with pytest.raises(UserError, match=r'frames must be a uint8 array \(T, H, W, 3\), got'):
+    for wrong in (ramp(6, 6)[0], ramp(6, 6).astype(np.float32), ramp(6, 6)[..., :1], [1]):
+        with pytest.raises(UserError, match=r'frames must be a uint8 array \(T, H, W, C\), got'):
             transforms.resize_short(wrong, 4)
 
 

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from ...errors import UserError, unknown
+from ...input_spec import FLOW_ALGORITHMS as ALGORITHMS
+from ...input_spec import FLOW_BOUND as BOUND
 
-ALGORITHMS = ('dis', 'tvl1')
-BOUND = 20.0  # pixels: of Quo Vadis, TSN and nearly all flow that is published
 LEAST_SIDE = 12  # pixels: OpenCV's DIS takes no frame whose longer side has fewer
 ADVICE = 'pip install -c constraints.txt opencv-contrib-python'
 
@@ -105,15 +105,15 @@ def restore(fields: np.ndarray, bound: float = BOUND) -> np.ndarray:
 
 
 def resize_flow(fields: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize fields in 8 bits, uint8 (K, H, W, 2), bilinear: displacements grow and shrink as the frames do.
+    """Resize fields in 8 bits, bilinear: displacements grow and shrink as the frames do, in height and width apart.
 
-    What a larger frame would move beyond the bound is clipped to it.
+    `fields` is uint8 (K, H, W, 2 L), L fields of x and y. What would move beyond the bound is clipped to it.
     """
-    old_height, old_width = fields.shape[1:3]
+    (old_height, old_width), channels = fields.shape[1:3], fields.shape[3]
     if (old_height, old_width) == (height, width):
         return fields
-    scale = np.array([width / old_width, height / old_height], np.float32)
-    out = np.empty((len(fields), height, width, 2), np.uint8)
+    scale = np.tile(np.array([width / old_width, height / old_height], np.float32), channels // 2)
+    out = np.empty((len(fields), height, width, channels), np.uint8)
     for source, target in zip(fields, out):
         resized = cv2.resize(source.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
         target[:] = np.clip(np.rint((resized - 127.5) * scale + 127.5), 0, 255)

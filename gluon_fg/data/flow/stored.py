@@ -36,25 +36,13 @@ class FlowReader:
 
     `len(reader)` fields, one fewer than the video has frames; `size` (W, H) pixels; `settings`, a `FlowSettings`;
     `path` of what is read.
-
-    Raises
-    ------
-    VideoError
-        no field, an x without its y, a number that is left out, or a first field that cannot be read
     """
 
-    def __init__(self, path: str, files: Sequence[Tuple[str, str]], settings: FlowSettings = UNKNOWN):
-        self.path, self.settings, self._files = path, settings, files
-        self.size: Tuple[int, int] = (0, 0)
-        try:
-            height, width = self._image(files[0][0]).shape
-        except VideoError:
-            self.close()
-            raise
-        self.size = width, height
+    def __init__(self, path: str, length: int, size: Tuple[int, int], settings: FlowSettings = UNKNOWN):
+        self.path, self.size, self.settings, self._length = path, size, settings, length
 
     def __len__(self) -> int:
-        return len(self._files)
+        return self._length
 
     def __enter__(self) -> FlowReader:
         return self
@@ -86,13 +74,40 @@ class FlowReader:
             wrong = wanted[(wanted < 0) | (wanted >= len(self))][0]
             raise UserError(f'{self.path}: field {wrong} is outside 0..{len(self) - 1}')
         once, where = np.unique(wanted, return_inverse=True)
+        fields = resize_flow(self._read(once.tolist()), *(size or self.size[::-1]))
+        return fields if np.array_equal(where, np.arange(len(once))) else fields[where]
+
+    def _read(self, numbers: List[int]) -> np.ndarray:
+        """Fields `numbers` (increasing, each once), in their own size: uint8 (K, H, W, 2)."""
+        raise NotImplementedError
+
+
+class StoredReader(FlowReader):
+    """Reads fields from images, two for each.
+
+    Raises
+    ------
+    VideoError
+        no field, an x without its y, a number that is left out, or a first field that cannot be read
+    """
+
+    def __init__(self, path: str, files: Sequence[Tuple[str, str]], settings: FlowSettings = UNKNOWN):
+        super().__init__(path, len(files), (0, 0), settings)
+        self._files = files
+        try:
+            height, width = self._image(files[0][0]).shape
+        except VideoError:
+            self.close()
+            raise
+        self.size = width, height
+
+    def _read(self, numbers: List[int]) -> np.ndarray:
         width, height = self.size
-        fields = np.empty((len(once), height, width, 2), np.uint8)
-        for field, number in zip(fields, once):
+        fields = np.empty((len(numbers), height, width, 2), np.uint8)
+        for field, number in zip(fields, numbers):
             for axis in (0, 1):
                 field[..., axis] = self._image(self._files[number][axis])
-        fields = resize_flow(fields, *(size or (height, width)))
-        return fields if np.array_equal(where, np.arange(len(once))) else fields[where]
+        return fields
 
     def _image(self, name: str) -> np.ndarray:
         """One component of a field, uint8 (H, W)."""
@@ -117,7 +132,7 @@ class FlowReader:
         raise NotImplementedError
 
 
-class ZipReader(FlowReader):
+class ZipReader(StoredReader):
     """Reads one .zip file a video with the images of all its fields, in whatever order."""
 
     def __init__(self, root: Path, name: str, settings: FlowSettings = UNKNOWN):
@@ -146,7 +161,7 @@ class ZipReader(FlowReader):
         return self._zip.read(name)
 
 
-class PairReader(FlowReader):
+class PairReader(StoredReader):
     """Reads a folder of images, two a field: flow_x_00001.jpg and flow_y_00001.jpg. Others in it are left alone."""
 
     def __init__(self, root: Path, name: str, settings: FlowSettings = UNKNOWN):
@@ -163,7 +178,7 @@ class PairReader(FlowReader):
         return Path(self.path, name).read_bytes()
 
 
-class TreeReader(FlowReader):
+class TreeReader(StoredReader):
     """Reads two folders of images, ROOT/u/NAME and ROOT/v/NAME, with an image a field in each."""
 
     def __init__(self, root: Path, name: str, settings: FlowSettings = UNKNOWN):

@@ -1,0 +1,63 @@
+"""Flow computed when it is asked for, from the frames of a video: as stored flow is, but for the loss of JPEG."""
+
+from __future__ import annotations
+
+from typing import List
+
+import numpy as np
+
+from ..decoding import VideoReader
+from ..transforms import short_side_size
+from .fields import FlowSettings, compute, quantize
+from .stored import FlowReader
+
+_CHUNK = 16  # frames that are decoded at a time
+
+
+class ComputedFlow(FlowReader):
+    """Gives fields of a video by number, computed from its frames as `settings` says. It leaves the video open."""
+
+    def __init__(self, reader: VideoReader, settings: FlowSettings):
+        width, height = reader.size
+        side = settings.short_side
+        if side is not None and side < min(width, height):
+            height, width = short_side_size(height, width, side)
+        super().__init__(reader.path, len(reader) - 1, (width, height), settings)
+        self._reader, self._algorithm = reader, settings.algorithm or 'dis'
+
+    def _read(self, numbers: List[int]) -> np.ndarray:
+        width, height = self.size
+        fields = np.empty((len(numbers), height, width, 2), np.uint8)
+        for start in range(0, len(numbers), _CHUNK):
+            chosen = np.array(numbers[start : start + _CHUNK])
+            needed = np.union1d(chosen, chosen + 1)
+            frames = dict(zip(needed.tolist(), self._reader.get_batch(needed, (height, width))))
+            for field, number in zip(fields[start:], chosen.tolist()):
+                moved = compute(frames[number], frames[number + 1], self._algorithm)
+                field[:] = quantize(moved, self.settings.bound)
+        return fields
+
+
+class PartFlow(FlowReader):
+    """Gives the fields of a stretch of a film, numbered from 0: `count` of them from field `first` on."""
+
+    def __init__(self, flow: FlowReader, first: int, count: int):
+        super().__init__(flow.path, count, flow.size, flow.settings)
+        self._flow, self._first = flow, first
+
+    def close(self) -> None:
+        self._flow.close()
+
+    def _read(self, numbers: List[int]) -> np.ndarray:
+        return self._flow._read([self._first + number for number in numbers])
+
+
+class ArrayFlow(FlowReader):
+    """Holds fields that were read already: uint8 (K, H, W, 2)."""
+
+    def __init__(self, path: str, fields: np.ndarray, settings: FlowSettings):
+        super().__init__(path, len(fields), (fields.shape[2], fields.shape[1]), settings)
+        self._fields = fields
+
+    def _read(self, numbers: List[int]) -> np.ndarray:
+        return self._fields[numbers]
