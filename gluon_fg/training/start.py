@@ -20,6 +20,7 @@ from ..weights import imagenet, zoo
 from ..weights.download import ATTEMPTS
 from ..weights.gluoncv_store import gluoncv_file, gluoncv_has
 from ..weights.index import find
+from ..weights.streams import starting_backbones
 from ..weights.warm_start import warm_start
 from .checkpoint import load_network
 from .distributed import World
@@ -222,6 +223,8 @@ def _from_kinetics(net: HybridBlock, model: ModelConfig, attempts: int) -> Start
 def kinetics_weights(name: str, attempts: int = ATTEMPTS) -> Optional[Tuple[Path, str, registry.ModelEntry]]:
     """Weights from Kinetics-400 with the backbone of an entry: the zoo's own, of the same method first, or GluonCV's.
 
+    Where there are none of a backbone on optical flow, or on colors and flow, those of the same one on colors.
+
     Returns
     -------
     The verified file, what it is in words, and the entry that it was trained as; None where none are published
@@ -233,21 +236,22 @@ def kinetics_weights(name: str, attempts: int = ATTEMPTS) -> Optional[Tuple[Path
     """
     own = registry.model_entry(name)
     known: Dict[str, registry.ModelEntry] = {n: registry.model_entry(n) for n in registry.names()}
-    family = [
-        entry
-        for n, entry in known.items()
-        if n == entry.name
-        and (entry.dataset, entry.backbone) == (KINETICS, own.backbone)
-        and (entry.builder is own.builder or n.endswith(f'_{KINETICS}'))
-    ]
-    for entry in sorted(family, key=lambda e: e.builder is not own.builder):
-        published = find(entry.name)
-        if published:
-            return zoo.entry_file(published, attempts=attempts), f'Kinetics-400 weights {published.file}', entry
-    for entry in family:
-        if entry.gluoncv and gluoncv_has(entry.gluoncv):
-            path = gluoncv_file(entry.gluoncv, attempts=attempts)
-            return path, f'Kinetics-400 weights of GluonCV {entry.gluoncv}', entry
+    for backbone in starting_backbones(own.backbone):
+        family = [
+            entry
+            for n, entry in known.items()
+            if n == entry.name
+            and (entry.dataset, entry.backbone) == (KINETICS, backbone)
+            and (entry.builder is own.builder or n.endswith(f'_{KINETICS}'))
+        ]
+        for entry in sorted(family, key=lambda e: e.builder is not own.builder):
+            published = find(entry.name)
+            if published:
+                return zoo.entry_file(published, attempts=attempts), f'Kinetics-400 weights {published.file}', entry
+        for entry in family:
+            if entry.gluoncv and gluoncv_has(entry.gluoncv):
+                path = gluoncv_file(entry.gluoncv, attempts=attempts)
+                return path, f'Kinetics-400 weights of GluonCV {entry.gluoncv}', entry
     return None
 
 

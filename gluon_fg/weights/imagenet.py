@@ -15,6 +15,7 @@ from .gluoncv_store import gluoncv_file, gluoncv_here
 from .index import find
 from .inflate import inflate_all
 from .params_file import read_params
+from .streams import streams_of
 from .zoo import entry_file
 
 # GluonCV's network -> the model of this zoo that is the same one, whose weights are taken where GluonCV's are not here
@@ -25,7 +26,8 @@ def load(backbone: Backbone, root: Optional[str] = None, attempts: int = ATTEMPT
     """Put ImageNet weights into an initialized backbone; returns the name that they are published under.
 
     `backbone.imagenet` names them: GluonCV's, or a model of this zoo for ImageNet's classes. Inflated for clips; a stem
-    for other channels than RGB (flow) gets their mean. Non-local blocks, which start as the identity, stay as they are.
+    for other channels than RGB (flow) gets their mean; of several streams each gets them all. Non-local blocks, which
+    start as the identity, stay as they are.
 
     Raises
     ------
@@ -38,7 +40,18 @@ def load(backbone: Backbone, root: Optional[str] = None, attempts: int = ATTEMPT
         name, path = file_of(backbone.imagenet, root, attempts)
     except UserError as error:
         raise UserError(f'ImageNet weights: {error}') from None
-    given = _backbone(read_params(path), backbone.family)
+    arrays = read_params(path)
+    fitting = [(part, _fitting(arrays, part, path)) for part in streams_of(backbone).values()]
+    for part, values in fitting:
+        params = part._collect_params_with_prefix()
+        for n, value in values.items():
+            params[n].set_data(value)
+    return name
+
+
+def _fitting(arrays: Dict[str, mx.nd.NDArray], backbone: Backbone, path: Path) -> Dict[str, mx.nd.NDArray]:
+    """A file's arrays as the parameters of a single network, with its shapes."""
+    given = _backbone(arrays, backbone.family)
     params = {n: p for n, p in backbone._collect_params_with_prefix().items() if '.non_local.' not in n}
     for names, what in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
         if names:
@@ -46,12 +59,9 @@ def load(backbone: Backbone, root: Optional[str] = None, attempts: int = ATTEMPT
                 f'{path} {what} {sorted(names)[0]} ({len(names)} in all); delete it to have it fetched anew'
             )
     try:
-        values = inflate_all(given, {name: p.shape for name, p in params.items()}, backbone.stem_weight)
+        return inflate_all(given, {name: p.shape for name, p in params.items()}, backbone.stem_weight)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
-    for n, p in params.items():
-        p.set_data(values[n])
-    return name
 
 
 def file_of(imagenet: str, root: Optional[str] = None, attempts: int = ATTEMPTS) -> Tuple[str, Path]:

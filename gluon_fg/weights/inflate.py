@@ -67,7 +67,8 @@ def inflate_stem(weight: mx.nd.NDArray, in_channels: int) -> mx.nd.NDArray:
 
     4-D or 5-D. TSN's cross-modality initialization (Wang et al. 2016, sec. 3.2) does not divide by the number of new
     channels: ten channels of equal values give 10/3 of the RGB response, as there. A stem that has `in_channels`
-    already is returned as it is.
+    already is returned as it is. From one number of flow fields to another, the means of the filters for x and of those
+    for y are repeated, each for its own (our choice).
 
     Raises
     ------
@@ -81,7 +82,12 @@ def inflate_stem(weight: mx.nd.NDArray, in_channels: int) -> mx.nd.NDArray:
         )
     if weight.shape[1] == in_channels:
         return weight
-    return mx.nd.repeat(mx.nd.mean(weight, axis=1, keepdims=True), repeats=in_channels, axis=1)
+    axes = 2 if weight.shape[1] % 2 == in_channels % 2 == 0 else 1  # x, y, x, y, ... of flow
+    means = [
+        mx.nd.mean(mx.nd.slice_axis(weight, axis=1, begin=first, end=None)[:, ::axes], axis=1, keepdims=True)
+        for first in range(axes)
+    ]
+    return mx.nd.concat(*(means * (in_channels // axes)), dim=1)
 
 
 def inflate_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Dict, List, Tuple, Union
+from typing import Dict, List, Sequence, Tuple, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -16,6 +16,7 @@ from .gluoncv_store import check_dataset
 from .index import entry_of_file, other_classes, wrong_classes
 from .inflate import inflate_all
 from .params_file import read_params
+from .streams import for_streams, single_names, streams_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class WarmStart:
 
     `loaded`; `new`: in the network only; `resized`: of another size in the file (classifiers of another class count);
     `reclassed`: of equally many, but other classes in the file; `inflated`: those of `loaded` that were filters over
-    images, or of other input channels.
+    images, or of other input channels; `crossed`: these last alone, such as a stem for RGB in a network on flow.
     """
 
     loaded: List[str]
@@ -32,11 +33,14 @@ class WarmStart:
     resized: List[str]
     reclassed: List[str]
     inflated: List[str]
+    crossed: Sequence[str] = ()
 
     def __str__(self) -> str:
         parts = [f'{len(self.loaded)} parameters loaded']
         if self.inflated:
             parts[0] += f' ({len(self.inflated)} of them inflated)'
+        if self.crossed:
+            parts.append(f'{", ".join(self.crossed)}: mean over the input channels of the file (cross-modality)')
         for names, what in (
             (self.new, 'not in the file'),
             (self.resized, 'of another size in the file'),
@@ -73,18 +77,21 @@ def warm_start(net: HybridBlock, path: Union[str, os.PathLike], foreign_classes:
         the file cannot be read, has parameters that the network lacks, or none that it shares, or is of other classes
         as said above; the network is unchanged
     """
-    arrays, params = read_params(path), net._collect_params_with_prefix()
+    arrays, params, backbone = read_params(path), net._collect_params_with_prefix(), net.branches.backbone
     whole = net.global_parameters()
     theirs = is_gluoncv(arrays)
     if theirs:
-        arrays = translated(arrays, net.branches.backbone.family, whole, path)
+        arrays = translated(arrays, backbone.family, single_names(whole, backbone), path)
+    arrays = for_streams(arrays, params, backbone)
     foreign = sorted(set(arrays) - set(params))
     if foreign:
         raise UserError(
             f'{path}: {len(foreign)} of {len(arrays)} parameters do not exist in {net.name}, for example {foreign[0]}; '
             f'choose the model that the file was trained as'
         )
-    arrays, inflated = _inflated(arrays, net.branches.backbone, params)
+    before = arrays
+    arrays, inflated = _inflated(arrays, backbone, params)
+    crossed = [name for name in inflated if before[name].shape[1] != arrays[name].shape[1]]
     resized = [name for name, array in arrays.items() if params[name].shape != array.shape]
     loaded = [name for name in arrays if name not in resized]
     # Only heads depend on the class count; a backbone of another shape is another network.
@@ -107,24 +114,26 @@ def warm_start(net: HybridBlock, path: Union[str, os.PathLike], foreign_classes:
     new = sorted(set(params) - set(arrays))
     trained = new and not inflated and set(whole) <= set(loaded)
     net.trained_branches = net.global_branch if trained else None
-    return WarmStart(loaded, new, resized, reclassed, inflated)
+    return WarmStart(loaded, new, resized, reclassed, inflated, crossed)
 
 
 def _inflated(
     arrays: Dict[str, mx.nd.NDArray], backbone: Backbone, params: Dict[str, mx.gluon.Parameter]
 ) -> Tuple[Dict[str, mx.nd.NDArray], List[str]]:
     """The arrays, those of a 2-D backbone or of a stem for other channels made to fit; and the names of these."""
-    prefix = 'branches.backbone.'
-    stem = prefix + backbone.stem_weight
-    given = {
-        name: array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-        and array.shape != params[name].shape
-        and (name == stem or array.ndim < len(params[name].shape))
-    }
-    try:
-        fitting = inflate_all(given, {name: params[name].shape for name in given}, stem)
-    except UserError:  # another network; the caller names what does not fit
-        return arrays, []
+    fitting: Dict[str, mx.nd.NDArray] = {}
+    for stream, part in streams_of(backbone).items():
+        prefix = f'branches.backbone.{stream}'
+        stem = prefix + part.stem_weight
+        given = {
+            name: array
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+            and array.shape != params[name].shape
+            and (name == stem or array.ndim < len(params[name].shape))
+        }
+        try:
+            fitting.update(inflate_all(given, {name: params[name].shape for name in given}, stem))
+        except UserError:  # another network; the caller names what does not fit
+            return arrays, []
     return {**arrays, **fitting}, sorted(fitting)

@@ -125,6 +125,25 @@ def same(a, b):
     return all(np.array_equal(value, b[name]) for name, value in a.items())
 
 
+@pytest.mark.parametrize('name', ['i3d_tiny_flow_custom', 'twostream_i3d_tiny_custom'])
+@pytest.mark.parametrize('given', [(), ('model.start=kinetics400',)])
+def test_optical_flow_starts_from_kinetics_weights_for_colors(home, settings, name, given):
+    """Of which none are published for flow: its stem gets the mean over the colors, all else is taken as it is."""
+    arrays = publish(home)
+    params, start = begun(settings(*given, model=name))
+    assert start.choice == 'kinetics400' and start.source.startswith(f'Kinetics-400 weights {FILE}: ')
+    assert 'stem.0.weight: mean over the input channels of the file (cross-modality)' in start.source
+    flow = 'flow.' if name.startswith('two') else ''
+    stem = f'branches.backbone.{flow}stem.0.weight'
+    mean = arrays['branches.backbone.stem.0.weight'].mean(1, keepdims=True)
+    np.testing.assert_allclose(params[stem], np.repeat(mean, 2, 1), rtol=1e-5, atol=1e-7)
+    assert stem in start.untrained and start.spec.channels == (5 if flow else 2)
+    for stream in {flow, flow and 'rgb.'}:
+        for at in ('res3', 'res5'):
+            loaded = {n: a for n, a in arrays.items() if n.startswith(f'branches.backbone.{at}.')}
+            assert loaded and same({n.replace('backbone.', f'backbone.{stream}'): a for n, a in loaded.items()}, params)
+
+
 @pytest.mark.parametrize('nclass', [2, 24])
 @pytest.mark.parametrize('given', [(), ('model.start=kinetics400',)])
 def test_it_starts_from_kinetics_where_that_is_to_be_had_but_for_its_classes(home, settings, given, nclass):

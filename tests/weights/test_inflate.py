@@ -67,7 +67,11 @@ def test_a_2d_filter_and_a_kernel_of_one_frame_inflate_alike(depth, channels, h,
 
 
 @settings(max_examples=30, deadline=None)
-@given(wanted=st.integers(1, 20), given_=FEW, space=st.sampled_from([(3, 2), (1, 1), (3, 2, 2), (5, 1, 3)]))
+@given(
+    wanted=st.integers(1, 20),
+    given_=st.sampled_from([1, 3, 5]),
+    space=st.sampled_from([(3, 2), (1, 1), (3, 2, 2), (5, 1, 3)]),
+)
 def test_a_stem_for_flow_is_the_mean_of_rgb_repeated_without_another_scale(wanted, given_, space):
     w = np.random.RandomState(wanted).randn(4, given_, *space).astype('float32')
     got = inflate_stem(mx.nd.array(w), wanted).asnumpy()
