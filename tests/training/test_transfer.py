@@ -107,7 +107,7 @@ def test_fixed_holds_for_flow_and_for_both_streams(model):
         outputs = net.branches(x)
         loss = net.loss(outputs, mx.nd.array([0, 1, 2, 0]))
     for z, other in zip(outputs, tested):  # normalized by running statistics
-        np.testing.assert_allclose(z.asnumpy(), other, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(z.asnumpy(), other, rtol=1e-3, atol=1e-5)
     loss.backward()
     trainer.step(4)
     mx.nd.waitall()
