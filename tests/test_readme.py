@@ -40,6 +40,7 @@ PAGES = [
             'datasets',
             'prepare',
             'training',
+            'transfer',
             'evaluation',
             'explaining',
             'studies',
@@ -81,7 +82,7 @@ net.new_fc = torch.nn.Linear(2048, 174)
 torch.save({{'state_dict': net.state_dict()}}, 'tsm.pth')
 """
 
-ALONE = ('train', 'finetune', 'study', 'doctor', 'demo')  # commands that are started as a user starts them
+ALONE = ('train', 'transfer', 'finetune', 'study', 'doctor', 'demo')  # commands that are started as a user starts them
 WORKER = """
 import contextlib, io, json, sys
 
@@ -227,6 +228,7 @@ def test_every_command_runs_and_leaves_what_it_says(outputs):
         'runs/baseline/curves.png',
         'runs/dfb/best.params',
         'runs/doors/best.params',
+        'runs/transfer/transfer.md',
         'runs/mine/report/report.md',
         'runs/folds/folds.json',
         'my_results/my_study.md',
