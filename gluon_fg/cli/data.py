@@ -9,6 +9,7 @@ import click
 
 from ..errors import UserError
 from .base import Group
+from .flow import flow
 from .options import Output, output_options, print_json
 from .prepare import SIZES, prepare
 
@@ -19,6 +20,7 @@ def data() -> None:
 
 
 data.add_command(prepare)
+data.add_command(flow)
 
 
 @data.command(example='data check synthfg --root data/synthfg')

@@ -67,10 +67,11 @@ def compute(first: np.ndarray, second: np.ndarray, algorithm: str = 'dis') -> np
     if max(first.shape[:2]) < LEAST_SIDE:
         raise UserError(f'a frame of {first.shape[1]}x{first.shape[0]} is too small for flow: {LEAST_SIDE} at least')
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
-    if algorithm == 'dis':  # made anew each time: one that has seen a small frame keeps other settings for large ones
-        return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*gray, None)
-    contrib: Any = cv2  # which has `optflow` only where opencv-contrib-python is installed
-    return contrib.optflow.DualTVL1OpticalFlow_create().calc(*gray, None)
+    library: Any = cv2  # whose hints lack `optflow`, and want the fields that are to be filled
+    # Made anew for each pair: at some presets one that has seen a small frame keeps other settings for large ones.
+    if algorithm == 'dis':
+        return library.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*gray, None)
+    return library.optflow.DualTVL1OpticalFlow_create().calc(*gray, None)
 
 
 def check_algorithm(algorithm: str) -> None:
@@ -82,8 +83,12 @@ def check_algorithm(algorithm: str) -> None:
 
 
 def has_tvl1() -> bool:
-    """Whether the OpenCV that is installed has TV-L1: the packages opencv-python and opencv-contrib-python differ."""
-    return hasattr(cv2, 'optflow')
+    """Whether the OpenCV that is installed has TV-L1.
+
+    The packages opencv-python and opencv-contrib-python write the same files. Where the first was installed over the
+    second, an empty `cv2.optflow` is left.
+    """
+    return hasattr(getattr(cv2, 'optflow', None), 'DualTVL1OpticalFlow_create')
 
 
 def quantize(flow: np.ndarray, bound: float = BOUND) -> np.ndarray:

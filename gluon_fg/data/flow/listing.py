@@ -10,9 +10,12 @@ import functools
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Union
+
+import portalocker
 
 from ...errors import UserError
+from ...files import atomic_write
 from .fields import FlowSettings
 
 FILE = 'flow.jsonl'
@@ -21,9 +24,10 @@ LAYOUTS = ('zip', 'pairs', 'uv')
 
 
 class Entry(NamedTuple):
-    """One video: its path, below the folder that was gone through, and where its fields lie, without a suffix.
+    """One video: its path, below the folder that was gone through, and what its fields are called.
 
-    `fields` of `width` x `height` pixels; `bytes` and `mtime_ns` of the video's file; `problem`: why there are none
+    `fields` of `width` x `height` pixels; `bytes` of the video's file, 0 of a folder of frames; `problem`: why it has
+    no fields
     """
 
     path: str
@@ -32,7 +36,6 @@ class Entry(NamedTuple):
     width: int = 0
     height: int = 0
     bytes: int = 0
-    mtime_ns: int = 0
     problem: str = ''
 
 
@@ -66,8 +69,9 @@ class Listing(NamedTuple):
 
         An absolute path is that of the entry with the longest common end whose file had as many bytes.
         """
-        if not os.path.isabs(path):
-            return self.entries.get(Path(path).as_posix())
+        path = Path(os.path.normpath(path)).as_posix()
+        if not os.path.isabs(path) or path in self.entries:
+            return self.entries.get(path)
         size = None
         for end in ends(path):
             entry = self.entries.get(end)
@@ -110,7 +114,7 @@ def read_listing(folder: Union[str, os.PathLike]) -> Optional[Listing]:
         status = os.stat(path)
     except OSError:
         return None
-    return _read(path, status.st_mtime_ns, status.st_size)
+    return _read(path, status.st_mtime_ns, status.st_size) if status.st_size else None
 
 
 @functools.lru_cache(maxsize=8)
@@ -145,6 +149,91 @@ def header_of(path: str, line: bytes) -> Header:
         raise UserError(
             f'{path}: is no manifest of flow; gluon-fg data flow writes one into a folder of its own'
         ) from None
+
+
+class Recording:
+    """Writes the manifest of a folder of flow while fields are computed into it. A context manager.
+
+    Parameters
+    ----------
+    folder
+        the folder; made where there is none
+    header
+        what holds for all its videos
+
+    Raises
+    ------
+    UserError
+        on entering: the folder has flow made otherwise, another process is at it, or it cannot be written
+    """
+
+    def __init__(self, folder: Union[str, os.PathLike], header: Header):
+        self.path, self.header = Path(folder) / FILE, header
+        self.entries: Dict[str, Entry] = {}
+
+    def __enter__(self) -> Recording:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = open(self.path, 'a+b')
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f'{self.path.parent}: cannot be written ({reason}); choose another --out') from None
+        try:
+            portalocker.lock(self._stream, portalocker.LOCK_EX | portalocker.LOCK_NB)
+            for left in self.path.parent.glob(f'.{FILE}.*'):  # by a kill
+                left.unlink()
+            self._stream.seek(0)
+            lines = self._stream.read().split(b'\n')
+            if len(lines) > 1:
+                _check_same(self.path.parent, header_of(str(self.path), lines[0]), self.header)
+                entries = filter(None, map(_entry, lines[1:]))
+                self.entries = {entry.path: entry for entry in entries}
+            else:  # a first line that a kill tore has no end, and nothing was computed then
+                self._stream.truncate(0)
+        except portalocker.LockException:
+            self._stream.close()
+            raise UserError(
+                f'{self.path.parent}: another process computes flow there now; wait for it, or choose another --out'
+            ) from None
+        except BaseException:
+            self._stream.close()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._stream.seek(0, os.SEEK_END):  # nothing was computed: the folder is as it was
+            self.path.unlink()
+        self._stream.close()
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Add videos; of one that is listed already the last line counts."""
+        new = {entry.path: entry for entry in entries}
+        self.entries.update(new)
+        if new:
+            self._append(*map(entry_line, new.values()))
+
+    def _append(self, *lines: str) -> None:
+        end = self._stream.seek(0, os.SEEK_END)
+        torn = False
+        if end:
+            self._stream.seek(end - 1)
+            torn = self._stream.read(1) != b'\n'  # what is written next must not become a part of it
+        else:
+            lines = (self.header.line(), *lines)
+        self._stream.write(('\n' * torn + '\n'.join(lines) + '\n').encode())
+        self._stream.flush()
+
+    def finish(self) -> None:
+        """Bring the lines in order: the same, however the work was interrupted."""
+        with atomic_write(self.path) as stream:
+            for line in (self.header.line(), *(entry_line(self.entries[path]) for path in sorted(self.entries))):
+                stream.write(line + '\n')
+
+
+def _check_same(folder: Path, there: Header, asked: Header) -> None:
+    for name, own, new in zip(Header._fields, there, asked):
+        if own != new:
+            raise UserError(f'{folder}: holds flow of {name.replace("_", " ")} {own}, not {new}; choose another --out')
 
 
 def _entry(line: bytes) -> Optional[Entry]:

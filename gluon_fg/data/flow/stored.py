@@ -246,7 +246,7 @@ def open_flow(root: Union[str, os.PathLike], path: Union[str, os.PathLike]) -> F
     if entry is None:
         raise missing
     if entry.problem:
-        raise VideoError(path, f'its flow could not be computed: {entry.problem}')
+        raise VideoError(path, f'has no flow in {folder}: {entry.problem}')
     opened = READERS[listing.header.layout](folder, entry.file, listing.header.settings)
     if len(opened) != entry.fields:
         opened.close()
