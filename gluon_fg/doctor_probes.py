@@ -110,6 +110,20 @@ def probe_opencv() -> Row:
     return Row('ok' if shape == (2, 3, 3) else 'WRONG', 'opencv', f'{cv2.__version__}, {cv2.getNumThreads()} threads')
 
 
+def probe_flow() -> Row:
+    """Optical flow: OpenCV always has DIS, TV-L1 only in its contrib build, whose files the plain one overwrites."""
+    import cv2
+
+    there = installed('opencv-contrib-python')
+    if hasattr(getattr(cv2, 'optflow', None), 'DualTVL1OpticalFlow_create'):
+        return Row('ok', 'flow', f'DIS and TV-L1 (opencv-contrib-python {there or "built by hand"})')
+    if there:
+        text = f'DIS; opencv-contrib-python {there} is overwritten by opencv-python'
+        mend = f'for TV-L1 flow: pip install --force-reinstall --no-deps opencv-contrib-python=={there}'
+        return Row('note', 'flow', text, mend)
+    return Row('ok', 'flow', 'DIS; TV-L1 would need pip install -c constraints.txt opencv-contrib-python')
+
+
 def probe_libraries() -> Row:
     """The other libraries are installed."""
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
@@ -211,13 +225,14 @@ PROBES: Dict[str, Callable[[], Optional[Row]]] = {
     'mxnet on gpu': probe_gpu,
     'gluoncv': probe_gluoncv,
     'opencv': probe_opencv,
+    'flow': probe_flow,
     'libraries': probe_libraries,
     'pyav': probe_pyav,
     'decord': probe_decord,
     'horovod': probe_horovod,
     'weights': probe_weights,
 }
-OPTIONAL = ('mxnet on gpu', 'decord', 'horovod', 'weights')
+OPTIONAL = ('mxnet on gpu', 'flow', 'decord', 'horovod', 'weights')
 
 
 def one_line(problem: object) -> str:

@@ -145,7 +145,7 @@ def install_packages():
     """Everything but Horovod, and this project as an editable package."""
     print('installing packages (about a minute)', flush=True)
     # Our own build tools, not pip's isolated ones: what is built from source is then built the same next year.
-    for what in (['pip', 'setuptools', 'wheel'], ['--no-build-isolation', *BUILD_TOOLS, '-e', '.[cpu,dev]']):
+    for what in (['pip', 'setuptools', 'wheel'], ['--no-build-isolation', *BUILD_TOOLS, '-e', '.[cpu,flow,dev]']):
         if not pip_install(LOG, *what):
             raise SetupError(explain(LOG))
 

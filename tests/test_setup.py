@@ -78,7 +78,7 @@ def test_everything_once_and_then_nothing(setup_env, capsys):
     assert setup_env.main() == 0
     calls = setup_env.calls()
     installs = [call for call in calls if 'pip install' in call]
-    assert calls[0] == 'venv' and '-e .[cpu,dev]' in installs[1] and installs[-1].endswith(' horovod')
+    assert calls[0] == 'venv' and '-e .[cpu,flow,dev]' in installs[1] and installs[-1].endswith(' horovod')
     assert all('-c constraints.txt' in call for call in installs), 'NumPy must be held in every call'
     assert (setup_env.stamp()['horovod'], setup_env.stamp()['torch']) == ('built', 'installed')
     said = capsys.readouterr().out
@@ -87,7 +87,7 @@ def test_everything_once_and_then_nothing(setup_env, capsys):
     assert setup_env.calls() == [] and capsys.readouterr().out == ''
 
 
-@pytest.mark.parametrize('stage', ['pip setuptools', '.[cpu,dev]'])
+@pytest.mark.parametrize('stage', ['pip setuptools', '.[cpu,flow,dev]'])
 def test_an_interrupted_set_up_starts_over(setup_env, monkeypatch, stage):
     real = setup_env.pip_install
 
@@ -124,7 +124,7 @@ def test_changed_versions_update_in_place(setup_env):
         stream.write('six==1.17.0\n')
     assert setup_env.main() == 0
     calls = setup_env.calls()
-    assert 'venv' not in calls and [call for call in calls if '.[cpu,dev]' in call]
+    assert 'venv' not in calls and [call for call in calls if '.[cpu,flow,dev]' in call]
     assert not [call for call in calls if call.endswith(' horovod')], 'the Horovod that is there still loads'
 
 
