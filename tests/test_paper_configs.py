@@ -75,15 +75,13 @@ def cidc_configs():
 
 
 def u2s_configs():
-    (_, *rows), text = papers_table('u2s.md')
+    (_, *rows), _ = papers_table('u2s.md')
     for _, dataset, network, one_pass, both in rows:
-        name, _, stream = dataset.partition(', ')
-        if 'flow' in stream:
-            assert 'those with flow come with what reads flow from disk' in text
-            continue
-        stem = f'u2s/{U2S_ROWS[network]}_{DATASETS[name]}'
+        name, _, streams = dataset.partition(', ')
         assert one_pass and both
-        yield from ((stem, 'one-pass'), (f'{stem}_u2s', 'U2S'))
+        for stream in (streams or 'RGB').split(' + '):  # both: a run of each, fused
+            stem = f'u2s/{U2S_ROWS[network]}{"_flow" if stream == "flow" else ""}_{DATASETS[name]}'
+            yield from ((stem, 'one-pass'), (f'{stem}_u2s', 'U2S'))
 
 
 CASES = sorted({*dfb_configs(), *cidc_configs(), *u2s_configs()})
@@ -99,7 +97,8 @@ def test_every_row_of_the_papers_tables_has_its_config(name, row):
 
 
 def test_the_tables_are_read_whole():
-    assert len(CASES) >= 55
+    assert len(CASES) >= 61
+    assert sum('_flow_' in name for name, _ in CASES) == 6
     assert {name.split('/')[0] for name, _ in CASES} == {'dfb', 'cidc', 'u2s'}
 
 
