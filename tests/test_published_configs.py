@@ -17,7 +17,7 @@ import pytest
 from mxnet.gluon import nn
 
 from gluon_fg import backbones, registry
-from gluon_fg.backbones import Tiny, TopHeavyTiny
+from gluon_fg.backbones import C3D, Tiny, TopHeavyTiny
 from gluon_fg.data import build_dataset
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.training import loop, parts, stages
@@ -43,15 +43,20 @@ class Small(Tiny):
             self.stem.add(nn.MaxPool3D((temporal_downsample, 1, 1), (temporal_downsample, 1, 1)))
 
 
-STAND_INS = {'i3d': Small, 'slowonly': functools.partial(Tiny, 3), 'topheavy': TopHeavyTiny}
+# 32 pixels come to a single position, which the fully connected layers read.
+SMALL_C3D = functools.partial(C3D, widths={1: 16, 2: 16, 3: 16, 4: 16, 5: 16}, grid=(1, 1))
+STAND_INS = {'i3d': Small, 'slowonly': functools.partial(Tiny, 3), 'topheavy': TopHeavyTiny, 'c3d': SMALL_C3D}
+CHANNELS = {  # of what sees optical flow
+    'topheavy_resnet50_flow': 10, 'inceptionv1_frames_flow': 10, 'c3d_flow': 2, 'i3d_inceptionv1_same_flow': 2,
+}  # fmt: skip
 
 
 def stand_in(name):
     """A small backbone in place of a real one, of the same kind and for the same channels."""
-    if name.startswith('r2d'):
-        return functools.partial(Tiny, 3, spans_time=False)
     kind = STAND_INS.get(name.split('_')[0], functools.partial(Tiny, 2))
-    return functools.partial(kind, in_channels=10) if name == 'topheavy_resnet50_flow' else kind
+    if name.startswith(('r2d', 'inceptionv1_frames')):
+        kind = functools.partial(Tiny, 3, spans_time=False)
+    return functools.partial(kind, in_channels=CHANNELS[name]) if name in CHANNELS else kind
 
 
 @pytest.fixture(scope='module')

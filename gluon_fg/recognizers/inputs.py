@@ -54,17 +54,16 @@ _LONG_CLIPS = _CLIPS.replace(frames=32, frame_stride=2)
 # Quo Vadis sec. 3: 64 frames of 25 a second; values from -1 to 1, of flow too (20 pixels and more being 1).
 _QUO_VADIS = InputSpec(frames=64, frame_stride=1, mean=(0.5,) * 3, std=(0.5,) * 3)
 # Its sec. 2.1: every fifth frame, 25 of them; ImageNet's scale, as the weights have it that the network starts from.
-# Its sec. 2.2: 16 frames of 112 pixels, of 128 as in the original (Tran et al. 2015, sec. 3.1).
-_EVERY_FIFTH = InputSpec(frames=25, frame_stride=5)
-_C3D = _QUO_VADIS.replace(frames=16, short_side=128, crop_size=112)
+# Its sec. 2.2: 16 frames of 112 pixels, of 128 as in the original (Tran et al. 2015, sec. 3.1). Its sec. 2.5: a video
+# that is too short starts again.
+_EVERY_FIFTH = InputSpec(frames=25, frame_stride=5, short='loop')
+_C3D = _QUO_VADIS.replace(frames=16, short_side=128, crop_size=112, short='loop')
 # Its secs. 2.3 and 2.4: a single frame, and the 10 fields that follow it; 5 frames, 10 apart, with 10 fields each.
 # Colors on ImageNet's scale, as the weights have it that these start from.
 _SNAPSHOT = _FRAMES.replace(segments=1)
 _FUSED = _CLIPS.replace(frames=5, frame_stride=10)
 # Zhao et al., sec. IV-B: 18 frames spread over the whole video, a crop of 224 of 240 pixels.
 _SPREAD = InputSpec(frames=18, frame_stride=1, short_side=240, crop_size=224, sampling='spread')
-# Optical flow: a field x, y at each frame; values from -1 to 1.
-_FIELDS: Dict[str, Any] = dict(mean=(0.5,) * 2, std=(0.5,) * 2)
 # SynthFG: 54 pixels high, 8 frames.
 _TINY_CLIPS = InputSpec(frames=8, frame_stride=1, short_side=54, crop_size=48)
 _TINY_FRAMES = InputSpec(frames=1, frame_stride=1, segments=8, short_side=54, crop_size=48, layout='NCHW')
@@ -142,10 +141,11 @@ INPUTS: Dict[str, Input] = {
     'fused': Input(_FUSED, '5x1'),
     'fused_flow': Input(_FUSED.replace(**_flow(10)), '5x1'),
     'fused_both': Input(_both(_FUSED, 10), '5x1'),
-    'every_fifth': Input(_EVERY_FIFTH, 'train_time'),
-    'every_fifth_flow': Input(_EVERY_FIFTH.replace(**_FLOW_STACK), 'train_time'),
+    # Tested on 50 frames; and on 240, 15 clips.
+    'every_fifth': Input(_EVERY_FIFTH, '1x1@50'),
+    'every_fifth_flow': Input(_EVERY_FIFTH.replace(**_flow(5)), '1x1@50'),
     'c3d': Input(_C3D, '15x1'),
-    'c3d_flow': Input(_C3D.replace(**_FIELDS), '15x1'),
+    'c3d_flow': Input(_C3D.replace(**_flow(1)), '15x1'),
     'spread': Input(_SPREAD, '10crop'),
     'spread_flow': Input(_SPREAD.replace(**_FLOW_STACK), '10crop'),
     'images': Input(_IMAGES, '10crop', _IMAGENET),
@@ -153,7 +153,7 @@ INPUTS: Dict[str, Input] = {
     'lite_images': Input(_IMAGES.replace(**_LITE), '10crop', _IMAGENET),
     'tiny_clips': Input(_TINY_CLIPS, 'train_time'),
     'tiny_flow': Input(_TINY_CLIPS.replace(**_FLOW_STACK), 'train_time'),
-    'tiny_fields': Input(_TINY_CLIPS.replace(**_FIELDS), 'train_time'),
+    'tiny_fields': Input(_TINY_CLIPS.replace(**_flow(1)), 'train_time'),
     'tiny_both': Input(_both(_TINY_CLIPS, 1), 'train_time'),
     'tiny_snapshot': Input(_TINY_SNAPSHOT, '3x1'),
     'tiny_snapshot_flow': Input(_TINY_SNAPSHOT.replace(**_flow(5)), '3x1'),

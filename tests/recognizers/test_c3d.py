@@ -13,6 +13,7 @@ from gluon_fg.backbones import get_backbone
 from gluon_fg.deploy.flops import count
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.recognizers import C3DNetwork
 from gluon_fg.weights.warm_start import warm_start
 
@@ -115,6 +116,15 @@ def test_its_layers_are_those_of_gluoncvs_port():
         'conv5a.weight', 'conv5b.weight', 'fc6.weight', 'fc7.weight', 'fc8.weight',
     ]  # fmt: skip
     assert sorted(flat) == sorted(theirs.values()) and (4096, 512, 1, 4, 4) in shapes
+
+
+def test_it_sees_what_the_paper_shows_it():
+    """Table 1: 16 frames of 112 pixels in training, 240 in testing; a field of flow at each."""
+    for name, channels in (('c3d_kinetics400', 3), ('c3d_flow_custom', 2)):
+        net = factory.build(name, nclass=400)
+        spec, protocol = net.input_spec, get_protocol(net.protocol)
+        assert (spec.frames, spec.frame_stride, spec.crop_size, spec.channels) == (16, 1, 112, channels)
+        assert protocol.count() * protocol.shown(spec).frames == 240 and spec.fields == (channels == 2)
 
 
 def test_sizes_along_the_network_are_those_of_the_paper():

@@ -11,6 +11,7 @@ from gluon_fg import factory
 from gluon_fg.deploy.flops import count
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.recognizers import ConvNetLSTM
 from gluon_fg.weights.warm_start import warm_start
 
@@ -153,19 +154,22 @@ def test_training_needs_all_steps_that_have_statistics():
 
 
 def test_it_has_the_parameters_and_the_input_of_the_paper():
-    """Table 1: 9 M parameters, 25 frames over 5 seconds; sec. 2: every fifth frame, 512 units."""
+    """Table 1: 9 M parameters, 25 frames over 5 seconds, 50 over 10 in testing; sec. 2: 512 units."""
     net = factory.build('lstm_inceptionv1_kinetics400')
     cost = count(net)
     assert abs(cost.parameters - 9e6) < 0.05 * 9e6 and not cost.unknown
     # Inception-V1 with batch norm (GluonCV's googlenet without its classifiers), 4 gates and the classifier
     assert cost.parameters == 5_599_904 + 2048 * (1024 + 512) + 3 * 2048 + 2 * 512 + 513 * 400
     spec = net.input_spec
-    assert (spec.frames, spec.frame_stride, spec.crop_size) == (25, 5, 224) and net.branches.lstm._units == 512
+    assert (spec.frames, spec.frame_stride, spec.crop_size, spec.short) == (25, 5, 224, 'loop')
+    assert net.branches.lstm.h2h_weight.shape == (4 * 512, 512)
+    protocol = get_protocol(net.protocol)
+    assert (protocol.shown(spec).frames, protocol.count()) == (50, 1)
     # multiply-adds grow with the clip, and only with it
     dense = [count(net, (1, 3, frames, 224, 224)).macs for frames in (2, 3, 4)]
     assert dense[1] - dense[0] == dense[2] - dense[1] and 25 * (dense[1] - dense[0]) - cost.macs == 2048 * 512
     flow = factory.build('lstm_inceptionv1_flow_custom', nclass=3)
-    assert flow.input_spec.channels == 10  # the fields of five frames, each once
+    assert (flow.input_spec.channels, flow.input_spec.fields) == (10, 5)  # the fields of five frames, each once
 
 
 def test_a_network_of_frames_starts_it_and_its_classifier_stays_new(tmp_path):
