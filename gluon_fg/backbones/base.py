@@ -7,9 +7,11 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
+from mxnet.gluon.nn import HybridSequential
 
 from ..errors import UserError
 from .geometry import Geometry, geometry, gradient_is_right, min_size, positions
+from .steps import Step, steps
 
 
 class Backbone(HybridBlock):
@@ -80,6 +82,10 @@ class Backbone(HybridBlock):
         """Stride and receptive field of a stage's features in the input."""
         return geometry(self.path(stage))
 
+    def steps(self, frames: int, pixels: int) -> List[Step]:
+        """Its layers in order: strides, receptive fields, sizes for such clips, parameters. See `Step`."""
+        return list(steps([part._named_blocks() for part in self.parts], frames, pixels))
+
     def frames_at(self, stage: int, frames: int) -> int:
         """T of a stage's features of clips of this length; 0 where they are too short."""
         return positions(self.path(stage), 0, frames)
@@ -107,6 +113,18 @@ class Backbone(HybridBlock):
     def path(self, stage: int) -> List[HybridBlock]:
         """The blocks from the input to a stage's features, to be applied one after another."""
         return [block for number in range(2, stage + 1) for block in self._blocks_of(number)]
+
+    def _named_blocks(self) -> List[Tuple[str, HybridBlock]]:
+        """Its layers by their structural names, from the input to the pooling behind F5."""
+        names = {id(child): name for name, child in self._children.items()}
+        named: List[Tuple[str, HybridBlock]] = []
+        for block in self.path(5) + ([] if self.head_pool is None else [self.head_pool]):
+            name = names[id(block)]
+            if isinstance(block, HybridSequential):
+                named += [(f'{name}.{number}', child) for number, child in block._children.items()]
+            else:
+                named.append((name, block))
+        return named
 
     def _blocks_of(self, stage: int) -> List[HybridBlock]:
         """The blocks from the stage before to a stage's features."""

@@ -102,14 +102,20 @@ def main_path(block: Block, axis: int) -> Iterator[Layer]:
     Of parallel branches it is the one that sees most; shortcuts of residual blocks (1x1) are left out. Non-local blocks
     are left out as well: they see everything.
     """
+    return (_layer(leaf, axis) for leaf in main_layers(block, axis))
+
+
+def main_layers(block: Block, axis: int) -> Iterator[Block]:
+    """The blocks of the main path."""
     if isinstance(block, (_Conv, _Pooling)):
-        yield _layer(block, axis)
+        yield block
     elif isinstance(block, HybridConcurrent):
-        yield from max((list(main_path(branch, axis)) for branch in block._children.values()), key=_field)
+        branches = (list(main_layers(branch, axis)) for branch in block._children.values())
+        yield from max(branches, key=lambda leaves: _field([_layer(leaf, axis) for leaf in leaves]))
     else:
         for name, child in block._children.items():
             if name not in ('downsample', 'non_local'):
-                yield from main_path(child, axis)
+                yield from main_layers(child, axis)
 
 
 def _layer(block: Block, axis: int) -> Layer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import click
 
@@ -92,25 +92,73 @@ def list_weights(pattern: str, every: bool, root: Optional[str], output: Output)
         made = f'to be made of package {record["package"]}' if record['package'] else ''
         megabytes = f'{record["bytes"] / 1e6:.1f}' if record['bytes'] else ''
         rows.append((record['model'], record['file'] or '', megabytes, ', '.join(top1), record['here'] or made))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        click.echo('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print_rows(rows)
 
 
-@zoo.command(example='zoo info i3d_tiny_synthfg_dfb')
+@zoo.command(
+    example="""
+zoo info i3d_tiny_synthfg_dfb
+zoo info i3d_inceptionv1_same_kinetics400 --geometry
+"""
+)
 @click.argument('name')
+@click.option('--geometry', is_flag=True, help='Strides, receptive fields, sizes and parameters, layer by layer.')
 @output_options(out=False, json=True)
-def info(name: str, output: Output) -> None:
-    """Say what a model is, and whence its weights are."""
+def info(name: str, geometry: bool, output: Output) -> None:
+    """Say what a model is, and whence its weights are.
+
+    With --geometry: what its layers see. A receptive field is the frames and pixels of the input that a single position
+    depends on; sizes are for a clip as in training.
+    """
     from ..factory import model_info
 
-    record = model_info(name)
+    record = _geometry(name) if geometry else model_info(name)
     if output.json:
         print_json(record)
+        return
+    if geometry:
+        _show_geometry(record)
         return
     import yaml
 
     click.echo(yaml.safe_dump(_plain(record), sort_keys=False, allow_unicode=True, width=110), nl=False)
+
+
+def _geometry(name: str) -> Dict[str, Any]:
+    """The layers of a model's backbone, and the parameters of all of it."""
+    from ..deploy.flops import count
+    from ..factory import build
+
+    net = build(name)
+    frames, pixels = net.input_spec.frames, net.input_spec.crop_size
+    cost = count(net)
+    return {
+        'model': name,
+        'input': list(cost.input_shape),
+        'layers': [step.as_dict() for step in net.branches.backbone.steps(frames, pixels)],
+        'backbone_parameters': cost.backbone_parameters,
+        'parameters': cost.parameters,
+    }
+
+
+def _show_geometry(record: Dict[str, Any]) -> None:
+    rows: List[Tuple[str, ...]] = [('layer', 'main path', 'stride t,y,x', 'field t,y,x', 'size t,y,x', 'parameters')]
+    for step in record['layers']:
+        places = (','.join(map(str, (t, side, side))) for t, side in (step[key] for key in ('stride', 'field', 'size')))
+        rows.append((step['name'], step['layers'], *places, f'{step["parameters"]:,}' if step['parameters'] else ''))
+    print_rows(rows)
+    behind = record['parameters'] - record['backbone_parameters']
+    shape = ' x '.join(map(str, record['input']))
+    click.echo(
+        f'{record["model"]}: {record["parameters"]:,} parameters, {behind:,} of them behind these; input {shape}'
+    )
+
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print the cells of a table in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        click.echo('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
 def _plain(value: object) -> object:

@@ -1,5 +1,6 @@
 """The zoo from the command line: what is listed, checked, fetched, packed and unpacked."""
 
+import json
 import os
 from pathlib import Path
 
@@ -90,3 +91,30 @@ def test_bundle_and_import(zoo, entry, tmp_path):
     out.write_bytes(out.read_bytes()[:50000])
     code, said, err = zoo('import', out)
     assert code == 2 and said == [] and len(err) == 1 and 'no whole, uncompressed tar' in err[0]
+
+
+# parameters in millions that the slides' table 1 has for the five networks
+@pytest.mark.parametrize(
+    ('name', 'millions', 'last'),
+    [
+        ('lstm_inceptionv1_kinetics400', 9, '1,571,571'),
+        ('c3d_kinetics400', 79, '134,246,246'),
+        ('twostream_inceptionv1_kinetics400', 12, '1,571,571'),
+        ('fused3d_inceptionv1_kinetics400', 39, '1,571,571'),
+        ('twostream_i3d_inceptionv1_same_kinetics400', 25, '107,571,571'),
+    ],
+)
+def test_info_lists_what_the_layers_of_quo_vadis_see(command, name, millions, last):
+    code, out, _ = command('zoo', 'info', name, '--geometry')
+    lines = out.splitlines()
+    assert code == 0 and lines[0].split()[:3] == ['layer', 'main', 'path'] and f' {last} ' in lines[-2]
+    parameters = int(lines[-1].split(': ')[1].split()[0].replace(',', ''))
+    assert parameters / 1e6 == pytest.approx(millions, rel=0.05) and lines[-1].startswith(f'{name}: ')
+
+
+def test_geometry_as_json(command):
+    code, out, _ = command('zoo', 'info', 'i3d_tiny_synthfg_dfb', '--geometry', '--json')
+    record = json.loads(out)
+    assert code == 0 and record['input'] == [1, 3, 8, 48, 48] and record['layers'][-1]['size'] == [8, 1]
+    counted = sum(step['parameters'] for step in record['layers'])
+    assert counted == record['backbone_parameters'] < record['parameters'] == 274872
