@@ -19,14 +19,16 @@ from . import (
     recognizers,  # noqa: F401  (whose files register the entries)
     registry,
 )
-from .backbones import BACKBONES
+from .backbones import BACKBONES, TWO_STREAM
 from .data.catalog import dataset_info, label_set
 from .data.labels import LabelSet
 from .errors import UserError, unknown
 from .model_names import Setting, class_count_of, list_models, model_info, resolve, setting, setting_of
 from .pretrained import find_weights, gluoncv_model, gluoncv_names, know_classes, load_published
 from .recognizers.base import Recognizer
+from .recognizers.baseline import Baseline
 from .recognizers.inputs import Input, named_input
+from .recognizers.twostream import TwoStream
 from .registry import ModelEntry, model_entry
 from .weights import gluoncv_start, imagenet
 from .weights.entries import Entry
@@ -39,6 +41,7 @@ __all__ = [
     'get_model',
     'get_published',
     'gluoncv_names',
+    'joined_name',
     'know_classes',
     'list_models',
     'model_info',
@@ -125,7 +128,7 @@ def _build(
         if own is None or not own.options or isinstance(error, UserError):
             raise
         raise UserError(f'{title}: {entry.name} cannot be built with the options of its index ({error})') from error
-    net.name, net.protocol = title, shown.protocol
+    net.name, net.entry, net.protocol = title, entry.name, shown.protocol
     if nclass == shown.nclass and shown.dataset:  # other classes than the dataset's are unknown ones
         net.dataset, net.labels = shown.dataset, functools.partial(label_set, shown.dataset)
     elif nclass == shown.nclass and published and published.classes:
@@ -248,6 +251,23 @@ def _start_backbone(net: HybridBlock, pretrained_base: bool, root: Optional[str]
     except UserError as error:
         raise UserError(f'{error}, or start from random ones with pretrained_base=False') from None
     net.backbone_loaded('pretrained')
+
+
+def joined_name(rgb: str, flow: str) -> Optional[str]:
+    """Name of the entry whose two streams two entries are, one on colors and one on flow; None where there is none.
+
+    It is for the user's own classes where the two are for different datasets.
+    """
+    streams = (model_entry(rgb), model_entry(flow))
+    backbones = tuple(entry.backbone for entry in streams)
+    dataset = streams[0].dataset if streams[0].dataset == streams[1].dataset else None
+    known = (model_entry(name) for name in registry.names())
+    fitting = (
+        entry.name
+        for entry in known
+        if entry.builder is TwoStream and TWO_STREAM[entry.backbone] == backbones and entry.dataset == dataset
+    )
+    return next(fitting, None) if all(entry.builder is Baseline for entry in streams) else None
 
 
 def saved_options(name: str, path: Union[str, Path]) -> Dict[str, Any]:

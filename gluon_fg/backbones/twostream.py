@@ -40,12 +40,12 @@ class StreamPair(HybridConcurrent):
         return F.concat(rgb(first(F, x, self._split)), flow(rest(F, x, self._split)), dim=1)
 
 
-def first(F, x, channels: int):
+def first(F: Any, x: Any, channels: int) -> Any:
     """The first channels of (N, C, ...)."""
     return F.slice_axis(x, axis=1, begin=0, end=channels)
 
 
-def rest(F, x, channels: int):
+def rest(F: Any, x: Any, channels: int) -> Any:
     """The channels of (N, C, ...) behind the first ones."""
     return F.slice_axis(x, axis=1, begin=channels, end=None)
 
@@ -106,4 +106,4 @@ class TwoStreamBackbone(Backbone):
             side = nn.HybridSequential(prefix='')
             side.add(*part._blocks_of(stage))
             sides.append(side)
-        return [StreamPair(*sides, channels=self.split(stage - 1 if stage > 2 else 0))]
+        return [StreamPair(sides[0], sides[1], self.split(stage - 1 if stage > 2 else 0))]

@@ -17,6 +17,7 @@ _COMMANDS = (
     'features',
     'compare',
     'fuse',
+    'join',
     'mean',
     'submission',
     'study',

@@ -33,8 +33,8 @@ class Recognizer(Answers, Inspectable):
 
     Attributes
     ----------
-    name
-        the zoo's name (Gluon's own where it has none)
+    name, entry
+        the zoo's name, or its publisher's (Gluon's own where it has none); the entry that it was built as, or None
     input_spec
         frames, sizes and scale of a view; may be replaced by one of the same layout. With a `FeatureSpec` the network
         is called with features of a stage of its backbone in place of x, and begins behind it
@@ -60,6 +60,7 @@ class Recognizer(Answers, Inspectable):
     """
 
     global_branch = 'avg'
+    entry: Optional[str] = None
     stages: Tuple[str, ...] = ()
     stage: Optional[str] = None
     takes_labels = False

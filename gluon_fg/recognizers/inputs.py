@@ -133,7 +133,7 @@ INPUTS: Dict[str, Input] = {
     ),
     'quo_vadis': Input(_QUO_VADIS, 'train_time'),
     'quo_vadis_flow': Input(_QUO_VADIS.replace(mean=(0.5,) * 2, std=(0.5,) * 2), 'train_time'),
-    'quo_vadis_both': Input(_both(_QUO_VADIS, 1), 'train_time'),
+    'quo_vadis_both': Input(_both(_QUO_VADIS, 1), 'whole_video'),
     # Tested on 25 frames and the 250 fields behind them: single ones of (c), 5 clips of (d).
     'snapshot': Input(_SNAPSHOT, '25x1'),
     'snapshot_flow': Input(_SNAPSHOT.replace(**_flow(10)), '25x1'),

@@ -120,6 +120,7 @@ class TwoStream(Recognizer):
         a backbone of one stream, weights that cannot be
     """
 
+    global_branch = 'fused'
     takes_multi_label = False  # the mean of two softmaxes
     options_type = TwoStreamOptions
     map_info = types.MappingProxyType({name: MapInfo('features') for name in ('F5', *STREAMS)})

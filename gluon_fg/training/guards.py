@@ -7,6 +7,7 @@ user, each said once: facts of the data first, then warnings.
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Collection, List, Optional, Sequence
 
 import numpy as np
@@ -294,8 +295,8 @@ def check_frozen_stages(freeze: Collection[str], untrained: Collection[str], sta
         structural names of the running means that were loaded
     """
     for stage in freeze:
-        prefix = f'branches.backbone.{stage}.'
-        means = [name for name in untrained if name.startswith(prefix) and name.endswith('running_mean')]
+        of_stage = re.compile(rf'branches\.backbone\.(\w+\.)?{stage}\..*running_mean')  # of each stream, if of several
+        means = [name for name in untrained if of_stage.fullmatch(name)]
         if any(name not in statistics for name in means):
             raise UserError(
                 f'train.freeze {list(freeze)}: {stage} has random weights, which nothing would change; '

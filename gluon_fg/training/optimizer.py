@@ -76,7 +76,7 @@ def freeze_parts(net: HybridBlock, train: TrainConfig, statistics: Optional[Coll
             raise unknown('stage in train.freeze', name, stages)
     kept = [name for name in stages if name in train.freeze or name in stages[: backbone.given]]
     if kept:
-        freeze(*(getattr(backbone, name) for name in kept))
+        freeze(*(getattr(part, name) for part in backbone.parts for name in kept))
         clear_cached_graphs(net)
     return frozen
 

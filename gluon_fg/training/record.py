@@ -17,6 +17,9 @@ _ENVIRONMENT = ('python', 'mxnet', 'numpy', 'onednn', 'cuda', 'omp_threads', 'ra
 def source(run_dir: Path, config: Config, checkpoint: str) -> str:
     """A line on what made the weights: dataset, epoch, learning rate, seed and start."""
     summary = json.loads((run_dir / 'summary.json').read_text())
+    if 'joined' in summary:
+        streams = ' and '.join(stream['model'] for stream in summary['joined'].values())
+        return f'gluon-fg join of {streams}, trained apart on {config.data.dataset}'
     epoch = summary['best']['epoch'] if checkpoint == 'best' else summary['epochs']
     model = load_config(str(run_dir / 'config.yaml'), saved=True).model
     begun = {'kinetics400': ', from Kinetics-400 weights', 'imagenet': ', from ImageNet weights'}

@@ -26,8 +26,9 @@ def fingerprint(backbone: Backbone, stage: int) -> Fingerprint:
     which without parameters, as a shift in time, leave no other trace. Weights: these and the values.
     """
     mx.nd.waitall()  # running statistics may still be under way, unannounced
-    blocks = ('stem.', *(f'res{number}.' for number in range(2, stage + 1)))
-    params = {n: p for n, p in sorted(backbone._collect_params_with_prefix().items()) if n.startswith(blocks)}
+    blocks = {'stem', *(f'res{number}' for number in range(2, stage + 1))}
+    named = sorted(backbone._collect_params_with_prefix().items())
+    params = {n: p for n, p in named if blocks.intersection(n.split('.')[:2])}  # the second one where it has streams
     geometry = backbone.geometry(stage)
     described: List[Any] = [
         stage,
