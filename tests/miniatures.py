@@ -186,6 +186,13 @@ def kinetics400(root):
     return root
 
 
+def minikinetics(root):
+    """Kinetics-400's, and classes.txt: a list of 213 of its classes, as Quo Vadis has so many."""
+    root = kinetics400(root)
+    write(root / 'classes.txt', label_set('kinetics400').classes[:213])
+    return root
+
+
 def stanfordcars(root):
     """cars_train/00001.jpg, cars_test/ and devkit/: two images of each of 196 makes of cars to train, one to test."""
     root = Path(root)

@@ -17,7 +17,7 @@ import pytest
 from mxnet.gluon import nn
 
 from gluon_fg import backbones, registry
-from gluon_fg.backbones import C3D, Tiny, TopHeavyTiny
+from gluon_fg.backbones import C3D, Tiny, TopHeavyTiny, TwoStreamBackbone
 from gluon_fg.data import build_dataset
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.training import loop, parts, stages
@@ -28,7 +28,7 @@ from gluon_fg.training.run import split_of
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 NAMES = [
     f'{path.parent.name}/{path.stem}'
-    for method in ('dfb', 'cidc', 'u2s')
+    for method in ('dfb', 'cidc', 'u2s', 'quo_vadis')
     for path in sorted((CONFIGS / method).glob('[!_]*.yaml'))
     if 'synthfg' not in path.stem
 ]
@@ -47,12 +47,15 @@ class Small(Tiny):
 SMALL_C3D = functools.partial(C3D, widths={1: 16, 2: 16, 3: 16, 4: 16, 5: 16}, grid=(1, 1))
 STAND_INS = {'i3d': Small, 'slowonly': functools.partial(Tiny, 3), 'topheavy': TopHeavyTiny, 'c3d': SMALL_C3D}
 CHANNELS = {  # of what sees optical flow
-    'topheavy_resnet50_flow': 10, 'inceptionv1_frames_flow': 10, 'c3d_flow': 2, 'i3d_inceptionv1_same_flow': 2,
+    'topheavy_resnet50_flow': 10, 'inceptionv1_frames_flow': 10, 'inceptionv1_frames_flow10': 20,
+    'inceptionv1_flow': 20, 'c3d_flow': 2, 'i3d_inceptionv1_same_flow': 2,
 }  # fmt: skip
 
 
 def stand_in(name):
     """A small backbone in place of a real one, of the same kind and for the same channels."""
+    if name in backbones.TWO_STREAM:
+        return functools.partial(TwoStreamBackbone, *map(stand_in, backbones.TWO_STREAM[name]))
     kind = STAND_INS.get(name.split('_')[0], functools.partial(Tiny, 2))
     if name.startswith(('r2d', 'inceptionv1_frames')):
         kind = functools.partial(Tiny, 3, spans_time=False)
@@ -101,7 +104,8 @@ def at_tiny_size(name, roots):
     data, train, model = config.data, config.train, config.model
     data.root, data.short_side, data.crop_size, data.workers = str(roots(data.dataset)), 36, 32, 1
     train.epochs, train.lr_epochs, train.device, train.precision = 1, [], 'cpu', 'float32'
-    train.batch_size = max(1, 6 // train.accumulate)
+    train.accumulate = min(train.accumulate, 6)  # as many as there are videos
+    train.batch_size = 6 // train.accumulate
     model.start, model.params, model.pretrained, model.pretrained_base = 'none', None, False, False
     if 'specific_init' in model.options:
         model.options['specific_init'] = 'random'  # there are no weights of the stand-ins
