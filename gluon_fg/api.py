@@ -62,6 +62,7 @@ def predict(
     workers: int = 2,
     window: Optional[float] = None,
     hop: Optional[float] = None,
+    flow: Optional[str] = None,
     **options: Any,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several.
@@ -86,6 +87,9 @@ def predict(
     window, hop
         seconds: an answer for each window of that length in place of one for the video, from the start of one window
         to that of the next `hop` (None: as long as the window). Frames in memory have 25 a second
+    flow
+        for a network that sees optical flow: the folder that it lies in, as `gluon-fg data flow` writes it, or 'dis';
+        None: what lies beside the video or its frames, else it is computed (DIS)
     options
         for `get_model`, with a model given by name
 
@@ -119,4 +123,4 @@ def predict(
         model = default_model(ctx).net
     elif params is not None or options:
         raise UserError('params and options go with the name of a model; a network must have its weights already')
-    return predict_with(model, video, topk, protocol, ctx, batch_size, workers, windows)
+    return predict_with(model, video, topk, protocol, ctx, batch_size, workers, windows, flow)

@@ -11,6 +11,7 @@ from mxnet.gluon import HybridBlock
 from ..backbones.geometry import Geometry
 from ..data import sampling, transforms
 from ..data.rates import at_rate
+from ..data.seen import positions, read
 from ..data.video import VideoReader
 from ..errors import UserError
 from ..input_spec import InputSpec
@@ -64,7 +65,8 @@ def read_clips(
     every = list(clips)
 
     def view(numbers: np.ndarray) -> np.ndarray:
-        return transforms.to_view(transforms.resize_short(reader.get_batch(numbers.tolist()), spec.short_side), spec)
+        size = transforms.short_side_size(reader.size[1], reader.size[0], spec.short_side)
+        return transforms.to_view(read(reader, numbers, spec, size), spec)
 
     for start in range(0, len(every), batch_size):
         batch = np.stack(every[start : start + batch_size])
@@ -98,17 +100,17 @@ def one_clip(net: HybridBlock, reader: VideoReader, start: Optional[int] = None)
     """
     spec = net.input_spec
     seen = at_rate(reader, spec.fps)
-    total = len(seen)
+    total = positions(seen, spec)
     if _spread(spec):
         if start is not None:
             raise UserError(f'{net.name} takes frames spread over the whole video; leave out the start of a clip')
         clip = sampling.segment_indices(total, spec.frames if spec.ndim == 3 else spec.segments)
     elif start is None:
-        clip = sampling.regular_clips(total, spec.frames, spec.frame_stride, 1)[0]
+        clip = sampling.regular_clips(total, spec.frames, spec.frame_stride, 1, spec.short)[0]
     else:
         clip = sampling.clip_indices(len(reader), spec.frames, 1, start)  # refuses a start outside the video
         begin = min(int(np.searchsorted(seen.source_frames(np.arange(total)), start)), total - 1)
-        clip = sampling.clip_indices(total, spec.frames, spec.frame_stride, begin)
+        clip = sampling.clip_indices(total, spec.frames, spec.frame_stride, begin, spec.short)
     return seen.source_frames(clip)
 
 
@@ -118,9 +120,9 @@ def all_clips(net: HybridBlock, reader: VideoReader) -> List[np.ndarray]:
     if _spread(spec):
         return [one_clip(net, reader)]
     seen = at_rate(reader, spec.fps)
-    total = len(seen)
+    total = positions(seen, spec)
     starts = clip_starts(total, spec.frames, spec.frame_stride, spec.frames * spec.frame_stride)
-    clips = (sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts)
+    clips = (sampling.clip_indices(total, spec.frames, spec.frame_stride, start, spec.short) for start in starts)
     return [seen.source_frames(clip) for clip in clips]
 
 

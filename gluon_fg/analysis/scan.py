@@ -12,6 +12,7 @@ from mxnet.gluon import HybridBlock
 
 from ..data import sampling
 from ..data.rates import at_rate
+from ..data.seen import positions
 from ..data.video import VideoReader
 from ..errors import UserError
 from .clips import clip_starts, read_clips
@@ -52,7 +53,7 @@ def scan(
     """Slide over a video, `batch_size` clips (or frames) at a time, as `examine` says. Hybridizes the network."""
     spec, position, reached = net.input_spec, 0, -np.inf
     reader = at_rate(reader, spec.fps)
-    clips, ends = _clips(net, len(reader), overlap)
+    clips, ends = _clips(net, positions(reader, spec), overlap)
     with _frames_apart(net):
         net.hybridize(static_alloc=True, static_shape=True)
         for batch in read_clips(reader, spec, clips, ctx, batch_size):
@@ -92,7 +93,7 @@ def _clips(net: HybridBlock, total: int, overlap: bool) -> Tuple[List[np.ndarray
     cell = int(net.response_geometry.stride[0])
     step = spec.frame_stride * (max(spec.frames // 2 // cell, 1) * cell if overlap else spec.frames)
     starts = clip_starts(total, spec.frames, spec.frame_stride, step)
-    clips = [sampling.clip_indices(total, spec.frames, spec.frame_stride, start) for start in starts]
+    clips = [sampling.clip_indices(total, spec.frames, spec.frame_stride, start, spec.short) for start in starts]
     return clips, np.diff(starts, append=np.inf) / 2
 
 

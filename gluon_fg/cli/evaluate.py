@@ -100,7 +100,7 @@ def evaluate(
     ctx = choose_context(device, world.local_rank)
     named = network.load(ctx)
     net, views = named.net, get_protocol(protocol or named.net.protocol)
-    videos, split = dataset_of(named, data.split, data.dataset, data.root)
+    videos, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)
     # Every rank looks before any of them writes: that comes after the gathering.
     name = output.out or os.path.join(network.folder or '', f'scores_{Path(split).stem}_{views.name}.npz')
     paths = report_paths(name, output.force)

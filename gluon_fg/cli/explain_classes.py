@@ -49,7 +49,7 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
 
     ctx = choose_context(device, 0)
     named = network.load(ctx)
-    dataset, split = dataset_of(named, data.split, data.dataset, data.root)
+    dataset, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)
     rows = filter_strength(named.net, dataset, limit, ctx)
     write_strength(rows, path_of(output))
     click.echo('class: its most discriminative filter, response on its own videos and on others')
@@ -176,7 +176,7 @@ def _write_similarity(
     elif sparsity:
         similar = training_similarity(named.net, sparsity)
     else:
-        dataset, _ = dataset_of(named, data.split, data.dataset, data.root)
+        dataset, _ = dataset_of(named, data.split, data.dataset, data.root, data.flow)
         source = f'{len(dataset)} videos of {dataset.name}'
         similar = class_similarity(named.net, dataset, source, progress=sys.stderr.isatty())
     similar = similar._replace(model=named.title)
@@ -267,7 +267,7 @@ def tsne(models: List[str], params: List[str], classes: List[str], data: DataCho
     labels: List[int] = []
     dataset: Any = None
     for network in load_named(models, params):
-        dataset = dataset or dataset_of(network, data.split, data.dataset, data.root).videos
+        dataset = dataset or dataset_of(network, data.split, data.dataset, data.root, data.flow).videos
         known = check_classes(network.net, dataset.labels, dataset.name).classes
         for name in classes:
             if name not in known:
@@ -321,7 +321,7 @@ def gate(
     network.check_data(data)
     ctx = choose_context(device, 0)
     named = network.load(ctx)
-    dataset, split = dataset_of(named, data.split, data.dataset, data.root)
+    dataset, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)
     views = views or get_protocol(named.net.protocol)
 
     def score() -> Any:

@@ -39,7 +39,7 @@ def order(models: List[str], params: List[str], data: DataChoice, orders: int, l
 
     found = []
     for network in load_named(models, params):
-        dataset = dataset_of(network, data.split, data.dataset, data.root).videos
+        dataset = dataset_of(network, data.split, data.dataset, data.root, data.flow).videos
         progress = sys.stderr.isatty()
         found.append(order_shares(network.net, dataset, network.title, orders, limit, progress=progress))
     click.echo(format_order_shares(found))

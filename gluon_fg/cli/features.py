@@ -129,7 +129,7 @@ def _splits(data: List[DataChoice], named: Any, out: str) -> Iterator[_Listed]:
     from ..training.named import dataset_of
 
     for choice in data:
-        videos, split = dataset_of(named, choice.split, choice.dataset, choice.root)
+        videos, split = dataset_of(named, choice.split, choice.dataset, choice.root, choice.flow)
         yield _Listed(os.path.join(out, Path(split).stem), videos)
 
 

@@ -72,6 +72,7 @@ class DataChoice(NamedTuple):
     dataset: Optional[str]
     root: Optional[str]
     split: Optional[str]
+    flow: Optional[str] = None
 
 
 def _gathered(record: Callable, target: str, names: dict, options: Iterable[Callable]) -> Callable:
@@ -129,15 +130,26 @@ def _dataset_options() -> List[Callable]:
             '--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or of the model]'
         ),
         click.option('--root', metavar='FOLDER', help="The dataset's folder. [default: of the run, or its own]"),
+        flow_option,
     ]
 
 
+def flow_option(function: Callable) -> Callable:
+    """Add --flow, where networks that see optical flow find it."""
+    return click.option(
+        '--flow',
+        metavar='FOLDER',
+        help='Optical flow: a folder that gluon-fg data flow wrote, or dis to compute it. [default: what lies beside '
+        'the frames or in --root, else computed]',
+    )(function)
+
+
 def data_options(function: Callable) -> Callable:
-    """Add --dataset, --root and --split; the command gets `data`, a `DataChoice`."""
+    """Add --dataset, --root, --flow and --split; the command gets `data`, a `DataChoice`."""
     return _gathered(
         DataChoice,
         'data',
-        {'dataset': 'dataset', 'root': 'root', 'split': 'split'},
+        {'dataset': 'dataset', 'root': 'root', 'split': 'split', 'flow': 'flow'},
         [
             *_dataset_options(),
             click.option(
@@ -149,13 +161,13 @@ def data_options(function: Callable) -> Callable:
 
 
 def splits_options(function: Callable) -> Callable:
-    """Add --dataset, --root and a --split of several; the command gets `data`, a list of `DataChoice`, one a split."""
+    """Add --dataset, --root, --flow and several --split; the command gets `data`, a `DataChoice` for each."""
 
-    def record(dataset: Optional[str], root: Optional[str], splits: List[str]) -> List[DataChoice]:
-        return [DataChoice(dataset, root, split) for split in splits or ('train', 'val')]
+    def record(dataset: Optional[str], root: Optional[str], splits: List[str], flow: Optional[str]) -> List[DataChoice]:
+        return [DataChoice(dataset, root, split, flow) for split in splits or ('train', 'val')]
 
     split = click.option('--split', cls=Several, metavar='NAME...', help='One split or several. [default: train val]')
-    names = {'dataset': 'dataset', 'root': 'root', 'split': 'splits'}
+    names = {'dataset': 'dataset', 'root': 'root', 'split': 'splits', 'flow': 'flow'}
     return _gathered(record, 'data', names, [*_dataset_options(), split])(function)
 
 

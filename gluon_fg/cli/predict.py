@@ -12,7 +12,16 @@ import click
 from ..errors import UserError, VideoError, printable
 from ..files import check_free
 from .base import Command
-from .options import ModelChoice, Output, device_option, model_options, output_options, pass_options, print_json
+from .options import (
+    ModelChoice,
+    Output,
+    device_option,
+    flow_option,
+    model_options,
+    output_options,
+    pass_options,
+    print_json,
+)
 
 
 @click.command(
@@ -38,6 +47,7 @@ predict long.mp4 --window 4 --hop 2 --timeline long.png --film long_labeled.mp4
 )
 @click.option('--window', type=float, metavar='SECONDS', help='One answer for each window of a film of that length.')
 @click.option('--hop', type=float, metavar='SECONDS', help='From window to window. [default: as long as the window]')
+@flow_option
 @click.option('--film', metavar='OUT.mp4', help='The film with the likeliest classes over it; of several: a folder.')
 @click.option('--timeline', metavar='OUT.png', help='With --window: a picture of what is likeliest when.')
 @pass_options
@@ -52,6 +62,7 @@ def predict(
     threshold: Optional[float],
     window: Optional[float],
     hop: Optional[float],
+    flow: Optional[str],
     film: Optional[str],
     timeline: Optional[str],
     batch_size: int,
@@ -93,7 +104,7 @@ def predict(
     files = files_of(paths, net.input_spec)
     targets = drawn.films_of(files)
     topk = topk or 5
-    answers = each_prediction(files, net, topk, views, ctx, batch_size, workers, windows)
+    answers = each_prediction(files, net, topk, views, ctx, batch_size, workers, windows, flow)
     shown = min(topk, net.nclass) + (net.threshold is not None)  # 'none of these' stands before them
     results = ResultFile(output.out or '', shown, net.name, views)
     by_video = _gathered(answers, results, len(files), quiet=output.json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import logging
 import math
@@ -14,7 +15,12 @@ import numpy as np
 from mxnet.gluon.data import Dataset
 
 from ..errors import UserError, VideoError, unknown
+from ..input_spec import InputSpec
 from . import video
+from .flow.computed import ArrayFlow, all_fields
+from .flow.place import FlowPlace
+from .flow.sources import part_flow
+from .flow.stored import FlowReader
 from .kept import MemoryCache
 from .labels import LabelSet
 from .scans import ScanCache
@@ -130,6 +136,8 @@ class VideoDataset(Dataset):
         self.gone: Tuple[str, ...] = ()  # what its list has and the disk has not, where that is left out of the records
         self.kept = MemoryCache()  # where `cache` says so; may be set to one that has a limit (`kept.shared_cache`)
         self.scans = ScanCache() if scans is None else scans
+        self.flow: Optional[str] = None  # where optical flow comes from, for networks that see it: `flow.place`
+        self.keeps_frames = True  # with `cache` 'memory': False keeps fields of flow alone
 
     def __len__(self) -> int:
         return len(self.records)
@@ -185,14 +193,38 @@ class VideoDataset(Dataset):
         key = (path, start, end)
         kept = None if self.cache == 'none' else self.kept.get(key)
         if kept is None:
-            reader = cut(video.open_video(path, scans=self.scans), start, end)
+            reader = self.from_disk(index)
             if self.cache == 'none':
+                return reader
+            reader.flow = FlowPlace(keep=functools.partial(self._kept_flow, index))
+            if not self.keeps_frames:
                 return reader
             kept = self.kept.keep(key, 3 * len(reader) * reader.size[0] * reader.size[1], lambda: _all_of(reader))
             if kept is None:  # no room: of the others only the frames that are asked for are decoded
                 return reader
             reader.close()
-        return video.ArrayReader(path, *kept)
+        held = video.ArrayReader(path, *kept)
+        held.flow = FlowPlace(keep=functools.partial(self._kept_flow, index))
+        return held
+
+    def from_disk(self, index: int) -> video.VideoReader:
+        """A record's stretch of its file, read from the disk."""
+        path, (_, _, start, end) = self.path(index), self.records[index]
+        film = video.open_video(path, scans=self.scans)
+        film.flow = FlowPlace(self.flow, self.root)
+        return cut(film, start, end)
+
+    def _kept_flow(self, index: int, spec: InputSpec) -> FlowReader:
+        """The fields of a record's stretch, kept in memory where there is room for all of them."""
+        key = (self.path(index), *self.records[index][2:], self.flow, spec.flow, spec.flow_bound, spec.short_side)
+        kept = self.kept.get(key)
+        if kept is None:
+            flow = part_flow(self.from_disk(index), spec)
+            width, height = flow.size
+            kept = self.kept.keep(key, 2 * len(flow) * width * height, lambda: all_fields(flow))
+            if kept is None:
+                return flow
+        return ArrayFlow(*kept)
 
     def parted(self, share: float) -> Tuple[VideoDataset, Optional[VideoDataset]]:
         """The videos without a share of them, and that share; None where the share is 0.
@@ -257,7 +289,7 @@ class VideoDataset(Dataset):
         errors, tried = [], range(min(n, len(self)))
         for index in tried:
             try:
-                with cut(video.open_video(self.path(index), scans=self.scans), *self.records[index][2:]) as reader:
+                with self.from_disk(index) as reader:
                     reader.get_batch([0])
             except VideoError as error:
                 errors.append(error)

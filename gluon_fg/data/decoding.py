@@ -52,7 +52,7 @@ class VideoReader:
 
     @property
     def film(self) -> VideoReader:
-        """The whole video at its own rate, of which this may show a stretch, or at another rate."""
+        """The video whose `flow` it is, which this may show a stretch of, or at another rate."""
         return self
 
     def film_frames(self, indices: np.ndarray) -> np.ndarray:

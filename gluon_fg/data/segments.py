@@ -47,10 +47,10 @@ class SegmentReader(VideoReader):
 
     @property
     def film(self) -> VideoReader:
-        return self._reader.film
+        return self._reader.film if self.flow is None else self
 
     def film_frames(self, indices: np.ndarray) -> np.ndarray:
-        return self._reader.film_frames(self._first + indices)
+        return self._reader.film_frames(self._first + indices) if self.flow is None else indices
 
     def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
         return self._reader._decode([self._first + number for number in numbers], size)

@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from ..data.datasets import VIDEO_SUFFIXES
+from ..data.flow.place import FlowPlace
 from ..data.scans import ScanCache
 from ..data.segments import cut
 from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural, open_video
@@ -77,13 +78,15 @@ def _is_film_of_images(folder: Union[str, os.PathLike]) -> bool:
     return any(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(folder))
 
 
-def clips_of(videos: Sequence[Any]) -> List[Clip]:
+def clips_of(videos: Sequence[Any], flow: Optional[str] = None) -> List[Clip]:
     """Take files, folders of frames and arrays as clips.
 
     Parameters
     ----------
     videos
         each a path, or frames: uint8 (T, H, W, 3), or a list of (H, W, 3), RGB
+    flow
+        where the optical flow of files comes from (`data.flow.place`); that of frames in memory is computed
 
     Raises
     ------
@@ -97,11 +100,17 @@ def clips_of(videos: Sequence[Any]) -> List[Clip]:
     for number, video in enumerate(videos):
         if isinstance(video, (str, os.PathLike)):
             path = os.fspath(video)
-            clips.append(Clip(path, functools.partial(open_video, path, scans=scans)))
+            clips.append(Clip(path, functools.partial(_opened, path, scans, flow)))
         else:
             reader = ArrayReader(f'frames {number}', frames_of(video))
             clips.append(Clip(reader.path, functools.partial(_same, reader)))
     return clips
+
+
+def _opened(path: str, scans: ScanCache, flow: Optional[str]) -> VideoReader:
+    film = open_video(path, scans=scans)
+    film.flow = FlowPlace(flow, os.path.dirname(path) or '.')
+    return film
 
 
 def _same(reader: ArrayReader) -> VideoReader:

@@ -41,6 +41,7 @@ def predict_with(
     batch_size: int = 8,
     workers: int = 2,
     windows: Optional[Windows] = None,
+    flow: Optional[str] = None,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several, by a network: as `gluon_fg.predict`."""
     videos, folder = [video], False
@@ -53,7 +54,7 @@ def predict_with(
     single = len(videos) == 1 and videos[0] is video
     answers: List[Any] = [[] for _ in videos]
     failed = []
-    for number, answer in each_prediction(videos, net, topk, protocol, ctx, batch_size, workers, windows):
+    for number, answer in each_prediction(videos, net, topk, protocol, ctx, batch_size, workers, windows, flow):
         if answer.error:
             failed.append(answer.error)
             logger.warning('no prediction: %s', answer.error)
@@ -93,6 +94,7 @@ def each_prediction(
     batch_size: int = 8,
     workers: int = 2,
     windows: Optional[Windows] = None,
+    flow: Optional[str] = None,
 ) -> Iterator[Tuple[int, Prediction]]:
     """Tell the likeliest classes of videos, or of windows of them, one after another.
 
@@ -104,6 +106,8 @@ def each_prediction(
         as for `gluon_fg.predict`
     windows
         how they are cut; None: one answer for each
+    flow
+        where optical flow comes from, for networks that see it
 
     Yields
     ------
@@ -112,13 +116,15 @@ def each_prediction(
     Raises
     ------
     UserError
-        no video, frames of another type, an impossible number
+        no video, frames of another type, an impossible number, flow for a network that sees none
     """
     if topk < 1:
         raise UserError(f'topk must be at least 1, got {topk}')
     if windows is not None:
         windows.check()
-    clips, ctx = clips_of(videos), ctx or mx.cpu()
+    if flow is not None and not net.input_spec.fields:
+        raise UserError(f'flow {flow}: {net.name} sees no optical flow; leave it out')
+    clips, ctx = clips_of(videos, flow), ctx or mx.cpu()
     pictures = single_pictures(clips, net.input_spec)
     if pictures:
         logger.warning(

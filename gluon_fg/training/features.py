@@ -20,7 +20,7 @@ from ..weights.fingerprint import fingerprint
 from .sections import Config, DataConfig
 
 # What the views that features are of say, where the config does not.
-VIEW_KEYS = ('frames', 'frame_stride', 'fps', 'segments', 'short_side', 'crop_size')
+VIEW_KEYS = ('frames', 'frame_stride', 'fps', 'segments', 'short_side', 'crop_size', 'center_flow', 'short')
 
 
 def open_features(data: DataConfig, split: str) -> FeatureDataset:
@@ -51,7 +51,7 @@ def know_views(config: Config, dataset: VideoDataset) -> None:
             raise UserError(
                 f'data.{key} is {given}, but {dataset.root} holds features of {key} {made}; set data.{key}={made}'
             )
-        setattr(config.data, key, made)
+        setattr(config.data, key, spec.as_dict().get(key))  # None: as ever, and as runs from before a key have it
 
 
 def network_of(config: Config, dataset: VideoDataset) -> Optional[Path]:

@@ -264,7 +264,11 @@ def _source(
 
 
 def dataset_of(
-    network: Named, split: Optional[str] = None, dataset: Optional[str] = None, root: Optional[str] = None
+    network: Named,
+    split: Optional[str] = None,
+    dataset: Optional[str] = None,
+    root: Optional[str] = None,
+    flow: Optional[str] = None,
 ) -> Split:
     """Open a split of the data that a command names.
 
@@ -276,6 +280,8 @@ def dataset_of(
         None: 'test' or, where the data have none, what the run validated on (else 'val'), which the log says
     dataset, root
         None: those of the run, or what the network's entry is for; `root` may be left out for what is rendered
+    flow
+        where optical flow comes from (`data.flow.place`); None: as the run has it, where these are its data
 
     Raises
     ------
@@ -289,10 +295,16 @@ def dataset_of(
     if rendered is not None:
         check_classes(net, rendered, name)  # before it is rendered
     own = config.data if config and config.data.dataset == name else None
+    if flow is None and own and own.root == root:
+        flow = own.flow
+    if flow is not None and not net.input_spec.fields:
+        raise UserError(f'--flow {flow}: {net.name} sees no optical flow; leave it out')
 
     def opened(part: str) -> VideoDataset:
         meant = in_fold(name, part, own.train_split, root) if own else part
-        return build_dataset(name, meant, root, sizes=sizes)
+        videos = build_dataset(name, meant, root, sizes=sizes)
+        videos.flow = flow
+        return videos
 
     return split_or_instead(opened, split, root, own.val_split if own else 'val')
 

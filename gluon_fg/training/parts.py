@@ -27,6 +27,7 @@ from .average import WeightAverage
 from .config import to_yaml
 from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
+from .flow import check_flow, know_flow
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
 from .run import choose_context, claim_run_dir, environment, split_of
@@ -166,6 +167,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     for dataset in (train_set, val_set):
         check_classes(net, dataset.labels, dataset.name)
         dataset.probe()  # a wrong root is said now, not video by video
+        check_flow(dataset, net.input_spec)
     lines += guards.length_lines(train_set, net.input_spec)
     guards.check_frozen_stages(train.freeze, start.untrained, start.statistics)
     loader = make_loader(config, net, train_set, world)
@@ -230,6 +232,7 @@ def _data(config: Config) -> Tuple[VideoDataset, Optional[VideoDataset], VideoDa
     train_set, val_set = (split_of(config, split) for split in (data.train_split, data.val_split))
     train_set, held_out = train_set.parted(data.hold_out)
     know_views(config, train_set)
+    know_flow(config, train_set)
     guards.know_targets(config, train_set, val_set)
     val_set = guards.validation_videos(data, train_set, held_out, val_set)
     return train_set, held_out, val_set, guards.check_data(data, train_set, val_set)

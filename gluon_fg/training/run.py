@@ -28,6 +28,7 @@ from . import checkpoint
 from .config import Config, differences, load_config, save_config
 from .distributed import World
 from .features import VIEW_KEYS, open_features
+from .flow import FLOW_KEYS
 from .moved import chosen_options
 
 START = 'start.json'  # what a run started from: see `start.Start`
@@ -37,6 +38,7 @@ _BEFORE = (SPLIT, 'features')  # what may be in a folder before it is a run's
 # What may differ between a run and its resumption without changing the result.
 _FREE_KEYS = (
     'data.root',
+    'data.flow',
     'data.workers',
     'data.cache',
     'data.cache_gb',
@@ -69,6 +71,7 @@ def split_of(config: Config, split: str) -> VideoDataset:
         videos = build_dataset(data.dataset, split, root=data.root, cache=data.cache, sizes=data.sizes)
     if data.cache_gb is not None:
         videos.kept = shared_cache(data.cache_gb)
+    videos.flow, videos.keeps_frames = data.flow, factory.setting(config.model.name).input_spec.sees_rgb
     return videos
 
 
@@ -95,7 +98,8 @@ def build_network(config: Config, ctx: mx.Context, labels: Optional[LabelSet] = 
     options = {'nclass': model.nclass, 'pretrained_base': model.pretrained_base, **model.options}
     options = {name: value for name, value in options.items() if value is not None}
     net = factory.get_model(model.name, pretrained=model.pretrained, ctx=ctx, **options)
-    given = {name: getattr(config.data, name) for name in VIEW_KEYS if getattr(config.data, name) is not None}
+    given = {name: getattr(config.data, name) for name in (*VIEW_KEYS, *FLOW_KEYS)}
+    given = {FLOW_KEYS.get(name, name): value for name, value in given.items() if value is not None}
     net.input_spec = net.input_spec.replace(**given)
     if net.input_spec.ndim == 2:
         net.num_segments = net.input_spec.segments
@@ -208,8 +212,8 @@ def changed_settings(config: Config, run_dir: Path) -> List[str]:
         saved.data.multi_label = None
     if given.model.start is None:  # left to what was to be had when the run was begun
         saved.model.start = None
-    for key in VIEW_KEYS if given.data.features else ():
-        if getattr(given.data, key) is None:  # left to the features
+    for key in (*FLOW_KEYS, *(VIEW_KEYS if given.data.features else ())):
+        if getattr(given.data, key) is None:  # left to the folder of flow, or to the features
             setattr(saved.data, key, None)
     for each in (saved, given):  # an option at its default is as good as none
         each.model.options = chosen_options(each.model.name, each.model.options)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from ..checking import Rule, above, at_least, one_of, setting, share, within
+from ..input_spec import FLOW_ALGORITHMS, SHORT_RULES
 
 # Annotations are read at run time by OmegaConf, so these classes use typing's Optional, List and Dict.
 
@@ -47,6 +48,9 @@ class DataConfig:
     root: Optional[str] = None
     # A folder of gluon-fg features: train on those in place of videos, everything behind their stage
     features: Optional[str] = None
+    # Where optical flow comes from, for networks that see it: a folder that gluon-fg data flow wrote, or dis to compute
+    # it on the way; None: what lies beside the frames or in the dataset's folder, else computed
+    flow: Optional[str] = None
     train_split: str = 'train'
     val_split: str = 'val'
     # share of the training videos, by a hash of their paths, that is not trained on: what a method has to read from
@@ -57,6 +61,12 @@ class DataConfig:
     # frames per second at which every video is shown: strides then mean the same time in each; None: each at its own
     fps: Optional[float] = setting(None, above(0))
     segments: Optional[int] = setting(None, at_least(1))  # TSN segments (2-D networks)
+    # How that flow was made, which weights remember; None: as its folder says
+    flow_algorithm: Optional[str] = setting(None, one_of(*FLOW_ALGORITHMS))
+    flow_bound: Optional[float] = setting(None, above(0))  # pixels that its 8 bits reach
+    center_flow: Optional[bool] = None  # subtract each field's mean displacement
+    # what fills a clip up that is longer than its video: the last frame, or the video from its start
+    short: Optional[str] = setting(None, one_of(*SHORT_RULES))
     short_side: Optional[int] = setting(None, at_least(1))  # pixels
     crop_size: Optional[int] = setting(None, at_least(1))  # pixels
     augment: str = setting('random_resized', one_of('random_resized', 'multiscale', 'random_crop'))

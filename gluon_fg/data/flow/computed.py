@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 
@@ -39,17 +39,18 @@ class ComputedFlow(FlowReader):
 
 
 class PartFlow(FlowReader):
-    """Gives the fields of a stretch of a film, numbered from 0: `count` of them from field `first` on."""
+    """Gives the fields of a stretch of a film, numbered from 0 by its frames. Closing it closes the stretch."""
 
-    def __init__(self, flow: FlowReader, first: int, count: int):
-        super().__init__(flow.path, count, flow.size, flow.settings)
-        self._flow, self._first = flow, first
+    def __init__(self, flow: FlowReader, part: VideoReader):
+        super().__init__(flow.path, len(part) - 1, flow.size, flow.settings)
+        self._flow, self._part = flow, part
 
     def close(self) -> None:
         self._flow.close()
+        self._part.close()
 
     def _read(self, numbers: List[int]) -> np.ndarray:
-        return self._flow._read([self._first + number for number in numbers])
+        return self._flow._read(self._part.film_frames(np.array(numbers)).tolist())
 
 
 class ArrayFlow(FlowReader):
@@ -61,3 +62,9 @@ class ArrayFlow(FlowReader):
 
     def _read(self, numbers: List[int]) -> np.ndarray:
         return self._fields[numbers]
+
+
+def all_fields(flow: FlowReader) -> Tuple[str, np.ndarray, FlowSettings]:
+    """Read all fields, for an `ArrayFlow`, and close what they are read from."""
+    with flow:
+        return flow.path, flow.get_batch(np.arange(len(flow))), flow.settings

@@ -12,14 +12,14 @@ class FlowPlace(NamedTuple):
     ----------
     source
         a folder of flow, as `gluon-fg data flow` writes it or others have it; 'dis': computed on the way; None: beside
-        the video's frames, else in the dataset's root or the folder `flow` there, else computed
-    root, path
-        the dataset's root, and the video's path below it, or absolute; '' where there is no dataset
+        the video's frames, else in the dataset's root or a folder `flow` there, else computed
+    root
+        the dataset's root; '' where there is no dataset
     keep
-        takes a function that opens the flow, and returns it opened; for videos that are kept in memory, None for others
+        takes the network's input and returns the flow, opened: of videos that are kept in memory, of which `film` may
+        be a part; None for others
     """
 
     source: Optional[str] = None
     root: str = ''
-    path: str = ''
-    keep: Optional[Callable[..., Any]] = None
+    keep: Optional[Callable[[Any], Any]] = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Optional, Set
+from typing import List, Optional, Set, Tuple
 
 from ...errors import UserError, VideoError
 from ...input_spec import InputSpec
 from ..decoding import VideoReader
 from ..transforms import short_side_size
-from .computed import ComputedFlow
+from .computed import ComputedFlow, PartFlow
 from .fields import FlowSettings
 from .listing import read_listing
 from .place import FlowPlace
@@ -35,32 +35,69 @@ def open_fields(film: VideoReader, spec: InputSpec) -> FlowReader:
         no such folder; flow of another algorithm or bound than the network was trained on
     """
     place = film.flow or FlowPlace()
-    if place.source is not None and place.source != COMPUTE:
-        flow = open_flow(place.source, place.path or os.path.abspath(film.path))
-        return _checked(flow, film, spec, place.source)
-    stored = _stored(film, place) if place.source is None else None
-    if stored is not None:
-        return _checked(stored, film, spec, os.path.dirname(stored.path))
-    return _computed(film, spec, asked=place.source is not None)
+    if place.keep is not None:
+        return place.keep(spec)
+    flow, source = _open(film, place)
+    if flow is None:
+        return _computed(film, spec, asked=place.source is not None)
+    try:
+        _check_settings(flow.settings, spec, source)
+        _check_film(flow, film)
+    except (UserError, VideoError):
+        flow.close()
+        raise
+    return flow
 
 
-def _stored(film: VideoReader, place: FlowPlace) -> Optional[FlowReader]:
-    """The flow that lies where nobody has to say it; None where there is none."""
-    if os.path.isdir(film.path):
-        folder = Path(os.path.abspath(film.path))
-        if PairReader.there(folder.parent, folder.name):
-            return PairReader(folder.parent, folder.name)
-    if place.root:
-        for folder in (Path(place.root), Path(place.root, _BESIDE)):
-            if folder.is_dir() and (read_listing(folder) or _holds(folder, place.path)):
-                return open_flow(folder, place.path)
-    return None
+def part_flow(part: VideoReader, spec: InputSpec) -> PartFlow:
+    """Open the fields of a stretch of a film as a flow of its own; closes the stretch with it, or where that fails."""
+    try:
+        return PartFlow(open_fields(part.film, spec), part)
+    except BaseException:
+        part.close()
+        raise
 
 
-def _holds(folder: Path, path: str) -> bool:
-    """Whether a folder of others has fields of a video, called by its path without its suffix."""
-    name = os.path.splitext(path)[0]
-    return not os.path.isabs(name) and any(reader.there(folder, name) for reader in READERS.values())
+def settings_of(film: VideoReader) -> FlowSettings:
+    """How the flow of a film was made, or would be on the way: what a network that is trained on it has to remember."""
+    flow, _ = _open(film, film.flow or FlowPlace())
+    if flow is None:
+        return FlowSettings(COMPUTE)
+    with flow:
+        return flow.settings
+
+
+def _open(film: VideoReader, place: FlowPlace) -> Tuple[Optional[FlowReader], str]:
+    """The stored flow of a film, and the folder that it is in; None where it is to be computed."""
+    if place.source == COMPUTE:
+        return None, COMPUTE
+    path = Path(os.path.abspath(film.path))
+    if place.source is not None:
+        return open_flow(place.source, path), place.source
+    if path.is_dir() and PairReader.there(path.parent, path.name):
+        return PairReader(path.parent, path.name), str(path)
+    for folder in _usual(place.root):
+        if _lists(folder, path):
+            return open_flow(folder, path), str(folder)
+    return None, COMPUTE
+
+
+def _usual(root: str) -> List[Path]:
+    """Folders in which the flow of a dataset may lie without being named."""
+    if not root:
+        return []
+    return [Path(root), Path(root, _BESIDE), Path(os.path.abspath(root)).parent / _BESIDE]
+
+
+def _lists(folder: Path, path: Path) -> bool:
+    """Whether a folder has flow of a video."""
+    if not folder.is_dir():
+        return False
+    listing = read_listing(folder)
+    if listing is not None:
+        return listing.find(str(path)) is not None
+    name = os.path.splitext(os.path.relpath(path, folder))[0]
+    return not name.startswith(os.pardir) and any(reader.there(folder, name) for reader in READERS.values())
 
 
 def _computed(film: VideoReader, spec: InputSpec, asked: bool) -> FlowReader:
@@ -82,17 +119,6 @@ def tell(line: str) -> None:
     if line not in _told:
         _told.add(line)
         logger.warning('%s', line)
-
-
-def _checked(flow: FlowReader, film: VideoReader, spec: InputSpec, source: str) -> FlowReader:
-    """The flow, if it is this film's and what the network was trained on; closed where it is not."""
-    try:
-        _check_settings(flow.settings, spec, source)
-        _check_film(flow, film)
-    except (UserError, VideoError):
-        flow.close()
-        raise
-    return flow
 
 
 def _check_settings(settings: FlowSettings, spec: InputSpec, source: str) -> None:
