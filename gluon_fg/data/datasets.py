@@ -216,7 +216,7 @@ class VideoDataset(Dataset):
 
     def _kept_flow(self, index: int, spec: InputSpec) -> FlowReader:
         """The fields of a record's stretch, kept in memory where there is room for all of them."""
-        key = (self.path(index), *self.records[index][2:], self.flow, spec.flow, spec.flow_bound, spec.short_side)
+        key = (self.path(index), *self.records[index][2:], self.flow, spec.flow, spec.flow_bound)
         kept = self.kept.get(key)
         if kept is None:
             flow = part_flow(self.from_disk(index), spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -14,14 +14,19 @@ from .stored import FlowReader
 _CHUNK = 16  # frames that are decoded at a time
 
 
+def flow_size(size: Tuple[int, int], short_side: Optional[int]) -> Tuple[int, int]:
+    """Tell (H, W) of the frames that flow is computed of, from the film's (W, H): smaller where it is larger."""
+    width, height = size
+    if short_side is None or min(size) <= short_side:
+        return height, width
+    return short_side_size(height, width, short_side)
+
+
 class ComputedFlow(FlowReader):
     """Gives fields of a video by number, computed from its frames as `settings` says. It leaves the video open."""
 
     def __init__(self, reader: VideoReader, settings: FlowSettings):
-        width, height = reader.size
-        side = settings.short_side
-        if side is not None and side < min(width, height):
-            height, width = short_side_size(height, width, side)
+        height, width = flow_size(reader.size, settings.short_side)
         super().__init__(reader.path, len(reader) - 1, (width, height), settings)
         self._reader, self._algorithm = reader, settings.algorithm or 'dis'
 

@@ -20,6 +20,7 @@ from .stored import READERS, FlowReader, PairReader, open_flow
 logger = logging.getLogger(__name__)
 
 COMPUTE = 'dis'  # the source that is no folder: DIS, computed on the way
+SHORT_SIDE = 256  # of larger frames that flow is computed of on the way, as gluon-fg data flow has it unless told
 _BESIDE = 'flow'  # folder in a dataset's root
 _told: Set[str] = set()  # lines that were said, and are said once
 
@@ -111,7 +112,7 @@ def _computed(film: VideoReader, spec: InputSpec, asked: bool) -> FlowReader:
             'optical flow is computed on the way (DIS); to compute it once, run gluon-fg data flow and give its folder '
             'with --flow'
         )
-    return ComputedFlow(film, FlowSettings(COMPUTE, spec.flow_bound, spec.short_side))
+    return ComputedFlow(film, FlowSettings(COMPUTE, spec.flow_bound, SHORT_SIDE))
 
 
 def tell(line: str) -> None:

@@ -19,8 +19,8 @@ import numpy as np
 from ...errors import UserError, VideoError
 from ...files import atomic_path
 from ..packets import short_reason
-from ..transforms import short_side_size
 from ..video import VideoReader, open_video
+from .computed import flow_size
 from .fields import compute, quantize
 from .listing import Header
 
@@ -79,14 +79,6 @@ def _extract(job: Job) -> Made:
                 images = [cv2.imencode('.jpg', field[..., axis], quality)[1].tobytes() for axis in (0, 1)]
                 write(number, *images)
         return Made(len(reader) - 1, size[1], size[0])
-
-
-def flow_size(size: Tuple[int, int], short_side: Optional[int]) -> Tuple[int, int]:
-    """Tell (H, W) of the frames that flow is computed of, from the film's (W, H): smaller where it is larger."""
-    width, height = size
-    if short_side is None or min(size) <= short_side:
-        return height, width
-    return short_side_size(height, width, short_side)
 
 
 def _pairs(reader: VideoReader, size: Tuple[int, int]) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
