@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Collection, Dict, Optional, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -135,6 +135,12 @@ class ConvNetLSTM(PerLength, Recognizer):
         super().__init__(_LSTMBranches(backbone, trunk, options), ('lstm',), trunk.nclass, **kwargs)
         self.input_spec = self.input_spec.replace(frames=options.frames)
         self.add_view('state', _LastState(self.branches))
+
+    @classmethod
+    def saved_options(cls, names: Collection[str]) -> Dict[str, Any]:
+        """As many frames as the file has statistics of steps."""
+        steps = sum(name.startswith('branches.lstm.input_norms.') and name.endswith('_mean') for name in names)
+        return {'frames': steps} if steps else {}
 
     def maps(self, x, label=None):
         return {**super().maps(x, label), 'state': self.views['state'](x)}

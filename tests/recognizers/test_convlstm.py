@@ -11,6 +11,7 @@ from gluon_fg import factory
 from gluon_fg.deploy.flops import count
 from gluon_fg.deploy.fused import fuse
 from gluon_fg.errors import UserError
+from gluon_fg.evaluation.load import load_network
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.recognizers import ConvNetLSTM
 from gluon_fg.weights.warm_start import warm_start
@@ -151,6 +152,15 @@ def test_training_needs_all_steps_that_have_statistics():
     shorter.initialize()
     with autograd.record():
         assert shorter(clips(net, 2, 7)).shape == (2, CLASSES)
+
+
+def test_a_file_tells_how_many_frames_its_network_was_trained_on(tmp_path):
+    net = randomized('lstm_tiny_custom', frames=5)
+    net.save_parameters(str(tmp_path / 'five.params'))
+    other = load_network('lstm_tiny_custom', str(tmp_path / 'five.params'), nclass=CLASSES)
+    assert other.branches.lstm.steps == other.input_spec.frames == 5
+    x = clips(net, 2, 7)
+    np.testing.assert_array_equal(other(x).asnumpy(), net(x).asnumpy())
 
 
 def test_it_has_the_parameters_and_the_input_of_the_paper():
