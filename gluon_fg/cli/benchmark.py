@@ -20,6 +20,7 @@ from .options import Output, output_options, print_json
 benchmark --quick --only 'inference*DFB over'
 benchmark --flops i3d_tiny_synthfg i3d_tiny_synthfg_dfb
 benchmark --loader --root my_videos
+benchmark --flow --quick
 """,
 )
 @click.argument('rest', nargs=-1, metavar='')
@@ -30,8 +31,11 @@ benchmark --loader --root my_videos
 @click.option('--input', 'shape', metavar='N,C,T,H,W', help='For --flops: shape of the input. [default: one crop]')
 @click.option('--nclass', type=int, help='For --flops: classes of a model that has none of its own ("custom").')
 @click.option('--loader', is_flag=True, help='Time reading of training clips, beside decord alone and GluonCV.')
+@click.option('--flow', is_flag=True, help='Time and judge optical flow, beside OpenCV called directly.')
 @click.option('--memory', type=int, metavar='N', help='For --loader: open N videos, and N more; does memory grow?')
-@click.option('--root', metavar='FOLDER', help='For --loader: videos below it. [default: films rendered for it]')
+@click.option(
+    '--root', metavar='FOLDER', help='For --loader, --flow: videos below it. [default: films rendered for it]'
+)
 @click.option('--dataset', metavar='NAME', help='For --loader: training videos of a dataset, which --root has.')
 @click.option('--videos', type=int, metavar='N', help='For --loader: so many. [default: 24, quick 4]')
 @click.option('--workers', type=int, metavar='N', help='For --loader: threads that read. [default: 2]')
@@ -57,6 +61,9 @@ def benchmark(
 
     --loader times how training clips are read from files: this package's loader in the first epoch, which scans each
     file, and in later ones, beside plain decord on the same frames with as many threads, and GluonCV's loader.
+
+    --flow times gluon-fg data flow, DIS and TV-L1, in one process and in two, beside a plain loop over OpenCV; then it
+    prints how far off both are on scenes whose motion is known, and what JPEG's quality costs.
     """
     if rest and output.json:
         raise UserError(f'--json prints the records and takes no file; write them with --out {rest[0]}')
@@ -70,11 +77,13 @@ def benchmark(
         raise UserError('--flops times nothing: leave out --quick, --only and --rounds')
     if rounds is not None and rounds < 1:
         raise UserError(f'--rounds must be at least 1, got {rounds}')
-    reading = _reading(given, bool(flops or only))
+    flow, reading = given['flow'], _reading(given, bool(flops or only))
     output.check()
     from ..files import atomic_write
 
-    if reading:
+    if flow:
+        records = _flow(given['root'], quick, rounds, output)
+    elif reading:
         records = _read(reading, quick, rounds, output)
     else:
         records = _count(flops, shape, nclass, output) if flops else _time(quick, only, rounds, output)
@@ -87,9 +96,13 @@ def benchmark(
 
 def _reading(given: Dict[str, Any], other: bool) -> Dict[str, Any]:
     """What is asked of --loader; empty without it."""
-    named = [f'--{key}' for key in ('memory', 'root', 'dataset', 'videos', 'workers') if given[key] is not None]
+    flow = given.pop('flow')
+    named = [f'--{key}' for key in ('memory', 'dataset', 'videos', 'workers') if given[key] is not None]
+    named += ['--root'] if given['root'] is not None and not flow else []
     if named and not given['loader']:
         raise UserError(f'{named[0]} goes with --loader')
+    if flow and (given['loader'] or other):
+        raise UserError('--flow times optical flow: leave out --loader, --flops and --only')
     if given['loader'] and other:
         raise UserError('--loader times the reading of videos: leave out --flops and --only')
     for key in ('memory', 'videos', 'workers'):
@@ -115,6 +128,16 @@ def _read(given: Dict[str, Any], quick: bool, rounds: Optional[int], output: Out
         results = loaders.compare(videos, workers=workers, rounds=rounds or (1 if quick else 5))
     if not output.json:
         click.echo(loaders.table(results))
+    return [result._asdict() for result in results]
+
+
+def _flow(root: Optional[str], quick: bool, rounds: Optional[int], output: Output) -> List[dict]:
+    from ..data.flow import speed
+
+    with tempfile.TemporaryDirectory() as folder:
+        results = speed.measure(Path(folder), root, quick, rounds or (1 if quick else 3))
+    if not output.json:
+        click.echo(speed.tables(results))
     return [result._asdict() for result in results]
 
 

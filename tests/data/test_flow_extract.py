@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from moving import MOTIONS, moving, write_frames
 
 from gluon_fg.data.flow import FlowSettings, compute, open_flow, restore
 from gluon_fg.data.flow.extract import UNFINISHED, _names, extract_flow
 from gluon_fg.data.flow.gathering import gather
 from gluon_fg.data.flow.listing import FILE, LAYOUTS, Entry, Header, Recording, entry_line
+from gluon_fg.data.flow.scenes import MOTIONS, moving
 from gluon_fg.data.flow.stored import READERS
 from gluon_fg.data.flow.writing import WRITERS
 from gluon_fg.data.video import open_video
@@ -29,6 +29,14 @@ def run(root, paths, out, workers=0, **header):
     return extract_flow(root, paths, out, DIS._replace(**header), workers)
 
 
+def write_frames(folder, frames):
+    """A folder of lossless frames, img_00001.png and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(frames, start=1):
+        cv2.imwrite(str(folder / f'img_{number:05d}.png'), frame[..., ::-1])
+    return folder
+
+
 def files_of(folder):
     """Everything in a folder: path -> bytes."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob('*')) if path.is_file()}
@@ -37,7 +45,7 @@ def files_of(folder):
 @pytest.fixture(scope='module')
 def film(tmp_path_factory):
     """A folder of seven frames, and their flow."""
-    frames, flow = moving(MOTIONS['all'], 7)
+    frames, flow = moving(MOTIONS['all three'], 7)
     return write_frames(tmp_path_factory.mktemp('films') / 'a film', frames), flow
 
 
@@ -89,7 +97,7 @@ def test_a_short_side_scales_frames_first(film, tmp_path, short_side):
 
 
 def test_a_mirrored_film_has_mirrored_flow(tmp_path):
-    frames, _ = moving(MOTIONS['all'], 3)
+    frames, _ = moving(MOTIONS['all three'], 3)
     write_frames(tmp_path / 'a', frames)
     write_frames(tmp_path / 'b', frames[:, :, ::-1])
     run(tmp_path, ['a', 'b'], tmp_path / 'out')
@@ -180,7 +188,7 @@ def test_clips_listed_by_times_share_their_film(write_video, tmp_path):
 
 def test_fields_beside_frames(tmp_path):
     """TSN's layout: img_00001.jpg and flow_x_00001.jpg in one folder, which stays one film of as many frames."""
-    frames, _ = moving(MOTIONS['all'], 4)
+    frames, _ = moving(MOTIONS['all three'], 4)
     write_frames(tmp_path / 'v', frames)
     given = gather(str(tmp_path), out=str(tmp_path))
     assert given.paths == ['v']
@@ -338,15 +346,6 @@ def test_a_manifest_that_was_torn_is_gone_on_with(film, tmp_path):
                     (out / f'{name}.zip').unlink()
             run(tmp_path / 'films', ['a', 'b'], out)
             assert files_of(out) == wanted
-
-
-def test_processes_give_what_one_gives(write_video, tmp_path):
-    for number in range(3):
-        shutil.copy(write_video('flow.mp4', frames=6), tmp_path / f'{number}.mp4')
-    paths = [f'{number}.mp4' for number in range(3)]
-    assert run(tmp_path, paths, tmp_path / 'one').computed == 3
-    assert run(tmp_path, paths, tmp_path / 'two', workers=2).computed == 3
-    assert files_of(tmp_path / 'one') == files_of(tmp_path / 'two')
 
 
 def test_the_layouts_that_are_read_are_those_that_are_written():

@@ -3,13 +3,25 @@
 import cv2
 import numpy as np
 import pytest
-from moving import MOTIONS, moving
 
 from gluon_fg.data.flow import compute, fields, quantize, resize_flow, restore
+from gluon_fg.data.flow.scenes import MOTIONS, moving
 from gluon_fg.errors import UserError
 
 without_tvl1 = pytest.mark.skipif(not fields.has_tvl1(), reason='opencv-contrib-python is not installed')
 ALGORITHMS = ['dis', pytest.param('tvl1', marks=without_tvl1)]
+
+
+@pytest.mark.parametrize('motion', MOTIONS)
+def test_the_scenes_move_as_they_say(motion):
+    """The second frame, looked up where the flow leads, is the first."""
+    frames, flow = moving(MOTIONS[motion], 3)
+    at = np.stack(np.meshgrid(np.arange(128), np.arange(96)), -1).astype(np.float32) + flow
+    for first, second in zip(frames, frames[1:]):
+        back = cv2.remap(second, at, None, cv2.INTER_CUBIC)
+        difference = np.abs(back.astype(int) - first)[8:-8, 8:-8].mean()
+        off = cv2.remap(second, at + np.float32([0.2, 0]), None, cv2.INTER_CUBIC)
+        assert difference < 3 and np.abs(off.astype(int) - first)[8:-8, 8:-8].mean() > 1.4 * difference
 
 
 @pytest.mark.parametrize('algorithm', ALGORITHMS)
@@ -33,7 +45,7 @@ def test_dis_follows_large_motion_which_tvl1_does_not():
 
 
 @pytest.mark.parametrize('algorithm', ALGORITHMS)
-@pytest.mark.parametrize('motion', ['translation', 'rotation', 'all'])
+@pytest.mark.parametrize('motion', ['translation', 'rotation', 'all three'])
 def test_a_mirrored_video_has_the_mirrored_flow(algorithm, motion):
     """x is negated; both algorithms go over the pixels in one order, so that it is so to hundredths of a pixel."""
     frames, _ = moving(MOTIONS[motion])
@@ -52,7 +64,7 @@ def test_the_sign_and_order_of_components():
 
 def test_flow_depends_on_its_two_frames_alone():
     """OpenCV's DIS keeps what it chose for a small frame at some presets; threads cut frames into stripes."""
-    small, large = moving(MOTIONS['all'], 2, 24, 24)[0], moving(MOTIONS['all'], 2, 120, 160)[0]
+    small, large = moving(MOTIONS['all three'], 2, 24, 24)[0], moving(MOTIONS['all three'], 2, 120, 160)[0]
     before = cv2.getNumThreads()
     try:
         cv2.setNumThreads(1)
@@ -67,7 +79,7 @@ def test_flow_depends_on_its_two_frames_alone():
 
 def test_resized_frames_have_resized_flow():
     """Flow of half-size frames is the flow resized: displacements halve."""
-    frames, _ = moving(MOTIONS['all'], 2, 160, 200)
+    frames, _ = moving(MOTIONS['all three'], 2, 160, 200)
     small = np.stack([cv2.resize(frame, (100, 80), interpolation=cv2.INTER_AREA) for frame in frames])
     resized = restore(resize_flow(quantize(compute(frames[0], frames[1]))[None], 80, 100))[0]
     assert np.abs(resized - compute(small[0], small[1])).mean() < 0.1

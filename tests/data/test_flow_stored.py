@@ -57,6 +57,17 @@ def test_folders_of_pairs_are_read_as_others_name_them(tmp_path, template, first
     assert batch.dtype == np.uint8 and np.abs(batch.astype(int) - expected).max() <= 2
 
 
+@pytest.mark.parametrize('frames, first', [(5, 1), (6, 0), (0, 0), (1, 0)])
+def test_frames_of_dense_flow_begin_with_the_second(tmp_path, frames, first):
+    """yjxiong/dense_flow, src/dense_flow_gpu.cpp: with each field it writes the frame that the field leads to."""
+    pairs(tmp_path / 'v', 'flow_{}_{:05d}.jpg', 1)
+    for number in range(frames):
+        write(tmp_path / 'v' / f'img_{number + 1:05d}.jpg', np.zeros((H, W, 3), np.uint8))
+    with open_flow(tmp_path, 'v') as reader:
+        assert len(reader) == 5 - first
+        np.testing.assert_allclose(reader.get_batch([0])[0], field(first), atol=2)
+
+
 def test_trees_of_twostreamfusion_are_read(tmp_path):
     """feichtenhofer/twostreamfusion, cnn_ucf101_get_flow_batch.m: u/VIDEO/frame%06d.jpg and v/..., from 1, no class."""
     for number in range(4):

@@ -61,8 +61,13 @@ def gather(source: str, root: Optional[str] = None, splits: Sequence[str] = (), 
     folder = root or os.path.dirname(os.path.abspath(source))
     if plain is None:
         return Videos(folder, [record.path for record in from_csv(source, folder).records])
-    start = os.path.dirname(source)
-    return Videos(folder, [os.path.relpath(path, start or '.') if not os.path.isabs(path) else path for path in plain])
+    return Videos(folder, [_from_list(path, os.path.dirname(source) or '.') for path in plain])
+
+
+def _from_list(path: str, folder: str) -> str:
+    """A path of a list as it stands there: `plain_list` has put the list's folder before it."""
+    below = os.path.relpath(path, folder)
+    return os.path.abspath(path) if below.split(os.sep)[0] == os.pardir else below
 
 
 def _nothing(source: str) -> UserError:
@@ -72,10 +77,13 @@ def _nothing(source: str) -> UserError:
 
 
 def _of_dataset(name: str, root: Optional[str], splits: Sequence[str]) -> Videos:
-    """The videos of all splits, below the folder that was given or, of a rendered dataset, its own."""
+    """The videos of all splits, below the dataset's folder."""
     info = dataset_info(name)
-    if root is None and not info.rendered:
-        info.folder(root)  # which says what is missing
+    if info.rendered and (root is None or not any(Path(root, f'{split}.csv').is_file() for split in info.splits)):
+        raise UserError(
+            f'{name} is rendered: gluon-fg data prepare {name} --root FOLDER does it; then give --root FOLDER'
+        )
+    root = os.fspath(info.folder(root))
     paths: List[str] = []
     wrong: List[UserError] = []
     for split in splits or info.splits:
@@ -88,9 +96,8 @@ def _of_dataset(name: str, root: Optional[str], splits: Sequence[str]) -> Videos
             continue
         if videos.records[0].path.lower().endswith(IMAGE_SUFFIXES):
             raise UserError(f'{name} has images; flow is computed of videos')
-        root = root or videos.root
         paths += [os.path.abspath(videos.path(place)) for place in range(len(videos))]
-    if not paths or root is None:
+    if not paths:
         raise wrong[0]
     return Videos(root, paths)
 

@@ -6,7 +6,9 @@
   Something-Something-V1
 - `uv`: ROOT/u/NAME/frame000001.jpg and ROOT/v/NAME/frame000001.jpg, as twostreamfusion's archives of UCF101 and HMDB51
 
-Field i is from frame i to frame i + 1. Files are taken by their numbers, which may start at 0 or 1 (denseflow: 0, all
+Field i is from frame i to frame i + 1. Where a folder has as many frames as fields, its first field is left out: TSN's
+dense_flow writes the second frame of each field and so not the film's first, as img_00001.jpg goes with the field that
+leads to it. Files are taken by their numbers, which may start at 0 or 1 (denseflow: 0, all
 others: 1) and must not leave one out.
 """
 
@@ -166,7 +168,12 @@ class PairReader(StoredReader):
 
     def __init__(self, root: Path, name: str, settings: FlowSettings = UNKNOWN):
         folder = root / name
-        super().__init__(str(folder), pairs_of(str(folder), _names(folder)), settings)
+        names = _names(folder)
+        fields = pairs_of(str(folder), names)
+        frames = sum(bool(_NUMBERED.fullmatch(file)) and not _PAIR.fullmatch(file) for file in names)
+        if settings.algorithm is None and frames == len(fields) > 1:  # as dense_flow leaves it: see above
+            del fields[0]
+        super().__init__(str(folder), fields, settings)
 
     @classmethod
     def there(cls, root: Path, name: str) -> bool:
