@@ -24,6 +24,7 @@ def source(run_dir: Path, config: Config, checkpoint: str) -> str:
     model = load_config(str(run_dir / 'config.yaml'), saved=True).model
     begun = {'kinetics400': ', from Kinetics-400 weights', 'imagenet': ', from ImageNet weights'}
     start = ', warm start' if start_file(model) else begun.get(model.start or '', '')
+    start += f', transfer {model.transfer}' if model.transfer else ''
     return (
         f'scripts/train.py on {config.data.dataset}: epoch {epoch} of {summary["epochs"]}, '
         f'learning rate {config.train.lr:g}, seed {config.train.seed}{start}'
@@ -38,7 +39,7 @@ def public_config(run_dir: Path, stem: str) -> str:
         given = Path(str(start_file(config.model)))
         digest = f', SHA-256 {files.sha256(given)}' if given.is_file() else ''
         lines.append(f'# model.{"params" if config.model.params else "start"}: it started from {given.name}{digest}')
-        config.model.start = None
+        config.model.start = given.name if config.model.transfer else None  # left open it would say Kinetics-400
     if config.data.features:
         lines.append('# data.features: it was trained from features of its own start, as gluon-fg features writes them')
     config.model.params = config.data.root = config.data.features = None

@@ -9,6 +9,8 @@ import pytest
 from test_transfer import folders, trained_on_kinetics  # noqa: F401
 
 from gluon_fg.evaluation.score import Scores
+from gluon_fg.training import record
+from gluon_fg.training.config import load_config
 from gluon_fg.training.transfer_table import error_change, format_table, plan, tabulate
 
 # Carreira and Zisserman, results on transfer: original, fixed, full and the last column, %
@@ -73,6 +75,10 @@ def test_three_runs_and_their_table(command, folders, tmp_path):  # noqa: F811
     cells = [f'{100 * row[name]:.1f}' for name in ('original', 'fixed', 'full')]
     assert re.search(rf'^folder val +4 +{" +".join(cells)} +', printed, re.M)
     assert f'| folder val | 4 | {" | ".join(cells)} |' in (out / 'transfer.md').read_text()
+    published = record.public_config(out / 'fixed', 'x')
+    assert '\n  start: kinetics.params\n  transfer: fixed\n' in published and str(tmp_path) not in published
+    run_config = load_config(str(out / 'fixed/config.yaml'))
+    assert record.source(out / 'fixed', run_config, 'best').endswith('seed 0, warm start, transfer fixed')
     files = [out / name / 'final.params' for name in ('original', 'fixed', 'full')]
     before = [path.stat().st_mtime_ns for path in files]
     code, again, err = command(*words)
