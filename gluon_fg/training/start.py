@@ -133,9 +133,15 @@ def begin(
             model.start = world.gather_objects(first and first.choice)[0]
         start = first or _as_asked(net, model)
     if params:
-        later = _from_file(net, params, None)
-        start = dataclasses.replace(later, given=start.given | later.given)
+        start = _of_stage(_from_file(net, params, None), start, read_start(Path(params).parent))
     return net, start
+
+
+def _of_stage(later: Start, first: Start, before: Optional[Start]) -> Start:
+    """The start of a stage: what the stage before has trained from random values is not what trained weights gave."""
+    copies = later.given & later.untrained
+    kept = later.given if before is None else later.given & before.given
+    return dataclasses.replace(later, given=first.given | copies | kept)
 
 
 def _resumed(net: HybridBlock, ctx: mx.Context, former: Start, latest: Path) -> HybridBlock:

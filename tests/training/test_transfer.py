@@ -200,20 +200,36 @@ def test_a_resumed_run_keeps_the_same(settings, tmp_path):
 
 
 def test_fixed_holds_in_every_stage(settings, tmp_path):
-    """Category regularization in two stages: the second starts from the first, the features are still Kinetics'."""
+    """Category regularization in three stages: features and copies of them stay, what is new is trained in each."""
     given = trained_on_kinetics('topheavy_tiny_custom', tmp_path / 'kinetics.params')
-    parts_of_it = 'stages={universal: {model: {name: topheavy_tiny_custom}}, joint: {train: {lr: 0.05}}}'
-    start = (f'model.start={tmp_path / "kinetics.params"}', 'model.transfer=fixed')
+    parts_of_it = 'stages={universal: {model: {name: topheavy_tiny_custom}}, specific: {}, joint: {train: {lr: 0.05}}}'
+    start = (f'model.start={tmp_path / "kinetics.params"}', 'model.transfer=fixed', 'train.lr=0.05')
     stages.train(settings('topheavy_tiny_custom_u2s', parts_of_it, *start), tmp_path / 'run', progress=False)
-    universal, joint = (saved(tmp_path / 'run' / name / 'final.params') for name in ('universal', 'joint'))
+    universal, specific, joint = (
+        saved(tmp_path / 'run' / name / 'final.params') for name in ('universal', 'specific', 'joint')
+    )
     assert changed(given, universal) == CLASSIFIER
-    assert not {name for name in changed(given, joint) if name.startswith('branches.backbone.')}
-    assert 'branches.classifier.weight' in changed(universal, joint)
+    own = set(get_model('topheavy_tiny_custom_u2s', pretrained_base=False, nclass=2).class_parameters())
+    for before, after in ((universal, specific), (specific, joint)):
+        moved = changed(before, after) & set(before)
+        assert 'branches.classifier.weight' in moved and moved <= own | {'branches.gate.scale'}
+    assert 'branches.gate.scale' in changed(specific, joint)
+    copies = {name: name.replace('specific', 'backbone') for name in joint if name.startswith('branches.specific.res')}
+    assert copies and all(np.array_equal(joint[name], given[source]) for name, source in copies.items())
 
 
 @pytest.mark.parametrize(
     'model, start',
-    [('i3d_tiny_custom', 'none'), ('i3d_inceptionv1_same_ucf101', 'imagenet'), ('tsn_resnet18_v1b_custom', 'imagenet')],
+    [
+        ('i3d_tiny_custom', 'none'),
+        ('tsn_resnet18_v1b_custom', 'imagenet'),
+        # Quo Vadis: "ImageNet pretrained" is yes, no, yes, yes, yes
+        ('lstm_inceptionv1_custom', 'imagenet'),
+        ('c3d_custom', 'none'),
+        ('twostream_inceptionv1_custom', 'imagenet'),
+        ('fused3d_inceptionv1_custom', 'imagenet'),
+        ('twostream_i3d_inceptionv1_same_custom', 'imagenet'),
+    ],
 )
 def test_original_starts_from_imagenet_where_there_is_such(settings, model, start):
     assert start_of(settings(model, 'model.transfer=original').model) == start
