@@ -84,22 +84,42 @@ def u2s_configs():
             yield from ((stem, 'one-pass'), (f'{stem}_u2s', 'U2S'))
 
 
-CASES = sorted({*dfb_configs(), *cidc_configs(), *u2s_configs()})
+QUO_VADIS_ROWS = {  # the networks of colors, of flow and of both; None: the two of these, joined
+    '(a) LSTM': ('lstm_inceptionv1', None, None),
+    '(b) 3D-ConvNet': ('c3d', None, None),
+    '(c) Two-Stream': ('twostream_inceptionv1_rgb', 'twostream_inceptionv1_flow', None),
+    '(d) 3D-Fused': ('fused3d_inceptionv1_rgb', 'fused3d_inceptionv1_flow', 'fused3d_inceptionv1'),
+    '(e) Two-Stream I3D': ('i3d_inceptionv1_same', 'i3d_inceptionv1_same_flow', None),
+}
+QUO_VADIS_METHODS = {'(a) LSTM': 'ConvNetLSTM', '(b) 3D-ConvNet': 'C3DNetwork', '(d) 3D-Fused': 'Fused3D'}
+
+
+def quo_vadis_configs():
+    (_, *rows), _ = papers_table('quo_vadis.md')
+    for network, dataset, *cells in rows:
+        stems = QUO_VADIS_ROWS[network]
+        for cell, stem in zip(cells, stems):
+            if cell:
+                for name in [stem] if stem else stems[:2]:
+                    yield f'quo_vadis/{name}_{dataset.replace("-", "").lower()}', network
+
+
+CASES = sorted({*dfb_configs(), *cidc_configs(), *u2s_configs(), *quo_vadis_configs()})
 
 
 @pytest.mark.parametrize('name, row', CASES)
 def test_every_row_of_the_papers_tables_has_its_config(name, row):
     config = load_config(os.fspath(CONFIGS / f'{name}.yaml'))
-    methods = {'GB + DF': 'DFB', 'GB + DF + LB': 'DFB', 'U2S': 'U2S'}
+    methods = {'GB + DF': 'DFB', 'GB + DF + LB': 'DFB', 'U2S': 'U2S', **QUO_VADIS_METHODS}
     method = methods.get(row, 'CIDCNetwork' if row.endswith('+ CIDC') else 'Baseline')
     assert registry.model_entry(config.model.name).builder.__name__ == method
     assert config.model.options.get('local_branch', True) is (row != 'GB + DF')
 
 
 def test_the_tables_are_read_whole():
-    assert len(CASES) >= 61
-    assert sum('_flow_' in name for name, _ in CASES) == 6
-    assert {name.split('/')[0] for name, _ in CASES} == {'dfb', 'cidc', 'u2s'}
+    assert len(CASES) >= 61 + 27
+    assert sum('_flow_' in name for name, _ in CASES) == 6 + 9
+    assert {name.split('/')[0] for name, _ in CASES} == {'dfb', 'cidc', 'u2s', 'quo_vadis'}
 
 
 RATES = {'dfb': 0.01, 'cidc': 0.01, 'u2s': 0.001}  # printed in DFB sec. 4.2, CIDC sec. 3.3, U2S sec. IV-B
