@@ -215,7 +215,7 @@ def score_dataset(
     with tqdm(
         total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
     ) as bar:
-        merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused, truth)
+        merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused, truth, told)
         for position, result, logits in merged:
             if isinstance(result, VideoError):
                 if str(result) not in told:

@@ -5,7 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from typing import Any, Callable, Generator, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 import mxnet as mx
 import numpy as np
@@ -13,8 +26,10 @@ from mxnet.gluon import HybridBlock
 from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
+from ..data.features import FeatureReader
 from ..data.labels import LabelSet
 from ..data.loader import ordered_map
+from ..data.rates import at_rate
 from ..data.transforms import to_input
 from ..data.video import VideoReader
 from ..deploy.fused import fuse
@@ -23,6 +38,8 @@ from ..input_spec import InputSpec
 from .protocol import Protocol, get_protocol
 
 logger = logging.getLogger(__name__)
+
+_SHORT = 'videos are shorter than clips'
 
 
 def read_videos(
@@ -165,6 +182,7 @@ def merge_views(
     workers: int = 2,
     fused: bool = False,
     truth: Optional[Sequence[int]] = None,
+    told: Optional[Set[str]] = None,
 ) -> Iterator[Merged]:
     """Compute the probabilities of every branch for each video, averaged over its views.
 
@@ -191,6 +209,8 @@ def merge_views(
         run a copy of the network in oneDNN's fused graph (CPU; `deploy.fused`), if it takes no labels
     truth
         the true class of each source, for a network that takes labels (`net.takes_labels`); no other sees it
+    told
+        what the log was told by former calls, which is not told again; it takes up what is new
 
     Yields
     ------
@@ -209,7 +229,7 @@ def merge_views(
     with segments_as(net, protocol):
         forward = fuse(net, ctx) if fused and not net.takes_labels else _logits_of(net)
         stack = np.stack if spec.ndim == 3 else np.concatenate
-        cut = functools.partial(_cut, protocol, spec, labels)
+        cut = functools.partial(_cut, protocol, spec, labels, set() if told is None else told)
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
         with contextlib.closing(cuts):
             for batch in _batches(_readable(cuts, failed), batch_size):
@@ -219,14 +239,29 @@ def merge_views(
         yield from failed
 
 
-def _cut(protocol: Protocol, spec: InputSpec, labels: Optional[LabelSet], job: tuple) -> tuple:
+def _cut(protocol: Protocol, spec: InputSpec, labels: Optional[LabelSet], told: Set[str], job: tuple) -> tuple:
     """(position, name, views and which are mirrored, or the error) of (position, (name, opener))."""
     position, (name, opener) = job
     try:
         with opener() as reader:
+            _say_short(reader, spec, told)
             return position, name, protocol.views(reader, spec, labels)
     except VideoError as error:
         return position, name, error
+
+
+def _say_short(reader: VideoReader, spec: InputSpec, told: Set[str]) -> None:
+    """Warn of the first video that is not half as long as the clips that the network was trained on."""
+    if spec.ndim == 2 or spec.sampling == 'spread' or isinstance(reader, FeatureReader) or _SHORT in told:
+        return
+    total, needed = len(at_rate(reader, spec.fps)), (spec.frames - 1) * spec.frame_stride + 1 + spec.fields
+    if 2 * total < needed:
+        told.add(_SHORT)
+        logger.warning(
+            '%s: has %d frames, the network takes clips of %d: frames are shown more than once, of this and of other '
+            'videos as short',
+            reader.path, total, needed,
+        )  # fmt: skip
 
 
 def _readable(cuts: Iterable[tuple], failed: List[Merged]) -> Iterator[tuple]:

@@ -252,7 +252,7 @@ def length_lines(dataset: VideoDataset, spec: InputSpec) -> List[str]:
     for i in np.unique(np.linspace(0, len(dataset) - 1, _LOOKED_AT).astype(int)):
         try:
             with dataset.open(int(i)) as reader:
-                lengths.append(len(at_rate(reader, spec.fps)))
+                lengths.append(max(len(at_rate(reader, spec.fps)) - spec.fields, 0))
         except VideoError:
             continue
     short = [length for length in lengths if length < needed]

@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..files import atomic_write
 from .config import Config, save_config
 from .features import VIEW_KEYS
+from .flow import FLOW_KEYS
 from .named import Named
 from .run import load_run
 from .sections import ModelConfig
@@ -126,6 +127,8 @@ def _config(rgb: Named, flow: Named, name: str, weights: Optional[Sequence[float
         config.data.dataset = rgb.net.dataset or 'folder'
     for key in VIEW_KEYS:
         setattr(config.data, key, getattr(flow.net.input_spec, key))
+    for key, field in FLOW_KEYS.items():
+        setattr(config.data, key, getattr(flow.net.input_spec, field))
     config.data.features = None
     protocols = {rgb.net.protocol, flow.net.protocol}
     config.test.protocol = protocols.pop() if len(protocols) == 1 else None

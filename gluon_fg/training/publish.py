@@ -302,7 +302,9 @@ def _measure(net: HybridBlock, config: Config, measurement: Measurement, ctx: Op
 def _videos_of(config: Config, split: str) -> VideoDataset:
     data = config.data
     part = in_fold(data.dataset, split, data.train_split, data.root)
-    return build_dataset(data.dataset, part, root=data.root, sizes=data.sizes)
+    videos = build_dataset(data.dataset, part, root=data.root, sizes=data.sizes)
+    videos.flow = data.flow
+    return videos
 
 
 def _score(

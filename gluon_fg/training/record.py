@@ -42,7 +42,7 @@ def public_config(run_dir: Path, stem: str) -> str:
         config.model.start = given.name if config.model.transfer else None  # left open it would say Kinetics-400
     if config.data.features:
         lines.append('# data.features: it was trained from features of its own start, as gluon-fg features writes them')
-    config.model.params = config.data.root = config.data.features = None
+    config.model.params = config.data.root = config.data.flow = config.data.features = None
     return '\n'.join([*lines, to_yaml(config)])
 
 

@@ -18,6 +18,7 @@ from ..evaluation.threshold import FILE as THRESHOLD
 from ..files import atomic_path, atomic_write
 from . import distributed, loop
 from .config import stage_configs
+from .flow import know_flow
 from .log import read_metrics
 from .run import claim_run_dir, know_classes, split_of
 from .sections import Config
@@ -55,9 +56,13 @@ def train(
     if not config.stages or (run_dir / 'summary.json').is_file():
         return loop.train(config, run_dir, world, progress)
     world = world or distributed.init()
-    labels = split_of(config, config.data.train_split).labels
+    videos = split_of(config, config.data.train_split)
+    labels = videos.labels
     know_classes(config, labels)
     parts = _stages(config)
+    last = list(parts.values())[-1]  # whose network this folder's will be
+    know_flow(last, videos)
+    config.data.flow_algorithm, config.data.flow_bound = last.data.flow_algorithm, last.data.flow_bound
     claim_run_dir(config, run_dir, world, labels.classes)
     start, summaries = None, {}
     for name, part in parts.items():

@@ -257,6 +257,19 @@ def test_flow_is_computed_from_the_frames_where_none_lies_on_the_disk(caplog, tm
         get_protocol('train_time').cuts(ArrayReader('film', frames), spec.replace(flow='tvl1'))
 
 
+def test_segments_and_stacks_are_those_of_tsn(film):
+    """Its test on flow (tsn-pytorch's dataset.py, _get_test_indices): of 300 fields, stacks of 5, in 3 segments, those
+    that start at fields 49, 148 and 246 (from 0), each x then y; of a mirror image, x inverted (transforms.py; it was
+    forgotten there at first, issue 20, and so in EPIC-Kitchens' C1-Action-Recognition-TSN-TRN-TSM, issue 20)."""
+    spec = spec_of(10, layout='NCHW', frames=1, segments=3)
+    reader = film(301)
+    (view,) = get_protocol('train_time').cuts(reader, spec)
+    assert view.frames.tolist() == [49, 148, 246]
+    plain, mirrored = Protocol('p', '', 1, 'center', 'all').cuts(reader, spec, LABELS)
+    assert np.array_equal(mirrored.pixels[:, 0::2], 255 - plain.pixels[:, 0::2])
+    assert np.array_equal(mirrored.pixels[:, 1::2], plain.pixels[:, 1::2])
+
+
 # What a network sees, by its channels
 
 

@@ -44,7 +44,7 @@ def test_views_are_counted_and_of_one_shape_for_any_video(name, total, height, w
     assert len(views) == len(flipped) == protocol.count(labels)
     assert len({view.shape for view in views}) == 1 and all(view.dtype == np.uint8 for view in views)
     frames = views[0].shape[0] if images else views[0].shape[1]
-    assert frames == (protocol.num_segments(spec) if images else spec.frames)
+    assert frames == (protocol.num_segments(spec) if images else protocol.shown(spec).frames)
     assert free or not flipped.any()
     sides = views[0].shape[-2:]
     if protocol.crops == 'whole':

@@ -289,3 +289,66 @@ def test_evaluate_takes_flow_from_a_folder_or_computes_it(
     assert (code, out.count('.mp4')) == (0, 4) and caplog.text.count('optical flow is computed on the way (DIS)') == 1
     wrong = ['--out', tmp_path / 'scores.npz', '--force', '--flow', tmp_path / 'none']
     assert 'no such folder of flow' in error_line(*evaluate, *wrong)
+
+
+def test_a_network_of_several_stages_remembers_its_flow(videos, tmp_path):
+    """U2S: each stage is a run of its own, and the folder of all of them has the last one's network."""
+    from gluon_fg.training import distributed
+    from gluon_fg.training.stages import train
+
+    config = load_config(None, settings(videos, videos[1], 'topheavy_tiny_flow_custom_u2s', 'model.start=null'))
+    config.model.start, config.train.batch_size = None, 4
+    config.stages = {
+        'universal': {'model': {'name': 'topheavy_tiny_flow_custom', 'start': 'none'}},
+        'joint': {'train': {'stage': 'joint'}},
+    }
+    train(config, tmp_path / 'run', distributed.World(), False)
+    for folder in (tmp_path / 'run', tmp_path / 'run' / 'universal', tmp_path / 'run' / 'joint'):
+        spec = load_run(folder)[0].input_spec
+        assert (spec.flow, spec.flow_bound, spec.fields) == ('dis', 20.0, 5)
+
+
+def test_a_network_of_both_streams_is_trained_evaluated_and_published(videos, tmp_path):
+    """Its published weights say what flow they are of, and neither they nor their config say where it lay."""
+    from gluon_fg import load_model
+    from gluon_fg.training import distributed, publish
+    from gluon_fg.training.stages import train
+
+    train(load_config(None, settings(videos, videos[1], 'twostream_tiny_custom')), tmp_path / 'run',
+          distributed.World(), False)  # fmt: skip
+    net, _ = load_run(tmp_path / 'run')
+    assert net.input_spec.sees_rgb and net.input_spec.fields and net.input_spec.flow == 'dis'
+    entry = publish.publish(tmp_path / 'run', tmp_path / 'zoo', licence='Apache-2.0', name='mine')
+    assert (entry.input['flow'], entry.input.get('flow_bound')) == ('dis', None)  # 20 pixels go without saying
+    assert next(iter(entry.metrics.values()))['videos'] == 4
+    for path in (tmp_path / 'zoo').rglob('*.yaml'):
+        assert str(videos[1]) not in path.read_text()
+    theirs = load_model(str(tmp_path / 'zoo'))
+    assert theirs.input_spec == net.input_spec
+    film = str(videos[0] / 'val' / 'left' / '1.mp4')
+    assert dict(predict(film, theirs, flow=str(videos[1]))) == pytest.approx(
+        dict(predict(film, net, flow=str(videos[1]))), abs=1e-5
+    )
+    with pytest.raises(UserError, match='the network was trained on dis'):
+        other = tmp_path / 'tvl1'
+        other.mkdir()
+        lines = (videos[1] / 'flow.jsonl').read_text().replace('"dis"', '"tvl1"')
+        (other / 'flow.jsonl').write_text(lines)
+        for path in videos[1].rglob('*.zip'):
+            (other / path.relative_to(videos[1])).parent.mkdir(parents=True, exist_ok=True)
+            (other / path.relative_to(videos[1])).write_bytes(path.read_bytes())
+        predict(film, theirs, flow=str(other))
+
+
+def test_a_video_much_shorter_than_a_clip_is_told_of_once(caplog):
+    from gluon_fg import get_model
+    from gluon_fg.evaluation.predict import predict_videos
+
+    net = get_model('i3d_tiny_custom', nclass=2)
+    net.input_spec = net.input_spec.replace(frames=64)
+    with caplog.at_level(logging.WARNING):
+        predict_videos([moving(0, 1)[:3], moving(1, 1)[:4], np.repeat(moving(2, 1), 3, axis=0)], net, workers=0)
+    assert [r.getMessage() for r in caplog.records] == [
+        'frames 0: has 3 frames, the network takes clips of 64: frames are shown more than once, of this and of other '
+        'videos as short'
+    ]
