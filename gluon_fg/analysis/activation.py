@@ -24,6 +24,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 from scipy.special import expit
 
+from ..data.rates import at_rate
 from ..data.video import VideoReader
 from ..errors import UserError
 from ..evaluation.score import class_names
@@ -244,7 +245,10 @@ def seen_clips(
     """
     clips_have_time, place = net.input_spec.ndim == 3, place_in(net, reader)
     net.hybridize(static_alloc=True, static_shape=True)
-    for batch in read_clips(reader, net.input_spec, clips, ctx):
+    shown = at_rate(reader, net.input_spec.fps)  # at which optical flow is from one frame to the next
+    sources = shown.source_frames(np.arange(len(shown)))
+    of_shown = [np.searchsorted(sources, clip) for clip in clips]
+    for clip, batch in zip(clips, read_clips(shown, net.input_spec, of_shown, ctx)):
         # first, as it refuses what the network cannot take
         logits = net.branches(batch.x)[: len(net.branch_names)]
         shares = np.stack([net.to_probabilities(z).asnumpy()[0] for z in logits]).astype(np.float64)
@@ -254,7 +258,7 @@ def seen_clips(
             raise UserError(
                 f'{net.name}: its features are not finite; are these the parameters of a run that diverged?'
             )
-        yield SeenClip(batch.frames[0], shares, maps, maps['F5'].shape[1], place if clips_have_time else None)
+        yield SeenClip(clip, shares, maps, maps['F5'].shape[1], place if clips_have_time else None)
 
 
 def joined(pieces: Sequence[Piece], place: Placement, quantity: str = 'att') -> MapSeries:

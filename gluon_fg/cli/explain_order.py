@@ -32,7 +32,8 @@ def order(models: List[str], params: List[str], data: DataChoice, orders: int, l
     Each video is seen in order and in random orders of its frames. Of the variance of a response (pooled features, the
     prediction's logits) over videos and orders, the table gives the share that lies between the orders of one video: 0
     for a network that is blind to order, 100 % where videos differ in nothing else. Beside it: how many videos are
-    right in order, and shuffled.
+    right in order, and shuffled. Of a network on optical flow the fields are shuffled, each as it is, which is not the
+    flow of shuffled frames.
     """
     from ..analysis.order import format_order_shares, order_shares
     from ..training.named import dataset_of, load_named

@@ -42,18 +42,28 @@ class Clip(NamedTuple):
 
 
 def files_in(folder: Union[str, os.PathLike], spec: InputSpec) -> List[str]:
-    """List the videos in a folder and below it, in natural order; images, for a network on single ones.
+    """List the videos in a folder and below it, in natural order; images, where there are any, for one on single ones.
 
-    A folder that holds no video but images is one video for a network on videos: the images are its frames.
+    A folder that holds no video but images is one video for a network on videos: the images are its frames. The color
+    stream of a two-stream network is one on single images, and takes frames of videos all the same.
 
     Raises
     ------
     UserError
         there is none
     """
-    images = spec.ndim == 2 and spec.segments == 1
+    images = spec.ndim == 2 and spec.segments == 1 and not spec.fields
     suffixes, kind = (IMAGE_SUFFIXES, 'image') if images else (VIDEO_SUFFIXES, 'video')
-    files = sorted(
+    files = _files_below(folder, suffixes) or (_files_below(folder, VIDEO_SUFFIXES) if images else [])
+    if not files and not images and _is_film_of_images(folder):
+        return [os.fspath(folder)]
+    if not files:
+        raise UserError(f'{folder}: no {kind} in this folder (looked for {", ".join(suffixes)})')
+    return files
+
+
+def _files_below(folder: Union[str, os.PathLike], suffixes: Tuple[str, ...]) -> List[str]:
+    return sorted(
         (
             os.path.join(place, name)
             for place, _, names in os.walk(os.fspath(folder))
@@ -62,11 +72,6 @@ def files_in(folder: Union[str, os.PathLike], spec: InputSpec) -> List[str]:
         ),
         key=natural,
     )
-    if not files and not images and _is_film_of_images(folder):
-        return [os.fspath(folder)]
-    if not files:
-        raise UserError(f'{folder}: no {kind} in this folder (looked for {", ".join(suffixes)})')
-    return files
 
 
 def files_of(paths: Sequence[str], spec: InputSpec) -> List[str]:
@@ -151,7 +156,7 @@ def frames_of(video: Any) -> np.ndarray:
 
 def single_pictures(clips: Sequence[Clip], spec: InputSpec) -> List[str]:
     """List the files that are one picture each, where a network looks at more frames than one."""
-    if spec.ndim == 2 and spec.segments == 1:
+    if spec.ndim == 2 and spec.segments == 1 and not spec.fields:
         return []
     return [clip.path for clip in clips if clip.path.lower().endswith(IMAGE_SUFFIXES) and not os.path.isdir(clip.path)]
 

@@ -81,7 +81,7 @@ def test_frames_spread_over_the_whole_video():
         name: getattr(lamp.input_spec, name)
         for name in ('frames', 'short_side', 'mean', 'std', 'channels', 'layout', 'ndim')
     }
-    lamp.input_spec = SimpleNamespace(**size, sampling='spread', fps=None)
+    lamp.input_spec = SimpleNamespace(**size, sampling='spread', fps=None, fields=0)
     for found in (clip_activations(lamp, reader), video_activations(lamp, reader)):
         assert list(found.frames) == [2, 12, 22, 32] and found.clips == [(2, 37)]
     with pytest.raises(UserError, match='lamp takes frames spread over the whole video'):

@@ -47,6 +47,6 @@ def test_images_and_folders_of_them_are_predicted(run_command, run_dir, images, 
 
 
 def test_a_folder_without_images_is_named(run_command, run_dir, tmp_path):
-    (tmp_path / 'film.mp4').write_bytes(b'')
+    (tmp_path / 'notes.txt').write_bytes(b'')
     done = run_command('predict', tmp_path, '--run', run_dir)
     assert done.returncode == 2 and 'no image in this folder (looked for .jpg' in done.stderr
