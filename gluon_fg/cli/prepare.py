@@ -15,7 +15,7 @@ from .options import Output
 SIZES = {
     'synthfg': {'train': 2880, 'val': 480, 'test': 960},
     'synthfg_images': {'train': 960, 'val': 160, 'test': 320},
-    'synthfg_motion': {'train': 1440, 'val': 240, 'test': 480},
+    'synthfg_motion': {'train': 960, 'val': 240, 'test': 480},
 }
 UNITS = {'synthfg': 'Clips, a multiple of 24.', 'synthfg_images': 'Images, a multiple of 8.'}
 

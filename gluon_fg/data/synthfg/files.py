@@ -27,7 +27,7 @@ VERSION = 1  # of the rendering: a set made by another version has other pixels
 FPS = 8
 SIZES = {'train': 2880, 'val': 480, 'test': 960}
 IMAGE_SIZES = {'train': 960, 'val': 160, 'test': 320}
-MOTION_SIZES = {'train': 1440, 'val': 240, 'test': 480}
+MOTION_SIZES = {'train': 960, 'val': 240, 'test': 480}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,7 +244,7 @@ def _check_folder(form: _Form, root: Path) -> None:
     """Refuse a folder with anything in it that does not belong to such a set."""
     if root.exists() and not root.is_dir():
         raise UserError(f'{root} is a file; {form.title} needs a folder of its own')
-    known = {'.lock', 'meta.json', *SIZES, *(f'{split}.csv' for split in SIZES)}
+    known = {'.lock', 'meta.json', 'flow', *SIZES, *(f'{split}.csv' for split in SIZES)}
     temporary = tuple(f'.{name}.' for name in known)  # .train.partial, and half-written files of `atomic_write`
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         foreign = path.name not in known and not path.name.startswith(temporary)

@@ -8,6 +8,7 @@ Where the body is, and at which angle, is uniform in every frame of every class:
 frame at a side comes in at the other), to which the motion adds. So for any frame of a clip there is a clip of every
 other class, as likely, with that very frame at that very time; only from frame to frame do classes differ.
 
+Bodies are bright and backgrounds dark, so that a network of a few layers can learn from colors too what moves where.
 The background pans, small bodies drift, everything trembles: motion alone is no class, the body's is. It is 1.5 to 3
 pixels a frame, on a texture with details of 3 pixels or so, which optical flow follows at this size.
 
@@ -152,8 +153,8 @@ def draw_motion(seed: Union[int, Sequence[int]]) -> Scene:
         turning=u(2.5, FRAMES - 3.5),
         pan=tuple(u(-0.4, 0.4, 2)),
         jitter=u(-0.3, 0.3, (FRAMES, 2)),
-        ground=_texture(rng, cells=12, contrast=25),
-        surface=_texture(rng, cells=18, contrast=60),
+        ground=_texture(rng, 12, 15, (40, 100)),
+        surface=_texture(rng, 18, 48, (120, 240)),
         drifters=tuple(_draw_drifter(rng) for _ in range(rng.integers(1, 4))),
         gain=u(0.85, 1.15),
         noise=NOISE * rng.standard_normal((FRAMES, SIZE, SIZE, 3), dtype=np.float32),
@@ -201,13 +202,14 @@ def render_scene(scene: Scene, label: int) -> Tuple[np.ndarray, List[Box]]:
     return clip, boxes
 
 
-def _texture(rng: np.random.Generator, cells: int, contrast: float) -> np.ndarray:
-    """A tile (SIZE, SIZE, 3) of a random color with random spots, about `cells` along a side, that repeats."""
+def _texture(rng: np.random.Generator, cells: int, contrast: float, levels: Tuple[float, float]) -> np.ndarray:
+    """A tile (SIZE, SIZE, 3) of a random color between two levels with random spots, about `cells` along a side, that
+    repeats."""
     spots = rng.standard_normal((cells, cells)).astype(np.float32)
     spots = np.pad(spots, 2, mode='wrap')  # so that it is smooth across its border too
     axis = ((np.arange(SIZE, dtype=np.float32) + 0.5) * cells / SIZE + 1.5)[None].repeat(SIZE, axis=0)
     fine = cv2.remap(spots, axis, np.ascontiguousarray(axis.T), cv2.INTER_CUBIC)
-    color = np.clip(np.array(random_color(rng), np.float32), 50, 205)
+    color = levels[0] + (levels[1] - levels[0]) * np.array(random_color(rng), np.float32) / 255
     return np.clip(color + contrast * fine[..., None] * rng.uniform(0.7, 1.3, 3).astype(np.float32), 0, 255)
 
 
