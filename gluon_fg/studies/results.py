@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from ..errors import unknown
+from ..evaluation.fusion import fuse_scores
 from ..evaluation.metrics import correct, summarize, within_group_predictions
 from ..evaluation.score import Scores
 from ..evaluation.statistics import interval_over_videos_and_seeds
@@ -35,7 +36,7 @@ def gather(study: StudyConfig, runs: Runs, columns: Dict[str, List[Job]], search
     UserError
         a group in focus that the classes do not have
     """
-    rows = {name: _row(runs, jobs, study.select) for name, jobs in columns.items()}
+    rows = _with_fusions(study, runs, columns, {name: _row(runs, jobs, study.select) for name, jobs in columns.items()})
     scores = runs.scores(next(iter(columns.values()))[0])
     comparison = _Comparison(study, scores, rows)
     for name, row in rows.items():
@@ -79,8 +80,6 @@ def equal_time_row(reference: str, method: str) -> str:
 
 def _row(runs: Runs, jobs: List[Job], select: str) -> Dict[str, Any]:
     """A row's numbers: a list has one for each seed."""
-    scores = [runs.scores(job) for job in jobs]
-    metrics = [summarize(s) for s in scores]
     gates = [runs.flat_gate(job) for job in jobs]
     return {
         'epochs': runs.epochs(jobs[0]),
@@ -88,11 +87,37 @@ def _row(runs: Runs, jobs: List[Job], select: str) -> Dict[str, Any]:
         'cpu_seconds': [runs.cost(job) for job in jobs],
         'training_top1': [runs.training_accuracy(job) for job in jobs],
         'validation': [runs.summary(job)[select] for job in jobs],
+        **_measured([runs.scores(job) for job in jobs]),
+        **({'flat_gate': {b: _of_seeds([gate[b] for gate in gates]) for b in gates[0]}} if gates[0] else {}),
+    }
+
+
+def _with_fusions(
+    study: StudyConfig, runs: Runs, columns: Dict[str, List[Job]], rows: Dict[str, dict]
+) -> Dict[str, dict]:
+    """The rows, each fusion behind the last of its methods: it was not trained, and costs what they cost together."""
+    behind: Dict[str, Dict[str, dict]] = {}
+    for name, methods in study.fusions.items():
+        jobs = [columns[method] for method in methods]  # of each method, one for each seed
+        scores = [fuse_scores([runs.scores(job) for job in of_seed], names=methods) for of_seed in zip(*jobs)]
+        cost = np.sum([rows[method]['cpu_seconds'] for method in methods], axis=0).tolist()
+        unknown_part = {'epochs': None, 'lr': None, 'training_top1': None, 'validation': None}
+        last = max(methods, key=list(rows).index)
+        behind.setdefault(last, {})[name] = {**unknown_part, 'cpu_seconds': cost, **_measured(scores)}
+    ordered = {}
+    for name, row in rows.items():
+        ordered.update({name: row, **behind.get(name, {})})
+    return ordered
+
+
+def _measured(scores: List[Scores]) -> Dict[str, Any]:
+    """What the scores on the test videos tell, one for each seed."""
+    metrics = [summarize(s) for s in scores]
+    return {
         **{key: [m[key] for m in metrics] for key in ('top1', 'group_top1', 'within_group')},
         'within_group_by_group': {g: [_within(s, g) for s in scores] for g in dict.fromkeys(scores[0].groups or ())},
         'branch_within_group': {b: [_within(s, branch=b) for s in scores] for b in scores[0].branch_names},
         'predictions_within_group': [within_group_predictions(s.branch(), s.labels, s.groups).tolist() for s in scores],
-        **({'flat_gate': {b: _of_seeds([gate[b] for gate in gates]) for b in gates[0]}} if gates[0] else {}),
     }
 
 

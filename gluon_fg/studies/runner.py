@@ -1,4 +1,4 @@
-"""Small studies that can be trusted: one warm-up per seed, one search for all, equal epochs and equal time, intervals.
+"""Small studies that can be trusted: one start per seed, one search for all, equal epochs and equal time, intervals.
 
 Every run is `gluon-fg train` in a process of its own, so a study stopped at any moment goes on where it was.
 """
@@ -66,7 +66,9 @@ class Study:
         return gather(study, self.runs, columns, search)
 
     def warmups(self) -> List[Job]:
-        """The runs that the others start from, one for each seed."""
+        """The runs that the others start from, one for each seed; none where the study has no warm-up."""
+        if not self.study.warmup:
+            return []
         reference = self.study.methods[self.study.reference]
         own = {f'train.{key}': value for key, value in self.study.warmup.items()}
         return [Job(f'warmup-seed{s}', {**reference, **own, 'train.seed': s}) for s in self.study.seeds]
@@ -76,10 +78,11 @@ class Study:
         settings = self.study.methods[method]
         epochs = epochs or settings.get('train.epochs', self.study.epochs)
         slug = ''.join(c if c.isalnum() else '_' for c in method)
+        start = self.runs.root / f'warmup-seed{seed}' / 'final.params'
         return Job(
             f'{slug}-lr{lr:g}-epochs{epochs}-seed{seed}',
             {
-                'model.params': str(self.runs.root / f'warmup-seed{seed}' / 'final.params'),
+                **({'model.params': str(start)} if self.study.warmup else {}),
                 **settings,
                 'train.lr': lr,
                 'train.seed': seed,
@@ -91,17 +94,19 @@ class Study:
         """Say what is about to be done; every method's settings are checked before the first run."""
         study = self.study
         first = {f'method {m!r}': self.job(m, self._rates(m)[0], study.seeds[0]) for m in study.methods}
-        for name, job in {**first, 'warmup': self.warmups()[0]}.items():
+        warmups = self.warmups()
+        for name, job in {**first, **({'warmup': warmups[0]} if warmups else {})}.items():
             try:
                 self.runs.config_of(job)
             except UserError as error:
                 raise UserError(f'{name}: {error}') from None
         # Which learning rates will be chosen is not known yet; what a run of the first one takes is what any takes.
         final = [self.job(m, self._rates(m)[0], s) for s in study.seeds for m in study.methods]
-        jobs = list({job.name: job for job in [*self.warmups(), *self._searched(), *final]}.values())
+        jobs = list({job.name: job for job in [*warmups, *self._searched(), *final]}.values())
         left = [job for job in jobs if not (self.runs.root / job.name / 'summary.json').is_file()]
-        seeds, warmup = _count(len(study.seeds), 'seed'), self.runs.epochs_of(self.warmups()[0])
-        words = [f'a warm-up of {_count(warmup, "epoch")} each', f'{_count(len(study.lr), "learning rate")} a method']
+        seeds = _count(len(study.seeds), 'seed')
+        words = [f'a warm-up of {_count(self.runs.epochs_of(warmups[0]), "epoch")} each'] if warmups else []
+        words += [f'{_count(len(study.lr), "learning rate")} a method']
         words[-1] += f' in runs of {_count(study.search_epochs, "epoch")}' if study.search_epochs else ''
         words += [f'{_count(study.epochs, "epoch")} a run']
         words += [f'{study.reference} for as long as {", ".join(study.equal_time)}'] if study.equal_time else []

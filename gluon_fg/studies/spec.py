@@ -37,7 +37,8 @@ class StudyConfig:
     config
         the training config that all runs share, relative to the study's file
     warmup
-        epochs of the run that every other one starts from, and any other train.* setting of it
+        epochs of the run that every other one starts from, and any other train.* setting of it; empty: there is none,
+        each run starts as its config says
     epochs, seeds, lr
         length of each run; the seeds; the learning rates that each method chooses from, on its first seed
     methods
@@ -61,10 +62,13 @@ class StudyConfig:
         what the table calls the warm-ups, as they are; None: they are no row
     subsets
         methods to report by all subsets of their branches
+    fusions
+        further rows, name in the table -> methods: the mean of the softmax scores of their runs on the same seed, as
+        streams that were trained apart are fused
     """
 
     config: str = required()
-    warmup: Dict[str, Any] = required()
+    warmup: Dict[str, Any] = setting({})
     epochs: int = required(at_least(1))
     seeds: List[int] = required(_SEEDS)
     lr: List[float] = required(_RATES)
@@ -78,6 +82,7 @@ class StudyConfig:
     warmup_row: Optional[str] = None
     subsets: List[str] = setting([])
     search_seeds: int = setting(1, at_least(1))
+    fusions: Dict[str, List[str]] = setting({})
 
 
 def load_study(path: str) -> StudyConfig:
@@ -105,12 +110,18 @@ def _check_names(study: StudyConfig, path: str) -> None:
         raise UserError(f'{path}: pairs must name two methods each, got {study.pairs}')
     if study.warmup_row in study.methods:
         raise UserError(f'{path}: warmup_row is {study.warmup_row!r}, which is a method; choose another name')
+    if study.warmup_row and not study.warmup:
+        raise UserError(f'{path}: warmup_row is {study.warmup_row!r}, but there is no warmup; leave it out')
     if study.search_seeds > len(study.seeds):
         raise UserError(f'{path}: search_seeds is {study.search_seeds}; there are {len(study.seeds)} seeds')
-    for name in [study.reference, *study.equal_time, *study.subsets]:
+    for name, parts in study.fusions.items():
+        if name in study.methods or len(set(parts)) < 2 or len(set(parts)) != len(parts):
+            raise UserError(f'{path}: fusions.{name} must have a name of its own and two or more methods, got {parts}')
+    fused = itertools.chain(*study.fusions.values())
+    for name in [study.reference, *study.equal_time, *study.subsets, *fused]:
         if name not in study.methods:
             raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(study.methods)}')
-    rows = [*study.methods, *([study.warmup_row] if study.warmup_row else [])]
+    rows = [*study.methods, *study.fusions, *([study.warmup_row] if study.warmup_row else [])]
     for name in itertools.chain(*study.pairs):
         if name not in rows:
             raise UserError(f'{path}: {name!r} is no method; choose from {", ".join(rows)}')

@@ -71,14 +71,17 @@ def _rows(results: dict, focus: str) -> List[Optional[list]]:
     head += [f'minus {reference}, equal time'] if equal_time else []
     head += [focus, f'{focus}: minus {reference}'] if focus else []
     # The reference with more epochs is not at equal epochs.
-    compared = [name in study['methods'] and name != reference for name in rows]
+    drawn = {*study['methods'], *(study.get('fusions') or {})}
+    compared = [name in drawn and name != reference for name in rows]
     equal_epochs = _differences([row['difference'] if c else None for row, c in zip(rows.values(), compared)])
     at_equal_time = _differences([row.get('difference_equal_time') for row in rows.values()])
     of_focus = _differences([row.get('difference_focus') if c else None for row, c in zip(rows.values(), compared)])
     lines: List[Optional[list]] = [head, ['---'] * len(head)]
     for i, (name, row) in enumerate(rows.items()):
-        cells = [name, row['epochs'], f'{np.mean(row["cpu_seconds"]):.0f}', f'{row["lr"]:g}']
-        cells += [f'{100 * np.mean(row["training_top1"]):.1f}'] if trained else []
+        fused = row['lr'] is None  # of runs that are rows themselves
+        cells = [name, '' if fused else row['epochs'], f'{np.mean(row["cpu_seconds"]):.0f}']
+        cells += ['' if fused else f'{row["lr"]:g}']
+        cells += ['' if fused else f'{100 * np.mean(row["training_top1"]):.1f}'] if trained else []
         cells += [f'{100 * np.mean(row["within_group_by_group"][g]):.1f}' for g in groups]
         cells += [_spread(row['within_group']), equal_epochs[i]]
         cells += [at_equal_time[i]] if equal_time else []
