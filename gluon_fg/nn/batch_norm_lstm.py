@@ -142,6 +142,7 @@ class PerLength(HybridBlock):
     def __call__(self, x):
         if isinstance(x, mx.nd.NDArray) and x.ndim == 5:
             if x.shape[2] != self._traced_length:
+                mx.nd.waitall()  # a static graph still writes running statistics, unannounced
                 self._clear_cached_op()
                 self._traced_length = x.shape[2]
             set_length(self, x.shape[2])

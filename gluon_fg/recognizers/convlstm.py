@@ -9,6 +9,7 @@ second is taken: 25 in training (5 seconds), 50 in testing. Here 9.0 M parameter
 
 Our choices, as the paper does not say:
 
+- frames are counted at each video's own rate, as strides are here; `data.fps=25` shows all at 25 a second;
 - the loss is the mean over the steps, so that the learning rate does not depend on the length of clips;
 - the LSTM is `gluon_fg.nn.BatchNormLSTM`: each of the 25 steps of training has statistics of its own, those behind
   them in testing use the last one's;
