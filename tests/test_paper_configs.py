@@ -80,8 +80,9 @@ def u2s_configs():
         name, _, streams = dataset.partition(', ')
         assert one_pass and both
         for stream in (streams or 'RGB').split(' + '):  # both: a run of each, fused
-            stem = f'u2s/{U2S_ROWS[network]}{"_flow" if stream == "flow" else ""}_{DATASETS[name]}'
-            yield from ((stem, 'one-pass'), (f'{stem}_u2s', 'U2S'))
+            for form in ('', '_v2') if 'flow' in streams else ('',):
+                stem = f'u2s/{U2S_ROWS[network]}{form}{"_flow" if stream == "flow" else ""}_{DATASETS[name]}'
+                yield from ((stem, 'one-pass'), (f'{stem}_u2s', 'U2S'))
 
 
 QUO_VADIS_ROWS = {  # the networks of colors, of flow and of both; None: the two of these, joined
@@ -117,8 +118,8 @@ def test_every_row_of_the_papers_tables_has_its_config(name, row):
 
 
 def test_the_tables_are_read_whole():
-    assert len(CASES) >= 61 + 27
-    assert sum('_flow_' in name for name, _ in CASES) == 6 + 9
+    assert len(CASES) >= 73 + 27
+    assert sum('_flow_' in name for name, _ in CASES) == 12 + 9
     assert {name.split('/')[0] for name, _ in CASES} == {'dfb', 'cidc', 'u2s', 'quo_vadis'}
 
 

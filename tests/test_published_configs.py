@@ -47,8 +47,8 @@ class Small(Tiny):
 SMALL_C3D = functools.partial(C3D, widths={1: 16, 2: 16, 3: 16, 4: 16, 5: 16}, grid=(1, 1))
 STAND_INS = {'i3d': Small, 'slowonly': functools.partial(Tiny, 3), 'topheavy': TopHeavyTiny, 'c3d': SMALL_C3D}
 CHANNELS = {  # of what sees optical flow
-    'topheavy_resnet50_flow': 10, 'inceptionv1_frames_flow': 10, 'inceptionv1_frames_flow10': 20,
-    'inceptionv1_flow': 20, 'c3d_flow': 2, 'i3d_inceptionv1_same_flow': 2,
+    'topheavy_resnet50_flow': 10, 'topheavy_resnet50_v2_flow': 10, 'inceptionv1_frames_flow': 10,
+    'inceptionv1_frames_flow10': 20, 'inceptionv1_flow': 20, 'c3d_flow': 2, 'i3d_inceptionv1_same_flow': 2,
 }  # fmt: skip
 
 

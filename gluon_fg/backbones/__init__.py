@@ -63,6 +63,7 @@ BACKBONES: Dict[str, Callable[..., Backbone]] = {
     'topheavy_resnet50': TopHeavyResNet50,
     'topheavy_resnet50_flow': functools.partial(TopHeavyResNet50, in_channels=10),
     'topheavy_resnet50_v2': functools.partial(TopHeavyResNet50, preactivation=True),
+    'topheavy_resnet50_v2_flow': functools.partial(TopHeavyResNet50, preactivation=True, in_channels=10),
     'topheavy_tiny': TopHeavyTiny,
     'topheavy_tiny_flow': functools.partial(TopHeavyTiny, in_channels=10),
     'tsm_resnet50_v1b': TSMResNet50,

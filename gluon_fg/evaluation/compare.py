@@ -58,8 +58,8 @@ def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B'))
             f'{len(a.classes)} and {len(b.classes)} of them',
         )
         raise UserError(
-            f'{names[0]} and {names[1]} have other classes: {place}; choose scores of the same dataset '
-            f'({a.dataset} and {b.dataset}): gluon-fg evaluate --dataset scores one'
+            f'{names[0]} and {names[1]} have other classes: {place}; choose scores of the same dataset, not of '
+            f'{a.dataset} and {b.dataset}: gluon-fg evaluate --dataset NAME'
         )
     where = {name: i for i, name in enumerate(b.ids)}
     missing, extra = [i for i in a.ids if i not in where], sorted(set(b.ids) - set(a.ids))
@@ -102,8 +102,8 @@ def _why_not(video: str, scores: Scores) -> str:
 
 def _same_split(a: Scores, b: Scores) -> str:
     if a.dataset == b.dataset:
-        return f'mend or leave out those videos, and score {a.dataset} again: gluon-fg evaluate'
-    return f'choose scores of the same split ({a.dataset} and {b.dataset}): gluon-fg evaluate --split scores one'
+        return f'mend or leave out those videos, and score {a.dataset} again with gluon-fg evaluate'
+    return f'choose scores of the same split, not of {a.dataset} and {b.dataset}: gluon-fg evaluate --split NAME'
 
 
 def compare(

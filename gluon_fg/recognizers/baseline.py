@@ -111,6 +111,10 @@ register('topheavy_resnet50_flow_sthsthv2', Baseline, 'sthsthv2', 'spread_flow',
 register('topheavy_resnet50_flow_ucf101', Baseline, 'ucf101', 'spread_flow', 'topheavy_resnet50_flow')
 register('topheavy_resnet50_flow_hmdb51', Baseline, 'hmdb51', 'spread_flow', 'topheavy_resnet50_flow')
 register('topheavy_resnet50_flow_custom', Baseline, None, 'spread_flow', 'topheavy_resnet50_flow')
+register('topheavy_resnet50_v2_flow_sthsthv2', Baseline, 'sthsthv2', 'spread_flow', 'topheavy_resnet50_v2_flow')
+register('topheavy_resnet50_v2_flow_ucf101', Baseline, 'ucf101', 'spread_flow', 'topheavy_resnet50_v2_flow')
+register('topheavy_resnet50_v2_flow_hmdb51', Baseline, 'hmdb51', 'spread_flow', 'topheavy_resnet50_v2_flow')
+register('topheavy_resnet50_v2_flow_custom', Baseline, None, 'spread_flow', 'topheavy_resnet50_v2_flow')
 register('topheavy_tiny_synthfg', Baseline, 'synthfg', 'tiny_clips', 'topheavy_tiny', **TINY)
 register('topheavy_tiny_custom', Baseline, None, 'tiny_clips', 'topheavy_tiny', **TINY)
 

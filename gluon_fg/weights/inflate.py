@@ -102,7 +102,8 @@ def inflate_all(
     shapes
         name -> shape wanted, for every name in `arrays`
     stem
-        name of the weight that reads the input, if that may have another number of channels
+        name of the weight that reads the input, if that may have another number of channels; what batch norm of the
+        input itself keeps of each channel, in front of it, becomes the mean over them, too
 
     Raises
     ------
@@ -114,6 +115,8 @@ def inflate_all(
         wanted, new = tuple(shapes[name]), array
         if name == stem and new.ndim in (4, 5):
             new = inflate_stem(new, wanted[1])
+        elif stem is not None and is_input_norm(name, stem) and new.ndim == len(wanted) == 1 and new.shape != wanted:
+            new = inflate_stem(new.reshape((1, -1, 1, 1)), wanted[0]).reshape(wanted)
         if len(wanted) == 5 and new.ndim == 4:
             new = inflate(new, wanted[2])
         elif len(wanted) == 5 and new.ndim == 5:
@@ -122,3 +125,9 @@ def inflate_all(
             raise UserError(f'{name} has shape {array.shape}, which cannot become {wanted}')
         result[name] = new
     return result
+
+
+def is_input_norm(name: str, stem: str) -> bool:
+    """Whether a parameter is one of batch norm in front of the weight that reads the input (ResNet V2)."""
+    first, _, second = stem.rpartition('.')[0].rpartition('.')  # '...stem', '1' of '...stem.1.weight'
+    return second == '1' and name.startswith(f'{first}.0.')

@@ -14,7 +14,7 @@ from ..errors import UserError
 from .gluoncv_names import is_gluoncv, translated
 from .gluoncv_store import check_dataset
 from .index import entry_of_file, other_classes, wrong_classes
-from .inflate import inflate_all
+from .inflate import inflate_all, is_input_norm
 from .params_file import read_params
 from .streams import for_streams, single_names, streams_of
 
@@ -91,7 +91,7 @@ def warm_start(net: HybridBlock, path: Union[str, os.PathLike], foreign_classes:
         )
     before = arrays
     arrays, inflated = _inflated(arrays, backbone, params)
-    crossed = [name for name in inflated if before[name].shape[1] != arrays[name].shape[1]]
+    crossed = [name for name in inflated if before[name].shape[:2] != arrays[name].shape[:2]]
     resized = [name for name, array in arrays.items() if params[name].shape != array.shape]
     loaded = [name for name in arrays if name not in resized]
     # Only heads depend on the class count; a backbone of another shape is another network.
@@ -130,7 +130,7 @@ def _inflated(
             for name, array in arrays.items()
             if name.startswith(prefix)
             and array.shape != params[name].shape
-            and (name == stem or array.ndim < len(params[name].shape))
+            and (name == stem or is_input_norm(name, stem) or array.ndim < len(params[name].shape))
         }
         try:
             fitting.update(inflate_all(given, {name: params[name].shape for name in given}, stem))

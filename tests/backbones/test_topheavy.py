@@ -292,6 +292,19 @@ def test_a_stack_of_flow_starts_from_the_mean_of_the_colours(imagenet_load):
     assert TopHeavyTiny(in_channels=10).stem[0].weight.shape == (16, 10, 5, 5)
 
 
+def test_a_preactivated_stack_of_flow_normalizes_each_channel_by_the_mean_of_the_colors_statistics(imagenet_load):
+    net = TopHeavyResNet50(preactivation=True, in_channels=10)
+    source = imagenet_load(net)
+    stem, norm = source.features[1].weight.data().asnumpy(), source.features[0]
+    np.testing.assert_allclose(
+        net.stem[1].weight.data().asnumpy(), np.repeat(stem.mean(1, keepdims=True), 10, 1), rtol=1e-4, atol=1e-7
+    )
+    for name in ('running_mean', 'running_var'):
+        theirs, ours = getattr(norm, name).data().asnumpy(), getattr(net.stem[0], name).data().asnumpy()
+        assert theirs.shape == (3,) and np.ptp(theirs) > 0
+        np.testing.assert_allclose(ours, np.full(10, theirs.mean()), rtol=1e-5)
+
+
 def test_another_reduction_of_time_is_refused():
     with pytest.raises(UserError, match=r'temporal_downsample of a top-heavy network must be 1 .* or 4, got 8'):
         get_backbone('topheavy_resnet50', temporal_downsample=8)

@@ -161,12 +161,12 @@ def test_a_file_keeps_its_logits_and_one_without_any_is_read(tmp_path):
         (
             [scores('flow', FLOW[:3], 'abc', (0, 1, 2), failed={'d': 'd has no flow'})],
             None,
-            r'1 only in rgb, first d \(it failed in the other: d has no flow\); .*score test again: gluon-fg evaluate',
+            r'1 only in rgb, first d \(it failed in the other: d has no flow\); .*score test again with gluon-fg',
         ),
         (
             [scores('flow', FLOW, 'wxyz', dataset='test2')],
             None,
-            r'4 only in rgb, first a; 4 only in flow, first w; .* \(test and test2\): gluon-fg evaluate --split',
+            r'4 only in rgb, first a; 4 only in flow, first w; .* same split, not of test and test2: .*--split NAME',
         ),
     ],
 )

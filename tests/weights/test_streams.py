@@ -184,6 +184,18 @@ def test_imagenet_starts_every_stream(name, channels, tmp_path, monkeypatch):
             np.testing.assert_allclose(value, given[n].asnumpy(), rtol=1e-4, atol=1e-5, err_msg=n)
 
 
+def test_a_file_of_colors_gives_batch_norm_of_the_input_the_mean_of_its_statistics(tmp_path):
+    rgb, flow = (
+        get_model(f'topheavy_resnet50_v2{kind}_custom', nclass=3, pretrained_base=False) for kind in ('', '_flow')
+    )
+    norm = 'branches.backbone.stem.0.running_var'
+    rgb._collect_params_with_prefix()[norm].set_data(mx.nd.array([1, 2, 6]))
+    rgb.save_parameters(str(tmp_path / 'rgb.params'))
+    report = warm_start(flow, tmp_path / 'rgb.params')
+    assert not report.resized and not report.new and 'branches.backbone.stem.1.weight' in report.crossed
+    np.testing.assert_allclose(values(flow)[norm], np.full(10, 3.0), rtol=1e-6)
+
+
 def test_where_weights_of_a_backbone_may_come_from():
     assert starting_backbones('i3d_resnet50_v1') == ['i3d_resnet50_v1']
     assert starting_backbones('topheavy_resnet50_flow') == ['topheavy_resnet50_flow', 'topheavy_resnet50']

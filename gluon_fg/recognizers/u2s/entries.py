@@ -23,6 +23,10 @@ register('topheavy_resnet50_flow_sthsthv2_u2s', U2S, 'sthsthv2', 'spread_flow', 
 register('topheavy_resnet50_flow_ucf101_u2s', U2S, 'ucf101', 'spread_flow', 'topheavy_resnet50_flow')
 register('topheavy_resnet50_flow_hmdb51_u2s', U2S, 'hmdb51', 'spread_flow', 'topheavy_resnet50_flow')
 register('topheavy_resnet50_flow_custom_u2s', U2S, None, 'spread_flow', 'topheavy_resnet50_flow')
+register('topheavy_resnet50_v2_flow_sthsthv2_u2s', U2S, 'sthsthv2', 'spread_flow', 'topheavy_resnet50_v2_flow')
+register('topheavy_resnet50_v2_flow_ucf101_u2s', U2S, 'ucf101', 'spread_flow', 'topheavy_resnet50_v2_flow')
+register('topheavy_resnet50_v2_flow_hmdb51_u2s', U2S, 'hmdb51', 'spread_flow', 'topheavy_resnet50_v2_flow')
+register('topheavy_resnet50_v2_flow_custom_u2s', U2S, None, 'spread_flow', 'topheavy_resnet50_v2_flow')
 
 register('tsn_resnet50_v1b_kinetics400_u2s', U2S, 'kinetics400', 'frames', 'resnet50_v1b', gluoncv=True)
 register('tsn_resnet50_v1b_sthsthv2_u2s', U2S, 'sthsthv2', 'frames', 'resnet50_v1b', gluoncv=True)
