@@ -147,3 +147,16 @@ def test_one_process_trains_at_the_rate_that_the_paper_prints(path):
 def test_a_recipe_for_ones_own_videos_prints_the_rate_that_one_process_has(path):
     config = load_config(os.fspath(path))
     assert scaled_lr(config.train, 1) == config.train.lr
+
+
+@pytest.mark.parametrize(
+    'path',
+    [path for path in sorted((CONFIGS / 'quo_vadis').glob('[!_]*.yaml')) if 'synthfg' not in path.stem],
+    ids=lambda path: path.stem,
+)
+def test_quo_vadis_trains_at_its_authors_rate_for_a_clip(path):
+    """0.1 for 64 replicas of 6 clips, momentum 0.9, weight decay 1e-7 (README of kinetics-i3d)."""
+    train = load_config(os.fspath(path)).train
+    assert scaled_lr(train, 1) / (train.batch_size * train.accumulate) == pytest.approx(0.1 / (64 * 6))
+    assert (train.momentum, train.wd, train.batch_size * train.accumulate) == (0.9, 1e-7, 32)
+    assert all(0.8 < epoch / train.epochs < 0.95 for epoch in train.lr_epochs)

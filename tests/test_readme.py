@@ -279,7 +279,7 @@ def test_the_table_of_models_says_what_the_models_are():
         for line in README.splitlines()
         if re.match(r'\| `\w+` \|', line)
     ]
-    assert len(rows) == 9
+    assert len(rows) == 10
     for name, shown, gflops, parameters, protocol, _, measured, weights in rows:
         info = gluon_fg.model_info(name.strip('`'))
         assert shown == shown_input(info['input']), name

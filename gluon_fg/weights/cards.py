@@ -139,7 +139,7 @@ def _setting(info: Mapping[str, Any]) -> Tuple[str, str, str]:
 
 def shown_input(spec: Mapping[str, Any]) -> str:
     """'16 x 4, 224' for clips; '18 of all, 224' for ones spread over the video; '3 segments, 224' for images;
-    and the channels where they are not RGB's.
+    and what of flow it has, by its channels: x and y of each field, the colors before them where their number is odd.
     """
     if not spec:
         return ''
@@ -153,7 +153,9 @@ def shown_input(spec: Mapping[str, Any]) -> str:
     if spec.get('fps'):
         frames += f' at {spec["fps"]:g} fps'
     channels = len(spec.get('mean', ())) or 3
-    return f'{frames}, {spec.get("crop_size")}' + ('' if channels == 3 else f', flow of {channels} channels')
+    flow = f'flow of {channels - 3 * (channels % 2)} channels'
+    seen = '' if channels == 3 else f', RGB and {flow}' if channels % 2 else f', {flow}'
+    return f'{frames}, {spec.get("crop_size")}{seen}'
 
 
 def _value(value: Any) -> str:
