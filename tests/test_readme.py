@@ -39,6 +39,7 @@ PAGES = [
             'predicting',
             'datasets',
             'prepare',
+            'flow',
             'training',
             'transfer',
             'quo_vadis',

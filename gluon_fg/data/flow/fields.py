@@ -41,7 +41,7 @@ def compute(first: np.ndarray, second: np.ndarray, algorithm: str = 'dis') -> np
     """Compute the optical flow from one frame to the next: what is at p in the first is at p + flow(p) in the second.
 
     DIS (Kroeger et al., ECCV 2016) is OpenCV's at its preset 'medium'. TV-L1 (Zach et al., DAGM 2007) is that of
-    OpenCV's contrib modules with its defaults, as mmaction2 takes it: finer, some fifty times slower, and lost where
+    OpenCV's contrib modules with its defaults, as mmaction2 takes it: finer, some hundred times slower, and lost where
     things move more than about 5 pixels between frames of 256.
 
     Parameters
