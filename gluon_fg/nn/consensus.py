@@ -21,7 +21,19 @@ def average_scores(F, *logits, weights=None):
     """
     if len(logits) == 1:
         return F.identity(logits[0])
-    logs = [F.log_softmax(z, axis=1) for z in logits]
+    return _log_mean(F, [F.log_softmax(z, axis=1) for z in logits], weights)
+
+
+def average_sigmoids(F, *logits, weights=None):
+    """As `average_scores`, for videos of several labels: the sigmoid of the result is the mean of the sigmoids."""
+    if len(logits) == 1:
+        return F.identity(logits[0])
+    yes, no = ([-F.Activation(z, act_type='softrelu') for z in signed] for signed in ([-z for z in logits], logits))
+    return _log_mean(F, yes, weights) - _log_mean(F, no, weights)
+
+
+def _log_mean(F, logs, weights):
+    """log of the weighted mean of exp(logs)."""
     top = functools.reduce(F.broadcast_maximum, logs)
     if weights is None:
         return top + F.log(sum(F.exp(z - top) for z in logs) / len(logs))

@@ -29,7 +29,8 @@ from mxnet.gluon import HybridBlock, nn
 from ..backbones import Backbone, TwoStreamBackbone, get_backbone
 from ..backbones.twostream import STREAMS, first, rest
 from ..errors import UserError
-from ..nn.consensus import average_scores
+from ..nn.consensus import average_scores, average_sigmoids
+from ..nn.norm import clear_cached_graphs
 from ..registry import register
 from .base import Recognizer
 from .baseline import TINY, Baseline
@@ -79,6 +80,7 @@ class _StreamBranches(Branches):
     """Fused, rgb, flow."""
 
     backbone: TwoStreamBackbone
+    sigmoid = False  # whether the streams' sigmoids are averaged, not their softmaxes
 
     def __init__(self, backbone: TwoStreamBackbone, trunk: Trunk, options: TwoStreamOptions, **kwargs: Any):
         super().__init__(backbone, trunk, **kwargs)
@@ -92,14 +94,15 @@ class _StreamBranches(Branches):
         logits = [self.consensus(F, z) for z in self.global_logits(self.backbone(x)[3])]
         counted = [name for name in STREAMS if self._trained is None or name in self._trained]
         of_counted = [z for name, z in zip(STREAMS, logits) if name in counted]
-        return (average_scores(F, *of_counted, weights=[self._weights[name] for name in counted]), *logits)
+        mean = average_sigmoids if self.sigmoid else average_scores
+        return (mean(F, *of_counted, weights=[self._weights[name] for name in counted]), *logits)
 
 
 class TwoStream(Recognizer):
     """Two networks, one on colors and one on optical flow; the prediction is the weighted mean of their probabilities.
 
-    Branches: 'fused', the prediction, whose softmax is that mean; 'rgb', 'flow', the streams' own logits. `loss` is the
-    sum of the streams' cross-entropies.
+    Branches: 'fused', the prediction, whose softmax (sigmoid, where `multi_label`) is that mean; 'rgb' and 'flow', the
+    streams' own logits. `loss` is the sum of the streams' cross-entropies.
 
     Parameters
     ----------
@@ -121,7 +124,6 @@ class TwoStream(Recognizer):
     """
 
     global_branch = 'fused'
-    takes_multi_label = False  # the mean of two softmaxes
     options_type = TwoStreamOptions
     map_info = types.MappingProxyType({name: MapInfo('features') for name in ('F5', *STREAMS)})
     activation_names = STREAMS
@@ -135,6 +137,16 @@ class TwoStream(Recognizer):
             )
         branches = _StreamBranches(backbone, trunk, options or TwoStreamOptions())
         super().__init__(branches, ('fused', *STREAMS), trunk.nclass, **kwargs)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a video may have several labels: then sigmoids are averaged. Setting it drops cached graphs."""
+        return self._multi_label
+
+    @multi_label.setter
+    def multi_label(self, multi_label: bool) -> None:
+        self._multi_label = self.branches.sigmoid = bool(multi_label)
+        clear_cached_graphs(self)
 
     def maps(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> Dict[str, mx.nd.NDArray]:
         """'F5', the last features of both streams, and those of each, 'rgb' and 'flow'."""

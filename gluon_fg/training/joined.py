@@ -108,6 +108,7 @@ def _mismatches(rgb: Named, flow: Named) -> Iterator[str]:
     yield from differ('the number of classes', [net.nclass for net in nets])
     for i, pair in enumerate(zip(*(net.classes or () for net in nets))):
         yield from differ(f'class {i}', pair)
+    yield from differ('data.multi_label', [net.multi_label for net in nets])
     specs = [net.input_spec for net in nets]
     for key in (*_VIEW, 'short'):
         yield from differ(f'data.{key}', [getattr(spec, key) for spec in specs])
@@ -129,6 +130,7 @@ def _config(rgb: Named, flow: Named, name: str, weights: Optional[Sequence[float
         setattr(config.data, key, getattr(flow.net.input_spec, key))
     for key, field in FLOW_KEYS.items():
         setattr(config.data, key, getattr(flow.net.input_spec, field))
+    config.data.multi_label = flow.net.multi_label
     config.data.features = None
     protocols = {rgb.net.protocol, flow.net.protocol}
     config.test.protocol = protocols.pop() if len(protocols) == 1 else None

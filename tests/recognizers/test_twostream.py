@@ -181,6 +181,20 @@ def test_its_prediction_is_the_mean_of_its_streams(name, weights):
         np.testing.assert_allclose(softmax(both(x).asnumpy()), softmax(z), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize('static', [False, True])
+def test_where_videos_have_several_labels_it_is_the_mean_of_sigmoids(static):
+    both, streams = joined('twostream_tiny_custom', flow_weight=3)
+    both.hybridize(static, **STATIC)
+    x = views(both, 3)
+    single = both(x).asnumpy()
+    both.multi_label = True
+    sigmoids = [1 / (1 + np.exp(-net(part.copy()).asnumpy())) for net, part in zip(streams, (x[:, :3], x[:, 3:]))]
+    given = both.to_probabilities(both(x)).asnumpy()
+    np.testing.assert_allclose(given, (sigmoids[0] + 3 * sigmoids[1]) / 4, rtol=1e-5, atol=1e-6)
+    both.multi_label = False
+    np.testing.assert_array_equal(both(x).asnumpy(), single)
+
+
 def test_far_apart_logits_stay_finite():
     both, _ = joined('twostream_tiny_custom', rgb_weight=1, flow_weight=3)
     for stream, value in (('rgb', 400.0), ('flow', -300.0)):
@@ -188,6 +202,10 @@ def test_far_apart_logits_stay_finite():
     z = both(views(both)).asnumpy()
     assert np.isfinite(z).all()
     np.testing.assert_allclose(softmax(z)[:, 0], 0.25, atol=1e-5)  # one stream is sure of it, the other of the rest
+    both.multi_label = True
+    z = both(views(both)).asnumpy()
+    assert np.isfinite(z).all()
+    np.testing.assert_allclose(1 / (1 + np.exp(-z[:, 0])), 0.25, atol=1e-5)
 
 
 def test_streams_learn_apart():
@@ -289,6 +307,12 @@ def test_parameters_are_as_many_as_in_table_1():
     assert found['twostream_i3d_inceptionv1_same'] == 2 * I3D - 64 * 343 + 2 * 1025 * 400
     for given, million in zip(found.values(), (12, 39, 25)):
         assert abs(given / 1e6 - million) < 0.05 * million
+
+
+def test_it_costs_what_others_report():
+    """SlowFast (Feichtenhofer et al. 2019, table 2) gives Two-Stream I3D 216 G multiply-adds on 64 frames."""
+    net = factory.build('twostream_i3d_inceptionv1_same_kinetics400')
+    assert count(net, (1, 5, 64, 224, 224)).macs == pytest.approx(216e9, rel=0.02)
 
 
 @pytest.mark.parametrize('dataset', ['kinetics400', 'minikinetics', 'ucf101', 'hmdb51', 'custom'])
