@@ -25,8 +25,8 @@ from .run import load_run
 from .sections import ModelConfig
 
 STREAMS = ('rgb', 'flow')
-# What two streams have in common: fields of `InputSpec`, and keys of the runs' `data`.
-_VIEW = (*VIEW_KEYS, 'layout', 'sampling')
+# What two streams have in common: fields of `InputSpec`, among them keys of the runs' `data`, and others of these keys.
+_VIEW = ('layout', 'sampling', *(key for key in VIEW_KEYS if key != 'center_flow'))
 _DATA = ('dataset', 'train_split', 'val_split')
 
 
@@ -110,8 +110,8 @@ def _mismatches(rgb: Named, flow: Named) -> Iterator[str]:
         yield from differ(f'class {i}', pair)
     yield from differ('data.multi_label', [net.multi_label for net in nets])
     specs = [net.input_spec for net in nets]
-    for key in (*_VIEW, 'short'):
-        yield from differ(f'data.{key}', [getattr(spec, key) for spec in specs])
+    for key in _VIEW:
+        yield from differ(f'data.{key}' if key in VIEW_KEYS else key, [getattr(spec, key) for spec in specs])
     configs = [named.config for named in (rgb, flow)]
     if all(configs):
         for key in _DATA:

@@ -122,6 +122,19 @@ def test_commands_take_the_folder_as_a_run(kind, runs, films, command, tmp_path)
     assert json.loads((out / 'summary.json').read_text())['joined']['rgb']['entry'] == STREAMS[kind][0]
 
 
+def test_the_flow_that_a_stream_was_trained_on_is_kept(runs, films, command, tmp_path):
+    kept = dict(flow_algorithm='tvl1', flow_bound=15.0, center_flow=True, short='loop', fps=12.0)
+    rgb = make_run(tmp_path / 'rgb', 'i3d_tiny_custom', films, short='loop', fps=12.0)
+    flow = make_run(tmp_path / 'flow', 'i3d_tiny_flow_custom', films, flow='somewhere', **kept)
+    code, _, err = command('join', rgb, flow, '--out', tmp_path / 'both')
+    assert code == 0, err
+    spec = gluon_fg.load_model(tmp_path / 'both').input_spec
+    assert (spec.flow, spec.flow_bound, spec.center_flow, spec.short, spec.fps) == ('tvl1', 15.0, True, 'loop', 12.0)
+    assert load_config(str(tmp_path / 'both' / 'config.yaml'), saved=True).data.flow == 'somewhere'
+    message = 'data.fps is None in i3d_tiny_custom and 12.0 in flow'
+    assert message in refused(command, runs['i3d'][0], flow, '--out', tmp_path / 'again')
+
+
 def test_a_published_stream_will_do(runs, command, tmp_path):
     """By the folder that it was published in: its entry is not what it is called."""
     rgb, flow = runs['i3d']
