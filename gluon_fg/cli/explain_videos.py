@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import click
 
 from ..errors import UserError
 from .base import Command, Several
 from .explain import path_of, say_predictions
-from .options import ModelChoice, Output, device_option, model_options, output_options
+from .options import ModelChoice, Output, device_option, flow_option, model_options, output_options
 
 _PARAMS = 'Their parameters, one file for each; - for the default: the published weights, or best.params of a run.'
 
@@ -99,6 +99,7 @@ def localize(
 )
 @click.option('--columns', type=int, metavar='N', help='Sub-clips in the picture, at most. [default: 8]')
 @click.option('--backbone', is_flag=True, help="Show the backbone's F5, too, where a network shows other features.")
+@flow_option
 @output_options('maps.png (one clip) or maps.mp4 (the whole video).', required=True)
 def activation(
     video: str,
@@ -107,6 +108,7 @@ def activation(
     start: Optional[int],
     columns: Optional[int],
     backbone: bool,
+    flow: Optional[str],
     output: Output,
 ) -> None:
     """Show where networks respond in each sub-clip of a video, side by side (CIDC figs. 1 and 4).
@@ -117,13 +119,14 @@ def activation(
     """
     film = _check(output, [video, *params], start, columns)
     from ..analysis.activation import clip_activations, require_clips, video_activations
-    from ..data.video import open_video
+    from ..evaluation.clips import clips_of
     from ..training.named import load_named
     from ..visualization import maps
     from ..visualization.figures import save_figure
 
-    networks = load_named(models, params)
-    with open_video(video) as reader:
+    networks = list(load_named(models, params))
+    _check_flow(flow, *(net for _, net, _ in networks))
+    with clips_of([video], flow)[0].open() as reader:
         if start is not None and not 0 <= start < len(reader):
             raise UserError(f'--start {start}: {video} has the frames 0 to {len(reader) - 1}')
         shown = []
@@ -158,6 +161,7 @@ def activation(
     '--start', type=int, metavar='FRAME', help="First frame of the picture's clip. [default: the middle clip]"
 )
 @click.option('--columns', type=int, default=9, show_default=True, help='Sub-clips in the picture.')
+@flow_option
 @output_options('masks.png (one clip) or masks.mp4 (the whole video).', required=True)
 def masks(
     video: str,
@@ -166,6 +170,7 @@ def masks(
     partners: Optional[int],
     start: Optional[int],
     columns: int,
+    flow: Optional[str],
     output: Output,
 ) -> None:
     """Show which places and moments the masks of look-alike classes select in a video.
@@ -177,14 +182,15 @@ def masks(
     if classes and partners is not None:
         raise UserError('--classes says which masks are shown; leave out --partners')
     from ..analysis.masks import clip_masks, require_masks, video_masks
-    from ..data.video import open_video
+    from ..evaluation.clips import clips_of
     from ..visualization import maps
     from ..visualization.figures import save_figure
 
     partners = 3 if partners is None else partners
-    with open_video(video) as reader:
+    with clips_of([video], flow)[0].open() as reader:
         title, net, _ = network.load()
         require_masks(net)
+        _check_flow(flow, net)
         if film:
             shown = video_masks(net, reader, classes, partners, title)
             maps.film(path_of(output), maps.mask_sheet(shown), reader)
@@ -210,3 +216,9 @@ def _check(output: Output, inputs: list, start: Optional[int], columns: Optional
     if columns is not None and columns < 1:
         raise UserError(f'--columns must be at least 1, got {columns}')
     return film
+
+
+def _check_flow(flow: Optional[str], *nets: Any) -> None:
+    """Refuse a place of optical flow where no network sees any."""
+    if flow is not None and not any(net.input_spec.fields for net in nets):
+        raise UserError(f'--flow {flow}: {nets[0].name} sees no optical flow; leave it out')
