@@ -21,7 +21,8 @@ def in_processes(
     """Do a piece of work for each job and give (name, result) as they are done, in no order.
 
     Where a process is killed by its work (a decoder that crashes, memory that is not there), the jobs under way are
-    done again one by one, so that only the one at fault is lost.
+    done again one by one, so that only the one at fault is lost. Where the work is interrupted or raises, the processes
+    are ended at once, as a kill would: it must leave nothing that passes for whole.
 
     Parameters
     ----------
@@ -65,6 +66,10 @@ def in_processes(
                     alone = list(running.values())
                 for name in running.values() if queue is not waiting else ():
                     yield name, crashed(jobs[name])
+            except BaseException:  # Ctrl-C, a full disk: leaving the pool waits for all that is under way, or queued
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
+                raise
 
 
 def worker_count(asked: Optional[int], files: int) -> int:

@@ -13,3 +13,10 @@ def crash_on_bad(path):
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.01)
     return FileHealth(frames=7, bytes=os.path.getsize(path), sha256='0')
+
+
+def stop_or_sleep(job):
+    """Raises on the job 'stop', as on a full disk; any other lasts for minutes."""
+    if job == 'stop':
+        raise OSError('the disk is full')
+    time.sleep(300)

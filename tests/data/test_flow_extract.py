@@ -4,12 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from crashing import stop_or_sleep
 
 from gluon_fg.data.flow import FlowSettings, compute, open_flow, restore
 from gluon_fg.data.flow.extract import UNFINISHED, _names, extract_flow
@@ -18,6 +20,7 @@ from gluon_fg.data.flow.listing import FILE, LAYOUTS, Entry, Header, Recording, 
 from gluon_fg.data.flow.scenes import MOTIONS, moving
 from gluon_fg.data.flow.stored import READERS
 from gluon_fg.data.flow.writing import WRITERS
+from gluon_fg.data.pool import in_processes
 from gluon_fg.data.video import open_video
 from gluon_fg.errors import UserError, VideoError
 
@@ -346,6 +349,14 @@ def test_a_manifest_that_was_torn_is_gone_on_with(film, tmp_path):
                     (out / f'{name}.zip').unlink()
             run(tmp_path / 'films', ['a', 'b'], out)
             assert files_of(out) == wanted
+
+
+def test_an_interrupted_pool_does_not_wait_for_what_is_under_way():
+    """A film takes minutes, and others wait in the queue: all would be computed before the command ended."""
+    began = time.monotonic()
+    with pytest.raises(OSError, match='the disk is full'):
+        list(in_processes(stop_or_sleep, {'long': 'sleep', 'full': 'stop', 'queued': 'sleep'}, 2, str))
+    assert time.monotonic() - began < 120
 
 
 def test_the_layouts_that_are_read_are_those_that_are_written():
