@@ -22,10 +22,11 @@ from ... import _runtime
 from ...errors import UserError
 from ..video import open_video
 from . import fields
+from .computed import flow_size
 from .gathering import gather
 from .listing import Header
 from .scenes import MOTIONS, moving
-from .writing import Job, extract, flow_size
+from .writing import Job, extract
 
 ALONE = 'OpenCV called directly'
 FRAMES = {'dis': 60, 'tvl1': 8}  # of a film that is timed
