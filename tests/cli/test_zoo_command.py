@@ -98,7 +98,7 @@ def test_bundle_and_import(zoo, entry, tmp_path):
     ('name', 'millions', 'last'),
     [
         ('lstm_inceptionv1_kinetics400', 9, '1,571,571'),
-        ('c3d_kinetics400', 79, '134,246,246'),
+        ('c3d_bn_kinetics400', 79, '134,246,246'),
         ('twostream_inceptionv1_kinetics400', 12, '1,571,571'),
         ('fused3d_inceptionv1_kinetics400', 39, '1,571,571'),
         ('twostream_i3d_inceptionv1_same_kinetics400', 25, '107,571,571'),

@@ -94,10 +94,10 @@ def test_it_has_the_parameters_of_the_paper_and_of_the_public_ports():
     """Table 1: 79 M. The originals have a bias where this has gamma and beta: MMAction2's metafile counts 78,409,573
     parameters for 101 classes, and 38,615,475,200 multiply-adds for 16 frames of 112 pixels."""
     channels = 64 + 128 + 2 * 256 + 4 * 512 + 2 * 4096
-    net = factory.build('c3d_ucf101')
+    net = factory.build('c3d_bn_ucf101')
     cost = count(net)
     assert cost.parameters == 78_409_573 + channels and cost.input_shape == (1, 3, 16, 112, 112)
-    kinetics = count(factory.build('c3d_kinetics400')).parameters
+    kinetics = count(factory.build('c3d_bn_kinetics400')).parameters
     assert kinetics == cost.parameters + 4097 * 299 and abs(kinetics - 79e6) < 0.05 * 79e6
     # the stem's pooling leaves half of the frames to all convolutions behind it
     once = sum(cost.macs_by_part[part] for part in ('backbone.stem', 'fc6', 'fc7', 'classifier'))
@@ -108,7 +108,7 @@ def test_it_has_the_parameters_of_the_paper_and_of_the_public_ports():
 def test_its_layers_are_those_of_gluoncvs_port():
     """All but their order, and a form: the 8192 numbers that fc6 reads are 512x1x4x4."""
     theirs = {n: p.shape for n, p in TheirC3D(nclass=400)._collect_params_with_prefix().items() if 'weight' in n}
-    ours = factory.build('c3d_kinetics400')._collect_params_with_prefix()
+    ours = factory.build('c3d_bn_kinetics400')._collect_params_with_prefix()
     shapes = [p.shape for n, p in ours.items() if n.endswith('.weight')]
     flat = [s if s[2:] == (3, 3, 3) else (s[0], int(np.prod(s[1:]))) for s in shapes]
     assert sorted(theirs) == [
@@ -120,7 +120,7 @@ def test_its_layers_are_those_of_gluoncvs_port():
 
 def test_it_sees_what_the_paper_shows_it():
     """Table 1: 16 frames of 112 pixels in training, 240 in testing; a field of flow at each."""
-    for name, channels in (('c3d_kinetics400', 3), ('c3d_flow_custom', 2)):
+    for name, channels in (('c3d_bn_kinetics400', 3), ('c3d_bn_flow_custom', 2)):
         net = factory.build(name, nclass=400)
         spec, protocol = net.input_spec, get_protocol(net.protocol)
         assert (spec.frames, spec.frame_stride, spec.crop_size, spec.channels) == (16, 1, 112, channels)

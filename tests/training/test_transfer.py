@@ -225,7 +225,7 @@ def test_fixed_holds_in_every_stage(settings, tmp_path):
         ('tsn_resnet18_v1b_custom', 'imagenet'),
         # Quo Vadis: "ImageNet pretrained" is yes, no, yes, yes, yes
         ('lstm_inceptionv1_custom', 'imagenet'),
-        ('c3d_custom', 'none'),
+        ('c3d_bn_custom', 'none'),
         ('twostream_inceptionv1_custom', 'imagenet'),
         ('fused3d_inceptionv1_custom', 'imagenet'),
         ('twostream_i3d_inceptionv1_same_custom', 'imagenet'),
