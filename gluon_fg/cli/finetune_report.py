@@ -43,6 +43,7 @@ def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
     net, config = load_run(folder, None, ctx)
     split = 'test' if Path(str(config.data.root), 'test.csv').is_file() else 'val'
     videos = build_dataset(config.data.dataset, split, config.data.root)
+    videos.flow = config.data.flow  # the fields that it was trained on
     views = get_protocol(config.test.protocol or net.protocol)
     name = str(folder / REPORT / f'scores_{split}_{views.name}')
     if os.path.isfile(f'{name}.npz'):  # a run that was finished and is asked for again
