@@ -361,3 +361,15 @@ def test_an_interrupted_pool_does_not_wait_for_what_is_under_way():
 
 def test_the_layouts_that_are_read_are_those_that_are_written():
     assert set(WRITERS) == set(READERS) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_fields_that_somebody_removed_are_computed_again(film, tmp_path, layout):
+    folder, _ = film
+    run(folder.parent, [folder.name], tmp_path, layout=layout)
+    before = files_of(tmp_path)
+    for place in [path for path in tmp_path.iterdir() if path.name != FILE]:
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    assert run(folder.parent, [folder.name], tmp_path, layout=layout).computed == 1
+    assert files_of(tmp_path) == before
+    assert run(folder.parent, [folder.name], tmp_path, layout=layout).computed == 0

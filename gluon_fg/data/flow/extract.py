@@ -51,8 +51,9 @@ def extract_flow(
     """Compute the flow of videos and store it in a folder, with a manifest (`listing`).
 
     Stopped, in whatever way, it goes on with the videos that it has not finished; the result is the same. Those whose
-    file has another size since are computed again. What cannot be read to its end is listed with its reason, and tried
-    again the next time. Fields are called like their video without its suffix; with it where others would be called so.
+    file has another size since, or whose fields somebody removed, are computed again. What cannot be read to its end is
+    listed with its reason, and tried again the next time. Fields are called like their video without its suffix; with
+    it where others would be called so.
 
     Parameters
     ----------
@@ -84,9 +85,11 @@ def extract_flow(
         known = recording.entries
         names = _names(sources, {path: entry.file for path, entry in known.items()})
         sizes = {path: bytes_of(source) for path, source in sources.items()}
-        todo = [p for p in sources if p not in known or known[p].problem or known[p].bytes != sizes[p]]
+        there_now = {path: taken(header, folder, names[path]) for path in sources}
+        whole = {p for p, e in known.items() if not e.problem and e.bytes == sizes.get(p) and there_now[p]}
+        todo = [path for path in sources if path not in whole]
         for path in todo:
-            there = taken(header, folder, names[path]) if path not in known else None
+            there = there_now[path] if path not in known else None
             if there is not None:
                 raise UserError(f'{there} is there already, and no flow that was computed here; choose another --out')
         recording.add(Entry(path, names[path], bytes=sizes[path], problem=UNFINISHED) for path in todo)

@@ -143,7 +143,8 @@ class ZipReader(StoredReader):
             self._zip = zipfile.ZipFile(path)
             names = self._zip.namelist()
         except _READ_ERRORS as error:
-            raise VideoError(path, f'cannot be read ({getattr(error, "strerror", None) or error})') from error
+            reason = getattr(error, 'strerror', None) or error
+            raise VideoError(path, f'cannot be read ({reason}); compute it again with gluon-fg data flow') from error
         super().__init__(path, pairs_of(path, names), settings)
 
     @staticmethod
