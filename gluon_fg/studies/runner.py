@@ -118,17 +118,17 @@ class Study:
         self.runs.run(jobs, self.study.select, progress)
 
     def _rates(self, method: str) -> List[float]:
-        """The learning rates that a method chooses from: the study's, or the one of its own."""
-        own = self.study.methods[method].get('train.lr')
-        return self.study.lr if own is None else [own]
+        """The learning rates that a method chooses from: the study's, or those or the one of its own."""
+        own = self.study.methods[method].get('train.lr', self.study.lr)
+        return own if isinstance(own, list) else [own]
 
     def _searching(self) -> Dict[str, Dict[float, List[Job]]]:
         """method -> learning rate -> the runs that search it; methods with a rate of their own are left out."""
         study, seeds = self.study, self.study.seeds[: self.study.search_seeds]
         return {
-            m: {lr: [self.job(m, lr, s, study.search_epochs) for s in seeds] for lr in study.lr}
+            m: {lr: [self.job(m, lr, s, study.search_epochs) for s in seeds] for lr in self._rates(m)}
             for m in study.methods
-            if 'train.lr' not in study.methods[m]
+            if isinstance(study.methods[m].get('train.lr', study.lr), list)
         }
 
     def _searched(self) -> List[Job]:

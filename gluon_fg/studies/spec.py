@@ -43,7 +43,7 @@ class StudyConfig:
         length of each run; the seeds; the learning rates that each method chooses from, on its first seed
     methods
         name in the table -> settings of the config that are the method's own; `train.epochs`, `model.params` and
-        `train.lr`, which is then not searched, win over what the study gives
+        `train.lr`, which is then not searched (a list is, in place of `lr`), win over what the study gives
     reference
         the method that the others are compared with
     select

@@ -134,6 +134,18 @@ def test_the_rate_is_the_best_in_the_mean_of_the_seeds_that_search_it_and_a_meth
     assert 'GB-lr0.02-epochs1-seed5' not in trained
 
 
+def test_a_method_may_have_rates_of_its_own_to_search(write, tmp_path, monkeypatch):
+    """Where the best of the study's was at an end: of equal ones it is the first in the list."""
+    text = TEXT.replace('lr: [0.01]', 'lr: [0.01, 0.02]').replace('equal_time', '#')
+    text = text.replace('local_branch: false', 'local_branch: false, train.lr: [0.04, 0.005]')
+    monkeypatch.setattr(runs.Runs, 'run', lambda self, jobs, select, progress: None)
+    monkeypatch.setattr(runs.Runs, 'summary', lambda self, job: {'within_group': 0.5 + 0.1 * ('lr0.02' in job.name)})
+    monkeypatch.setattr(runner, 'gather', lambda study, runs, columns, search: (columns, search))
+    columns, search = Study(spec.load_study(write(text)), tmp_path / 'runs').run()
+    assert search == {'GB': {0.01: 0.5, 0.02: 0.6}, 'GB + DF': {0.04: 0.5, 0.005: 0.5}}
+    assert {name: jobs[0].overrides['train.lr'] for name, jobs in columns.items()} == {'GB': 0.02, 'GB + DF': 0.04}
+
+
 STAND_IN = """
 import signal, sys, time, json, pathlib
 out = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])
