@@ -66,7 +66,7 @@ def test_it_describes_itself(net):
     names = (*net.branch_names, *net.auxiliary_names)
     assert len(net.branches(x)) == len(names) == len(set(names))
     if net.dataset is not None:
-        assert net.nclass == {'synthfg': 24, 'synthfg_images': 8}[net.dataset] == len(net.classes)
+        assert net.nclass == {'synthfg': 24, 'synthfg_images': 8, 'synthfg_motion': 12}[net.dataset] == len(net.classes)
         assert net.labels.classes == net.classes
     else:
         assert net.dataset is None and net.labels is None and net.classes is None

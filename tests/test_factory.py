@@ -43,7 +43,7 @@ CLIPS = (
 NCLASS = {
     'kinetics400': 400, 'kinetics700': 700, 'sthsthv1': 174, 'sthsthv2': 174, 'ucf101': 101, 'hmdb51': 51,
     'synthfg': 24, 'stanfordcars': 196, 'stanforddogs': 120, 'synthfg_images': 8, 'imagenet1k': 1000,
-    'minikinetics': None, None: None,
+    'synthfg_motion': 12, 'minikinetics': None, None: None,
 }  # fmt: skip
 
 

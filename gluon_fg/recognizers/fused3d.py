@@ -145,6 +145,7 @@ register('fused3d_inceptionv1_flow_minikinetics', Fused3D, 'minikinetics', 'fuse
 register('fused3d_inceptionv1_flow_ucf101', Fused3D, 'ucf101', 'fused_flow', 'inceptionv1_frames_flow10')
 register('fused3d_inceptionv1_flow_hmdb51', Fused3D, 'hmdb51', 'fused_flow', 'inceptionv1_frames_flow10')
 register('fused3d_inceptionv1_flow_custom', Fused3D, None, 'fused_flow', 'inceptionv1_frames_flow10')
+register('fused3d_tiny_synthfg_motion', Fused3D, 'synthfg_motion', 'tiny_fused_both', 'twostream_r2d_tiny', **_TINY)
 register('fused3d_tiny_custom', Fused3D, None, 'tiny_fused_both', 'twostream_r2d_tiny', **_TINY)
 register('fused3d_tiny_rgb_custom', Fused3D, None, 'tiny_fused', 'r2d_tiny', **_TINY)
 register('fused3d_tiny_flow_custom', Fused3D, None, 'tiny_fused_flow', 'r2d_tiny_flow2', **_TINY)
