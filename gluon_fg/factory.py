@@ -23,6 +23,7 @@ from .backbones import BACKBONES, TWO_STREAM
 from .data.catalog import dataset_info, label_set
 from .data.labels import LabelSet
 from .errors import UserError, unknown
+from .input_spec import InputSpec
 from .model_names import Setting, class_count_of, list_models, model_info, resolve, setting, setting_of
 from .pretrained import find_weights, gluoncv_model, gluoncv_names, know_classes, load_published
 from .recognizers.base import Recognizer
@@ -115,13 +116,7 @@ def _build(
             raise unknown(f'option of {name}', option, entry.options)
     shown = setting_of(entry, published)
     spec, nclass = shown.input_spec, _class_count(title, shown.nclass if nclass is None else nclass)
-    of_input = {'num_segments': spec.segments, 'frames': spec.frames}  # which a builder may have to know
-    chosen = {
-        **{k: v for k, v in of_input.items() if k in entry.options},
-        **entry.defaults,
-        **(own.options if own else {}),
-        **options,
-    }
+    chosen = {**_of_input(entry, spec), **entry.defaults, **(own.options if own else {}), **options}
     try:
         net = entry.builder.build(entry.backbone, nclass, **chosen)
     except (TypeError, ValueError) as error:
@@ -135,6 +130,17 @@ def _build(
         net.labels = LabelSet(published.classes)
     net.input_spec = spec.replace(segments=net.num_segments, frames=chosen.get('frames', spec.frames))
     return net
+
+
+def _of_input(entry: ModelEntry, spec: InputSpec) -> Dict[str, int]:
+    """The options of an entry that say what its input says: a builder may have to know."""
+    return {k: v for k, v in (('num_segments', spec.segments), ('frames', spec.frames)) if k in entry.options}
+
+
+def option_defaults(name: str) -> Dict[str, Any]:
+    """Return option -> value of all that `get_model` takes for an entry, as it is built where nobody gives it."""
+    entry = model_entry(name)
+    return {**entry.option_defaults, **_of_input(entry, setting_of(entry, None).input_spec), **entry.defaults}
 
 
 def get_model(

@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 from omegaconf import OmegaConf
 
-from .. import factory, registry  # noqa: F401  (the factory knows all entries)
+from .. import factory, registry
 from ..errors import UserError
 
 
@@ -66,4 +66,4 @@ def takes(model: str, option: str) -> bool:
 
 def default_of(model: str, option: str) -> Any:
     """What an option of an entry is where nobody gives it."""
-    return registry.model_entry(model).option_defaults[option]
+    return factory.option_defaults(model)[option]

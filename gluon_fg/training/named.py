@@ -163,9 +163,10 @@ def _run_of(file: str) -> Optional[Path]:
 def _check_same_model(name: str, options: Dict[str, Any], file: str, run: Path) -> None:
     """Refuse a parameter file under a name or options that its run does not have."""
     model = load_config(str(run / CONFIG), saved=True).model
-    if factory.resolve(name)[0].name != factory.resolve(model.name)[0].name:
+    entry = factory.resolve(name)[0].name
+    if entry != factory.resolve(model.name)[0].name:
         raise UserError(f'{file} was trained as {model.name}, not as {name}; give --run {run}')
-    own = {**factory.resolve(name)[0].option_defaults, 'nclass': model.nclass or factory.setting(name).nclass}
+    own = {**factory.option_defaults(entry), 'nclass': model.nclass or factory.setting(name).nclass}
     own.update(model.options)
     for key, value in options.items():
         if key in own and own[key] != value:

@@ -11,7 +11,7 @@ from gluon_fg.evaluation.score import Scores
 from gluon_fg.training import loop
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
-from gluon_fg.training.run import load_run
+from gluon_fg.training.run import changed_settings, load_run
 
 CONFIG = """
 model: {{name: {name}}}
@@ -50,6 +50,15 @@ def test_a_run_is_tested_on_longer_clips_than_it_was_trained_on(run_of, command,
         assert views[0].shape == (3, 12, 48, 48)
         logits = net(to_input(np.stack(views), protocol.shown(net.input_spec), mx.cpu()))
         np.testing.assert_allclose(given, net.to_probabilities(logits).asnumpy()[0], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['lstm_tiny_custom', 'c3d_tiny_custom'])
+def test_a_run_goes_on_with_the_config_that_it_was_begun_with(run_of, name):
+    folder = run_of(name)
+    assert changed_settings(load_config(str(folder.parent / 'config.yaml')), folder) == []
+    other = load_config(str(folder.parent / 'config.yaml'))
+    other.train.lr *= 2
+    assert len(changed_settings(other, folder)) == 1
 
 
 @pytest.mark.parametrize('name, losses', [('lstm_tiny_custom', {'lstm', 'steps'}), ('c3d_tiny_custom', {'c3d'})])
