@@ -87,7 +87,7 @@ def u2s_configs():
 
 QUO_VADIS_ROWS = {  # the networks of colors, of flow and of both; None: the two of these, joined
     '(a) LSTM': ('lstm_inceptionv1', None, None),
-    '(b) 3D-ConvNet': ('c3d', None, None),
+    '(b) 3D-ConvNet': ('c3d_bn', None, None),
     '(c) Two-Stream': ('twostream_inceptionv1_rgb', 'twostream_inceptionv1_flow', None),
     '(d) 3D-Fused': ('fused3d_inceptionv1_rgb', 'fused3d_inceptionv1_flow', 'fused3d_inceptionv1'),
     '(e) Two-Stream I3D': ('i3d_inceptionv1_same', 'i3d_inceptionv1_same_flow', None),
