@@ -1,5 +1,6 @@
 """Shared fixtures. Imports gluon_fg before anything else: mxnet, decord and horovod crash in any other order."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -36,6 +37,12 @@ def pytest_runtest_setup(item):
     """The same random networks whatever ran before: now and then one has a dead ReLU that a test trips over."""
     mx.random.seed(0)
     np.random.seed(0)
+
+
+def pytest_runtest_teardown(item):
+    """Let what a test has queued end before its networks are freed, which once crashed MXNet's engine."""
+    with contextlib.suppress(mx.MXNetError):  # of a test that was about an error
+        mx.nd.waitall()
 
 
 @pytest.fixture(scope='session')
