@@ -110,6 +110,23 @@ def get_backbone(name: str, temporal_downsample: Optional[int] = None, **kwargs:
     return BACKBONES[name](**kwargs)
 
 
+def get_frames_backbone(name: str, temporal_downsample: Optional[int] = None) -> Backbone:
+    """A backbone on clips that keeps their frames: its last stage has features of each; otherwise as `get_backbone`.
+
+    Raises
+    ------
+    UserError
+        a backbone on images, or one that merges frames
+    """
+    backbone = get_backbone(name, temporal_downsample)
+    if backbone.ndim == 2 or backbone.geometry(5).stride[0] != 1:
+        raise UserError(
+            f'backbone {name} does not give the features of each frame of a clip; choose one that does, '
+            'for example inceptionv1_frames'
+        )
+    return backbone
+
+
 __all__ = [
     'BACKBONES',
     'TWO_STREAM',
@@ -132,4 +149,5 @@ __all__ = [
     'TopHeavyTiny',
     'TwoStreamBackbone',
     'get_backbone',
+    'get_frames_backbone',
 ]

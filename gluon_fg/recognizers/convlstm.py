@@ -28,7 +28,7 @@ from typing import Any, Collection, Dict, Optional, Tuple
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from ..backbones import Backbone, get_backbone
+from ..backbones import Backbone, get_frames_backbone
 from ..errors import UserError
 from ..nn.batch_norm_lstm import BatchNormLSTM, PerLength
 from ..registry import register
@@ -127,12 +127,7 @@ class ConvNetLSTM(PerLength, Recognizer):
         options = options or ConvNetLSTMOptions()
         if options.frames < 2:
             raise UserError(f'frames must be at least 2, got {options.frames!r}')
-        backbone = get_backbone(trunk.backbone, trunk.temporal_downsample)
-        if backbone.ndim == 2 or backbone.geometry(5).stride[0] != 1:
-            raise UserError(
-                f'backbone {trunk.backbone} does not give the features of each frame of a clip; choose one that does, '
-                'for example inceptionv1_frames'
-            )
+        backbone = get_frames_backbone(trunk.backbone, trunk.temporal_downsample)
         super().__init__(_LSTMBranches(backbone, trunk, options), ('lstm',), trunk.nclass, **kwargs)
         self.input_spec = self.input_spec.replace(frames=options.frames)
         self.add_view('state', _LastState(self.branches))

@@ -31,7 +31,7 @@ from typing import Any, Dict, Optional, Tuple
 import mxnet as mx
 from mxnet.gluon import nn
 
-from ..backbones import Backbone, get_backbone
+from ..backbones import Backbone, get_frames_backbone
 from ..errors import UserError
 from ..nn.norm import BatchNorm3D
 from ..registry import register
@@ -110,12 +110,7 @@ class Fused3D(Recognizer):
         options = options or Fused3DOptions()
         if options.channels < 1:
             raise UserError(f'channels must be at least 1, got {options.channels!r}')
-        backbone = get_backbone(trunk.backbone, trunk.temporal_downsample)
-        if backbone.ndim == 2 or backbone.geometry(5).stride[0] != 1:
-            raise UserError(
-                f'backbone {trunk.backbone} does not give the features of each frame of a clip; choose one that does, '
-                'for example inceptionv1_frames'
-            )
+        backbone = get_frames_backbone(trunk.backbone, trunk.temporal_downsample)
         super().__init__(_FusedBranches(backbone, trunk, options), ('fused',), trunk.nclass, **kwargs)
         self.add_view('fused', _FusedFeatures(self.branches))
 

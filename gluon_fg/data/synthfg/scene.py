@@ -175,6 +175,7 @@ def _draw_distractor(x: float, y: float, half: float, slow: float, rng: np.rando
 
 
 def random_color(rng: np.random.Generator) -> Tuple[int, int, int]:
+    """Draw a color that is neither gray nor garish: red, green and blue, 0 to 255."""
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.4, 0.95))
     return int(round(255 * red)), int(round(255 * green)), int(round(255 * blue))
 
