@@ -1,0 +1,118 @@
+"""One job at a time in a run's folder, whatever happens to the one that has it."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from gluon_fg.errors import UserError
+from gluon_fg.training.lock import LOCK, run_lock
+
+HOLD = (
+    'import sys; from gluon_fg.training.lock import run_lock\n'
+    'with run_lock(sys.argv[1]):\n'
+    '    print("held", flush=True); sys.stdin.read()\n'
+)
+
+
+def test_a_second_job_is_told_who_has_the_folder_until_that_one_is_killed(tmp_path):
+    out = tmp_path / 'runs' / 'mine'
+    first = subprocess.Popen(
+        [sys.executable, '-c', HOLD, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert first.stdout.readline() == 'held\n'
+        with pytest.raises(UserError) as caught, run_lock(out):
+            pass
+        assert str(caught.value) == (
+            f'{out} is in use by process {first.pid} on {socket.gethostname()}; wait for its end, or choose another '
+            '--out'
+        )
+        os.kill(first.pid, signal.SIGKILL)
+    finally:
+        first.kill()
+        first.communicate()
+    assert (out / LOCK).exists()  # nobody was left to remove it
+    with run_lock(out):
+        assert (out / LOCK).read_text().split()[1] == str(os.getpid())
+    assert list(out.iterdir()) == []  # of the process that was killed, so it stays
+
+
+def test_a_folder_that_nothing_came_into_goes_again_with_those_made_for_it(tmp_path):
+    (tmp_path / 'runs').mkdir()
+    with run_lock(tmp_path / 'runs' / 'a' / 'b'):
+        assert (tmp_path / 'runs/a/b' / LOCK).is_file()
+    assert (tmp_path / 'runs').is_dir() and not (tmp_path / 'runs/a').exists()
+    with run_lock(tmp_path / 'runs' / 'a'):
+        (tmp_path / 'runs/a/config.yaml').touch()
+    assert [path.name for path in (tmp_path / 'runs/a').iterdir()] == ['config.yaml']
+
+
+def test_threads_exclude_each_other_and_a_thread_may_take_it_twice(tmp_path):
+    answers = []
+
+    def attempt():
+        try:
+            with run_lock(tmp_path):
+                answers.append('held')
+        except UserError as error:
+            answers.append(str(error))
+
+    with run_lock(tmp_path) as outer, run_lock(tmp_path / '.') as inner:
+        assert inner is outer
+        other = threading.Thread(target=attempt)
+        other.start()
+        other.join()
+    attempt()
+    assert f'in use by process {os.getpid()} ' in answers[0] and answers[1:] == ['held']
+
+
+def test_a_child_that_outlives_the_job_does_not_keep_the_folder(tmp_path):
+    context = multiprocessing.get_context('fork')
+    going = context.Event()
+    with run_lock(tmp_path):
+        child = context.Process(target=going.wait, daemon=True)
+        child.start()
+    try:
+        with run_lock(tmp_path):
+            assert child.is_alive()
+    finally:
+        going.set()
+        child.join()
+
+
+@pytest.mark.parametrize('change', ['deleted', 'moved', 'replaced', 'emptied'])
+def test_a_folder_that_is_gone_is_noticed(change, tmp_path):
+    out = tmp_path / 'run'
+    with run_lock(out) as lock:
+        (out / 'config.yaml').touch()
+        lock.check()
+        if change == 'emptied':
+            (out / 'config.yaml').unlink()
+        elif change == 'deleted':
+            shutil.rmtree(out)
+        else:
+            out.rename(tmp_path / 'elsewhere')
+        if change == 'replaced':
+            shutil.copytree(tmp_path / 'elsewhere', out)
+        with pytest.raises(UserError, match='run was deleted or moved while it was in use'):
+            lock.check()
+    assert not (tmp_path / 'elsewhere' / LOCK).exists()
+    assert (out / LOCK).exists() == (change == 'replaced')  # another's, as far as we know
+
+
+def test_no_such_folder_is_one_line(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='file/run: Not a directory; choose another --out'), run_lock(
+        tmp_path / 'file' / 'run'
+    ):
+        pass
+    (tmp_path / 'run' / LOCK).mkdir(parents=True)
+    with pytest.raises(UserError, match='run: Is a directory'), run_lock(tmp_path / 'run'):
+        pass
