@@ -1,8 +1,8 @@
 """Several processes as one training job, through Horovod where it is installed; one process without it.
 
-Batch-norm statistics stay per rank: Horovod has no synchronized batch norm for MXNet. Dropout masks differ between
-ranks. So only with `train.batch_norm=frozen` and no dropout does a job on n ranks follow the single-process one to
-rounding.
+In training each rank normalizes its own clips: Horovod has no synchronized batch norm for MXNet. The network that is
+validated and saved has rank 0's running statistics (`population.share_statistics`). Dropout masks differ between ranks.
+So only with `train.batch_norm=frozen` and no dropout does a job on n ranks follow the single-process one to rounding.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from .features import begin_behind, describe_features, frames_taken, know_views,
 from .flow import check_flow, know_flow
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
+from .population import share_statistics
 from .run import choose_context, claim_run_dir, environment, split_of
 from .schedule import make_schedule, scaled_lr
 from .sections import Config, TrainConfig
@@ -102,6 +103,7 @@ class Run:
 
     def score(self, dataset: VideoDataset) -> Scores:
         """The network's scores of a dataset's videos, as in validation; every rank gets them, and has to ask."""
+        share_statistics(self.net, self.world)
         return score_dataset(
             self.net,
             dataset,

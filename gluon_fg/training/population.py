@@ -1,4 +1,4 @@
-"""Precise batch norm: statistics of the training set as it is, in place of running averages of the past."""
+"""Batch norm's statistics: one set of them for all ranks, or measured anew on the training set (precise batch norm)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,22 @@ from mxnet.gluon import HybridBlock, nn
 from ..data.loader import Batch
 from ..data.transforms import to_input
 from ..nn.norm import batch_norms
+from .distributed import World
+
+
+def share_statistics(net: HybridBlock, world: World) -> None:
+    """Give every rank rank 0's running statistics of batch norm: those that are saved are those that are measured.
+
+    Each rank's are of its own clips. Rank 0's are taken, as PyTorch's DistributedDataParallel does, and not their mean:
+    so they are what they would be without the other ranks, however often and whenever they are shared, and a run that
+    was stopped between two validations ends in the same bits. `measure_statistics` has those of all ranks' clips.
+
+    Collective; nothing is done in a single process.
+    """
+    if world.size > 1:
+        mx.nd.waitall()  # running statistics are written without the engine's knowing: see `Recognizer.save_parameters`
+        layers = batch_norms(net)
+        world.broadcast_parameters({p.name: p for layer in layers for p in (layer.running_mean, layer.running_var)})
 
 
 def measure_statistics(

@@ -9,7 +9,8 @@ from gluon_fg import get_model
 from gluon_fg.data.loader import Batch
 from gluon_fg.data.transforms import to_input
 from gluon_fg.nn.norm import batch_norms, freeze_batch_norm
-from gluon_fg.training.population import first_batches, measure_statistics
+from gluon_fg.training.distributed import World
+from gluon_fg.training.population import first_batches, measure_statistics, share_statistics
 
 NAMES = [
     ('i3d_tiny_synthfg_dfb', {}),
@@ -153,3 +154,30 @@ def test_batches_are_read_no_further_than_asked():
 
 def iter_of(count):
     yield from range(count)
+
+
+class SecondOfTwo(World):
+    """The second rank of a job, with network `net`; the first one's is `first`."""
+
+    rank, size = 1, 2
+
+    def __init__(self, net, first):
+        theirs = first._collect_params_with_prefix()
+        self._theirs = {p.name: theirs[name] for name, p in net._collect_params_with_prefix().items()}
+
+    def broadcast_parameters(self, params):
+        for name, p in params.items():
+            p.set_data(self._theirs[name].data())
+
+
+@pytest.mark.parametrize('name, options', NAMES)
+def test_ranks_get_the_statistics_of_the_first_and_keep_their_weights(name, options):
+    first, net = build(name, **options), build(name, **options)
+    measure_statistics(first, batches(first, 1), alone, mx.cpu())
+    measure_statistics(net, batches(net, 1, seed=1), alone, mx.cpu())
+    weights = {n: p.data().asnumpy() for n, p in net._collect_params_with_prefix().items() if 'running' not in n}
+    assert not all(np.array_equal(a, b) for a, b in zip(statistics(net), statistics(first)))
+    share_statistics(net, SecondOfTwo(net, first))
+    assert all(np.array_equal(a, b) for a, b in zip(statistics(net), statistics(first)))
+    for n, value in weights.items():
+        assert np.array_equal(net._collect_params_with_prefix()[n].data().asnumpy(), value), n
