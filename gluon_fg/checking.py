@@ -28,8 +28,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import YAMLError
 
+from . import safe_yaml
 from .errors import UserError
 
 
@@ -194,14 +194,13 @@ def load_yaml(path: Path, kind: str, keys: str) -> Any:
         if path.parent.is_dir():
             near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob('*.yaml')], 1)
         raise UserError(f'no {kind} file {path}' + (f'; did you mean {path.parent / near[0]}?' if near else ''))
-    try:
-        loaded = OmegaConf.load(path)
-    except (RecursionError, OverflowError):
-        raise UserError(f'{path}: not valid YAML: brackets within brackets, or a number, beyond all bounds') from None
-    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
-        raise UserError(f'{path}: not valid YAML: {" ".join(str(error).split())}') from None
-    if not OmegaConf.is_dict(loaded):
+    values = safe_yaml.load(path, by_hand=True)
+    if not isinstance(values, (dict, type(None))):
         raise UserError(f'{path}: holds no mapping; a {kind} has the keys {keys}')
+    try:
+        loaded = OmegaConf.create(values or {})
+    except OmegaConfBaseException as error:  # keys that are null
+        raise UserError(f'{path}: {one_line(str(error))}') from None
     return loaded
 
 

@@ -15,10 +15,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
-import yaml
 from mxnet import autograd, gluon
 
-from .. import factory
+from .. import factory, safe_yaml
 from ..errors import UserError
 from ..named_configs import config_folder
 from .flops import Cost, count
@@ -81,7 +80,7 @@ def rows(quick: bool = False, pattern: Optional[str] = None) -> List[Row]:
         no row has the pattern
     """
     with open(config_folder() / 'benchmark.yaml', encoding='utf-8') as stream:
-        listed = [_row(fields) for fields in yaml.safe_load(stream)]
+        listed = [_row(fields) for fields in safe_yaml.parse(stream.read(), stream.name)]
     listed = [row for row in listed if row.quick or not quick]
     wanted = [row for row in listed if fnmatch.fnmatchcase(row.what.lower(), f'*{(pattern or "").lower()}*')]
     if not wanted:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Union
 
 import mxnet as mx
-import yaml
 from mxnet.gluon import HybridBlock
 
-from .. import factory
+from .. import factory, safe_yaml
 from ..data.labels import LabelSet
 from ..errors import UserError
 from ..weights import gluoncv_start
@@ -167,7 +166,7 @@ def parse_options(texts: Sequence[str]) -> Dict[str, object]:
         if key in ('name', 'params', 'ctx', 'pretrained'):
             raise UserError(f'option {key} has a flag of its own; choose options of the model, for example nclass=8')
         try:
-            options[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            options[key] = safe_yaml.parse(value, key)
+        except UserError:
             raise UserError(f'option {text!r}: {value!r} is no number, true, false or word') from None
     return options

@@ -14,9 +14,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from ..checking import build, load_yaml, merge, valid_keys
+from .. import safe_yaml
+from ..checking import build, load_yaml, merge, one_line, valid_keys
 from ..checking import check as check_settings
 from ..errors import UserError
 from ..files import atomic_write
@@ -63,10 +63,7 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
         key, equals, _ = text.partition('=')
         if not equals or not key:
             raise UserError(f'--set {text}: write it as section.key=value, for example train.lr=0.02')
-        try:
-            layer = OmegaConf.from_dotlist([text])
-        except (YAMLError, OmegaConfBaseException) as error:
-            raise UserError(f'--set {text}: {" ".join(str(error).split())}') from None
+        layer = _layer(key, text)
         layer = _without_moved(layer, f'--set {text}')
         merged = merge(merged, layer, f'--set {text}')
         if key in given:
@@ -77,6 +74,16 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
     check(config, path or 'config')
     stage_configs(config, path or 'config')
     return config
+
+
+def _layer(key: str, text: str) -> Any:
+    """What one --set says, as a layer over what was read."""
+    layer = OmegaConf.create()
+    try:
+        OmegaConf.update(layer, key, safe_yaml.parse(text[len(key) + 1 :], f'--set {text}', by_hand=True))
+    except (OmegaConfBaseException, ValueError, TypeError, IndexError, RecursionError) as error:  # no key: a[, a..b
+        raise error if isinstance(error, UserError) else UserError(f'--set {text}: {one_line(error)}') from None
+    return layer
 
 
 def _without_moved(layer: Any, source: str, saved: bool = False) -> Any:

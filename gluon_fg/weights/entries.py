@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import reprlib
-from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union
 
 import yaml
 
+from .. import safe_yaml
 from ..checking import check, one_line
 from ..errors import UserError
 from ..files import atomic_write
@@ -129,39 +129,22 @@ def load_index(path: Union[str, os.PathLike]) -> Dict[str, Entry]:
         it cannot be read or is no YAML, or an entry lacks a key, has an unknown one or a value that cannot be;
         the message names file, entry and key
     """
-    try:
-        text = Path(path).read_text(encoding='utf-8')
-    except FileNotFoundError:
-        raise UserError(f'no index {path}') from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read ({" ".join(str(error).split())})') from None
-    return parse_index(text, path)
+    if not os.path.exists(path):
+        raise UserError(f'no index {path}')
+    return _entries(safe_yaml.load(path), path)
 
 
 def parse_index(text: str, source: Union[str, os.PathLike]) -> Dict[str, Entry]:
     """name -> entry of an index's text; `source` is what errors (as `load_index`'s) call it."""
-    try:
-        loaded = yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f'{source}: not valid YAML ({" ".join(str(error).split())[:200]})') from None
+    return _entries(safe_yaml.parse(text, source), source)
+
+
+def _entries(loaded: Any, source: Union[str, os.PathLike]) -> Dict[str, Entry]:
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
         raise UserError(f'{source}: must map names of models to entries, is a {type(loaded).__name__}')
     return {str(name): _entry(name, fields, source) for name, fields in loaded.items()}
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key stands once: a second entry of a name would silently hide the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != '<<':
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f'{key.value!r} stands twice', key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def _entry(name: Any, given: Any, index: Union[str, os.PathLike]) -> Entry:

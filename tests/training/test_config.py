@@ -90,7 +90,7 @@ def test_settings_that_contradict_each_other_are_named_on_one_line(overrides, me
         ('base: missing.yaml\n', 'no config file'),
         ('base: c.yaml\n', 'circle'),
         ('base: [c]\n', 'it must be the name of a config file'),
-        ('train: {epochs: "${nowhere}"}\n', 'train.epochs: Interpolation key .nowhere. not found'),
+        ('train: {epochs: "${nowhere}"}\n', 'is a reference; write the value itself'),
         ('stages: 3\n', 'stages is 3; it must be a mapping'),
         ('train: 3\n', 'train is 3; it must be a mapping with the keys epochs'),
         ('train: {lr_epochs: 3}\n', 'train.lr_epochs is 3; it must be a list'),
