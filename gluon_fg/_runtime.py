@@ -13,6 +13,8 @@ DECORD_SAFE
 
 from __future__ import annotations
 
+from .interrupts import running_command, running_doctor  # isort: skip  (first: Ctrl-C may come while the rest loads)
+
 import ctypes
 import importlib.util
 import logging
@@ -43,33 +45,6 @@ CUDA_LIBRARIES = (
 )
 
 DECORD_SAFE = False
-
-
-def starting_module() -> str:
-    """The module that `python -m` is about to run, while its package is imported; '' at any other time."""
-    if sys.argv[:1] != ['-m']:  # runpy puts the module's path there once the package is imported
-        return ''
-    words = getattr(sys, 'orig_argv', None)
-    if words is None:  # Python 3.8 and 3.9
-        count, pointer = ctypes.c_int(), ctypes.POINTER(ctypes.c_wchar_p)()
-        ctypes.pythonapi.Py_GetArgcArgv(ctypes.byref(count), ctypes.byref(pointer))
-        words = pointer[: count.value]
-    for i, word in enumerate(words):
-        if word == '-m' and i + 1 < len(words):
-            return words[i + 1]
-        if word.startswith('-m'):
-            return word[len('-m') :]
-    return ''
-
-
-def running_doctor() -> bool:
-    """Whether this is `python -m gluon_fg.doctor` importing its package: it must start where nothing else does."""
-    return starting_module() == 'gluon_fg.doctor'
-
-
-def running_command() -> bool:
-    """Whether this is the command importing its package: its help must not wait for MXNet, nor need it."""
-    return starting_module() == 'gluon_fg' or Path(sys.argv[0] if sys.argv else '').name == 'gluon-fg'
 
 
 def check_order() -> None:

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import difflib
+import errno
+import functools
+import io
+import os
 import sys
-from typing import Callable, Iterable, Optional
+import threading
+from typing import Any, Callable, Iterable, Iterator, List, Optional
+
+from . import interrupts
+
+# What a disk answers, by the number of the error: what is to be done about it.
+_FREE = 'free some space, or choose another folder'
+_CHOOSE = 'choose a folder that can be written'
+DISK_ERRORS = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EFBIG: 'it would be larger than files may be there; see ulimit -f, or choose another folder',
+    errno.EROFS: _CHOOSE,
+    errno.EACCES: 'it needs the right to it; choose another place, or change its mode',
+    errno.EPERM: 'it needs the right to it; choose another place, or change its mode',
+    errno.EIO: 'the disk fails, or is gone',
+    errno.ESTALE: 'the disk fails, or is gone',
+    errno.ENODEV: 'the disk fails, or is gone',
+    errno.ENXIO: 'the disk fails, or is gone',
+    errno.ENAMETOOLONG: 'choose a shorter name',
+    errno.EMFILE: 'see ulimit -n',
+    errno.ENFILE: 'see ulimit -n',
+}
+_thread_hook = threading.excepthook  # as Python has it; it gives it a name from 3.10 on
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class UserError(ValueError):
@@ -49,20 +79,108 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
     return UserError(f'unknown {kind} {str(value)!r}; {hint}')
 
 
-def run(main: Callable[[], Optional[int]]) -> None:
-    """Call a script's `main` and exit: 2 and one line for a user's mistake, 130 when interrupted.
+def disk_error(error: BaseException) -> Optional[OSError]:
+    """The answer of the disk in an exception, or in what it was raised from or after; None where there is none.
 
-    Any other exception is a defect of ours and keeps its traceback.
+    Libraries make others of it: zipfile a ValueError. What FFmpeg says of a damaged film (PyAV: EIO, EPERM) is none.
     """
+    return next((link for link in _chain(error) if isinstance(link, OSError) and _is_disks(link)), None)
+
+
+def _is_disks(error: OSError) -> bool:
+    return error.errno in DISK_ERRORS and (error.errno in _OF_WRITING or not type(error).__module__.startswith('av.'))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those that it was raised from or after."""
+    link: Optional[BaseException] = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def disk_line(error: OSError) -> str:
+    """One line on an answer of the disk: the file, what is wrong, and what to do."""
+    names = [name for name in (error.filename2, error.filename) if name is not None]
+    place = os.fsdecode(names[0]) if names and not isinstance(names[0], int) else 'the disk'
+    advice = DISK_ERRORS.get(error.errno or 0)
+    return f'{place}: {error.strerror or error}' + (f'; {advice}' if advice else '')
+
+
+def run(main: Callable[[], Optional[int]]) -> None:
+    """Call a command's `main` and exit: 2 and one line for a user's mistake, 130 when interrupted.
+
+    What the disk refuses, or too little memory, is a user's matter, too. Any other exception is a defect of ours and
+    keeps its traceback.
+    """
+    in_threads: List[BaseException] = []
+    hooks = sys.unraisablehook, threading.excepthook
+    sys.unraisablehook, threading.excepthook = _unraisable, functools.partial(_of_thread, in_threads)
     try:
-        code = main()
-    except UserError as error:
-        print(f'error: {printable(" ".join(str(error).split()))}', file=sys.stderr)
-        code = 2
+        if isinstance(sys.stdout, io.TextIOWrapper):  # what it cannot show ends no command
+            sys.stdout.reconfigure(errors='backslashreplace')
+        code = main() or 0
+        if in_threads and code == 0:
+            raise in_threads[0]
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        code = 130
+        code = _end('interrupted', 130)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
-        sys.stderr.close()
-        code = 1
-    sys.exit(code or 0)
+        code = _end('', 1)
+    except Exception as error:
+        line = _line_of(error)
+        if line is None:
+            raise
+        code = _end(line, 130 if line == 'interrupted' else 2)
+    finally:
+        if not interrupts.COMMAND:  # else the process ends now, and what is thrown away then may still complain
+            sys.unraisablehook, threading.excepthook = hooks
+    interrupts.end_at_once()
+    sys.exit(code)
+
+
+def _line_of(error: BaseException) -> Optional[str]:
+    """The line of an exception that is no defect of ours."""
+    if isinstance(error, UserError):
+        return f'error: {error}'
+    if any(isinstance(link, KeyboardInterrupt) for link in _chain(error)):  # in an import, or while we asked
+        return 'interrupted'
+    if isinstance(error, OSError) and (_is_disks(error) or error.filename is not None):  # the latter: a missing file
+        return f'error: {disk_line(error)}'
+    if isinstance(error, MemoryError) or getattr(error, 'errno', None) == errno.ENOMEM:
+        return 'error: not enough memory; allow more (ulimit -v), or do less at a time: fewer workers, smaller batches'
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return 'error: no more threads, or not enough memory for one; allow more (ulimit -u, ulimit -v)'
+    return None
+
+
+def _end(line: str, code: int) -> int:
+    """Print the last line, and see that nothing comes after it."""
+    interrupts.end_at_once()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # full, or closed: Python would try again at its end, and complain
+        line = line.replace('the disk:', 'standard output:')
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if line and sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(printable(' '.join(line.split())), file=sys.stderr, flush=True)
+    return code
+
+
+def _unraisable(unraisable: Any) -> None:
+    """For what is raised where nothing can be, as in the destructor of a file that was not closed."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):  # else it was lost, and the command went on
+        threading.Timer(0.05, _thread.interrupt_main).start()
+    elif unraisable.exc_value is None or disk_error(unraisable.exc_value) is None:  # which comes on its proper way, too
+        sys.__unraisablehook__(unraisable)
+
+
+def _of_thread(refused: List[BaseException], args: Any) -> None:
+    """For what a thread raises: the disk's answers end the command with a line when it is done, if it comes so far."""
+    if args.exc_value is not None and disk_error(args.exc_value) is not None:
+        refused.append(args.exc_value)
+    else:
+        _thread_hook(args)

@@ -33,6 +33,7 @@ ALLOWED = {
         'doctor',
         'evaluation',
         'factory',
+        'interrupts',
         'registry',
         'studies',
         'training',

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import click
 from click.shell_completion import shell_complete
 
-from .. import errors
+from .. import errors, interrupts
 
 _OPTION = re.compile(r'--|-[A-Za-z]')  # neither a lone '-' nor a negative number
 
@@ -83,6 +83,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         if not self.light:
             load_package()
+        interrupts.raise_again()
         return super().invoke(ctx)
 
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ...errors import UserError, unknown
-from ...files import atomic_write
+from ...files import atomic_write, is_temporary
 from .clips import CLASSES, DETAIL_LABELS, GROUPS, KIND, clip_seed, render_clip, render_image
 from .motion import MOTION_CLASSES, MOTION_GROUPS, render_motion
 from .scene import FRAMES, SIZE, Box
@@ -245,9 +245,9 @@ def _check_folder(form: _Form, root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise UserError(f'{root} is a file; {form.title} needs a folder of its own')
     known = {'.lock', 'meta.json', 'flow', *SIZES, *(f'{split}.csv' for split in SIZES)}
-    temporary = tuple(f'.{name}.' for name in known)  # .train.partial, and half-written files of `atomic_write`
+    temporary = tuple(f'.{name}.' for name in known)  # .train.partial, and half-written files of former versions
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        foreign = path.name not in known and not path.name.startswith(temporary)
+        foreign = path.name not in known and not path.name.startswith(temporary) and not is_temporary(path.name)
         if foreign or (path.name in SIZES and not (path / 'split.json').is_file()):
             raise UserError(f'{root} holds something else ({path.name}); {form.title} needs a folder of its own')
 
