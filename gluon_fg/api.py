@@ -70,7 +70,8 @@ def predict(
     Parameters
     ----------
     video
-        a file; a folder of videos; frames in memory, uint8 (T, H, W, 3) or a list of (H, W, 3), RGB; or a list of these
+        a file; a folder of videos; frames in memory, uint8 (T, H, W, 3) or a list of pictures (H, W, 3), in the order
+        red, green, blue (those of OpenCV: frames[..., ::-1]); one such picture; or a list of these
     model
         a trained network by name or folder, as `load_model` takes it, or a recognizer that has its weights; None: the
         I3D of Kinetics-400 where its weights are to be had, else a tiny one of drawn shapes; the log says which

@@ -16,14 +16,15 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from ..data.video import VideoReader, open_video
+from ..data.video import ArrayReader, VideoReader, open_video
 from ..errors import UserError, unknown
+from ..evaluation.frames import frames_of
 from ..evaluation.score import class_names
 from .clips import placement
 from .placement import Box, Placement, check_box
 from .scan import Maxima, Part, require_filters, scan
 
-Video = Union[str, os.PathLike, VideoReader]
+Video = Any  # a file (or folder of frames), an open reader, or frames as `gluon_fg.predict` takes them
 
 
 class Peak(NamedTuple):
@@ -144,7 +145,7 @@ def examine(
     net
         a recognizer with class filters, its parameters loaded
     video
-        a file (or folder of frames), or an open reader
+        a file (or folder of frames), frames as `gluon_fg.predict` takes them, or an open reader
     filters, classes
         numbers of filters, 0..M*K-1; or names or labels, for all filters of these classes; neither: all filters
     top
@@ -275,9 +276,11 @@ def class_label(net: HybridBlock, name: Union[str, int]) -> int:
 
 @contextlib.contextmanager
 def _reader(video: Video) -> Iterator[VideoReader]:
-    """An open reader: the one given (left open), or the file's own."""
+    """An open reader: the one given (left open), or that of the file or the frames."""
     if isinstance(video, (str, os.PathLike)):
         with open_video(os.fspath(video)) as reader:
             yield reader
-    else:
+    elif isinstance(video, VideoReader):
         yield video
+    else:
+        yield ArrayReader('frames', frames_of(video))

@@ -10,11 +10,12 @@ from mxnet.gluon import HybridBlock
 from mxnet.gluon.nn import HybridSequential
 
 from ..errors import UserError
+from ..nn.tracing import TracedOnce
 from .geometry import Geometry, geometry, gradient_is_right, min_size, positions
 from .steps import Step, steps
 
 
-class Backbone(HybridBlock):
+class Backbone(TracedOnce):
     """A network without its head. Children: `stem`, `res2` ... `res5`, `pool2` behind res2 or None.
 
     Images and clips share the structural parameter names (`res3.0.conv1.weight`), so 2-D weights are inflated by name.

@@ -7,8 +7,6 @@ import math
 import os
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-import numpy as np
-
 from ..data.datasets import VIDEO_SUFFIXES
 from ..data.flow.place import FlowPlace
 from ..data.scans import ScanCache
@@ -16,6 +14,7 @@ from ..data.segments import cut
 from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural, open_video
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
+from .frames import frames_of
 
 
 class Clip(NamedTuple):
@@ -89,7 +88,7 @@ def clips_of(videos: Sequence[Any], flow: Optional[str] = None) -> List[Clip]:
     Parameters
     ----------
     videos
-        each a path, or frames: uint8 (T, H, W, 3), or a list of (H, W, 3), RGB
+        each a path, or frames (`frames_of`)
     flow
         where the optical flow of files comes from (`data.flow.place`); that of frames in memory is computed
 
@@ -120,38 +119,6 @@ def _opened(path: str, scans: ScanCache, flow: Optional[str]) -> VideoReader:
 
 def _same(reader: ArrayReader) -> VideoReader:
     return reader
-
-
-def is_frames(video: Any) -> bool:
-    """Tell whether something is the frames of one video: an array, or a list of pictures."""
-    if isinstance(video, (str, os.PathLike)):
-        return False
-    if hasattr(video, 'shape'):
-        return True
-    first = next(iter(video), None)
-    return getattr(first, 'ndim', 0) == 3
-
-
-def frames_of(video: Any) -> np.ndarray:
-    """Frames as an array, uint8 (T, H, W, 3): of one, or of a list of pictures (H, W, 3) of one size.
-
-    Raises
-    ------
-    UserError
-        another type or shape
-    """
-    given = video.asnumpy() if hasattr(video, 'asnumpy') else video
-    if not isinstance(given, np.ndarray):
-        sizes = {np.shape(frame) for frame in given}
-        if len(sizes) != 1:
-            raise UserError(f'frames of a video have one size, got {" and ".join(map(str, sorted(sizes)[:2]))}')
-        given = np.stack([np.asarray(frame) for frame in given])
-    if given.dtype != np.uint8 or given.ndim != 4 or given.shape[3] != 3 or not len(given):
-        raise UserError(
-            f'frames must be uint8, 0 to 255, (T, H, W, 3) in the order red, green, blue; '
-            f'got {given.dtype} {given.shape}'
-        )
-    return given
 
 
 def single_pictures(clips: Sequence[Clip], spec: InputSpec) -> List[str]:

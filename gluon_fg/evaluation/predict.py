@@ -11,7 +11,8 @@ from mxnet.gluon import HybridBlock
 
 from ..data.video import VideoReader
 from ..errors import UserError, VideoError
-from .clips import Windows, clips_of, files_in, is_frames, single_pictures, windows_of
+from .clips import Windows, clips_of, files_in, single_pictures, windows_of
+from .frames import videos_of
 from .protocol import Protocol, get_protocol
 from .score import class_names
 from .threshold import ranked
@@ -44,13 +45,10 @@ def predict_with(
     flow: Optional[str] = None,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several, by a network: as `gluon_fg.predict`."""
-    videos, folder = [video], False
-    if isinstance(video, (str, os.PathLike)):
-        if os.path.isdir(video):
-            videos = files_in(video, net.input_spec)
-            folder = videos != [os.fspath(video)]
-    elif not is_frames(video):
-        videos = list(video)
+    videos, folder = videos_of(video), False
+    if isinstance(video, (str, os.PathLike)) and os.path.isdir(video):
+        videos = files_in(video, net.input_spec)
+        folder = videos != [os.fspath(video)]
     single = len(videos) == 1 and videos[0] is video
     answers: List[Any] = [[] for _ in videos]
     failed = []

@@ -32,7 +32,7 @@ from ..data.loader import ordered_map
 from ..data.rates import at_rate
 from ..data.transforms import to_input
 from ..data.video import VideoReader
-from ..deploy.fused import fuse
+from ..deploy.fused import fuse, with_segments
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
 from .protocol import Protocol, get_protocol
@@ -226,8 +226,9 @@ def merge_views(
     ctx, spec = ctx or mx.cpu(), net.input_spec
     shown = protocol.shown(spec)
     failed: List[Merged] = []
-    with segments_as(net, protocol):
-        forward = fuse(net, ctx) if fused and not net.takes_labels else _logits_of(net)
+    copied = fused and not net.takes_labels
+    with contextlib.nullcontext() if copied else segments_as(net, protocol):
+        forward = fuse(net, ctx, _segments(net, protocol)) if copied else _logits_of(net)
         stack = np.stack if spec.ndim == 3 else np.concatenate
         cut = functools.partial(_cut, protocol, spec, labels, set() if told is None else told)
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
@@ -337,12 +338,10 @@ def segments_as(net: HybridBlock, protocol: Protocol) -> Iterator[None]:
     """A 2-D network's `num_segments` as the protocol asks; setting it drops a cached graph, so only where it
     differs.
     """
-    before = net.num_segments if net.input_spec.ndim == 2 else None
-    wanted = protocol.num_segments(net.input_spec) if before is not None else None
-    if wanted != before:
-        net.num_segments = wanted
-    try:
+    with with_segments(net, _segments(net, protocol)):
         yield
-    finally:
-        if wanted != before:
-            net.num_segments = before
+
+
+def _segments(net: HybridBlock, protocol: Protocol) -> Optional[int]:
+    """The `num_segments` that a protocol asks of a network; None for one on clips."""
+    return protocol.num_segments(net.input_spec) if net.input_spec.ndim == 2 else None

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import mxnet as mx
 from mxnet.gluon import Block, HybridBlock, nn
 
-_deploy = False
+from .tracing import TRACING
+
+
+class _Form(threading.local):
+    """How this thread traces: another may be training meanwhile."""
+
+    deploy = False
+
+
+_form = _Form()
 
 
 @contextlib.contextmanager
 def deploy_mode() -> Iterator[None]:
     """While open, `BatchNorm3D` is traced as one plain BatchNorm operator: the form that fuses and converts.
 
-    Read when a graph is traced: graphs that exist already keep their form. Not for training, nor for several threads.
+    Read when a graph is traced, by this thread: graphs that exist already keep their form. Not for training.
     """
-    global _deploy
-    before, _deploy = _deploy, True
-    try:
-        yield
-    finally:
-        _deploy = before
+    with TRACING:
+        before, _form.deploy = _form.deploy, True
+        try:
+            yield
+        finally:
+            _form.deploy = before
 
 
 class BatchNorm3D(nn.BatchNorm):
@@ -42,7 +52,7 @@ class BatchNorm3D(nn.BatchNorm):
         return 'batchnorm'  # full names as Gluon's: GluonCV's tools look for 'batchnorm' in them
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
-        if _deploy:
+        if _form.deploy:
             return super().hybrid_forward(F, x, gamma, beta, running_mean, running_var)
         y = F.reshape(x, shape=(0, 0, -3, 0))  # (N, C, T*H, W)
         y = super().hybrid_forward(F, y, gamma, beta, running_mean, running_var)

@@ -11,8 +11,9 @@ import mxnet as mx
 from ..errors import UserError, unknown
 from ..input_spec import FeatureSpec, InputSpec
 from ..nn.temporal_shift import set_segments
+from ..nn.tracing import unused_parameters_allowed
 from .answers import Answers
-from .branches import Branches, check_segments, unused_parameters_allowed
+from .branches import Branches, check_segments
 from .contract import NoOptions, PrepareContext, Trunk
 from .inspection import Inspectable
 
@@ -313,10 +314,6 @@ class Recognizer(Answers, Inspectable):
         mx.nd.waitall()
         with unused_parameters_allowed():
             return super().export(path, epoch, remove_amp_cast)
-
-    def _build_cache(self, *args):
-        with unused_parameters_allowed():
-            super()._build_cache(*args)
 
     # Training
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import operator
-import warnings
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -17,10 +15,11 @@ from ..errors import UserError
 from ..nn.consensus import average_consensus
 from ..nn.norm import clear_cached_graphs
 from ..nn.pooling import GlobalAvgPool
+from ..nn.tracing import TracedOnce
 from .contract import Trunk
 
 
-class Branches(HybridBlock):
+class Branches(TracedOnce):
     """Backbone and heads; a subclass returns the logits of all its branches, the fused prediction first.
 
     Behind the logits it may return auxiliary outputs: see `Recognizer.auxiliary_names`. Every recognizer has the
@@ -117,10 +116,6 @@ class Branches(HybridBlock):
             self._trainable_frames.clear()
             clear_cached_graphs(self)
 
-    def _build_cache(self, *args):
-        with unused_parameters_allowed():  # of stages that are given
-            super()._build_cache(*args)
-
     def check_training_frames(self, frames: int) -> None:
         """Refuse clips of a length on which MXNet gets gradients wrong; raises UserError naming one that is right."""
         if frames not in self._trainable_frames:
@@ -143,23 +138,8 @@ def new_classifier(backbone: Backbone, trunk: Trunk, use_bias: bool = True, feat
     )
 
 
-class View(HybridBlock):
-    """A further output over layers that are children of another block already: see `Recognizer.add_view`.
-
-    Its graph may leave out parameters of the blocks that it holds.
-    """
-
-    def _build_cache(self, *args):
-        with unused_parameters_allowed():
-            super()._build_cache(*args)
-
-
-@contextlib.contextmanager
-def unused_parameters_allowed() -> Iterator[None]:
-    """Keep MXNet from listing, in one long warning, the parameters of branches that do not count."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', r'Parameter .* is not (used by any computation|found in the graph)')
-        yield
+class View(TracedOnce):
+    """A further output over layers that are children of another block already: see `Recognizer.add_view`."""
 
 
 def check_segments(segments: int, ndim: int) -> None:

@@ -14,10 +14,11 @@ from ..backbones import Geometry
 from ..errors import UserError
 from ..nn.mask_gate import MaskGate
 from ..nn.norm import clear_cached_graphs
+from ..nn.tracing import TracedOnce
 from .contract import ClassRelation, FeatureKind, MapInfo
 
 
-class Inspectable(HybridBlock):
+class Inspectable(TracedOnce):
     """The part of a recognizer that is for looking inside: see `Recognizer`.
 
     Attributes

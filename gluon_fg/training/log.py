@@ -73,14 +73,14 @@ class RunLog:
 
 def plot_curves(records: List[dict], path: Path) -> None:
     """Draw loss and accuracy over epochs, every branch in its own color, as PNG."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     epochs = [r for r in records if r['event'] == 'epoch']
     vals = [r for r in records if r['event'] == 'val']
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
+    figure = Figure(figsize=(11, 4), constrained_layout=True)  # no pyplot: the run may be a thread of another program
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
     for name in [n for n in (epochs[-1] if epochs else {}) if n.startswith('loss')]:
         left.plot([r['epoch'] for r in epochs], [r.get(name) for r in epochs], label=name.replace('loss_', ''))
     left.set(xlabel='epoch', ylabel='training loss', yscale='log')
@@ -106,4 +106,3 @@ def plot_curves(records: List[dict], path: Path) -> None:
             axis.legend(fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format='png')
-    plt.close(figure)

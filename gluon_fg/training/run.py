@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -251,7 +252,8 @@ class Interrupted(KeyboardInterrupt):
 class StopFlag:
     """Turns SIGINT and SIGTERM into a flag, read between updates; a second SIGINT ends the process at once.
 
-    A launcher whose other rank died sends SIGTERM, more than once: it must not cut off the line that says so.
+    A launcher whose other rank died sends SIGTERM, more than once: it must not cut off the line that says so. Outside
+    of the main thread, which alone is sent signals, it stays False, and the program around goes on deciding on them.
     """
 
     def __init__(self) -> None:
@@ -263,7 +265,8 @@ class StopFlag:
             signal.signal(number, self._former[number])
 
     def __enter__(self) -> StopFlag:
-        self._former: Dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        self._former: Dict[int, Any] = {n: signal.getsignal(n) for n in numbers}
         for number in self._former:
             signal.signal(number, self._ask)
         return self

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import gluon_fg
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.answers import Stretch, stretches
-from gluon_fg.evaluation.clips import frames_of, is_frames, window_times
+from gluon_fg.evaluation.clips import window_times
 from gluon_fg.evaluation.predict import Prediction
 from gluon_fg.factory import get_model
 
@@ -70,22 +70,6 @@ def test_frames_in_memory_are_predicted_as_their_file(tiny_synthfg):
         np.testing.assert_allclose([p for _, p in answer], [p for _, p in expected], rtol=1e-3)
     ((start, end, answer),) = gluon_fg.predict(frames, net, window=60)
     assert (start, end) == (0, len(frames) / 25) and answer == expected
-
-
-@pytest.mark.parametrize(
-    'frames, message',
-    [
-        (np.zeros((8, 48, 48, 3), np.float32), r'frames must be uint8, .* got float32 \(8, 48, 48, 3\)'),
-        (np.zeros((3, 8, 48, 48), np.uint8), r'must be uint8, 0 to 255, \(T, H, W, 3\).*got uint8 \(3, 8, 48, 48\)'),
-        (np.zeros((48, 48, 3), np.uint8), r'got uint8 \(48, 48, 3\)'),
-        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], r'one size, got \(4, 4, 3\) and \(4, 5, 3\)'),
-    ],
-)
-def test_frames_of_another_kind_are_refused(frames, message):
-    assert is_frames(frames)
-    with pytest.raises(UserError, match=message):
-        frames_of(frames)
-    assert not is_frames(['a.mp4']) and not is_frames('a.mp4') and not is_frames([])
 
 
 def test_a_hop_needs_a_window():
