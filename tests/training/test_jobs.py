@@ -12,8 +12,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from gluon_fg.evaluation.protocol import get_protocol
+from gluon_fg.evaluation.score import score_dataset
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.precision import computes_bfloat16
+from gluon_fg.training.run import load_run, split_of
 
 REPO = Path(__file__).resolve().parents[2]
 HOROVODRUN = shutil.which('horovodrun', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ.get("PATH", "")}')
@@ -22,14 +25,34 @@ needs_horovod = pytest.mark.skipif(
 )
 
 
+SCORING = '''"""gluon-fg train that keeps the scores of each validation, from each rank."""
+import sys
+
+import numpy as np
+
+from gluon_fg.cli import main
+from gluon_fg.training import loop
+
+measure = loop.measure
+
+def keep(run, state, epoch, when):
+    metrics, scores = measure(run, state, epoch, when)
+    np.save(run.run_dir / f'{epoch}-{run.world.rank}.npy', scores.probabilities)
+    return metrics, scores
+
+loop.measure = keep
+main(['train', *sys.argv[1:]])
+'''
+
+
 @pytest.fixture
 def command(tiny_synthfg):
-    def make(out, *overrides, ranks=1):
+    def make(out, *overrides, ranks=1, script=REPO / 'scripts/train.py'):
         launcher = [HOROVODRUN, '-np', str(ranks)] if ranks > 1 else []
         return [
             *launcher,
             sys.executable,
-            str(REPO / 'scripts/train.py'),
+            str(script),
             '--out',
             str(out),
             '--set',
@@ -123,12 +146,13 @@ def test_two_ranks_with_half_the_batch_follow_one_process(command, tmp_path):
 
 @needs_horovod
 def test_a_job_that_lost_a_rank_ends_as_one_that_did_not(command, tmp_path):
-    """Also what is measured by all ranks: both have the batch norm statistics of the weights that are saved."""
-    out = tmp_path / 'run'
-    settings = ('train.epochs=4', 'train.batch_size=4', 'train.checkpoint_steps=2', 'train.lr=0.003')
+    """Also what is measured, to the last bit: all ranks have the statistics of the saved weights."""
+    out, script = tmp_path / 'run', tmp_path / 'scoring_train.py'
+    script.write_text(SCORING)
+    settings = ('train.epochs=2', 'train.batch_size=4', 'train.checkpoint_steps=2', 'train.lr=0.003')
     settings += ('model.pretrained=true',)  # else every video is taken for one class, whatever the statistics
-    whole = start(command(tmp_path / 'whole', *settings, ranks=2))
-    process = start(command(out, *settings, ranks=2))
+    whole = start(command(tmp_path / 'whole', *settings, ranks=2, script=script))
+    process = start(command(out, *settings, ranks=2, script=script))
     wait_for_update(process, out, 3)
     ranks = [int(p.name) for p in Path('/proc').iterdir() if p.name.isdigit() and _is_rank(p, out, 1)]
     assert ranks, 'no process of rank 1 found'
@@ -138,10 +162,16 @@ def test_a_job_that_lost_a_rank_ends_as_one_that_did_not(command, tmp_path):
     assert process.returncode != 0
     assert 'another rank of the job has ended; start the same command again to resume' in text
     assert 'loop.py' not in text  # no traceback of ours
-    assert 'resumes from' in finish(command(out, *settings, ranks=2))
+    assert 'resumes from' in finish(command(out, *settings, ranks=2, script=script))
     assert whole.wait(240) == 0, whole.communicate()[0][-3000:]
-    assert len(losses(out)) == 24 and untimed(out) == untimed(tmp_path / 'whole')
+    assert len(losses(out)) == 12 and untimed(out) == untimed(tmp_path / 'whole')
     assert same_parameters(out, tmp_path / 'whole') and same_parameters(out, tmp_path / 'whole', 'best.params')
+    names = [f'{epoch}-{rank}.npy' for epoch in (1, 2) for rank in (0, 1)]
+    after, before = ([np.load(str(folder / name)) for name in names] for folder in (out, tmp_path / 'whole'))
+    assert all(np.array_equal(a, b) for a, b in zip(after, before)) and np.array_equal(after[2], after[3])
+    net, config = load_run(out, out / 'final.params')  # and these are the scores of the file
+    scores = score_dataset(net, split_of(config, 'val'), get_protocol('train_time'), mx.cpu())
+    np.testing.assert_allclose(scores.probabilities, after[2], atol=1e-5)
 
 
 def _is_rank(process, out, rank):
