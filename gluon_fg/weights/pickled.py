@@ -170,6 +170,13 @@ class _Machine:
             raise Foreign(called.module, called.name)
         self.stack.append(answer(*given))
 
+    def new(self, _: Any) -> None:
+        """Make an object without calling what made it: only where the reader has a class of its own for it."""
+        called = self.stack[-2] if len(self.stack) > 1 else None
+        if not isinstance(called, Global) or not isinstance(self.calls[called.module, called.name], type):
+            raise Refused('holds objects (NEWOBJ), not only arrays')
+        self.call(_)
+
     def build(self, _: Any) -> None:
         """Of a mapping, the attributes beside its items are no arrays of it: they are passed over."""
         state = self.stack.pop()
@@ -228,6 +235,7 @@ _ACTIONS: Dict[str, Callable[[_Machine, Any], None]] = {
     'GLOBAL': _Machine.name,
     'STACK_GLOBAL': _Machine.name,
     'REDUCE': _Machine.call,
+    'NEWOBJ': _Machine.new,
     'BUILD': _Machine.build,
     'BINPERSID': _Machine.outside,
     'STOP': _Machine.stop,
