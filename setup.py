@@ -43,6 +43,7 @@ setup(
         'numpy>=1.20,<1.24',  # MXNet uses numpy.bool, but its own metadata lets newer ones in
         'gluoncv>=0.10.5.post0,<0.11',
         'opencv-python>=4.5',
+        'pillow>=8',  # pictures that OpenCV may be built without
         'av>=12',
         'decord==0.6.0; platform_machine == "x86_64"',  # nothing is published for other processors: PyAV reads there
         'omegaconf>=2.3,<2.4',

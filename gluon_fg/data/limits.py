@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from ..errors import VideoError
 
-MAX_PIXELS = 2**27  # of a picture: 134 million, as 16384 x 8192
+MAX_PIXELS = 109_000_000  # of a picture: cameras of 108 megapixels make 12032 x 9024
+MAX_PICTURE_BYTES = 2**28  # of a picture's file
 # Of a frame of a film: the largest of H.264's and HEVC's level 6.2, as 8192 x 4352. Decoders hold up to 17 such frames.
 MAX_FRAME_PIXELS = 35_651_584
 MAX_FRAMES = 2**22  # of a film: 38 hours at 30 frames per second
 MAX_BATCH_BYTES = 2**31  # of the frames that one `get_batch` returns
 
 
-def check_picture(path: str, width: int, height: int) -> None:
+def check_picture(path: str, width: int, height: int, memory: float = 1.0) -> None:
     """Refuse a picture whose header claims a size that no picture has.
 
     Parameters
@@ -24,13 +25,15 @@ def check_picture(path: str, width: int, height: int) -> None:
         the picture's file, for the message
     width, height
         pixels, as its header says
+    memory
+        how much more memory than others it takes to be decoded
 
     Raises
     ------
     VideoError
-        no pixel, or more than `MAX_PIXELS`
+        no pixel, or more than `MAX_PIXELS` / `memory`
     """
-    _check_pixels(path, width, height, MAX_PIXELS, 'a picture')
+    _check_pixels(path, width, height, int(MAX_PIXELS / memory), 'a picture')
 
 
 def check_frame(path: str, width: int, height: int) -> None:
