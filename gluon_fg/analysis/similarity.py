@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
+from .. import safe_json
 from ..data.datasets import VideoDataset
 from ..errors import UserError
 from ..evaluation.score import check_classes, class_names, known_to
 from ..files import atomic_write
 from ..nn.class_similarity import ChannelActivity, Pair, distance, related_pairs
+from ..npz import NpzError, read_npz
 from .clips import require_recognizer
 from .features import video_features
 
@@ -88,16 +89,21 @@ class ClassSimilarity(NamedTuple):
         if not os.path.isfile(path):
             raise UserError(f'no file of class similarities {path}')
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                meta = json.loads(str(arrays['meta']))
-                known = meta['kind'] == 'class similarity' and meta['format'] == FORMAT
-                matrices = [arrays[f'matrix_{i}'] for i in range(len(meta['kinds']))] if known else []
-        except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise UserError(f'{path}: not a file of `gluon-fg explain similarity`, or cut short') from error
+            arrays = read_npz(path, {'meta': 'U', 'matrix_*': 'f', '*': 'fiubU'})
+            meta = safe_json.parse(str(arrays['meta']))
+            known = meta['kind'] == 'class similarity' and meta['format'] == FORMAT
+            problem = _problem(meta, arrays) if known else ''
+        except (NpzError, KeyError, ValueError, TypeError) as error:
+            reason = f' ({error})' if isinstance(error, NpzError) else ''
+            raise UserError(f'{path}: not a file of `gluon-fg explain similarity`, or cut short{reason}') from None
         if not known:
             raise UserError(
-                f'{path}: {meta["kind"]} of format {meta["format"]}; choose a file of `gluon-fg explain similarity`'
+                f'{path}: {str(meta["kind"])[:40]} of format {str(meta["format"])[:20]}; '
+                'choose a file of `gluon-fg explain similarity`'
             )
+        if problem:
+            raise UserError(f'{path}: {problem}; the file is damaged, make it anew with `gluon-fg explain similarity`')
+        matrices = [arrays[f'matrix_{i}'] for i in range(len(meta['kinds']))]
         return cls(
             meta['model'],
             meta['source'],
@@ -105,6 +111,22 @@ class ClassSimilarity(NamedTuple):
             None if meta['groups'] is None else tuple(meta['groups']),
             tuple(Similarity(kind, branch, m) for (kind, branch), m in zip(meta['kinds'], matrices)),
         )
+
+
+def _problem(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> str:
+    """What is wrong with the content of a file, if anything."""
+    texts = [meta['model'], meta['source'], *meta['classes'], *(meta['groups'] or [])]
+    texts += [text for kind, branch in meta['kinds'] for text in (kind, branch or '')]
+    classes = meta['classes']
+    if not all(isinstance(text, str) for text in texts) or not isinstance(classes, list) or not meta['kinds']:
+        return 'its names are none'
+    if meta['groups'] is not None and len(meta['groups']) != len(classes):
+        return f'it has {len(meta["groups"])} groups for {len(classes)} classes'
+    for i in range(len(meta['kinds'])):
+        matrix = arrays[f'matrix_{i}']
+        if matrix.shape != (len(classes),) * 2 or np.isinf(matrix).any():
+            return f'a matrix of shape {matrix.shape}, or with infinite numbers, is none of {len(classes)} classes'
+    return ''
 
 
 def class_similarity(
@@ -183,9 +205,11 @@ def training_similarity(net: HybridBlock, path: Union[str, os.PathLike]) -> Clas
         another file, or one of another number of classes
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            sparsity, videos = arrays['sparsity'], int(arrays['videos'])
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path, {'sparsity': 'f', 'videos': 'iu', '*': 'fiubU'})
+        sparsity, videos = arrays['sparsity'], int(arrays['videos'])
+        if sparsity.ndim != 2 or np.isinf(sparsity).any():
+            raise ValueError('no sparsities')
+    except (NpzError, ValueError, TypeError) as error:
         raise UserError(f'{path}: not a file of class sparsities written by training, or cut short') from error
     if len(sparsity) != net.nclass:
         raise UserError(f'{path}: {len(sparsity)} classes; {net.name} has {net.nclass}')

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import logging
 import os
-import zipfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -19,6 +18,7 @@ import numpy as np
 from ..errors import UserError, VideoError
 from ..files import atomic_write
 from ..input_spec import InputSpec
+from ..npz import NpzError, are_finite, read_npz
 from .datasets import VideoDataset, VideoRecord
 from .labels import LabelSet
 from .transforms import Cut, View, Window
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1  # of manifest and files; raised when a reader of today could misread them
 MANIFEST = 'manifest.json'
+_KINDS = {'features': 'f', 'frames': 'iu', 'resized': 'iu', 'window': 'iu', 'mirrored': 'b'}  # of a video's file
 NETWORK = 'network.params'  # in the folder of the features, or of all splits: the network that made them
 
 
@@ -194,16 +195,20 @@ def save_views(path: Path, views: Sequence[View]) -> None:
 def load_views(path: Union[str, os.PathLike]) -> List[View]:
     """Read what `save_views` wrote; raises VideoError for a missing file, or anything else."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            features, frames, mirrored = arrays['features'], arrays['frames'], arrays['mirrored']
-            resized, windows = arrays['resized'].tolist(), arrays['window'].tolist()
+        arrays = read_npz(path, _KINDS)
+        features, frames, mirrored = arrays['features'], arrays['frames'], arrays['mirrored']
+        resized, windows = arrays['resized'].tolist(), arrays['window'].tolist()
         cuts = [Cut(tuple(size), Window(*w), bool(m)) for size, w, m in zip(resized, windows, mirrored)]
         if features.dtype not in (np.float16, np.float32) or not len(features) == len(frames) == len(cuts) > 0:
             raise ValueError('arrays of other sizes or types')
-    except FileNotFoundError:
-        raise VideoError(str(path), 'no such file of features') from None
-    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise VideoError(str(path), 'not a file of features, or cut short; remove it and make it anew') from error
+        if not are_finite(features):
+            raise ValueError('a number that is not finite')
+    except (NpzError, ValueError, TypeError) as error:
+        if not os.path.exists(path):
+            raise VideoError(str(path), 'no such file of features') from None
+        raise VideoError(
+            str(path), f'not a file of features, or cut short ({error}); remove it and make it anew'
+        ) from None
     return [View(*each) for each in zip(features, frames, cuts)]
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import logging
 import os
-import zipfile
 from typing import Callable, Dict, List, Optional, Set, Tuple, Union
 
 import mxnet as mx
@@ -18,13 +16,11 @@ from tqdm import tqdm
 from ..data.datasets import VideoDataset
 from ..data.labels import LabelSet
 from ..errors import UserError, VideoError
-from ..files import atomic_write
+from . import score_file
 from .protocol import Protocol
 from .views import merge_views
 
 logger = logging.getLogger(__name__)
-
-FORMATS = (1, 2)  # of the file: 2 with targets, which a reader of 1 would take for single labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,8 +105,6 @@ class Scores:
         and a JSON text `meta`; atomic, nothing pickled. Readers from before `logits` read it, too.
         """
         meta = {
-            'format': FORMATS[0 if self.targets is None else 1],
-            'kind': 'probabilities',
             'ids': self.ids,
             'branch_names': self.branch_names,
             'classes': self.classes,
@@ -129,42 +123,30 @@ class Scores:
             arrays['targets'] = self.targets
         if self.logits is not None:
             arrays['logits'] = self.logits.astype(np.float32)
-        with atomic_write(path, 'wb') as stream:
-            np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
+        score_file.write(path, meta, arrays)
 
     @classmethod
     def load(cls, path: Union[str, os.PathLike]) -> Scores:
-        """Read what `save` wrote; raises UserError for a missing file or anything else."""
-        if not os.path.isfile(path):
-            raise UserError(f'no score file {path}')
+        """Read what `save` wrote; raises UserError for a missing file, anything else, and numbers that cannot be."""
+        meta, arrays = score_file.read(path)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                meta = json.loads(str(arrays['meta']))
-                labels, probabilities = arrays['labels'], arrays['probabilities']
-                targets = arrays['targets'] if meta.get('format') == 2 else None
-                logits = arrays['logits'] if 'logits' in arrays else None
-        except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise UserError(f'{path}: not a score file written by gluon-fg evaluate, or cut short') from error
-        if meta.get('format') not in FORMATS or meta.get('kind') != 'probabilities':
-            raise UserError(
-                f'{path}: scores of format {meta.get("format")}, kind {meta.get("kind")}; '
-                f'this version reads formats 1 and 2, probabilities'
+            scores = cls(
+                ids=tuple(meta['ids']),
+                labels=arrays['labels'].astype(np.int64),
+                probabilities=arrays['probabilities'].astype(np.float32, copy=False),
+                branch_names=tuple(meta['branch_names']),
+                classes=tuple(meta['classes']),
+                groups=None if meta['groups'] is None else tuple(meta['groups']),
+                protocol=meta['protocol'],
+                failed=meta['failed'],
+                model=meta['model'],
+                dataset=meta['dataset'],
+                targets=arrays.get('targets'),
+                logits=arrays.get('logits'),
             )
-        names = {key: tuple(meta[key]) for key in ('ids', 'branch_names', 'classes')}
-        scores = cls(
-            labels=labels,
-            probabilities=probabilities,
-            protocol=meta['protocol'],
-            failed=meta['failed'],
-            groups=None if meta['groups'] is None else tuple(meta['groups']),
-            model=meta['model'],
-            dataset=meta['dataset'],
-            targets=targets,
-            logits=logits,
-            **names,
-        )
-        if scores.fingerprint != meta['fingerprint']:
-            raise UserError(f'{path}: its class list does not fit its fingerprint; the file was changed')
+            score_file.check_unchanged(path, meta, arrays, scores.fingerprint)
+        except UserError as error:  # of the class names, which do not know the file
+            raise UserError(str(error) if str(path) in str(error) else f'{path}: {error}') from None
         return scores
 
 
