@@ -30,6 +30,8 @@ DISK_ERRORS = {
     errno.ENODEV: 'the disk fails, or is gone',
     errno.ENXIO: 'the disk fails, or is gone',
     errno.ENAMETOOLONG: 'choose a shorter name',
+    errno.ENOTDIR: 'a part of it is a file; choose another folder',
+    errno.EEXIST: 'choose another folder',
     errno.EMFILE: 'see ulimit -n',
     errno.ENFILE: 'see ulimit -n',
 }
@@ -85,6 +87,12 @@ def disk_error(error: BaseException) -> Optional[OSError]:
     Libraries make others of it: zipfile a ValueError. What FFmpeg says of a damaged film (PyAV: EIO, EPERM) is none.
     """
     return next((link for link in _chain(error) if isinstance(link, OSError) and _is_disks(link)), None)
+
+
+def refused_writing(error: BaseException) -> Optional[OSError]:
+    """What says that a disk is full, or takes nothing; None for all else, as for one file that may not be read."""
+    refused = disk_error(error)
+    return refused if refused and refused.errno in _OF_WRITING else None
 
 
 def _is_disks(error: OSError) -> bool:

@@ -83,7 +83,8 @@ def atomic_path(path: Union[str, os.PathLike]) -> Iterator[str]:
         _sweep_once(path.parent)
         temporary, lock = _locked(path.parent, path.suffix if len(os.fsencode(path.suffix)) < 20 else '', _new_file)
         try:
-            yield temporary
+            with asking(temporary):
+                yield temporary
             with open(temporary, 'rb') as written:
                 os.fsync(written.fileno())
             os.replace(temporary, path)
@@ -163,6 +164,28 @@ def naming(path: Union[str, os.PathLike]) -> Iterator[None]:
         if not mark:  # of another file, and named
             raise
         raise OSError(refused.errno, os.strerror(refused.errno or 0), f'{os.fspath(path)}{below}') from error
+
+
+@contextlib.contextmanager
+def asking(path: Union[str, os.PathLike]) -> Iterator[None]:
+    """Where writing a file fails for no reason that is told, as in C++, ask the disk: write on, as it can answer.
+
+    Raises
+    ------
+    OSError
+        its answer, in place of an error that has none
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if disk_error(error) is None and os.path.exists(path):
+            with open(path, 'ab', buffering=0) as stream:
+                for _ in range(64):  # 1 MiB: more than a disk keeps in hand for a file
+                    stream.write(bytes(1 << 14))
+                os.fsync(stream.fileno())
+        raise
 
 
 def sweep(folder: Union[str, os.PathLike]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import click
 
 from ..errors import UserError
+from ..files import temporary_folder
 from .base import Command, Several
 from .options import Output, output_options, print_json
 
@@ -115,7 +115,7 @@ def _read(given: Dict[str, Any], quick: bool, rounds: Optional[int], output: Out
     from ..data import loader_benchmark as loaders
 
     workers = given['workers'] or 2
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         videos = _videos(given, quick, Path(folder))
         if given['memory']:
             held, grown = loaders.memory_growth(videos, given['memory'], workers=workers)
@@ -134,7 +134,7 @@ def _read(given: Dict[str, Any], quick: bool, rounds: Optional[int], output: Out
 def _flow(root: Optional[str], quick: bool, rounds: Optional[int], output: Output) -> List[dict]:
     from ..data.flow import speed
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         results = speed.measure(Path(folder), root, quick, rounds or (1 if quick else 3))
     if not output.json:
         click.echo(speed.tables(results))

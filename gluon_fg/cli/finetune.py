@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import click
 
 from ..errors import UserError
+from ..files import temporary_folder
 from .base import Command, Several
 from .finetune_report import MOST_ROWS
 from .options import device_option
@@ -292,7 +292,7 @@ def _plan(asked: Asked) -> int:
     from ..data.own_lists import part_videos, write_lists
 
     own = _videos(asked, {})
-    with tempfile.TemporaryDirectory(prefix='gluon_fg-') as folder:
+    with temporary_folder() as folder:
         parts = part_videos(own, asked.parting)
         write_lists(Path(folder), own, parts, asked.parting)
         for note in parts.notes:

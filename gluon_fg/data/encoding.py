@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from fractions import Fraction
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import av
 
-from ..errors import UserError, VideoError
+from ..errors import UserError, VideoError, disk_line, refused_writing
 from ..files import atomic_path
 from .orientation import Orientation
 from .packets import Scan, load_scan, short_reason
@@ -22,7 +21,6 @@ _OPTIONS = {
     'preset': 'fast',
     'x264-params': f'keyint={GROUP}:min-keyint={GROUP}:scenecut=0:open-gop=0:bframes=0',
 }
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Job(NamedTuple):
@@ -55,8 +53,9 @@ def encode(job: Job) -> str:
             _write(job, temporary)
         return ''
     except Exception as error:  # decoders fail in many ways on damaged files, and none may end the work on the others
-        if getattr(error, 'errno', None) in _FULL:
-            raise UserError(f'{job.target}: cannot be written ({short_reason(error)})') from None
+        refused = refused_writing(error)
+        if refused:
+            raise UserError(disk_line(refused)) from None
         return error.reason if isinstance(error, VideoError) else short_reason(error)
 
 

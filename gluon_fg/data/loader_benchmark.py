@@ -14,7 +14,6 @@ import os
 import resource
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -25,6 +24,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import UserError
+from ..files import temporary_folder
 from ..input_spec import InputSpec
 from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord
 from .decoding import load_decord
@@ -221,7 +221,7 @@ def _gluoncv(
     from gluoncv.data import VideoClsCustom
     from gluoncv.data.transforms import video as transforms
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         lines = []
         for number, (path, _) in enumerate(asked):  # its lists take no spaces in paths
             name = f'{number}{Path(path).suffix}'
@@ -234,7 +234,7 @@ def _gluoncv(
             size=size, scale_ratios=[1.0, 0.875, 0.75, 0.66], mean=spec.mean, std=spec.std
         )
         clips = VideoClsCustom(
-            folder,
+            str(folder),
             str(setting),
             train=True,
             new_length=spec.frames,

@@ -28,6 +28,7 @@ from ..errors import UserError, VideoError
 from ..files import atomic_path, atomic_write, sha256
 from ..input_spec import FeatureSpec, InputSpec
 from ..weights.fingerprint import fingerprint
+from ..weights.saving import whole
 from .protocol import get_protocol, may_flip
 from .score import video_ids
 from .views import segments_as
@@ -207,7 +208,8 @@ def keep_network(net: HybridBlock, folder: Union[str, os.PathLike]) -> str:
     """
     path = Path(folder) / NETWORK
     with atomic_path(path) as temporary:
-        net.save_parameters(temporary)
+        with whole(temporary):
+            net.save_parameters(temporary)
         own = sha256(temporary)
         if path.is_file() and sha256(path) != own:
             raise UserError(f'{folder} holds features of a network with other weights ({path}); choose another --out')

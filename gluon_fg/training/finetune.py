@@ -7,7 +7,6 @@ import copy
 import dataclasses
 import logging
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -17,6 +16,7 @@ import numpy as np
 from .. import factory, registry
 from ..errors import UserError
 from ..evaluation.protocol import get_protocol
+from ..files import temporary_folder
 from ..named_configs import config_names, find_config
 from ..weights import imagenet
 from . import distributed
@@ -275,7 +275,7 @@ def estimate(config: Config, evaluated: int, view: Optional[float] = None) -> Es
 
     A validation view is taken for a third of a training clip: a forward pass of forward and backward.
     """
-    with tempfile.TemporaryDirectory(prefix='gluon_fg-') as folder, _silent():
+    with temporary_folder() as folder, _silent():
         trial = copy.deepcopy(config)
         if config.train.device != 'gpu':
             trial.train.batch_size = min(config.train.batch_size, 2)  # a large network takes minutes for a batch

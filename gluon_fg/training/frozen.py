@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Sequence, Tuple
@@ -21,6 +20,7 @@ from ..data.datasets import VideoDataset, VideoRecord
 from ..data.features import MANIFEST, Manifest, file_names, file_of
 from ..evaluation.extract import Request, extract_features, settings_of
 from ..evaluation.score import video_ids
+from ..files import temporary_folder
 from .config import Config
 from .start import begin
 
@@ -99,7 +99,7 @@ def seconds_of_extraction(config: Config, splits: Dict[str, VideoDataset], ctx: 
     for number in (1, 3):  # the first one makes the graph, each time
         few = copy.copy(splits['train'])
         few.records = few.records[:number]
-        with tempfile.TemporaryDirectory(prefix='gluon_fg-') as folder:
+        with temporary_folder() as folder:
             settings = settings_of(net, wanted, few.labels, few.name)
             began = time.perf_counter()
             extract_features(net, few, folder, wanted, settings, ctx, 1, config.data.workers)

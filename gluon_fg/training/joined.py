@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -16,7 +13,8 @@ from mxnet.gluon import HybridBlock
 
 from .. import factory
 from ..errors import UserError
-from ..files import atomic_write
+from ..files import atomic_folder, atomic_write
+from ..weights.saving import save_params
 from .config import Config, save_config
 from .features import VIEW_KEYS
 from .flow import FLOW_KEYS
@@ -64,16 +62,9 @@ def join(rgb: Named, flow: Named, folder: Union[str, Path], weights: Optional[Se
     config = _config(rgb, flow, name, weights)
     net = factory.build(name, config.model.nclass, **config.model.options)
     arrays = _arrays(net, rgb, flow)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f'.{folder.name}.'))
-    try:
+    with atomic_folder(folder) as partial:
         _write(partial, config, arrays, rgb, flow)
         _check(load_run(partial)[0], rgb, flow)
-        partial.chmod(0o755)
-        os.rename(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return name
 
 
@@ -164,7 +155,7 @@ def _arrays(net: HybridBlock, rgb: Named, flow: Named) -> Dict[str, mx.nd.NDArra
 
 def _write(folder: Path, config: Config, arrays: Dict[str, mx.nd.NDArray], rgb: Named, flow: Named) -> None:
     for file in ('best.params', 'final.params'):
-        mx.nd.save(str(folder / file), arrays)
+        save_params(folder / file, arrays)
     classes = rgb.net.classes or flow.net.classes
     if classes:
         with atomic_write(folder / 'classes.txt') as stream:

@@ -22,6 +22,7 @@ from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.score import Scores, check_classes, known_to, score_dataset
 from ..files import atomic_path, atomic_write
 from ..nn.norm import batch_norms
+from ..weights.saving import whole
 from . import checkpoint, guards, precision
 from .average import WeightAverage
 from .config import to_yaml
@@ -125,7 +126,8 @@ class Run:
     def save_parameters(self, name: str) -> None:
         """Write the network's parameters into the run's folder."""
         with atomic_path(self.run_dir / name) as temporary:
-            self.net.save_parameters(temporary)
+            with whole(temporary):
+                self.net.save_parameters(temporary)
 
 
 @dataclasses.dataclass

@@ -30,6 +30,7 @@ from ..evaluation.score import Scores, score_dataset, video_ids
 from ..weights import cards, repository
 from ..weights.entries import METRICS, Built, Entry
 from ..weights.index import entries_in, zoo_folder
+from ..weights.saving import save_params
 from . import record
 from .config import Config
 from .moved import chosen_options
@@ -185,7 +186,7 @@ def _write_params(net: HybridBlock, stage: Path, name: str, dtype: str) -> Path:
         if not np.isfinite(cast).all():
             raise UserError(f'{key} reaches {np.abs(array).max():g}, beyond float16; leave out --float16')
         arrays[key] = mx.nd.array(cast, dtype=cast.dtype)
-    mx.nd.save(str(stage / 'weights'), arrays)
+    save_params(stage / 'weights', arrays)
     return (stage / 'weights').rename(stage / f'{name}-{files.sha256(stage / "weights")[:8]}.params')
 
 

@@ -12,7 +12,6 @@ import functools
 import io
 import os
 import tarfile
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
 
@@ -118,12 +117,8 @@ def import_bundle(path: Union[str, os.PathLike], root: Optional[str] = None) -> 
     with _opened(source) as members:
         theirs = _index_of(source, members)
         expected, noted = _expected(source, theirs, [name for name in members if name != INDEX], folder)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            stage = tempfile.TemporaryDirectory(dir=folder, prefix='.import-')
-        with stage:
-            new = {file: Path(stage.name) / file for file, digest in expected.items()
-                   if not is_verified(folder / file, digest)}  # fmt: skip
+        with writing(folder), files.temporary_folder(folder) as stage:
+            new = {file: stage / file for file, digest in expected.items() if not is_verified(folder / file, digest)}
             for file, staged in new.items():
                 with _reading(source), members[file]() as stream:
                     save(stream, staged)

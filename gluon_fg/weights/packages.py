@@ -28,6 +28,7 @@ from .array_files import read_arrays
 from .disk import is_verified, what_is_wrong, writing
 from .download import ATTEMPTS, fetch, locked_part
 from .entries import Entry, Package
+from .saving import save_params
 from .torch_names import recognize
 
 log = logging.getLogger(__name__)
@@ -175,4 +176,4 @@ def _convert(data: bytes, source: str, layout: str, path: str) -> None:
     if checkpoint.layout.title != layout:
         raise UserError(f'{source} is {checkpoint}, not the {layout} of our index')
     arrays = {f'branches.{name}': checkpoint.arrays[name] for name in sorted(checkpoint.arrays)}
-    mx.nd.save(path, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
+    save_params(path, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})

@@ -50,7 +50,7 @@ def read_params(path: Union[str, os.PathLike]) -> Dict[str, mx.nd.NDArray]:
     if not head.startswith(_MAGIC):
         raise UserError(f'{path}: not an MXNet parameter file, but {_kind(head)}')
     try:
-        _check_layout(path)
+        check_layout(path)
         arrays = mx.nd.load(str(path))
     except (mx.MXNetError, ValueError):  # the latter for names that are no text
         raise UserError(f'{path}: not an MXNet parameter file, or cut short') from None
@@ -63,7 +63,7 @@ def read_params(path: Union[str, os.PathLike]) -> Dict[str, mx.nd.NDArray]:
     return {name.split(':', 1)[-1]: array for name, array in arrays.items()}
 
 
-def _check_layout(path: Path) -> None:
+def check_layout(path: Path) -> None:
     """Raise ValueError where sizes in the file are not its own: MXNet would end the process for some that cannot be."""
     with open(path, 'rb') as stream:
         left = path.stat().st_size

@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Dict, Iterator, List, Union
 
 from .. import files
-from ..errors import UserError
+from ..errors import UserError, disk_line
 from .disk import locked
 from .entries import Entry, dump_index, load_index
 from .index import INDEX, entries_in
@@ -40,11 +39,10 @@ def refuse_known(folder: Path, name: str) -> None:
 def staged(folder: Path) -> Iterator[Path]:
     """A folder on the same disk for files that are not complete yet."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix='.publish-') as stage:
-            yield Path(stage)
+        with files.temporary_folder(folder) as stage:
+            yield stage
     except OSError as error:
-        raise UserError(f'{error.filename or folder}: {error.strerror or error}; choose another folder') from error
+        raise UserError(disk_line(error)) from error
 
 
 def add(folder: Path, entries: Dict[str, Entry], written: Dict[str, Path], replace: bool) -> None:

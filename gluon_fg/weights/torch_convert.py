@@ -15,6 +15,7 @@ from ..backbones import BACKBONES
 from ..errors import UserError
 from .array_files import read_arrays
 from .inflate import inflate_all
+from .saving import save_params
 from .torch_names import Arrays, Checkpoint
 
 
@@ -149,4 +150,4 @@ def _plain(name: str) -> str:
 def save(arrays: Dict[str, mx.nd.NDArray], path: Union[str, os.PathLike], half: bool = False) -> None:
     """Write a .params file that Gluon loads; `half`: as float16, for half the size."""
     with files.atomic_path(path) as temporary:
-        mx.nd.save(temporary, {name: array.astype('float16') if half else array for name, array in arrays.items()})
+        save_params(temporary, {name: array.astype('float16') if half else array for name, array in arrays.items()})

@@ -257,7 +257,7 @@ import os, signal, sys
 from gluon_fg.data.flow.extract import extract_flow
 from gluon_fg.data.flow.listing import Header
 
-EVENTS = {'open', 'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'os.chmod', 'shutil.rmtree', 'tempfile.mkdtemp'}
+EVENTS = {'open', 'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'os.chmod', 'shutil.rmtree', 'fcntl.flock'}
 root, *all_outs = sys.argv[1:]
 
 

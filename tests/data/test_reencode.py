@@ -257,7 +257,7 @@ def test_a_full_disk_is_one_line(listed, tmp_path, monkeypatch):
 
     manifest = prepare('csv', listed, workers=0).manifest
     monkeypatch.setattr(encoding, '_write', full)
-    with pytest.raises(UserError, match='cannot be written .No space left on device.'):
+    with pytest.raises(UserError, match='a.mp4.mp4: No space left on device; free some'):
         reencode.reencode(manifest, tmp_path / 'new', workers=0)
     assert not [path for path in (tmp_path / 'new').rglob('*') if 'mp4' in path.name]
 

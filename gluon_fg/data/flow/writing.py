@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import os
 import re
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
@@ -16,8 +14,8 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from ...errors import UserError, VideoError
-from ...files import atomic_path
+from ...errors import UserError, VideoError, disk_line, refused_writing
+from ...files import atomic_path, temporary_folder
 from ..packets import short_reason
 from ..video import VideoReader, open_video
 from .computed import flow_size
@@ -25,7 +23,6 @@ from .fields import compute, quantize
 from .listing import Header
 
 CHUNK = 16  # frames that are decoded at a time
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _OURS = re.compile(r'flow_[xy]_\d{5,}\.jpg')
 
 
@@ -62,8 +59,9 @@ def extract(job: Job) -> Made:
     except VideoError as error:
         return Made(problem=error.reason)
     except Exception as error:  # decoders fail in many ways on damaged files, and none may end the work on the others
-        if getattr(error, 'errno', None) in _FULL:
-            raise UserError(f'{job.folder}: cannot be written ({short_reason(error)})') from None
+        refused = refused_writing(error)
+        if refused:
+            raise UserError(disk_line(refused)) from None
         return Made(problem=short_reason(error))
 
 
@@ -136,26 +134,15 @@ def _new_folders(targets: List[Path]) -> Iterator[List[Path]]:
 
     In a folder that is there, as of the frames of a film, the files take their places one by one.
     """
-    temporary: List[Path] = []
-    try:
-        for target in targets:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.append(Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.')))
-        yield temporary
-        umask = os.umask(0)  # mkdtemp makes private folders
-        os.umask(umask)
-        for new, target in zip(temporary, targets):
-            new.chmod(0o777 & ~umask)
+    with contextlib.ExitStack() as stack:
+        folders = [stack.enter_context(temporary_folder(target.parent)) for target in targets]
+        yield folders
+        for new, target in zip(folders, targets):
             if not target.exists():
                 new.rename(target)
                 continue
             for image in sorted(new.iterdir()):
                 image.replace(target / image.name)
-            new.rmdir()
-    except BaseException:
-        for new in temporary:
-            shutil.rmtree(new, ignore_errors=True)
-        raise
 
 
 def places(header: Header, folder: Path, file: str) -> List[Path]:
