@@ -32,6 +32,7 @@ _FORMER = re.compile(
 )
 _OLD = 24 * 3600  # seconds; what shows no lock of this host may be in use on another, but not for so long
 _swept: Set[str] = set()
+_held: Set[int] = set()  # what holds the locks of this process
 
 
 def check_free(
@@ -93,7 +94,7 @@ def atomic_path(path: Union[str, os.PathLike]) -> Iterator[str]:
                 os.unlink(temporary)
             raise
         finally:
-            os.close(lock)
+            _release(lock)
 
 
 @contextlib.contextmanager
@@ -122,9 +123,12 @@ def atomic_folder(path: Union[str, os.PathLike]) -> Iterator[Path]:
             if file.is_file():
                 with open(file, 'rb') as written:
                     os.fsync(written.fileno())
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        if not path.is_dir():
+            os.replace(temporary, path)
+            return
+        with temporary_folder(path.parent) as former:  # removing it takes a while, and half of it must not be met
+            os.replace(path, former / path.name)
+            os.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -139,7 +143,7 @@ def temporary_folder(folder: Union[None, str, os.PathLike] = None) -> Iterator[P
             yield Path(temporary)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            os.close(lock)
+            _release(lock)
 
 
 @contextlib.contextmanager
@@ -248,8 +252,24 @@ def _locked(folder: Path, suffix: str, make: Callable[[str], int]) -> Tuple[str,
         except OSError:
             swept = False  # a file system without locks: nobody sweeps there either
         if not swept:
+            _held.add(handle)
             return path, handle
         os.close(handle)
+
+
+def _release(handle: int) -> None:
+    if handle in _held:  # not in a child of the process that holds it
+        _held.remove(handle)
+        os.close(handle)
+
+
+def _forget() -> None:
+    """In a child process: what outlives its parent must not keep the parent's files locked."""
+    for handle in tuple(_held):
+        _release(handle)
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _new_file(path: str) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -23,9 +22,10 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, Trainer
 
 from ..errors import UserError
-from ..files import sha256
+from ..files import atomic_folder, sha256
 from ..weights.params_file import read_params
 from ..weights.pickled import Refused
+from ..weights.saving import save_params, whole
 from .average import WeightAverage
 from .former_states import read_states
 
@@ -50,23 +50,17 @@ def save_checkpoint(
     carry. Written under a temporary name, flushed to disk and renamed, so that a kill at any moment leaves the former
     checkpoints whole.
     """
-    final = Path(run_dir) / f'checkpoint-{step:08d}'
-    partial = final.with_name(f'.{final.name}.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    net.save_parameters(str(partial / _NET))
-    for name, arrays in ((_OPTIMIZER, _optimizer_arrays(net, trainer)), (_AVERAGE, average.values if average else {})):
-        if arrays:
-            mx.nd.save(str(partial / name), arrays)
-    files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
-    content = {'step': step, **state, 'optimizer_updates': trainer._optimizer.num_update, 'files': files}
-    (partial / _STATE).write_text(json.dumps({**content, 'sha256': _digest(content)}, indent=1))
-    for path in partial.iterdir():
-        with open(path, 'rb') as stream:
-            os.fsync(stream.fileno())
-    if final.exists():  # the same step again: an epoch's last update, before and after its validation
-        shutil.rmtree(final)
-    os.replace(partial, final)
+    final = Path(run_dir) / f'checkpoint-{step:08d}'  # maybe there: an epoch's last update, before its validation
+    further = ((_OPTIMIZER, _optimizer_arrays(net, trainer)), (_AVERAGE, average.values if average else {}))
+    with atomic_folder(final) as partial:
+        with whole(partial / _NET):
+            net.save_parameters(str(partial / _NET))
+        for name, arrays in further:
+            if arrays:
+                save_params(partial / name, arrays)
+        files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
+        content = {'step': step, **state, 'optimizer_updates': trainer._optimizer.num_update, 'files': files}
+        (partial / _STATE).write_text(json.dumps({**content, 'sha256': _digest(content)}, indent=1))
     for old in sorted(_checkpoints(run_dir))[:-keep]:
         shutil.rmtree(old[1])
     return final
