@@ -28,25 +28,11 @@ from .segments import cut, times
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = (
-    '.mp4',
-    '.avi',
-    '.mkv',
-    '.webm',
-    '.mov',
-    '.m4v',
-    '.mpg',
-    '.mpeg',
-    '.flv',
-    '.wmv',
-    '.ts',
-    '.3gp',
-    '.mts',
-    '.m2ts',
-    '.ogv',
-    '.gif',
-    '.vob',
-    '.asf',
+# Containers, what cameras and recorders of television call them, and streams without one; all are decoded.
+VIDEO_SUFFIXES = tuple(
+    '.mp4 .avi .mkv .webm .mov .m4v .mpg .mpeg .flv .wmv .ts .3gp .mts .m2ts .ogv .gif .vob .asf '
+    '.3g2 .f4v .m2t .trp .mod .tod .mpe .m1v .m2v .ogm .qt .mxf .divx .rm .rmvb .dv .wtv .nut .amv '
+    '.y4m .h264 .264 .hevc .265 .mjpeg .mjpg'.split()
 )
 CACHES = ('none', 'memory')
 
@@ -170,7 +156,7 @@ class VideoDataset(Dataset):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the classes and of every name and label in order: equal for equal lists, whatever the root."""
-        lines = [self.labels.fingerprint] + [f'{record.name}\t{record.label}' for record in self.records]
+        lines = [self.labels.fingerprint] + [f'{_one_line(record.name)}\t{record.label}' for record in self.records]
         if self.targets is not None:
             lines += [' '.join(map(str, np.flatnonzero(row))) for row in self.targets]
         return hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
@@ -317,9 +303,22 @@ def _place(path: str) -> float:
     return int.from_bytes(digest[:6], 'big') / 2**48
 
 
+def _one_line(name: str) -> str:
+    """A name in which no line ends and no tab stands but at its beginning, so that no two lists are written alike."""
+    return '\t' + name.translate(_ESCAPED) if '\n' in name or '\t' in name else name
+
+
+_ESCAPED = str.maketrans({'\\': '\\\\', '\t': '\\t', '\n': '\\n'})
+
+
 def outside(label: int, classes: int) -> str:
     """Say what is wrong with a label that is not one of the classes."""
     return f'label {label} is outside 0..{classes - 1}'
+
+
+def some_suffixes(suffixes: Sequence[str]) -> str:
+    """Name the suffixes of files that were looked for: the common ones, where there are many."""
+    return ', '.join(suffixes[:10]) + (' and others' if len(suffixes) > 10 else '')
 
 
 def existing_folder(path: Union[str, os.PathLike]) -> Path:

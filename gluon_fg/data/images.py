@@ -219,4 +219,4 @@ class FrameFolderReader(VideoReader):
 
 def natural(name: str) -> list:
     """Return a sort key in which 'frame2' comes before 'frame10'."""
-    return [(1, int(part), '') if part.isdigit() else (0, 0, part) for part in re.split(r'(\d+)', name) if part]
+    return [(1, int(part), '') if part.isdecimal() else (0, 0, part) for part in re.split(r'(\d+)', name) if part]

@@ -7,21 +7,25 @@ for folders of frames 'path frames label label ...'.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+import re
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..errors import UserError, unknown
+from ..errors import UserError, printable, unknown
 from .datasets import VideoDataset, VideoRecord, outside
 from .labels import LabelSet
-from .lists import read_names, read_text, seconds
-from .plain_lists import integer, mended_path, split_line
+from .list_labels import check_numbers, check_size
+from .listed_paths import ListedPaths
+from .plain_lists import Line, integer, plain_lines
+from .tables import check_one_split, read_table, times
+from .text_files import read_names, read_text
 
 SEPARATOR = '|'
+_NUMBERS = re.compile(r'\[?[0-9]+(?:[|,;\s]+[0-9]+)*\]?')  # '0,2,4' and '[0, 2, 4]', as scripts write them
+_SEPARATORS = re.compile(r'[^0-9]+')
 
 
 class LabeledRow(NamedTuple):
@@ -61,7 +65,7 @@ def from_label_list(
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path}: no such list of videos')
-    rows = read_labeled_rows(path, read_text(path))
+    rows = read_labeled_rows(path, read_text(path, keep_bytes=True))
     if not rows:
         raise UserError(f'{path}: lists no video')
     beside = path.parent / 'classes.txt'
@@ -69,7 +73,9 @@ def from_label_list(
         classes = read_names(beside)
     labels = classes if isinstance(classes, LabelSet) else LabelSet(tuple(classes or _named(path, rows)))
     numbers: Dict[str, int] = {name: i for i, name in reversed(list(enumerate(labels.classes)))}
+    check_size(path.name, len(rows), len(labels))
     targets, records = np.zeros((len(rows), len(labels)), bool), []
+    places = ListedPaths(Path(path.parent if root is None else root))
     for row, target in zip(rows, targets):
         for text in row.labels:
             number = integer(text)
@@ -80,7 +86,8 @@ def from_label_list(
                 raise UserError(f'{path.name} line {row.line}: {outside(label, len(labels))}')
             target[label] = True
         first = int(target.argmax()) if target.any() else -1
-        records.append(VideoRecord(row.path, first, row.start, row.end))
+        place = places.find(f'{path.name} line {row.line}', row.path)
+        records.append(VideoRecord(place, first, row.start, row.end))
     return VideoDataset(
         records, labels, path.parent if root is None else root, name or str(path), cache, targets=targets
     )
@@ -99,51 +106,46 @@ def _named(path: Path, rows: List[LabeledRow]) -> List[str]:
         )
     if not all(numbers):
         return texts
-    largest = max(map(int, texts))
-    if largest >= 100 * len(rows):
-        raise UserError(
-            f'{path.name}: label {largest} in a list of {len(rows)} videos; give the class names in classes.txt'
-        )
+    pairs = [(row.line, int(text)) for row in rows for text in row.labels]
+    check_numbers(path.name, pairs, several=True)
+    largest = max(number for _, number in pairs)
     return [str(number) for number in range(largest + 1)]
 
 
 def read_labeled_rows(path: Path, text: str) -> List[LabeledRow]:
     """Read the rows of a list of either form; errors name the line."""
-    first = next((line for line in text.splitlines() if line.strip()), '')
-    header = [cell.strip().lower() for cell in next(csv.reader([first]), [])]
-    if 'path' not in header:
-        return [_plain_row(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    column = next((name for name in ('labels', 'label') if name in header), None)
+    table = read_table(path, text)
+    if table is None:
+        return [_plain_row(path, line) for line in plain_lines(path, text)]
+    columns = table.columns
+    column = columns.label if columns.labels is None else columns.labels
     if column is None:
-        raise UserError(f'{path.name} line 1: no column labels; the header has {", ".join(header)}')
-    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+        raise UserError(f'{table.where}: no column labels; the header has {printable(", ".join(table.header))[:200]}')
     rows: List[LabeledRow] = []
-    try:
-        next(cells for cells in reader if any(cells))  # the header
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                where = f'{path.name} line {reader.line_num}'
-                if len(cells) != len(header):
-                    raise UserError(f'{where}: {len(cells)} columns, the header has {len(header)}')
-                row = dict(zip(header, cells))
-                if not row['path'].strip():
-                    raise UserError(f'{where}: an empty path')
-                labels = tuple(dict.fromkeys(cell.strip() for cell in row[column].split(SEPARATOR) if cell.strip()))
-                times = [seconds(where, name, row.get(name, '')) for name in ('start', 'end')]
-                rows.append(LabeledRow(reader.line_num, row['path'].strip(), labels, *times))
-    except csv.Error as error:
-        raise UserError(f'{path.name} line {reader.line_num}: {error}') from error
+    splits: Dict[str, int] = {}
+    for line, cells in table.rows():
+        where = f'{path.name} line {line}'
+        if not cells[columns.path]:
+            raise UserError(f'{where}: an empty path')
+        if columns.split is not None:
+            splits.setdefault(cells[columns.split], line)
+        texts = (
+            _SEPARATORS.split(cells[column]) if _NUMBERS.fullmatch(cells[column]) else cells[column].split(SEPARATOR)
+        )
+        labels = tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
+        rows.append(LabeledRow(line, cells[columns.path], labels, *times(where, table, cells)))
+    check_one_split(path.name, splits)
     return rows
 
 
-def _plain_row(path: Path, number: int, line: str) -> LabeledRow:
+def _plain_row(path: Path, line: Line) -> LabeledRow:
     """A line of MMAction2's: the numbers at its end are labels, of a folder of frames the first is their count."""
-    name, numbers, is_file = split_line(line.strip())
-    frames = 0 if is_file else 1
-    if not name or len(numbers) < 1 + frames:
+    frames = 0 if line.is_file else 1
+    labels = tuple(line.class_name.split(SEPARATOR)) if line.class_name else line.numbers[frames:]
+    if not labels:
+        said = printable(' '.join((line.path, *line.numbers))[:60])
         raise UserError(
-            f'{path.name} line {number}: {line.strip()[:60]!r} is neither "path label label ..." (a folder of frames: '
-            '"path frames label ...") nor CSV, which starts with the header path,labels'
+            f'{path.name} line {line.number}: {said!r} is neither "path label label ..." (a folder of frames: "path '
+            'frames label ...") nor CSV, which starts with the header path,labels'
         )
-    place = mended_path(f'{path.name} line {number}', name)
-    return LabeledRow(number, place, tuple(dict.fromkeys(numbers[frames:])))
+    return LabeledRow(line.number, line.path, tuple(dict.fromkeys(labels)))

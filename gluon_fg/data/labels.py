@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+import unicodedata
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -161,7 +162,7 @@ class LabelSet:
 
 def spelled(name: str) -> str:
     """Write a class name as it is compared with other spellings of it: its letters, small ones, and digits alone."""
-    return re.sub(r'[\W_]', '', name.lower())
+    return re.sub(r'[\W_]', '', unicodedata.normalize('NFC', name).lower())
 
 
 def _checked_flip_map(given: Union[Sequence[int], np.ndarray], classes: Tuple[str, ...]) -> np.ndarray:

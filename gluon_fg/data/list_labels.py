@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .datasets import VideoDataset, VideoRecord
+from .labels import spelled
 
 logger = logging.getLogger(__name__)
 
-FREE = 10_000  # classes that any list may have
-_SHARE = 100  # ... beyond which it has at most so many for each of its videos
+FREE = 10_000  # classes that any list may have; beyond, at most as many as it has videos
+MAX_TARGETS = 1 << 31  # videos x classes where videos have several labels, a byte each
+_NUMBER = re.compile(r'[-+]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?')
+_UCF101 = re.compile(r'v_(\w+)_g\d\d_c\d\d')  # the names of its files
 _MANY = 50  # videos that are hardly of one class by chance
 
 
-def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = False) -> None:
+def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = False, several: bool = False) -> None:
     """Look at the labels of a list that says of its classes little but numbers.
 
     Parameters
@@ -28,6 +31,8 @@ def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = F
         (line, label) of its videos
     named
         whether it has names of classes beside the numbers, which say what these mean
+    several
+        whether videos have any number of labels, so that a class 0 that none has is no sign of counting from 1
 
     Raises
     ------
@@ -35,16 +40,17 @@ def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = F
         labels counted from 1, or one so large that most classes would have no video
     """
     largest = max((label for _, label in numbers), default=-1)
-    if largest >= max(FREE, _SHARE * len(numbers)):
+    if largest >= max(FREE, len(numbers)):
         line = next(line for line, label in numbers if label == largest)
+        videos = len({line for line, _ in numbers})
         raise UserError(
-            f'{name} line {line}: label {largest} in a list of {len(numbers)} videos; labels are numbers of classes, '
-            'counted from 0'
+            f'{name} line {line}: label {largest} in a list of {videos} videos; labels are numbers of classes, counted '
+            'from 0'
         )
     there = {label for _, label in numbers if label >= 0}
     if named:
         return
-    if there and from_one(there):
+    if there and from_one(there) and not several:
         raise UserError(
             f'{name}: labels run from 1 to {largest} and none is 0; classes are counted from 0 here: subtract 1, or '
             'name the classes in the lists, or in order in classes.txt beside them'
@@ -53,6 +59,80 @@ def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = F
     if absent:
         shown = ', '.join(map(str, absent[:5])) + (', ...' if len(absent) > 5 else '')
         logger.warning('%s: no video has label %s, but others have up to %d', name, shown, largest)
+
+
+def check_size(name: str, videos: int, classes: int) -> None:
+    """Refuse several labels a video of so many classes that telling which each shows takes gigabytes."""
+    if videos * classes > MAX_TARGETS:
+        raise UserError(
+            f'{name}: {videos} videos of {classes} classes take {videos * classes >> 30} GB to keep which video shows '
+            f'which; {MAX_TARGETS >> 30} GB at most'
+        )
+
+
+def check_texts(name: str, labels: Iterable[Tuple[int, str]]) -> None:
+    """Refuse names of classes that are numbers of another form, as where a program wrote 1 as 1.0.
+
+    Parameters
+    ----------
+    name
+        what errors call the list
+    labels
+        (line, label) of its videos
+    """
+    for line, label in labels:
+        if _NUMBER.fullmatch(label):
+            raise UserError(
+                f'{name} line {line}: label {label[:40]!r} is neither a whole number, such as 1, nor the name of a '
+                'class'
+            )
+
+
+def tell_alike(name: str, classes: Sequence[str]) -> None:
+    """Say which names of classes may be one class: they differ in capitals, blanks and signs alone."""
+    names: Dict[str, str] = {}
+    for each in classes:
+        key = spelled(each)
+        if key and key in names:
+            logger.warning(
+                '%s: classes %r and %r differ in capitals, blanks or signs alone; is it one class?',
+                name,
+                names[key],
+                each,
+            )
+            return
+        names[key] = each
+
+
+def tell_contradictions(name: str, dataset: VideoDataset, lines: Sequence[int]) -> None:
+    """Say that a list gives a video two labels, where videos have one.
+
+    Parameters
+    ----------
+    name
+        what the warning calls the list
+    dataset, lines
+        its videos, and the line of each
+    """
+    labels: Dict[VideoRecord, int] = {}
+    contradictions = []
+    for i, record in enumerate(dataset.records):
+        first = labels.setdefault(record._replace(label=-1), i)
+        if dataset.records[first].label != record.label:
+            contradictions.append((first, i))
+    if contradictions:
+        first, other = contradictions[0]
+        said = [dataset.records[i].label for i in (first, other)]
+        logger.warning(
+            '%s: %d videos are listed with two labels, such as %s with %d in line %d and %d in line %d',
+            name,
+            len(contradictions),
+            printable(dataset.records[first].path),
+            said[0],
+            lines[first],
+            said[1],
+            lines[other],
+        )
 
 
 def from_one(labels: Iterable[int]) -> bool:
@@ -71,10 +151,10 @@ def folder_mismatches(dataset: VideoDataset) -> Tuple[int, List[Tuple[VideoRecor
     classes = dataset.labels.classes
     if all(name.isdigit() for name in classes):
         return 0, []
-    names = {_plain(name): name for name in classes}
+    names = {spelled(name): name for name in classes}
     compared, wrong = 0, []
     for record in dataset.records:
-        said = [names[_plain(part)] for part in Path(record.path).parent.parts if _plain(part) in names]
+        said = [names[key] for key in map(spelled, _folders(record.path)) if key in names]
         if said and record.label >= 0:
             compared += 1
             if classes[record.label] not in said:
@@ -110,6 +190,7 @@ def check_known(dataset: VideoDataset) -> None:
         )
 
 
-def _plain(name: str) -> str:
-    """A class's name without what datasets write in different ways: case, blanks and signs."""
-    return re.sub(r'[\W_]+', '', name).lower()
+def _folders(path: str) -> List[str]:
+    """The folders that a video lies in, and the class in its own name where it is one of UCF101's."""
+    folders, name = list(Path(path).parent.parts), _UCF101.match(Path(path).name)
+    return [*folders, name.group(1)] if name else folders

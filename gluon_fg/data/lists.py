@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .labels import LabelSet
-from .list_labels import check_numbers
+from .list_labels import check_numbers, check_texts
 from .plain_lists import integer, plain_rows
+from .tables import cell, check_one_split, read_table, times
 
 
 class Row(NamedTuple):
@@ -36,75 +34,29 @@ def label_of(row: Row, labels: LabelSet) -> Optional[int]:
     return labels.find(row.label) if number is None else number
 
 
-def read_text(path: Path) -> str:
-    """Read a text file in UTF-8; raises UserError for any other."""
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError:
-        text = '\0'
-    except OSError as error:
-        raise UserError(f'{path}: {error.strerror or error}') from None
-    if '\0' in text:  # which no path has, and a text in UTF-16 is full of
-        raise UserError(f'{path}: is not a text file in UTF-8')
-    return text
-
-
-def read_names(path: Path) -> List[str]:
-    """Read class names, one a line in the order of the labels; raises UserError for a file that is no text in UTF-8."""
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
-
-
 def read_rows(path: Path, text: str) -> List[Row]:
     """Read the rows of a list (`readers.from_csv` describes its forms); errors name the line."""
-    first = next((line for line in text.splitlines() if line.strip()), '')
-    header = [cell.strip().lower() for cell in next(csv.reader([first]), [])]
-    if 'youtube_id' in header and 'path' not in header:
-        raise UserError(
-            f'{path.name} line 1: this is an official list of Kinetics; set data.dataset=kinetics400 (or 600, 700) and '
-            'data.root to its folder'
-        )
-    if 'path' not in header:
+    table = read_table(path, text)
+    if table is None:
         return _numbered_rows(path, text)
-    if 'label' not in header:
-        raise UserError(f'{path.name} line 1: no column label; the header has {", ".join(header)}')
-    reader = csv.reader(io.StringIO(text, newline=''), strict=True)
+    columns, header = table.columns, table.header
+    if columns.label is None and len(header) > 1:
+        several = ', or set data.dataset=multilabel' if columns.labels is not None else ''
+        raise UserError(f'{table.where}: no column label; the header has {printable(", ".join(header))[:200]}{several}')
     rows: List[Row] = []
-    try:
-        next(cells for cells in reader if any(cells))  # the header
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append(_csv_row(f'{path.name} line {reader.line_num}', reader.line_num, header, cells))
-    except csv.Error as error:
-        raise UserError(f'{path.name} line {reader.line_num}: {error}') from error
+    splits: Dict[str, int] = {}
+    for line, cells in table.rows():
+        where = f'{path.name} line {line}'
+        label = '-1' if columns.label is None else cells[columns.label]
+        if not cells[columns.path] or not label:
+            raise UserError(f'{where}: an empty path or label')
+        if columns.split is not None:
+            splits.setdefault(cells[columns.split], line)
+        start, end = times(where, table, cells)
+        class_name, group = cell(cells, columns.class_name), cell(cells, columns.group)
+        rows.append(Row(line, cells[columns.path], label, class_name, group, start, end))
+    check_one_split(path.name, splits)
     return rows
-
-
-def _csv_row(where: str, line: int, header: List[str], cells: List[str]) -> Row:
-    if len(cells) != len(header):
-        raise UserError(
-            f'{where}: {len(cells)} columns, the header has {len(header)} (a path with a comma stands in quotes)'
-        )
-    row = dict(zip(header, cells))
-    if not row['path'].strip() or not row['label'].strip():
-        raise UserError(f'{where}: an empty path or label')
-    start, end = (seconds(where, name, row.get(name, '')) for name in ('start', 'end'))
-    if start is not None and end is not None and start >= end:
-        raise UserError(f'{where}: the clip ends at {end:g} s, before it starts at {start:g} s')
-    class_name, group = row.get('class', '').strip(), row.get('group', '').strip()
-    return Row(line, row['path'].strip(), row['label'].strip(), class_name, group, start, end)
-
-
-def seconds(where: str, column: str, text: str) -> Optional[float]:
-    """Read a time of the columns `start` and `end`; None for an empty cell."""
-    if not text.strip():
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise UserError(f'{where}: {column} {text.strip()!r} is not a time in seconds, such as 12.5')
-    return seconds
 
 
 def _numbered_rows(path: Path, text: str) -> List[Row]:
@@ -122,6 +74,7 @@ def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str]
         return classes if groups is None else LabelSet(classes.classes, groups, classes.flip_map)
     numbers = [integer(row.label) for row in rows]
     if classes is None and all(number is None for number in numbers):
+        check_texts(path.name, ((row.line, row.label) for row in rows))
         classes = sorted({row.label for row in rows})
     if classes is None:
         named: Dict[int, str] = {}

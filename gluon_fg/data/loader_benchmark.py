@@ -26,7 +26,7 @@ import numpy as np
 from ..errors import UserError
 from ..files import temporary_folder
 from ..input_spec import InputSpec
-from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord
+from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord, some_suffixes
 from .decoding import load_decord
 from .labels import LabelSet
 from .loader import Reading, TrainLoader, ordered_map
@@ -90,7 +90,7 @@ def videos_below(folder: Path, videos: Optional[int] = None) -> VideoDataset:
     """The video files below a folder, or so many of them, evenly from the list of all; whatever they show."""
     files = sorted(path for path in folder.rglob('*') if path.suffix.lower() in VIDEO_SUFFIXES)
     if not files:
-        raise UserError(f'{folder}: no videos there ({", ".join(VIDEO_SUFFIXES)})')
+        raise UserError(f'{folder}: no videos there ({some_suffixes(VIDEO_SUFFIXES)})')
     records = [VideoRecord(str(path), 0) for path in files]
     return some_of(VideoDataset(records, LabelSet(('film',)), name=str(folder)), videos)
 

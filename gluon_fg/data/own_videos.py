@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import collections
-import csv
 import functools
 import os
 import unicodedata
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError, VideoError
-from .catalog.entry import SPLITS
-from .datasets import VIDEO_SUFFIXES, VideoRecord, existing_folder
+from .datasets import VIDEO_SUFFIXES, VideoRecord, existing_folder, some_suffixes
+from .folders import check_level, class_folders, class_name, files_below, folder_classes, is_hidden, split_folders
 from .label_lists import from_label_list
 from .loader import ordered_map
-from .readers import class_folders, from_csv
-from .video import IMAGE_SUFFIXES, natural, open_video
-
-_SYNONYMS = {'training': 'train', 'validation': 'val', 'valid': 'val', 'testing': 'test'}
+from .readers import from_csv
+from .tables import read_table
+from .text_files import read_text
+from .video import IMAGE_SUFFIXES, open_video
 
 
 class OwnVideos(NamedTuple):
@@ -129,8 +128,8 @@ def _of_list(path: Path) -> Tuple[Path, Named, Dict[str, int]]:
 
 def _has_several(path: Path) -> bool:
     """Tell whether a list has the column `labels`, of any number of labels."""
-    with open(path, encoding='utf-8-sig', errors='replace', newline='') as stream:
-        return 'labels' in [cell.strip().lower() for cell in next(csv.reader(stream), [])]
+    table = read_table(path, read_text(path, keep_bytes=True))
+    return table is not None and table.columns.labels is not None
 
 
 def _of_labels(path: Path, workers: int, progress: bool) -> OwnVideos:
@@ -151,19 +150,13 @@ def _of_labels(path: Path, workers: int, progress: bool) -> OwnVideos:
 
 def _splits_of(root: Path, folders: Sequence[str]) -> Dict[str, str]:
     """Split -> its folder, of the folders in one; {'': ''} where these are classes, though one be called train."""
-    splits: Dict[str, str] = {}
-    for name in folders:
-        split = _SYNONYMS.get(name.lower(), name.lower())
-        if split in SPLITS:
-            if split in splits:
-                raise UserError(f'{root}: {splits[split]} and {name} would both be {split}; put them into one folder')
-            splits[split] = name
+    splits = {split: name for split, name in split_folders(root).items() if name in folders}
     as_class = [name for name in splits.values() if not class_folders(root / name) and any((root / name).iterdir())]
     if not splits or as_class and len(splits) < len(folders):
         return {'': ''}
     if 'train' not in splits:
         raise UserError(f'{root}: has a folder {next(iter(splits.values()))}, but none named train')
-    return {split: splits[split] for split in SPLITS if split in splits}
+    return splits
 
 
 def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Path, Named, Dict[str, int]]:
@@ -174,6 +167,8 @@ def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Pat
         if run is None or run != (root / name).resolve() and (root / name).resolve() not in run.parents
     ]
     splits = _splits_of(root, folders)
+    if '' in splits:
+        check_level(root, folders)
     other: Dict[str, int] = collections.Counter()
     named: Named = {}
     for split, folder in splits.items():
@@ -183,19 +178,23 @@ def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Pat
                 f'{root / folder / beside[0]}: a video beside the class folders; put it into the folder of its class'
             )
         named[split] = []
-        for name in class_folders(root / folder) if folder else folders:
-            for path in _files_below(root / folder / name):
-                if _is_video(path.name):
-                    named[split].append((name.strip(), VideoRecord(path.relative_to(root).as_posix())))
-                else:
-                    other[path.suffix.lower() or 'no suffix'] += 1
+        classes = class_folders(root / folder) if folder else folders
+        folder_classes(root / folder, classes)  # raises where two are one
+        for name in classes:
+            for place, files in files_below(root / folder / name):
+                for file in files:
+                    if _is_video(file):
+                        path = Path(place, file).relative_to(root).as_posix()
+                        named[split].append((class_name(name), VideoRecord(path)))
+                    else:
+                        other[os.path.splitext(file)[1].lower() or 'no suffix'] += 1
     for name in sorted(set(folders) - set(splits.values())) if '' not in splits else ():
         other[f'folder beside {" and ".join(splits)}: {name}'] += 1
     if not any(named.values()):
         pictures = sum(other.get(suffix, 0) for suffix in IMAGE_SUFFIXES)
         raise UserError(
             f'{root}: no video in class folders; expected {root}/<class>/<video>, with files that end in '
-            f'{", ".join(VIDEO_SUFFIXES)}'
+            f'{some_suffixes(VIDEO_SUFFIXES)}'
             + (
                 f'. Its {pictures} pictures are trained by gluon-fg train --config custom/mobilenetv2_custom_images, '
                 'or, as folders of frames, listed in a CSV'
@@ -207,14 +206,7 @@ def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Pat
 
 
 def _is_video(name: str) -> bool:
-    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith('.')
-
-
-def _files_below(folder: Path) -> Iterable[Path]:
-    """All files of a folder and the folders in it, but hidden ones, in natural order."""
-    for directory, below, files in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith('.'))
-        yield from (Path(directory, name) for name in sorted(files, key=natural) if not name.startswith('.'))
+    return name.lower().endswith(VIDEO_SUFFIXES) and not is_hidden(name)
 
 
 def _try(root: Path, files: Sequence[str], workers: int, progress: bool) -> Tuple[Dict[str, int], Dict[str, str]]:

@@ -6,21 +6,23 @@ label label ...' of folders of frames. Paths keep their blanks.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, List, NamedTuple, Optional, Set, Tuple
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .datasets import VIDEO_SUFFIXES
+from .tables import DELIMITERS, cells_of
+from .text_files import said_lines
 from .video import IMAGE_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
-_SUFFIX = '|'.join(re.escape(suffix) for suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
-_NUMBERS = r'((?:\s+[-+]?[0-9]{1,18})*)'
-_FILE = re.compile(rf'(.*(?:{_SUFFIX})){_NUMBERS}', re.IGNORECASE)
-_FOLDER = re.compile(rf'(.*?\S){_NUMBERS}')
+_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+_INTEGER = re.compile(r'[-+]?[0-9]{1,18}')
+_NAMED = re.compile(rf'(.*(?:{"|".join(map(re.escape, _SUFFIXES))}))\s+(\S.*)', re.IGNORECASE)
 
 
 class PlainRow(NamedTuple):
@@ -36,7 +38,8 @@ def plain_rows(path: Path, text: str) -> List[PlainRow]:
 
     How many numbers stand behind the paths says what they are: two behind every path are frames and label, and one is
     the label. Where lines have three or more, or one and two of which the first is no count of frames, they are several
-    labels, behind the frames of a folder. A list of paths alone has no labels.
+    labels, behind the frames of a folder. A list of paths alone has no labels. Commas, semicolons or tabs may stand in
+    place of blanks, and behind files the name of a class in place of its number.
 
     Raises
     ------
@@ -44,7 +47,9 @@ def plain_rows(path: Path, text: str) -> List[PlainRow]:
         a line that is none of this, three numbers behind every folder (MMAction2's lists with an offset), or labels on
         some lines alone
     """
-    lines = [_split(path, number, line.strip()) for number, line in _said(text)]
+    lines = plain_lines(path, text)
+    if lines and lines[0].class_name:
+        return [PlainRow(line.number, line.path, (line.class_name,)) for line in lines]
     counts = {len(line.numbers) for line in lines}
     if counts <= {0}:
         return [PlainRow(line.number, line.path, ()) for line in lines]
@@ -62,26 +67,87 @@ def plain_rows(path: Path, text: str) -> List[PlainRow]:
         first = len(line.numbers) - 1 if not several else 0 if line.is_file else 1
         if first == len(line.numbers):
             raise UserError(f'{path.name} line {line.number}: no label behind the count of frames')
-        rows.append(PlainRow(line.number, line.path, tuple(line.numbers[first:])))
+        rows.append(PlainRow(line.number, line.path, line.numbers[first:]))
     if counts == {2} and not several:
         _tell_column(path, lines)
     return rows
 
 
-class _Line(NamedTuple):
-    """A line taken apart: its number, the path, the numbers behind it, whether the path is a file's."""
+class Line(NamedTuple):
+    """A line taken apart: its number, the path, the numbers behind it, whether the path is a file's; a class's name."""
 
     number: int
     path: str
-    numbers: List[str]
+    numbers: Tuple[str, ...]
     is_file: bool
+    class_name: str = ''
 
 
-def _said(text: str) -> Iterator[Tuple[int, str]]:
-    return ((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+def plain_lines(path: Path, text: str) -> List[Line]:
+    """Take the lines of a list apart, all in the way of the first; comments, which begin with '# ', are left out.
+
+    Raises
+    ------
+    UserError
+        a line of another form, named by its number
+    """
+    said = [(number, line) for number, line in said_lines(text) if not line.startswith('# ') and line != '#']
+    split = _way(said[0][1]) if said else _by_blanks
+    lines = []
+    for number, text_of in said:
+        parts = split(text_of)
+        if parts is None:
+            if text_of[0] in '{[':
+                raise UserError(f'{path.name} line {number}: JSON is no list; write CSV with the header path,label')
+            raise UserError(
+                f'{path.name} line {number}: {printable(text_of[:60])!r} is neither "path frames label" nor CSV, which '
+                'starts with the header path,label'
+            )
+        lines.append(Line(number, *parts))
+    return lines
 
 
-def _several(lines: List[_Line], counts: Set[int]) -> bool:
+Parts = Tuple[str, Tuple[str, ...], bool, str]  # path, numbers, whether it is a file's, name of a class
+Way = Callable[[str], Optional[Parts]]
+
+
+def has_label(line: str) -> bool:
+    """Whether a line of a list says more than a path."""
+    parts = _way(line)(line)
+    return parts is not None and bool(parts[1] or parts[3])
+
+
+def _way(first: str) -> Way:
+    """How the lines of a list are taken apart, by its first one."""
+    ways: List[Way] = [functools.partial(_by_delimiter, delimiter) for delimiter in DELIMITERS]
+    ways.append(_by_names)
+    return next((way for way in ways if _by_blanks(first) is None and way(first)), _by_blanks)
+
+
+def _by_blanks(line: str) -> Optional[Parts]:
+    name, numbers, is_file = split_line(line)
+    if not name or name.endswith(DELIMITERS) or not (is_file or numbers):
+        return None
+    return name, numbers, is_file, ''
+
+
+def _by_delimiter(delimiter: str, line: str) -> Optional[Parts]:
+    name, *cells = cells_of(line, delimiter) or ['']
+    if not name or not cells or not all(cells):
+        return None
+    is_file = name.lower().endswith(_SUFFIXES)
+    if all(integer(cell) is not None for cell in cells):
+        return name, tuple(cells), is_file, ''
+    return (name, (), True, cells[0]) if is_file and len(cells) == 1 else None
+
+
+def _by_names(line: str) -> Optional[Parts]:
+    """Of 'run/a b.mp4 running', which no number follows."""
+    match = _NAMED.fullmatch(line)
+    return (match.group(1), (), True, match.group(2)) if match else None
+
+
+def _several(lines: List[Line], counts: Set[int]) -> bool:
     """Whether the numbers are several labels."""
     if max(counts) > 2:
         return True
@@ -93,24 +159,19 @@ def _several(lines: List[_Line], counts: Set[int]) -> bool:
     return counts == {1, 2} and min(pair[0] for pair in pairs) <= max(int(line.numbers[-1]) for line in lines)
 
 
-def split_line(line: str) -> Tuple[str, List[str], bool]:
+def split_line(line: str) -> Tuple[str, Tuple[str, ...], bool]:
     """Take a line apart: the path ('' where there is none), the numbers behind it, and whether the path is a file's."""
-    file = _FILE.fullmatch(line)
-    match = file or _FOLDER.fullmatch(line)
-    return (match.group(1), match.group(2).split(), file is not None) if match else ('', [], False)
+    words = list(re.finditer(r'\S+', line))
+    count = len(words)
+    while count > 1 and integer(words[count - 1].group()) is not None:
+        count -= 1
+    name = line[words[0].start() : words[count - 1].end()] if words else ''
+    if len(name) > 2 and name[0] == name[-1] and name[0] in '"\'' and name[1:-1].lower().endswith(_SUFFIXES):
+        name = name[1:-1]
+    return name, tuple(word.group() for word in words[count:]), name.lower().endswith(_SUFFIXES)
 
 
-def _split(path: Path, number: int, line: str) -> _Line:
-    name, numbers, is_file = split_line(line)
-    if not name or name.endswith(',') or (not is_file and not numbers):
-        raise UserError(
-            f'{path.name} line {number}: {line[:60]!r} is neither "path frames label" nor CSV, which starts with the '
-            'header path,label'
-        )
-    return _Line(number, name, numbers, is_file)
-
-
-def _tell_column(path: Path, lines: List[_Line]) -> None:
+def _tell_column(path: Path, lines: List[Line]) -> None:
     """Say which of two numbers is the label where the other could be one, too."""
     if max(int(line.numbers[0]) for line in lines) <= max(int(line.numbers[1]) for line in lines) + 1:
         logger.warning(
@@ -120,15 +181,6 @@ def _tell_column(path: Path, lines: List[_Line]) -> None:
         )
 
 
-def mended_path(where: str, text: str) -> str:
-    """Turn a path as Windows writes it into one with slashes; raises UserError where it begins with a drive."""
-    if '\\' not in text or '/' in text:
-        return text
-    if re.match(r'[A-Za-z]:', text) or text.startswith('\\'):
-        raise UserError(f'{where}: {text[:60]!r} is a path on another machine; write paths from the root folder on')
-    return text.replace('\\', '/')
-
-
 def integer(text: str) -> Optional[int]:
     """Read a number as lists have it; None for any other text ('1_0' and digits of other scripts, too)."""
-    return int(text) if re.fullmatch(r'[-+]?[0-9]{1,18}', text) else None
+    return int(text) if _INTEGER.fullmatch(text) else None

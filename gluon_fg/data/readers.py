@@ -7,45 +7,20 @@ import os
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from ..errors import UserError, unknown
-from . import video
-from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord, existing_folder, outside
+from ..errors import UserError, printable, unknown
+from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord, existing_folder, outside, some_suffixes
+from .folders import class_folders, class_name, files_below, folder_classes, is_hidden
 from .labels import LabelSet
-from .list_labels import check_known, from_one
-from .lists import Row, label_of, labels_of, read_names, read_rows, read_text
-from .plain_lists import integer, mended_path
+from .list_labels import check_known, from_one, tell_alike, tell_contradictions
+from .listed_paths import ListedPaths
+from .lists import Row, label_of, labels_of, read_rows
+from .plain_lists import has_label, integer
+from .tables import read_table
+from .text_files import read_names, read_text, said_lines
 
 logger = logging.getLogger(__name__)
 
-# What archives and systems leave in folders; nobody's classes and videos.
-_LEFT_BY_OTHERS = {'__macosx', '@eadir', '$recycle.bin', 'system volume information', 'lost+found', '__pycache__'}
 _CLASS_FILES = ('classes.txt', 'category.txt')  # ours, and that of lists made for TSM
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is no user's: hidden, or left there by an archive or a system."""
-    return name.startswith('.') or name.lower() in _LEFT_BY_OTHERS
-
-
-def class_folders(root: Path) -> List[str]:
-    """List the names of the folders in a folder, sorted, hidden ones left out."""
-    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
-
-
-def folder_classes(root: Path) -> List[str]:
-    """List the classes that folders are named like: without blanks around them, which no list of classes keeps.
-
-    Raises
-    ------
-    UserError
-        two folders of one class
-    """
-    names: Dict[str, str] = {}
-    for folder in class_folders(root):
-        former = names.setdefault(folder.strip(), folder)
-        if former != folder:
-            raise UserError(f'{root}: the folders {former!r} and {folder!r} differ in blanks alone; rename one of them')
-    return sorted(names)
 
 
 def videos_in(
@@ -54,16 +29,13 @@ def videos_in(
     suffixes: Tuple[str, ...] = VIDEO_SUFFIXES,
     left_out: Optional[Dict[str, int]] = None,
 ) -> Iterator[str]:
-    """Give the paths from `root` of all videos in a folder and below, in order, hidden ones left out.
+    """Give the paths from `root` of all videos in a folder and below (`files_below`), in order.
 
     Files of other suffixes are counted by these in `left_out`.
     """
-    for directory, below, files in os.walk(folder):
-        below[:] = sorted(entry for entry in below if not is_hidden(entry))
+    for directory, files in files_below(folder):
         above = os.path.relpath(directory, root)
-        for file in sorted(files, key=video.natural):
-            if file.startswith('.'):
-                continue
+        for file in files:
             if file.lower().endswith(suffixes):
                 yield os.path.normpath(os.path.join(above, file))
             elif left_out is not None:
@@ -98,16 +70,24 @@ def from_folder(
     records = []
     left_out: Dict[str, int] = {}
     for folder in folders:
-        label = labels.find(folder.strip())
+        label = labels.find(class_name(folder))
         if label is None:
             raise unknown(f'class folder in {root}:', folder, labels.classes)
         records += [VideoRecord(path, label) for path in videos_in(root, root / folder, suffixes, left_out)]
     if not records:
         kind = 'video' if suffixes == VIDEO_SUFFIXES else 'image'
-        raise UserError(f'{root}: no {kind} in its class folders (looked for {", ".join(suffixes)})')
+        raise UserError(f'{root}: no {kind} in its class folders (looked for {some_suffixes(suffixes)})')
+    beside = sorted(entry.name for entry in root.iterdir() if entry.is_file() and _ends(entry.name, suffixes))
+    if beside:
+        logger.warning('%s: %d beside the class folders left out, such as %s', root, len(beside), printable(beside[0]))
+    tell_alike(name or str(root), labels.classes)
     dataset = VideoDataset(records, labels, root, name or str(root), cache)
     dataset.left_out = left_out
     return dataset
+
+
+def _ends(name: str, suffixes: Tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes) and not is_hidden(name)
 
 
 def from_csv(
@@ -147,29 +127,31 @@ def from_csv(
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path}: ' + ('is a folder, not a list' if path.is_dir() else 'no such list of videos'))
-    rows = read_rows(path, read_text(path))
+    rows = read_rows(path, read_text(path, keep_bytes=True))
     if not rows:
         raise UserError(f'{path}: lists no video')
     beside = next((file for file in (path.parent / name for name in _CLASS_FILES) if file.is_file()), None)
     names = None if beside is None else read_names(beside)
     labels = labels_of(path, rows, names if classes is None else classes)
+    if classes is None:
+        tell_alike(path.name, labels.classes)
     meant = _meant(beside, names, labels) if isinstance(classes, LabelSet) else None
-    folder = Path(path.parent if root is None else root)
+    places, listed = ListedPaths(Path(path.parent if root is None else root)), path.name
     records = []
     for row in rows:
-        label = _label(path, row, labels, rows, meant)
-        place = row.path if '\\' not in row.path or (folder / row.path).exists() else ''
-        place = place or mended_path(f'{path.name} line {row.line}', row.path)
+        where = f'{listed} line {row.line}'
+        label = _label(where, row, labels, rows, meant)
+        place = places.find(where, row.path)
         records.append(VideoRecord(place, label, row.start, row.end))
     dataset = VideoDataset(records, labels, path.parent if root is None else root, name or str(path), cache)
+    tell_contradictions(path.name, dataset, [row.line for row in rows])
     if known and all(integer(row.label) is not None and not row.class_name for row in rows):
         check_known(dataset)
     return dataset
 
 
-def _label(path: Path, row: Row, labels: LabelSet, rows: List[Row], meant: Optional[List[int]]) -> int:
+def _label(where: str, row: Row, labels: LabelSet, rows: List[Row], meant: Optional[List[int]]) -> int:
     """The label of a row, checked; `meant`: what numbers mean in lists whose classes have another order."""
-    where = f'{path.name} line {row.line}'
     if row.others:
         raise UserError(
             f'{where}: several labels, {", ".join((row.label, *row.others))}; set data.dataset=multilabel where videos '
@@ -209,13 +191,16 @@ def plain_list(path: Union[str, os.PathLike]) -> Optional[List[str]]:
         it is no text, or empty
     """
     path = Path(path)
-    lines = read_names(path)
+    text = read_text(path, keep_bytes=True)
+    table = read_table(path, text)
+    lines = [line for _, line in said_lines(text)]
     if not lines:
         raise UserError(f'{path}: lists no video')
-    header = [cell.strip().lower() for cell in lines[0].split(',')]
-    if 'path' in header and header != ['path'] or any(line.split()[-1].lstrip('-').isdigit() for line in lines):
+    if table is not None and len(table.header) > 1 or table is None and any(map(has_label, lines)):
         return None
-    return [os.path.join(path.parent, line) for line in lines[header == ['path'] :]]
+    places = ListedPaths(path.parent)
+    paths = [(number, cells[0]) for number, cells in table.rows()] if table else list(enumerate(lines, 1))
+    return [os.path.join(path.parent, places.find(f'{path.name} line {number}', place)) for number, place in paths]
 
 
 def from_paths(paths: Sequence[str], labels: Optional[LabelSet] = None, name: str = 'videos') -> VideoDataset:

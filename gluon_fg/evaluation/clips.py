@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..data.datasets import VIDEO_SUFFIXES
+from ..data.datasets import VIDEO_SUFFIXES, some_suffixes
 from ..data.flow.place import FlowPlace
 from ..data.scans import ScanCache
 from ..data.segments import cut
@@ -57,7 +57,7 @@ def files_in(folder: Union[str, os.PathLike], spec: InputSpec) -> List[str]:
     if not files and not images and _is_film_of_images(folder):
         return [os.fspath(folder)]
     if not files:
-        raise UserError(f'{folder}: no {kind} in this folder (looked for {", ".join(suffixes)})')
+        raise UserError(f'{folder}: no {kind} in this folder (looked for {some_suffixes(suffixes)})')
     return files
 
 

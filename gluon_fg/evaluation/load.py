@@ -12,6 +12,7 @@ from mxnet.gluon import HybridBlock
 
 from .. import factory, safe_yaml
 from ..data.labels import LabelSet
+from ..data.text_files import read_names
 from ..errors import UserError
 from ..weights import gluoncv_start
 from ..weights.gluoncv_names import is_gluoncv, translated
@@ -69,11 +70,7 @@ def name_classes(net: HybridBlock, path: Union[str, os.PathLike]) -> None:
     path = Path(path)
     if not path.is_file():
         raise UserError(f'no file of class names {path}')
-    try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f'{path}: is not a text file in UTF-8') from None
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = tuple(read_names(path))
     if len(names) != net.nclass:
         raise UserError(f'{path} has {len(names)} class names, {net.name} has {net.nclass} classes; write one a line')
     net.labels = LabelSet(names)

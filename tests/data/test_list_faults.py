@@ -215,10 +215,17 @@ def test_text_files_in_another_encoding_are_named(put, tmp_path):
     latin = 'gehen\nfröhlich\n'.encode('latin-1')
     put('train.txt', 'a.mp4 0\nb.mp4 1\n')
     path = put('classes.txt', latin)
-    assert refused(build_dataset, 'csv', 'train', tmp_path) == f'{path}: is not a text file in UTF-8'
-    assert refused(name_classes, None, path) == f'{path}: is not a text file in UTF-8'
+    line = f"{path}: is not a text file in UTF-8 (line 2: 'fr\\udcf6'); save it in UTF-8"
+    assert refused(build_dataset, 'csv', 'train', tmp_path) == line == refused(name_classes, None, path)
     path.unlink()
-    path = put('train.txt', 'fröhlich.mp4 0\n'.encode('utf-16'))
+    path = put('train.txt', 'gehen.mp4 0\nfröhlich.mp4 1\n'.encode('latin-1'))
+    assert refused(build_dataset, 'csv', 'train', tmp_path) == (
+        "train.txt line 2: 'fr\\udcf6hlich.mp4' is not UTF-8, and no file is called by these bytes; save the list in "
+        'UTF-8'
+    )
+    open(os.fsencode(tmp_path) + b'/fr\xf6hlich.mp4', 'wb').close()
+    assert pairs(build_dataset('csv', 'train', tmp_path))[1] == (os.fsdecode(b'fr\xf6hlich.mp4'), 1)
+    path = put('train.txt', 'fröhlich.mp4 0\n'.encode('utf-16-le'))  # without its mark
     assert refused(build_dataset, 'csv', 'train', tmp_path) == f'{path}: is not a text file in UTF-8'
 
 

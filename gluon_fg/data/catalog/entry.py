@@ -11,9 +11,8 @@ import numpy as np
 
 from ...errors import UserError, unknown
 from ..datasets import VideoDataset, existing_folder
+from ..folders import SPLITS
 from ..labels import LabelSet
-
-SPLITS = ('train', 'val', 'test')
 
 
 class Request(NamedTuple):

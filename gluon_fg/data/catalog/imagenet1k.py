@@ -13,8 +13,9 @@ from typing import Dict, Tuple
 
 from ...errors import UserError, unknown
 from ..datasets import VideoDataset
+from ..folders import class_folders
 from ..labels import LabelSet
-from ..readers import class_folders, from_folder
+from ..readers import from_folder
 from ..video import IMAGE_SUFFIXES
 from .entry import DatasetInfo, Request, register_dataset
 from .gluoncv_classes import gluoncv_classes, imagenet_folders

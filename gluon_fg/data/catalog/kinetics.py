@@ -5,6 +5,7 @@ they are called, in this order,
 
     val.csv   kinetics-400_val.csv   kinetics_400_val.csv   kinetics400_val.csv   kinetics_val.csv   val.txt
     kinetics400_val_list_videos.txt   kinetics400_val_list_rawframes.txt
+    val.json   kinetics-400_val.json   kinetics_400_val.json   kinetics400_val.json   kinetics_val.json
 
 (or the same with `validate`) and lie in the root, annotations/, annotations/deepmind/, labels/, lists/, or a folder
 with the dataset's name (kinetics400/, as its archive unpacks). Official ones have the columns label, youtube_id,
@@ -37,8 +38,9 @@ from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 from ...errors import UserError, unknown
 from ..datasets import VideoDataset, VideoRecord
+from ..folders import class_folders
 from ..labels import LabelSet
-from ..readers import class_folders, from_csv, videos_in
+from ..readers import from_csv, videos_in
 from .entry import DatasetInfo, Request
 from .kinetics_files import ID, Clips, Row, read_list
 from .layouts import read_lines, those_there
@@ -59,6 +61,11 @@ _LISTS = (
     'kinetics_{part}.csv',
     '{part}.txt',
     *_MMACTION,
+    '{part}.json',
+    'kinetics-{size}_{part}.json',
+    'kinetics_{size}_{part}.json',
+    'kinetics{size}_{part}.json',
+    'kinetics_{part}.json',
 )
 _VIDEO_FOLDERS = (
     '{part}',

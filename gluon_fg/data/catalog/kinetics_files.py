@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from ...errors import UserError
+from ...errors import UserError, printable
 from ..datasets import VIDEO_SUFFIXES
+from ..folders import files_below
+from ..text_files import read_text
+from .layouts import read_json
 
 # The names of today, of the first release, and of the crawler's own lists
 _COLUMNS = {
@@ -37,11 +41,9 @@ class Row(NamedTuple):
 
 def read_list(path: Path) -> Optional[List[Row]]:
     """Read an official list; None for a file of another form. Errors name the line."""
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError:
-        raise UserError(f'{path}: is not a text file in UTF-8') from None
-    reader = csv.reader(io.StringIO(text, newline=''))
+    if path.suffix == '.json':
+        return [_json_row(path, *entry) for entry in enumerate(read_json(path, dict).items(), 1)]
+    reader = csv.reader(io.StringIO(read_text(path), newline=''))
     header = [cell.strip().lower() for cell in next(reader, [])]
     place: Dict[str, int] = {}
     for column, names in _COLUMNS.items():
@@ -68,6 +70,23 @@ def read_list(path: Path) -> Optional[List[Row]]:
     return rows
 
 
+def _json_row(path: Path, number: int, entry: Tuple[str, Any]) -> Row:
+    """A clip of the lists in JSON, which have for each video {"annotations": {"label", "segment"}, "subset", ...}."""
+    video, values = entry
+    try:
+        told = values['annotations']
+        start, end = map(float, told['segment'])
+        label, split = told.get('label', ''), values.get('subset', '')
+        if start >= end or not isinstance(label, str) or not isinstance(split, str):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(
+            f'{path.name}, entry {number} ({printable(video)}): has no annotations with a label and a segment '
+            '[start, end], as the lists of Kinetics have'
+        ) from None
+    return Row(number, label, video, start, end, split)
+
+
 def _seconds(where: str, column: str, text: str) -> float:
     try:
         return float(text)
@@ -90,12 +109,18 @@ class Clips:
         self._clips: Dict[Tuple[str, int, int], str] = {}
         self._videos: Dict[str, str] = {}
         for folder in folders:
-            for directory, below, files in os.walk(folder):
-                entries = [entry for entry in below if _CLIP.match(entry)]  # folders of frames
-                below[:] = sorted(entry for entry in below if entry[0] != '.' and entry not in entries)
+            for directory, files in files_below(folder, functools.partial(self._is_frames, root)):
                 above = os.path.relpath(directory, root)
-                for entry in sorted(entries) + sorted(files):
-                    self._add(entry, entry if above == '.' else f'{above}{os.sep}{entry}', entry in entries)
+                for entry in files:
+                    self._add(entry, entry if above == '.' else f'{above}{os.sep}{entry}', False)
+
+    def _is_frames(self, root: Path, path: str) -> bool:
+        """Whether a folder has the frames of a clip, which is then taken up."""
+        name = os.path.basename(path)
+        frames = _CLIP.match(name) is not None
+        if frames:
+            self._add(name, os.path.relpath(path, root), True)
+        return frames
 
     def _add(self, name: str, path: str, frames: bool) -> None:
         stem, suffix = (name, '') if frames else os.path.splitext(name)

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ...errors import UserError
 from ..datasets import VIDEO_SUFFIXES, VideoRecord
-from ..lists import read_text
+from ..text_files import read_text, said_lines
 from .entry import dataset_info
 from .openers import list_file
 
@@ -192,7 +192,7 @@ def video_folder(root: Path, places: Sequence[str], inside: Sequence[str], name:
 def read_lines(path: Path) -> List[Tuple[int, str]]:
     """Read the lines of a text file that say something, each with its number from 1; raises UserError."""
     text = read_text(path)
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = said_lines(text)
     if not lines:
         raise UserError(f'{path}: is empty')
     return lines

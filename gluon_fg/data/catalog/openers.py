@@ -7,13 +7,16 @@ import os
 from pathlib import Path
 from typing import List, Optional, Tuple, Union
 
-from ...errors import UserError, unknown
+from ...errors import UserError, printable, unknown
 from ..datasets import VIDEO_SUFFIXES, VideoDataset
+from ..folders import check_level, class_folders, folder_classes, split_folders
 from ..labels import LabelSet
-from ..readers import folder_classes, from_csv, from_folder
+from ..readers import from_csv, from_folder
 from .entry import SPLITS, DatasetInfo, Request
 
 logger = logging.getLogger(__name__)
+
+_LISTS = ('.csv', '.txt', '.json', '.tsv')
 
 
 def has_lists(info: DatasetInfo, asked: Request) -> bool:
@@ -36,7 +39,11 @@ def open_lists(info: DatasetInfo, asked: Request) -> VideoDataset:
     root = info.folder(asked.root)
     path, train = list_file(root, split), list_file(root, 'train')
     if path is None:
-        raise UserError(f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt')
+        there = sorted(entry.name for entry in root.iterdir() if entry.suffix.lower() in _LISTS)
+        raise UserError(
+            f'{root}: no list for split {split!r}; expected {split}.csv or {split}.txt'
+            + (f', there is {printable(", ".join(there[:4]))}; a list may also be named by its path' if there else '')
+        )
     known = classes is not None
     if classes is None and train and train != path:
         classes = from_csv(train, root).labels  # a list that lacks a class could else mean other classes
@@ -51,14 +58,15 @@ def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = 
     """
     split, name = asked.split, f'{info.name} {asked.split}'
     root, classes = info.folder(asked.root), info.label_set()
-    splits = [entry for entry in SPLITS if (root / entry).is_dir()]
+    splits = split_folders(root)
     if split in splits:
         named: Union[LabelSet, List[str], None] = classes
         if classes is None and 'train' in splits:
-            named = folder_classes(root / 'train')
-        return from_folder(root / split, named, name, asked.cache, suffixes)
+            named = folder_classes(root / splits['train'])
+        return from_folder(root / splits[split], named, name, asked.cache, suffixes)
     if splits or split not in SPLITS:
         raise unknown(f'split of {root}:', split, splits or SPLITS)
+    check_level(root, class_folders(root))
     logger.warning('%s: no folder for a split (train, val, test); %s is all of it', root, split)
     return from_folder(root, classes, name, asked.cache, suffixes)
 

@@ -8,10 +8,11 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 from ...errors import UserError, unknown
 from ..catalog import build_dataset, dataset_info, list_datasets
-from ..datasets import VIDEO_SUFFIXES
+from ..datasets import VIDEO_SUFFIXES, some_suffixes
+from ..folders import files_below
 from ..manifest import read_manifest
-from ..readers import from_csv, is_hidden, plain_list
-from ..video import IMAGE_SUFFIXES, natural
+from ..readers import from_csv, plain_list
+from ..video import IMAGE_SUFFIXES
 from .listing import FILE
 
 
@@ -116,21 +117,13 @@ def _of_folder(folder: str, out: Optional[str]) -> Videos:
         top = Path(folder).resolve()
         return Videos(str(top.parent), [top.name])
     if not videos and not films:
-        raise UserError(f'{folder}: no video in it ({", ".join(VIDEO_SUFFIXES)}), and no folder of frames')
+        raise UserError(f'{folder}: no video in it ({some_suffixes(VIDEO_SUFFIXES)}), and no folder of frames')
     return Videos(folder, videos or [film for film in films if film != '.'])
 
 
 def _walk(folder: str, avoid: Optional[str]) -> Iterator[tuple]:
     """(folder, names of its files), in order; hidden ones and folders of flow are left out."""
-    for directory, below, names in os.walk(folder):
-        below[:] = sorted(
-            name
-            for name in below
-            if not is_hidden(name)
-            and os.path.realpath(os.path.join(directory, name)) != avoid
-            and not os.path.exists(os.path.join(directory, name, FILE))
-        )
-        yield directory, sorted((name for name in names if name[0] != '.'), key=natural)
+    return files_below(folder, lambda path: os.path.realpath(path) == avoid or os.path.exists(os.path.join(path, FILE)))
 
 
 def _ends(name: str, suffixes: Sequence[str]) -> bool:
