@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 from mxnet.gluon.data import Dataset
 
-from ..errors import UserError, VideoError, unknown
+from ..errors import UserError, VideoError, printable, unknown
 from ..input_spec import InputSpec
 from . import video
 from .flow.computed import ArrayFlow, all_fields
@@ -111,7 +111,7 @@ class VideoDataset(Dataset):
         self.records: Tuple[VideoRecord, ...] = tuple(
             VideoRecord(str(path), int(label), *clip) for path, label, *clip in records
         )
-        self.labels, self.root, self.name, self.cache = labels, os.fspath(root), name, cache
+        self.labels, self.root, self.name, self.cache = labels, os.fspath(root), printable(name), cache
         self.targets = None if targets is None else np.asarray(targets, bool)
         if self.targets is not None and self.targets.shape != (len(records), len(labels)):
             raise UserError(

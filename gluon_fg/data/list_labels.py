@@ -58,7 +58,7 @@ def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = F
     absent = sorted(set(range(largest + 1)) - there)
     if absent:
         shown = ', '.join(map(str, absent[:5])) + (', ...' if len(absent) > 5 else '')
-        logger.warning('%s: no video has label %s, but others have up to %d', name, shown, largest)
+        logger.warning('%s: no video has label %s, but others have up to %d', printable(name), shown, largest)
 
 
 def check_size(name: str, videos: int, classes: int) -> None:
@@ -96,7 +96,7 @@ def tell_alike(name: str, classes: Sequence[str]) -> None:
         if key and key in names:
             logger.warning(
                 '%s: classes %r and %r differ in capitals, blanks or signs alone; is it one class?',
-                name,
+                printable(name),
                 names[key],
                 each,
             )
@@ -125,7 +125,7 @@ def tell_contradictions(name: str, dataset: VideoDataset, lines: Sequence[int]) 
         said = [dataset.records[i].label for i in (first, other)]
         logger.warning(
             '%s: %d videos are listed with two labels, such as %s with %d in line %d and %d in line %d',
-            name,
+            printable(name),
             len(contradictions),
             printable(dataset.records[first].path),
             said[0],

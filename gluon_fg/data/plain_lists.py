@@ -177,7 +177,7 @@ def _tell_column(path: Path, lines: List[Line]) -> None:
         logger.warning(
             '%s: of two numbers behind each path the first is taken as the count of frames, the second as the label; '
             'for several labels of a video set data.dataset=multilabel',
-            path.name,
+            printable(path.name),
         )
 
 

@@ -79,7 +79,8 @@ def from_folder(
         raise UserError(f'{root}: no {kind} in its class folders (looked for {some_suffixes(suffixes)})')
     beside = sorted(entry.name for entry in root.iterdir() if entry.is_file() and _ends(entry.name, suffixes))
     if beside:
-        logger.warning('%s: %d beside the class folders left out, such as %s', root, len(beside), printable(beside[0]))
+        example = printable(str(root / beside[0]))
+        logger.warning('%d files beside the class folders are left out, such as %s', len(beside), example)
     tell_alike(name or str(root), labels.classes)
     dataset = VideoDataset(records, labels, root, name or str(root), cache)
     dataset.left_out = left_out
@@ -175,7 +176,7 @@ def _meant(path: Optional[Path], names: Optional[List[str]], labels: LabelSet) -
         return None
     places = [labels.find(name) for name in names]
     if len(names) != len(labels) or None in places or len(set(places)) != len(labels):
-        logger.warning('%s: names other classes than are known; it is not used', path)
+        logger.warning('%s: names other classes than are known; it is not used', printable(str(path)))
         return None
     return [place for place in places if place is not None]
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence
 
 from ..data.datasets import VIDEO_SUFFIXES, some_suffixes
 from ..data.flow.place import FlowPlace
+from ..data.folders import files_below
 from ..data.scans import ScanCache
 from ..data.segments import cut
 from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural, open_video
@@ -65,9 +66,9 @@ def _files_below(folder: Union[str, os.PathLike], suffixes: Tuple[str, ...]) -> 
     return sorted(
         (
             os.path.join(place, name)
-            for place, _, names in os.walk(os.fspath(folder))
+            for place, names in files_below(folder)
             for name in names
-            if name.lower().endswith(suffixes) and not name.startswith('.')
+            if name.lower().endswith(suffixes)
         ),
         key=natural,
     )

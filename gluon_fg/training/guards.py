@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Collection, List, Optional, Sequence
+from typing import Collection, List, Optional
 
 import numpy as np
 
@@ -17,13 +17,13 @@ from ..data.features import FeatureDataset
 from ..data.list_labels import folder_mismatches
 from ..data.overlap import Files, places, same_bytes
 from ..data.rates import at_rate
-from ..errors import UserError, VideoError
+from ..errors import UserError, VideoError, printable
 from ..evaluation.score import Scores
 from ..input_spec import InputSpec
+from .data_facts import check_validation_labels, class_lines, left_out_lines, mirror_lines
 from .run import split_of
 from .sections import Config, DataConfig
 
-NAMES = 5  # names listed in a line, at most
 _FILES = 20_000  # videos of a split whose files are compared; of more, the paths alone
 _OWN = ('folder', 'image_folder', 'csv', 'multilabel')  # datasets of one's own, whose lists are quickly read
 _LOOKED_AT = 8  # videos that are opened to learn how long videos are
@@ -46,7 +46,7 @@ def check_data(data: DataConfig, train_set: VideoDataset, val_set: VideoDataset)
         for dataset in (train_set, val_set):
             lines += folder_lines(dataset)
         lines += overlap_lines(data, train_set, val_set)
-    return lines
+    return [printable(line) for line in lines]
 
 
 def know_targets(config: Config, train_set: VideoDataset, val_set: VideoDataset) -> None:
@@ -78,65 +78,6 @@ def validation_videos(
         return val_set
     same = sorted(places(val_set)) == sorted([*places(train_set), *places(held_out)])
     return held_out if same else val_set
-
-
-# Classes --------------------------------------------------------------------------------------------------------------
-
-
-def class_lines(train_set: VideoDataset, val_set: VideoDataset) -> List[str]:
-    """How many classes and videos there are, and which classes have no video to learn or be tested by, or only one."""
-    counts, classes = train_set.counts, train_set.labels.classes
-    val_counts = val_set.counts if val_set.labels.classes == classes else None
-    with_videos = counts[counts > 0]
-    lines = [f'{len(classes)} classes: {_some(classes)}']
-    if len(with_videos):
-        lines.append(
-            f'training videos of a class: {_range(with_videos)}'
-            + ('' if val_counts is None or not val_counts.any() else f'; validation: {_range(val_counts)}')
-        )
-    if len(with_videos) == 1 and len(classes) > 1:
-        lines.append(
-            f'warning: every training video is of class {classes[int(counts.argmax())]!r}: the network can only learn '
-            f'to say so; check the labels of {train_set.name}'
-        )
-    empty = [classes[i] for i in np.flatnonzero(counts == 0)]
-    single = [classes[i] for i in np.flatnonzero(counts == 1)]
-    if empty:
-        lines.append(f'warning: {len(empty)} of {len(classes)} classes have no training video: {_some(empty)}')
-    if single:
-        lines.append(f'warning: {len(single)} of {len(classes)} classes have one training video alone: {_some(single)}')
-    if val_counts is not None:
-        untested = [classes[i] for i in np.flatnonzero((val_counts == 0) & (counts > 0))]
-        if untested:
-            lines.append(
-                f'warning: {len(untested)} of {len(classes)} classes have no validation video: {_some(untested)}'
-            )
-    return lines
-
-
-def mirror_lines(train_set: VideoDataset) -> List[str]:
-    """Which classes change in a mirror, or are never mirrored, by their names."""
-    names = train_set.labels.mirrored_names()
-    return [f'names that say a side: {_some(names)} (data.flip=0 mirrors nothing)'] if names else []
-
-
-def left_out_lines(*datasets: VideoDataset) -> List[str]:
-    """How many files of each suffix lie in the class folders and are no videos by their names."""
-    lines = []
-    for dataset in datasets:
-        if dataset.left_out:
-            shown = [f'{count} {suffix or "without a suffix"}' for suffix, count in sorted(dataset.left_out.items())]
-            lines.append(f'{dataset.name}: files left out by their suffix: {_some(shown)}')
-    return lines
-
-
-def check_validation_labels(val_set: VideoDataset) -> None:
-    """Refuse a validation split of which no video has a label: there would be nothing to choose weights by."""
-    if not any(record.label >= 0 for record in val_set.records):
-        raise UserError(
-            f'{val_set.name}: none of its {len(val_set)} videos has a label, so that nothing can be validated; give a '
-            'list with labels as data.val_split, or hold out a part of the training videos'
-        )
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -194,6 +135,7 @@ def overlap_lines(data: DataConfig, train_set: VideoDataset, val_set: VideoDatas
                 'video, or hold a part out with data.hold_out=0.2'
             )
         return [*lines, f'warning: {data.train_split} is the validation split, too: its accuracy is no measure']
+    lines += _contradictions(train_set, val_set)
     copies = same_bytes(train, val)
     if shared:
         lines.append(_leak(len(shared), len(val_set), 'are training videos, too', val.places[shared[0]]))
@@ -201,6 +143,23 @@ def overlap_lines(data: DataConfig, train_set: VideoDataset, val_set: VideoDatas
         text = f'have the same bytes as training videos: {copies[0][1]} and {copies[0][0]}'
         lines.append(_leak(len(copies), len(val_set), text, copies[0][1]))
     return lines
+
+
+def _contradictions(train_set: VideoDataset, val_set: VideoDataset) -> List[str]:
+    """Say that the two lists give a video two labels."""
+    if train_set.targets is not None or train_set.labels.classes != val_set.labels.classes:
+        return []
+    classes = train_set.labels.classes
+    learned = dict(zip(places(train_set), train_set.records))
+    pairs = [(learned.get(place), record) for place, record in zip(places(val_set), val_set.records)]
+    other = [(a, b) for a, b in pairs if a is not None and a.label >= 0 and b.label >= 0 and a.label != b.label]
+    if not other:
+        return []
+    first, second = other[0]
+    return [
+        f'warning: {len(other)} videos have another label in {train_set.name} than in {val_set.name}, for example '
+        f'{second.path}: {classes[first.label]!r} and {classes[second.label]!r}'
+    ]
 
 
 def learned_line(config: Optional[Config], videos: VideoDataset, split: str) -> Optional[str]:
@@ -323,14 +282,3 @@ def check_measured(config: Config, scores: Scores) -> None:
         raise UserError(
             f'none of the labeled videos of split {config.data.val_split} can be decoded ({len(scores.failed)} failed)'
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    """A few names of a list, and how many more there are."""
-    more = f', ... ({len(names) - NAMES} more)' if len(names) > NAMES else ''
-    return ', '.join(names[:NAMES]) + more
-
-
-def _range(counts: np.ndarray) -> str:
-    low, high = int(counts.min()), int(counts.max())
-    return str(low) if low == high else f'{low} to {high}, median {np.median(counts):g}'

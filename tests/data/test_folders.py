@@ -91,7 +91,7 @@ def test_what_systems_leave_is_not_counted_and_all_else_is(put, tmp_path, caplog
         data = build_dataset('folder', 'train', tmp_path)
     assert [r.path for r in data.records] == ['run/a.mp4', 'sit/b.mp4']
     assert data.left_out == {'.srt': 1, '.part': 1, '': 1}
-    assert '1 beside the class folders left out, such as c.mp4' in caplog.text
+    assert f'1 files beside the class folders are left out, such as {tmp_path}/c.mp4' in caplog.text
 
 
 def test_classes_that_may_be_one_are_told(put, tmp_path, caplog):

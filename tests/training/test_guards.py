@@ -43,7 +43,7 @@ def test_classes_are_counted_and_those_with_no_or_one_video_named():
     val = dataset([0, 1], 'abcd')
     assert guards.class_lines(train, val) == [
         '4 classes: a, b, c, d',
-        'training videos of a class: 1 to 9, median 4; validation: 0 to 1, median 0.5',
+        'training videos of a class: a 9, b 1, c 0, d 4; validation: a 1, b 1, c 0, d 0',
         'warning: 1 of 4 classes have no training video: c',
         'warning: 1 of 4 classes have one training video alone: b',
         'warning: 1 of 4 classes have no validation video: d',
@@ -59,6 +59,37 @@ def test_a_subset_of_a_large_dataset_is_told_in_few_words():
         '... (393 more)'
     ]
     assert max(map(len, lines)) < 160
+
+
+def test_the_smallest_and_the_largest_of_many_classes_are_named():
+    classes = 'abcdefg'
+    few = dataset([0] * 9 + [1] * 2 + [3] * 4 + [4, 4], classes)
+    assert guards.class_lines(few, dataset([1], classes))[1] == (
+        'training videos of a class: 2 (b) to 9 (a), median 3; validation: 1'
+    )
+    names = [f'{i} Pretending to put something into something else and then taking it out again' for i in range(9)]
+    first, second = (f'{name[:57]}...' for name in names[:2])
+    line = guards.class_lines(dataset([0, 0, 1, 1, 1], names), dataset([0], names))[1]
+    assert line == f'training videos of a class: 2 ({first}) to 3 ({second}), median 2.5; validation: 1'
+
+
+def test_a_single_class_is_refused():
+    with pytest.raises(UserError, match="set: 'a' is the only class, so that nothing can be told apart"):
+        guards.class_lines(dataset([0, 0], 'a'), dataset([0], 'a'))
+
+
+def test_a_video_with_another_label_in_each_list_is_told(tmp_path):
+    root = files(tmp_path, {f'{i}.mp4': bytes([i]) for i in range(5)})
+    train = dataset([0, 1, 2], root=root, paths=['0.mp4', '1.mp4', '2.mp4'], name='train')
+    val = dataset([1, 0, 0], root=root, paths=['1.mp4', '2.mp4', '3.mp4'], name='val')
+    lines = guards.check_data(DataConfig(), train, val)
+    assert "warning: 1 videos have another label in train than in val, for example 2.mp4: 'c' and 'a'" in lines
+
+
+def test_names_of_files_cannot_talk_to_the_terminal(tmp_path):
+    odd = dataset([0, 1], root=tmp_path, paths=['\x1b]0;owned\x07.mp4', 'b\n.mp4'], name='\x1b[2J')
+    lines = guards.check_data(DataConfig(), odd, dataset([0], paths=['c.mp4'], root=tmp_path))
+    assert '\\x1b]0;owned\\x07.mp4' in ''.join(lines) and all(line.isprintable() for line in lines)
 
 
 def test_training_videos_of_a_single_class_are_said_to_be_so():
@@ -326,7 +357,7 @@ def test_what_the_data_are_is_said_once_before_training_and_constant_answers_onc
     assert text.index('3 classes: 0, 1, 2') < text.index('epoch 1/2: validation')
     for line in (
         'random weights',
-        'training videos of a class: 1 to 2, median 2; validation: 0 to 2, median 1',
+        'training videos of a class: 0 2, 1 2, 2 1; validation: 0 1, 1 2, 2 0',
         'classes have one training video alone: 2',
         'classes have no validation video: 2',
         '1 of 3 validation videos are training videos, too',

@@ -36,7 +36,7 @@ import re
 from pathlib import Path
 from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ...errors import UserError, unknown
+from ...errors import UserError, printable, unknown
 from ..datasets import VideoDataset, VideoRecord
 from ..folders import class_folders
 from ..labels import LabelSet
@@ -164,7 +164,9 @@ def open_split(place: Place, known: LabelSet, asked: Request, subset: Subset) ->
     clips = Clips(place.root, [place.root / 'replacement', *folders] if folders else [place.root])
     unlisted = clips.unlisted(rows) if folders else 0
     if unlisted:
-        logger.warning('%s: %d clips in %s are not in %s', name, unlisted, _joined(folders), path.name)
+        logger.warning(
+            '%s: %d clips in %s are not in %s', name, unlisted, printable(_joined(folders)), printable(path.name)
+        )
     listed = [(_called(row), _record(clips, row, label)) for row, label in pairs]
     records, gone = those_there(name, str(path), _joined(folders or [place.root]), listed)
     videos = VideoDataset(records, labels, place.root, name, asked.cache)
@@ -227,7 +229,9 @@ def _tree(place: Place, known: LabelSet, asked: Request, subset: Subset) -> Vide
     """Open a folder for each class, where no list says what a split has."""
     trees = {split: place._replace(split=split).tree() for split in SPELLINGS}
     if not any(trees.values()) and any(known.find(folder) is not None for folder in class_folders(place.root)):
-        logger.warning('%s: no folder for a split (train, val, test); %s is all of it', place.root, asked.split)
+        logger.warning(
+            '%s: no folder for a split (train, val, test); %s is all of it', printable(str(place.root)), asked.split
+        )
         trees[place.split] = place.root
     tree = trees[place.split]
     if tree is None:

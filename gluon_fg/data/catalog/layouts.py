@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
-from ...errors import UserError
+from ...errors import UserError, printable
 from ..datasets import VIDEO_SUFFIXES, VideoRecord
 from ..text_files import read_text, said_lines
 from .entry import dataset_info
@@ -116,8 +116,8 @@ class Files:
                 name,
                 len(missing),
                 len(pairs),
-                self.folder,
-                missing[0],
+                printable(str(self.folder)),
+                printable(missing[0]),
             )
         below = self._below
         return [
@@ -155,9 +155,9 @@ def those_there(
             name,
             len(missing),
             len(listed),
-            os.path.basename(source),
-            where,
-            missing[0],
+            printable(os.path.basename(source)),
+            printable(where),
+            printable(missing[0]),
         )
     return records, tuple(missing)
 

@@ -64,10 +64,15 @@ def open_folders(info: DatasetInfo, asked: Request, suffixes: Tuple[str, ...] = 
         if classes is None and 'train' in splits:
             named = folder_classes(root / splits['train'])
         return from_folder(root / splits[split], named, name, asked.cache, suffixes)
+    if splits and split == 'val':
+        raise UserError(
+            f'{root}: no folder val beside {" and ".join(splits.values())}; make one, or let gluon-fg finetune '
+            'split the videos by the films that they are cut from'
+        )
     if splits or split not in SPLITS:
         raise unknown(f'split of {root}:', split, splits or SPLITS)
     check_level(root, class_folders(root))
-    logger.warning('%s: no folder for a split (train, val, test); %s is all of it', root, split)
+    logger.warning('%s: no folder for a split (train, val, test); %s is all of it', printable(str(root)), split)
     return from_folder(root, classes, name, asked.cache, suffixes)
 
 
