@@ -18,8 +18,9 @@ from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores, score_dataset
+from gluon_fg.training.claim import changed_settings
 from gluon_fg.training.config import load_config, stage_configs
-from gluon_fg.training.run import changed_settings, load_run
+from gluon_fg.training.run import load_run
 from gluon_fg.weights import index as current
 from gluon_fg.weights.entries import load_index
 

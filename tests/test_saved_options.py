@@ -13,9 +13,10 @@ from gluon_fg.evaluation.load import load_network
 from gluon_fg.files import sha256
 from gluon_fg.recognizers.dfb import DFB
 from gluon_fg.training import loop
+from gluon_fg.training.claim import changed_settings
 from gluon_fg.training.config import load_config
 from gluon_fg.training.publish import publish
-from gluon_fg.training.run import Interrupted, StopFlag, changed_settings, load_run
+from gluon_fg.training.run import Interrupted, StopFlag, load_run
 
 NAME = 'i3d_tiny_synthfg_dfb'
 CLIP = mx.nd.array(np.random.RandomState(0).normal(size=(1, 3, 8, 48, 48)))

@@ -21,9 +21,10 @@ from ..evaluation.gates import as_dict, gate_effects
 from ..evaluation.protocol import get_protocol
 from ..evaluation.score import Scores, score_dataset
 from ..files import atomic_write
+from ..training.claim import changed_settings
 from ..training.config import Config, load_config, stage_configs
 from ..training.log import read_metrics
-from ..training.run import changed_settings, load_run, split_of
+from ..training.run import load_run, split_of
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,10 @@ from ..weights import imagenet
 from . import distributed
 from .config import STARTS, Config, load_config
 from .loop import one_update
-from .parts import TrainState, set_up
+from .parts import set_up
 from .run import StopFlag
 from .start import kinetics_weights
+from .state import TrainState
 
 SECTION = 'custom'  # of the configs for one's own classes
 UNEVEN = 1.5  # times as many videos of one class as of another: the rare ones count more

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, List, Optional
 
 from ..files import atomic_path, atomic_write
 
@@ -24,14 +25,16 @@ def show_lines() -> None:
 
 
 def read_metrics(path: Path) -> List[dict]:
-    """Every complete line of a metrics.jsonl; a last line cut by a kill is left out."""
+    """Every record of a metrics.jsonl; lines that are none, as a last one cut by a kill, are left out."""
     records = []
     if Path(path).is_file():
-        for line in Path(path).read_text().splitlines():
+        for line in Path(path).read_text(encoding='utf-8', errors='replace').splitlines():
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:  # only a line being written at the moment of a kill can be half
-                break
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict) and isinstance(record.get('event'), str) and type(record.get('step')) is int:
+                records.append(record)
     return records
 
 
@@ -45,13 +48,26 @@ class RunLog:
     step
         updates already done; records of later updates (from a run killed after its last checkpoint) are dropped,
         so that a resumed run's record has every update once. A run that has none done begins its record anew
+    count
+        records that were there when these updates were done, where that is known; those behind them are dropped
+    check
+        called before anything is written: raises where that is not to be
+
+    Attributes
+    ----------
+    lost
+        how many of `count` are no longer there
     """
 
-    def __init__(self, run_dir: Path, step: int = 0):
+    def __init__(
+        self, run_dir: Path, step: int = 0, count: Optional[int] = None, check: Callable[[], None] = lambda: None
+    ):
         from tensorboardX import SummaryWriter  # heavy; only rank 0 of a training run needs it
 
         self.path = Path(run_dir) / 'metrics.jsonl'
-        kept = [r for r in read_metrics(self.path) if r['step'] <= step] if step else []
+        kept = [r for r in read_metrics(self.path) if r['step'] <= step][:count] if step else []
+        self.lost = max(0, (count or 0) - len(kept))
+        self._count, self._check = len(kept), check
         with atomic_write(self.path) as stream:
             stream.writelines(json.dumps(r) + '\n' for r in kept)
         self._stream = open(self.path, 'a')
@@ -59,11 +75,18 @@ class RunLog:
 
     def write(self, event: str, step: int, **values: Any) -> None:
         """Record `values` under an event name ('train', 'epoch', 'val', ...) at `step` updates done."""
+        self._check()
         self._stream.write(json.dumps({'event': event, 'step': step, **values}) + '\n')
         self._stream.flush()
+        self._count += 1
         for name, value in values.items():
             if isinstance(value, (int, float)) and math.isfinite(value):
                 self._board.add_scalar(f'{event}/{name}', value, step)
+
+    def settle(self) -> int:
+        """Bring the records down to the disk, before a checkpoint says how many there are; returns their number."""
+        os.fsync(self._stream.fileno())
+        return self._count
 
     def close(self) -> None:
         """Flush everything to disk."""

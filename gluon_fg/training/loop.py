@@ -27,12 +27,15 @@ from ..evaluation.score import Scores
 from ..evaluation.threshold import choose_threshold
 from ..files import atomic_write
 from . import distributed, guards
+from .finished import finished_summary, last_metrics
+from .lock import run_lock
 from .log import plot_curves, read_metrics
-from .parts import Run, TrainState, resume, save, set_up
+from .parts import Run, set_up
 from .population import first_batches, measure_statistics
 from .preparation import prepare
-from .run import Interrupted, StopFlag, claim_run_dir
+from .run import Interrupted, StopFlag
 from .sections import Config
+from .state import TrainState, resume, save
 from .step import Readings, check_finite, forward_backward, mean_of, means_of, update
 
 logger = logging.getLogger(__name__)
@@ -77,33 +80,33 @@ def train(
         SIGINT or SIGTERM arrived; the state is saved
     """
     world, run_dir = world or distributed.init(), Path(run_dir)
-    if (run_dir / 'summary.json').is_file():
-        claim_run_dir(config, run_dir, world)
-        if world.rank == 0:
-            logger.info('%s is already finished; choose another --out to train again', run_dir)
-        return json.loads((run_dir / 'summary.json').read_text())
-    with _lost_ranks_explained(world, run_dir):
-        run = set_up(config, run_dir, world, progress, start)
+    summary = finished_summary(config, run_dir, world)
+    if summary is not None:
+        return summary
+    with _lost_ranks_explained(world, run_dir), run_lock(run_dir, world) as lock:
+        run = set_up(config, run_dir, world, progress, start, lock)
         state = resume(run)
-        metrics: Dict[str, Any] = {}
         scores: Optional[Scores] = None  # of the network as it is
         with StopFlag() as stop:
             prepare(run, state, stop, measure)
-            for epoch in range(state.updates // run.updates_per_epoch, config.train.epochs):
+            for epoch in range(state.epochs(run.updates_per_epoch), config.train.epochs):
                 if _ends_early(config, state, epoch):
                     break
                 train_one_epoch(run, state, epoch, stop)
                 if _is_validated(config, epoch):
                     with run.as_saved():
                         measure_batch_norm(run, epoch)
-                        metrics, scores = validate(run, state, epoch)
+                        scores = validate(run, state, epoch)
                 save(run, state)
         with run.as_saved():
-            return finish(run, state, {**metrics, **gate_effects(run, scores)})
+            return finish(run, state, gate_effects(run, scores))
 
 
 def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> None:
-    """All updates of an epoch that are not done yet, and its line in the log."""
+    """All updates of an epoch that are not done yet, and its line in the log.
+
+    A run that was stopped behind an epoch's last update has none left to do, and goes on with its validation.
+    """
     train, first = run.config.train, state.updates - epoch * run.updates_per_epoch
     pending: List[_Update] = []  # updates whose readings still lie on the device
     with contextlib.closing(run.loader.batches(epoch, start=first * train.accumulate)) as batches:
@@ -194,7 +197,7 @@ def measure_batch_norm(run: Run, epoch: int) -> None:
         measure_statistics(run.net, batches, run.world.mean, run.ctx)
 
 
-def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
+def validate(run: Run, state: TrainState, epoch: int) -> Scores:
     """Measure the network after an epoch, and keep its parameters where they are the best so far."""
     metrics, scores = measure(run, state, epoch + 1, f'epoch {epoch + 1}/{run.config.train.epochs}')
     run.warn('constant', guards.constant_prediction(scores))
@@ -205,7 +208,8 @@ def validate(run: Run, state: TrainState, epoch: int) -> Tuple[dict, Scores]:
             run.save_parameters('best.params')
             if run.config.test.refuse is not None:
                 choose_threshold(scores, run.config.test.refuse).save(run.run_dir)
-    return metrics, scores
+    state.metrics = metrics
+    return scores
 
 
 def measure(run: Run, state: TrainState, epoch: int, when: str) -> Tuple[dict, Scores]:
@@ -234,19 +238,18 @@ def gate_effects(run: Run, scores: Optional[Scores]) -> Dict[str, Any]:
     return {'flat_gate': gates.as_dict(effects)}
 
 
-def finish(run: Run, state: TrainState, metrics: dict) -> dict:
-    """The last files of a run: final.params, curves.png, summary.json."""
+def finish(run: Run, state: TrainState, effects: dict) -> dict:
+    """The last files of a run: final.params, curves.png, summary.json; `effects` are those of gates."""
     if run.log is None:
         return {}
     run.save_parameters('final.params')
     run.log.close()
     records = read_metrics(run.log.path)
     plot_curves(records, run.run_dir / 'curves.png')
-    if 'top1' not in metrics:  # killed between the last checkpoint and here
-        metrics = {**next(r for r in reversed(records) if r['event'] == 'val'), **metrics}
     epochs = state.updates // run.updates_per_epoch
     summary = {
-        **metrics,
+        **(state.metrics or last_metrics(records)),
+        **effects,
         'epochs': epochs,
         'stopped_early': epochs < run.config.train.epochs,
         'updates': state.updates,

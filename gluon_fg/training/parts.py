@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 from pathlib import Path
-from typing import Callable, ContextManager, Dict, List, Optional, Set, Tuple
+from typing import Callable, ContextManager, List, Optional, Set, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -20,19 +19,21 @@ from ..data.transforms import TrainTransform
 from ..errors import UserError
 from ..evaluation.protocol import Protocol, get_protocol
 from ..evaluation.score import Scores, check_classes, known_to, score_dataset
-from ..files import atomic_path, atomic_write
+from ..files import atomic_path
 from ..nn.norm import batch_norms
 from ..weights.saving import whole
 from . import checkpoint, guards, precision
 from .average import WeightAverage
+from .claim import check_run_dir, claim_run_dir, data_of
 from .config import to_yaml
 from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
 from .flow import check_flow, know_flow
+from .lock import RunLock
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
 from .population import share_statistics
-from .run import choose_context, claim_run_dir, environment, split_of
+from .run import choose_context, split_of
 from .schedule import make_schedule, scaled_lr
 from .sections import Config, TrainConfig
 from .start import Start, begin, read_start, set_stage, to_json
@@ -48,8 +49,8 @@ class Run:
 
     Parameters
     ----------
-    config, run_dir, world, ctx
-        the config, the run's folder, the job and the device
+    config, run_dir, lock, world, ctx
+        the config, the run's folder and its lock, the job and the device
     net, start
         the recognizer, and where its weights come from
     train_set, held_out, val_set, loader, protocol
@@ -71,6 +72,7 @@ class Run:
 
     config: Config
     run_dir: Path
+    lock: RunLock
     world: World
     ctx: mx.Context
     net: mx.gluon.HybridBlock
@@ -125,66 +127,42 @@ class Run:
 
     def save_parameters(self, name: str) -> None:
         """Write the network's parameters into the run's folder."""
+        self.lock.check()
         with atomic_path(self.run_dir / name) as temporary:
             with whole(temporary):
                 self.net.save_parameters(temporary)
 
 
-@dataclasses.dataclass
-class TrainState:
-    """How far a run has come: all that a checkpoint keeps beside parameters, optimizer and loss scale.
+def set_up(
+    config: Config, run_dir: Path, world: World, progress: bool, params: Optional[Path], lock: Optional[RunLock] = None
+) -> Run:
+    """Put a run together; the order matters, as the comments say. Arguments and errors as for `loop.train`.
 
-    Parameters
-    ----------
-    updates
-        updates done
-    best
-        the best validation: top1 (a fraction) and epoch, or None before the first
-    seconds, cpu_seconds
-        time spent in updates and in the method's preparation, over all starts
-    sums
-        of what was read from the updates of an epoch that is under way
+    `lock`: of the run's folder; None where nothing else can know of it.
     """
-
-    updates: int = 0
-    best: Optional[dict] = None
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    sums: Dict[str, float] = dataclasses.field(default_factory=dict)
-
-
-def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: Optional[Path]) -> Run:
-    """Put a run together; the order matters, as the comments say. Arguments and errors as for `loop.train`."""
     train = config.train
     asked = get_protocol(config.test.val_protocol)
     ctx = choose_context(train.device, world.local_rank)
     precision.enable(train.precision, ctx)  # before the network exists
-    train_set, held_out, val_set, lines = _data(config)
+    train_set, held_out, val_set, lines = open_data(config)
     mx.random.seed(train.seed, ctx=ctx)
     np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
+    data = data_of(train_set, val_set, world.size)
+    check_run_dir(config, run_dir, world, dataclasses.replace(data, partly=True))  # the network that is there is of it
     net, start = _begun(config, run_dir, world, ctx, train_set, params)
     train_set, val_set = known_to(net, train_set), known_to(net, val_set)
     begin_behind(net, train_set, val_set)
     set_stage(net, train.stage, start.untrained)
-    if net.input_spec.ndim == 3:
-        net.branches.check_training_frames(frames_taken(net))
-    for dataset in (train_set, val_set):
-        check_classes(net, dataset.labels, dataset.name)
-        dataset.probe()  # a wrong root is said now, not video by video
-        check_flow(dataset, net.input_spec)
+    _check_fit(net, train_set, val_set)
     lines += guards.length_lines(train_set, net.input_spec)
     guards.check_frozen_stages(train.freeze, start.untrained, start.statistics)
     loader = make_loader(config, net, train_set, world)
-    updates_per_epoch = len(loader) // train.accumulate
-    if updates_per_epoch == 0:
-        raise UserError(
-            f'{len(train_set)} training videos make no single update of {train.batch_size} clips x '
-            f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
-        )
+    updates_per_epoch = _updates_of(loader, train, train_set, world)
     frozen = _freeze(config, net, start, lines)
     trained = trained_parameters(net, train, start.untrained)
     _tell(world, lines)  # while nothing is written
-    claim_run_dir(config, run_dir, world, train_set.labels.classes, to_json(start))  # behind all that can be wrong
+    data = dataclasses.replace(data, classes=tuple(train_set.labels.classes), updates=updates_per_epoch)
+    _tell(world, claim_run_dir(config, run_dir, world, data, to_json(start)))  # behind all that can be wrong
     world.broadcast_parameters(net.collect_params())  # every rank starts from rank 0's weights
     net.hybridize(static_alloc=True, static_shape=True)
     rate = make_schedule(train, updates_per_epoch, world.size)
@@ -192,6 +170,7 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     run = Run(
         config=config,
         run_dir=run_dir,
+        lock=lock or RunLock(run_dir),
         world=world,
         ctx=ctx,
         net=net,
@@ -216,6 +195,26 @@ def set_up(config: Config, run_dir: Path, world: World, progress: bool, params: 
     return run
 
 
+def _updates_of(loader: TrainLoader, train: TrainConfig, train_set: VideoDataset, world: World) -> int:
+    """Updates in an epoch; raises UserError where the videos make none."""
+    if len(loader) < train.accumulate:
+        raise UserError(
+            f'{len(train_set)} training videos make no single update of {train.batch_size} clips x '
+            f'{train.accumulate} x {world.size} ranks; lower train.batch_size'
+        )
+    return len(loader) // train.accumulate
+
+
+def _check_fit(net: mx.gluon.HybridBlock, *datasets: VideoDataset) -> None:
+    """Make sure that a network can be trained on videos, before anything is written."""
+    if net.input_spec.ndim == 3:
+        net.branches.check_training_frames(frames_taken(net))
+    for dataset in datasets:
+        check_classes(net, dataset.labels, dataset.name)
+        dataset.probe()  # a wrong root is said now, not video by video
+        check_flow(dataset, net.input_spec)
+
+
 def _freeze(config: Config, net: mx.gluon.HybridBlock, start: Start, lines: List[str]) -> int:
     """Keep what is not to be trained, and add to what is said; how many layers `train.batch_norm` froze."""
     frozen = freeze_parts(net, config.train, start.statistics)
@@ -230,7 +229,7 @@ def _tell(world: World, lines: List[str]) -> None:
         logger.info('%s', line)
 
 
-def _data(config: Config) -> Tuple[VideoDataset, Optional[VideoDataset], VideoDataset, List[str]]:
+def open_data(config: Config) -> Tuple[VideoDataset, Optional[VideoDataset], VideoDataset, List[str]]:
     """The training videos, those held out, the validation videos, and what is to be said of them."""
     data = config.data
     train_set, val_set = (split_of(config, split) for split in (data.train_split, data.val_split))
@@ -247,9 +246,7 @@ def _begun(
 ) -> Tuple[mx.gluon.HybridBlock, Start]:
     """The network with the weights that it starts from, or that it has come to; which is the first thing to be said."""
     former, latest = world.gather_objects((read_start(run_dir), checkpoint.latest_checkpoint(run_dir)))[0]
-    if former:
-        claim_run_dir(config, run_dir, world)  # the network that the start is of
-    elif params is None:
+    if former is None and params is None:
         network = network_of(config, train_set)
         config.model.start = str(network) if network else config.model.start
     net, start = begin(config, ctx, train_set.labels, params, world, former, latest)
@@ -303,30 +300,3 @@ def make_targets(train: TrainConfig, train_set: VideoDataset, multi_label: bool)
         labels = np.array([record.label for record in train_set.records])
         weights = balanced_weights(labels, len(train_set.labels))
     return Targets(train.label_smoothing, weights, multi_label)
-
-
-def resume(run: Run) -> TrainState:
-    """The state of a run: of its last checkpoint, which is loaded, or of one that has done nothing; opens its log."""
-    world, state = run.world, TrainState()
-    path = world.gather_objects(checkpoint.latest_checkpoint(run.run_dir))[0]  # rank 0's, should storage lag
-    if path:
-        saved = checkpoint.load_checkpoint(path, run.net, run.trainer, run.ctx, run.average)
-        run.scaler.load_state(saved.pop('scaler'))
-        state = TrainState(updates=saved.pop('step'), **saved)
-        epoch, total = state.updates // run.updates_per_epoch, run.config.train.epochs * run.updates_per_epoch
-        run.say(f'resumes from {path} (epoch {epoch}, update {state.updates} of {total})')
-    if world.rank == 0:
-        run.log = RunLog(run.run_dir, state.updates)
-        with atomic_write(run.run_dir / 'environment.json') as stream:
-            json.dump(environment(world), stream, indent=1)
-    return state
-
-
-def save(run: Run, state: TrainState) -> None:
-    """Write a checkpoint; nobody goes on before it exists."""
-    if run.world.rank == 0:
-        values = {'best': state.best, 'seconds': state.seconds, 'cpu_seconds': state.cpu_seconds, 'sums': state.sums}
-        values['scaler'] = run.scaler.state()
-        keep = run.config.train.keep_checkpoints
-        checkpoint.save_checkpoint(run.run_dir, state.updates, run.net, run.trainer, values, keep, run.average)
-    run.world.barrier()

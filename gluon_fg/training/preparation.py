@@ -15,8 +15,9 @@ from ..evaluation.score import Scores, class_names
 from ..evaluation.views import dataset_views
 from ..files import atomic_write
 from ..recognizers.contract import PrepareContext
-from .parts import Run, TrainState
+from .parts import Run
 from .run import Interrupted, StopFlag
+from .state import TrainState
 
 OfBranch = Callable[[str], Tuple[np.ndarray, np.ndarray]]  # name -> probabilities (videos, M), labels (videos,)
 Measure = Callable[[Run, TrainState, int, str], Tuple[dict, Scores]]

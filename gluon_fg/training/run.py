@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import platform
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -24,32 +23,13 @@ from ..data.labels import LabelSet
 from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes
 from ..evaluation.threshold import load_threshold
-from ..files import atomic_write
-from . import checkpoint
-from .config import Config, differences, load_config, save_config
+from .config import Config, load_config
 from .distributed import World
 from .features import VIEW_KEYS, open_features
 from .flow import FLOW_KEYS
-from .moved import chosen_options
 
 START = 'start.json'  # what a run started from: see `start.Start`
 SPLIT = 'split'  # lists of one's own videos that a run is trained and tested on: see `data.own_videos`
-_BEFORE = (SPLIT, 'features')  # what may be in a folder before it is a run's
-
-# What may differ between a run and its resumption without changing the result.
-_FREE_KEYS = (
-    'data.root',
-    'data.flow',
-    'data.workers',
-    'data.cache',
-    'data.cache_gb',
-    'train.log_steps',
-    'train.keep_checkpoints',
-    'train.checkpoint_steps',
-    'test.batch_size',
-    'test.protocol',
-    'test.threshold',
-)
 
 
 def choose_context(device: str, local_rank: int) -> mx.Context:
@@ -168,65 +148,6 @@ def load_run(
     chosen = load_threshold(folder)
     net.threshold = chosen.value if chosen else config.test.threshold
     return net, config
-
-
-def claim_run_dir(
-    config: Config, run_dir: Path, world: World, classes: Sequence[str] = (), start: Optional[str] = None
-) -> None:
-    """Rank 0 creates the folder, or makes sure that it holds this very run; every rank raises alike.
-
-    A new folder gets `classes` as classes.txt, and `start`, where there is one, as start.json.
-    """
-    problem = None
-    if world.rank == 0:
-        saved = run_dir / 'config.yaml'
-        if saved.is_file():
-            changed = changed_settings(config, run_dir)
-            if changed:
-                problem = f'{run_dir} holds a run with another config ({"; ".join(changed[:3])}); choose another --out'
-        elif run_dir.exists() and (not run_dir.is_dir() or any(p.name not in _BEFORE for p in run_dir.iterdir())):
-            problem = f'{run_dir} exists and holds no training run; choose another --out'
-        else:
-            with atomic_write(run_dir / 'classes.txt') as stream:
-                stream.writelines(f'{name}\n' for name in classes)
-            if start is not None:
-                with atomic_write(run_dir / START) as stream:
-                    stream.write(start)
-            save_config(config, saved)
-    problem = world.gather_objects(problem)[0]
-    if problem:
-        raise UserError(problem)
-
-
-def changed_settings(config: Config, run_dir: Path) -> List[str]:
-    """Settings that differ between a run in a folder and a config, as 'key: the run's -> the config's' lines.
-
-    Those that cannot change its result, such as where the data lie, are left out. A run that was begun when an option
-    had another default has that one: its parameters tell (`Recognizer.saved_options`).
-    """
-    saved, given = load_config(str(run_dir / 'config.yaml'), saved=True), copy.deepcopy(config)
-    for path in _parameter_files(run_dir):
-        saved.model.options = factory.run_options(saved.model.name, path, saved.model.options)
-    if given.model.nclass is None:  # left to the dataset, which gave the run's
-        saved.model.nclass = None
-    if given.data.multi_label is None:  # left to the dataset, too
-        saved.data.multi_label = None
-    if given.model.start is None:  # left to what was to be had when the run was begun
-        saved.model.start = None
-    for key in (*FLOW_KEYS, *(VIEW_KEYS if given.data.features else ())):
-        if getattr(given.data, key) is None:  # left to the folder of flow, or to the features
-            setattr(saved.data, key, None)
-    for each in (saved, given):  # an option at its default is as good as none
-        each.model.options = chosen_options(each.model.name, each.model.options)
-    return differences(saved, given, ignore=_FREE_KEYS)
-
-
-def _parameter_files(run_dir: Path) -> List[Path]:
-    """Files that tell how a run's network was built: its last parameters, and those of its stages."""
-    folders = [run_dir, *sorted(path.parent for path in run_dir.glob('*/config.yaml'))]
-    latest = [(checkpoint.latest_checkpoint(folder) or folder) / 'net.params' for folder in folders]
-    finished = [folder / 'final.params' for folder in folders]
-    return [path for path in (*latest, *finished) if path.is_file()]
 
 
 def environment(world: World) -> Dict[str, Any]:

@@ -17,10 +17,12 @@ from .. import factory, registry
 from ..evaluation.threshold import FILE as THRESHOLD
 from ..files import atomic_path, atomic_write
 from . import distributed, loop
+from .claim import RunData, claim_run_dir
 from .config import stage_configs
 from .flow import know_flow
+from .lock import run_lock
 from .log import read_metrics
-from .run import claim_run_dir, know_classes, split_of
+from .run import know_classes, split_of
 from .sections import Config
 from .start import read_start
 
@@ -56,6 +58,11 @@ def train(
     if not config.stages or (run_dir / 'summary.json').is_file():
         return loop.train(config, run_dir, world, progress)
     world = world or distributed.init()
+    with run_lock(run_dir, world):
+        return _train_stages(config, run_dir, world, progress)
+
+
+def _train_stages(config: Config, run_dir: Path, world: distributed.World, progress: bool) -> dict:
     videos = split_of(config, config.data.train_split)
     labels = videos.labels
     know_classes(config, labels)
@@ -63,7 +70,7 @@ def train(
     last = list(parts.values())[-1]  # whose network this folder's will be
     know_flow(last, videos)
     config.data.flow_algorithm, config.data.flow_bound = last.data.flow_algorithm, last.data.flow_bound
-    claim_run_dir(config, run_dir, world, labels.classes)
+    claim_run_dir(config, run_dir, world, RunData(tuple(labels.classes)))
     start, summaries = None, {}
     for name, part in parts.items():
         folder = run_dir / name

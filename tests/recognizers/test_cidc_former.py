@@ -16,8 +16,9 @@ import gluon_fg
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.load import load_network
 from gluon_fg.recognizers import CIDCNetwork
+from gluon_fg.training.claim import changed_settings
 from gluon_fg.training.config import load_config
-from gluon_fg.training.run import changed_settings, load_run
+from gluon_fg.training.run import load_run
 from gluon_fg.weights import index
 
 FORMATS = Path(__file__).resolve().parents[1] / 'formats'

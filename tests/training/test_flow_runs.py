@@ -257,7 +257,7 @@ def test_predict_takes_windows_arrays_and_folders_of_frames(run, videos, tmp_pat
 
 
 def test_a_run_goes_on_with_flow_of_the_same_making_alone(run, videos, tmp_path):
-    from gluon_fg.training.run import changed_settings
+    from gluon_fg.training.claim import changed_settings
 
     again = load_config(None, settings(videos, tmp_path))  # moved
     assert changed_settings(again, run) == []

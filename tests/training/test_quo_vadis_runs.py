@@ -9,9 +9,10 @@ from gluon_fg.data.transforms import to_input
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.training import loop
+from gluon_fg.training.claim import changed_settings
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
-from gluon_fg.training.run import changed_settings, load_run
+from gluon_fg.training.run import load_run
 
 CONFIG = """
 model: {{name: {name}}}

@@ -15,6 +15,7 @@ from gluon_fg.nn.norm import batch_norms
 from gluon_fg.training import loop, parts, stages
 from gluon_fg.training.config import load_config
 from gluon_fg.training.distributed import World
+from gluon_fg.training.state import TrainState
 from gluon_fg.training.transfer import keep_features, start_of
 from gluon_fg.weights.params_file import read_params
 
@@ -147,7 +148,7 @@ def test_fixed_is_a_linear_classifier_on_the_features_of_the_network_in_testing(
     logits = features @ w.T + b
     p = np.exp(logits - logits.max(1, keepdims=True))
     p = p / p.sum(1, keepdims=True) - np.eye(2)[batch.labels]
-    state, stop = parts.TrainState(), type('Flag', (), {'set': False})()
+    state, stop = TrainState(), type('Flag', (), {'set': False})()
     loop.one_update(run, state, 0, iter([batch]), stop)
     rate, wd = run.rate(0), config.train.wd
     expected = w - rate * (p.T @ features / len(p) + wd * w)
