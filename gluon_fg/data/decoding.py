@@ -5,88 +5,20 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Collection, Dict, Iterator, List, Optional, Set, Tuple
 
 import av
 import numpy as np
 
 from .. import _runtime
 from ..errors import UserError, VideoError
-from .flow.place import FlowPlace
+from .counting import DECODE_ERRORS, WITHOUT_FRAMES, count, packets_of
+from .limits import check_frame
 from .packets import READ_ERRORS, Scan, open_container, short_reason
 from .transforms import resize, resize_frame
+from .video_reader import VideoReader
 
 logger = logging.getLogger(__name__)
-
-
-class VideoReader:
-    """Gives frames of a video by number. A context manager: nothing stays open after the block.
-
-    `len(reader)` frames; `fps` frames per second; `size` (W, H) pixels; `path`; `backend`, what decodes; `times`
-    (len,) seconds of the frames after the first, None where only `fps` tells them; `flow`, where its optical flow is
-    looked for, None: wherever it may be (`flow.sources`).
-    """
-
-    backend = ''
-    times: Optional[np.ndarray] = None
-    flow: Optional[FlowPlace] = None
-
-    def __init__(self, path: str, length: int, fps: float, size: Tuple[int, int]):
-        self.path, self.fps, self.size, self._length = str(path), fps, size, length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release the file; harmless when done twice."""
-
-    def source_frames(self, indices: Union[Sequence[int], np.ndarray]) -> np.ndarray:
-        """Numbers that these frames have in the video as it was opened: others where this shows it at another rate."""
-        return np.asarray(indices)
-
-    @property
-    def film(self) -> VideoReader:
-        """The video whose `flow` it is, which this may show a stretch of, or at another rate."""
-        return self
-
-    def film_frames(self, indices: np.ndarray) -> np.ndarray:
-        """Numbers that these frames have in `film`."""
-        return indices
-
-    def get_batch(
-        self, indices: Union[Sequence[int], np.ndarray], size: Optional[Tuple[int, int]] = None
-    ) -> np.ndarray:
-        """Decode frames by number, repeated and in any order: uint8 (T, H, W, 3), RGB.
-
-        `size` (H, W): each frame is resized to it (`transforms.resize`) as soon as it is decoded, so that frames of
-        large films are never all in memory at once.
-
-        Raises
-        ------
-        UserError
-            no index, or one outside 0..len - 1
-        VideoError
-            a frame that cannot be decoded
-        """
-        wanted = np.asarray(indices)
-        if wanted.ndim != 1 or wanted.size == 0 or wanted.dtype.kind not in 'iu':
-            raise UserError(f'{self.path}: frames are asked for by a list of integers, got {indices!r}')
-        if wanted.min() < 0 or wanted.max() >= len(self):
-            wrong = wanted[(wanted < 0) | (wanted >= len(self))][0]
-            raise UserError(f'{self.path}: frame {wrong} is outside 0..{len(self) - 1}')
-        once, where = np.unique(wanted, return_inverse=True)
-        frames = self._decode(once.tolist(), size or self.size[::-1])
-        return frames if np.array_equal(where, np.arange(len(once))) else frames[where]
-
-    def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
-        """Frames `numbers` (increasing, each once), resized to `size` (H, W): uint8 (T, H, W, 3)."""
-        raise NotImplementedError
 
 
 # FFmpeg's numbers, as a frame has them and as PyAV takes them
@@ -116,6 +48,10 @@ class PyAVReader(VideoReader):
     """Decodes from the nearest key frame before, and never further than asked; goes on from where it stopped.
 
     Frames in between that are not asked for, and that no other frame refers to (B-frames, mostly), are not decoded.
+
+    A number means one frame for as long as the reader lives. Where decoding shows that a packet was no frame after all,
+    which the scan could not know: the last frame stands for those that the file's end lacks, unless it is damaged, and
+    frames that would have two numbers are refused.
     """
 
     backend = 'pyav'
@@ -126,9 +62,11 @@ class PyAVReader(VideoReader):
         self._container: Optional[av.container.InputContainer] = None
         self._frames: Iterator[Tuple[Optional[int], av.VideoFrame]] = iter(())
         self._next = 0  # number of the next frame that `_frames` gives; valid while it is open
-        self._seeks, self._can_skip = info.pts is not None, False
-        self._wanted: Set[int] = set()  # numbers of frames to decode; of others only those that these refer to
+        self._by_time, self._can_skip = info.pts is not None, False
+        self._shown: Optional[int] = None  # how many frames there are, where there are fewer than the scan said
+        self._wanted: Collection[int] = set()  # numbers of frames to decode; of others only those that these refer to
         self._skipped: Set[int] = set()  # those passed since `_start` that were perhaps not decoded
+        self._sizes = {(0, 0)}  # of frames that were seen to be of a size that films have
         self._convert = av.video.reformatter.VideoReformatter()
 
     def close(self) -> None:
@@ -140,11 +78,17 @@ class PyAVReader(VideoReader):
     def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
         out = np.empty((len(numbers), *size, 3), np.uint8)
         self._wanted = set(numbers)
-        if not self._wanted.isdisjoint(self._skipped):
+        if not self._skipped.isdisjoint(self._wanted):
             self.close()
+        number, last = numbers[0], None
         try:
-            for picture, number in zip(out, numbers):
-                resize_frame(self._pixels(self._frame(number)), picture)
+            for place, number in enumerate(numbers):
+                shown = number if self._shown is None else min(number, self._shown - 1)
+                if shown == last:  # the file has no more
+                    out[place] = out[place - 1]
+                else:
+                    resize_frame(self._pixels(self._whole(shown)), out[place])
+                    last = min(number, self._next - 1)
         except READ_ERRORS as error:
             self.close()
             if isinstance(error, UserError):
@@ -153,35 +97,78 @@ class PyAVReader(VideoReader):
             raise VideoError(self.path, reason) from error
         return out
 
+    def coded(self, number: int) -> av.VideoFrame:
+        """Frame `number` as it is coded, neither in RGB nor upright; quick where all are asked for in their order.
+
+        Raises as PyAV does where it cannot be decoded.
+        """
+        self._wanted = range(len(self))
+        if self._skipped:
+            self.close()
+        return self._frame(number if self._shown is None else min(number, self._shown - 1))
+
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
+        if (frame.width, frame.height) not in self._sizes:
+            check_frame(self.path, frame.width, frame.height)
+            self._sizes.add((frame.width, frame.height))
         shown = self._info.orientation
         width, height = shown.size(*self.size)  # as it is coded
         plane = self._convert.reformat(frame, width, height, 'rgb24', **color_conversion(frame)).planes[0]
         picture: np.ndarray = np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
         return shown.apply(picture)
 
-    def _frame(self, number: int) -> av.VideoFrame:
+    def _whole(self, number: int) -> av.VideoFrame:
+        """Frame `number`; raises VideoError for the last one where the file ends inside it, as far as one can tell."""
+        frame = self._frame(number)
+        kind = '' if self._container is None else self._container.format.name
+        if number == len(self) - 1 and frame.is_corrupt and kind in WITHOUT_FRAMES:
+            raise VideoError(self.path, f'ends inside frame {number} (truncated?)')
+        return frame
+
+    def _frame(self, number: int, again: bool = False) -> av.VideoFrame:
+        """Frame `number`; `again`: decoding started at the file's begin for it, after it was missed."""
         key = self._key_before(number)
         if self._container is None or number < self._next or key > self._next:
             self._start(key)
         for shown, frame in self._frames:
-            if shown is None:  # a time that no packet announced: count from the start instead
-                self._seeks = False
+            if shown is None or shown < self._next:  # a time that no packet announced, or out of order
+                self._count_frames()
                 return self._frame(number)
             self._next = shown + 1
             if shown == number:
                 return frame
-            if shown > number:  # skipped by the decoder
+            if shown > number:
                 break
-        if self._seeks:
-            self._seeks = False
-            self._start(0)
-            return self._frame(number)
-        raise VideoError(self.path, f'only {self._next} of its {len(self)} frames can be decoded (truncated?)')
+        else:
+            if again or not self._by_time:
+                return self._frame(self._count_frames(number))
+        if again:
+            raise VideoError(self.path, f'frame {number} of its {len(self)} is missing (damaged?)')
+        self._start(0)
+        return self._frame(number, True)
+
+    def _count_frames(self, number: int = 0) -> int:
+        """Decode the whole file to see how many frames there are; where it fits, go on by counting them from its start.
+
+        Returns the frame to show for `number`. Raises VideoError where some number would come to mean another frame,
+        or where the file is damaged and frame `number` is lost.
+        """
+        with open_container(self.path) as container:
+            counted = count(container, self._info.stream)
+        self.close()
+        known = {} if self._info.pts is None else {int(time): i for i, time in enumerate(self._info.pts)}
+        places = [known.get(time, i) if time is not None else i for i, time in enumerate(counted.times)]
+        total = len(places)
+        if places != list(range(total)) or not 0 < total <= len(self):
+            raise VideoError(self.path, 'its times and its frames contradict each other; encode it anew')
+        if number >= total and counted.errors:
+            raise VideoError(self.path, f'only {total} of its {len(self)} frames can be decoded (truncated?)')
+        self._by_time, self._shown = False, total
+        return min(number, total - 1)
 
     def _key_before(self, number: int) -> int:
         """Return the frame to start decoding at to reach `number`: 0 where the file cannot be entered elsewhere."""
-        if not self._seeks:
+        if not self._by_time:
             return 0
         keys = self._info.keys[self._info.keys <= number]
         return int(keys[-1]) if len(keys) else 0
@@ -191,42 +178,59 @@ class PyAVReader(VideoReader):
         if self._container is None or key == 0:  # opening takes longer than a seek, but leaves nothing to chance
             self.close()
             self._container = open_container(self.path)
-            context = self._container.streams.video[0].codec_context
-            context.thread_count, self._can_skip = 1, context.name in _CAN_SKIP
-        stream = self._container.streams.video[0]
+            context = self._container.streams[self._info.stream].codec_context
+            context.thread_count = 1
+            self._can_skip = context.name in _CAN_SKIP and not self._info.counted
+        stream = self._container.streams[self._info.stream]
         self._next, self._skipped = 0, set()
         pts = self._info.pts
-        if not self._seeks or pts is None:
-            self._frames = ((i, frame) for i, frame in enumerate(self._container.decode(stream)))
+        if not self._by_time or pts is None:
+            self._frames = enumerate(self._decoded(packets_of(self._container, stream)))
             return
-        packets = self._container.demux(stream)
         if key > 0:
             self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
-            at = None
-            for packet in packets:  # a seek may land on another packet than asked for
-                if packet.pts is not None and packet.size:
-                    at = int(np.searchsorted(pts, packet.pts))
-                    if at in self._info.keys and pts[at] == packet.pts:
-                        break
-            if at is None or at > key or at not in self._info.keys:
-                self._seeks = False
+            packets = packets_of(self._container, stream)
+            landed = self._landing(packets, pts)
+            if landed is None or landed[1] > key:  # which takes no seek from here on
                 self._start(0)
                 return
-            self._next = at
-            self._frames = self._numbered(packet, packets, pts, at)
+            packet, self._next = landed
+            self._frames = self._numbered(itertools.chain([packet], packets), pts, self._next)
         else:
-            self._frames = self._numbered(None, packets, pts, 0)
+            self._frames = self._numbered(packets_of(self._container, stream), pts, 0)
+
+    def _landing(self, packets: Iterator[av.Packet], pts: np.ndarray) -> Optional[Tuple[av.Packet, int]]:
+        """The first packet after a seek that has a time, and its frame; None where it is not one of the keys."""
+        keys, places = self._info.keys, self._info.places
+        for packet in packets:  # a seek may land on another packet than asked for
+            if packet.pts is not None and packet.size:
+                at = int(np.searchsorted(pts, packet.pts))
+                if at < len(pts) and pts[at] == packet.pts:
+                    where = int(np.searchsorted(keys, at))
+                    if where < len(keys) and keys[where] == at and places in (None, places):
+                        return (packet, at) if places is None or places[where] == packet.pos else None
+        return None
+
+    def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
+        """Frames as they are decoded; a packet that cannot be is passed over where frames were counted so."""
+        for packet in packets:
+            try:
+                frames = packet.decode()
+            except DECODE_ERRORS:
+                if not self._info.counted and self._shown is None:
+                    raise
+                continue
+            yield from frames
 
     def _numbered(
-        self, first: Optional[av.Packet], packets: Iterator[av.Packet], pts: np.ndarray, start: int
+        self, packets: Iterator[av.Packet], pts: np.ndarray, start: int
     ) -> Iterator[Tuple[Optional[int], av.VideoFrame]]:
         """(number, frame) from a key frame on, numbered by presentation time; None for an unknown time."""
         numbers = {int(time): i for i, time in enumerate(pts)}
-        every = packets if first is None else itertools.chain([first], packets)
 
-        def frames() -> Iterator[av.VideoFrame]:
+        def prepared() -> Iterator[av.Packet]:
             context, skipping = None, None
-            for packet in every:
+            for packet in packets:
                 context = context or packet.stream.codec_context
                 number = numbers.get(packet.pts, -1)
                 skips = number >= 0 and number not in self._wanted and self._can_skip
@@ -234,12 +238,16 @@ class PyAVReader(VideoReader):
                     self._skipped.add(number)
                 if skips != skipping:  # setting it takes its time
                     context.skip_frame, skipping = 'NONREF' if skips else 'DEFAULT', skips
-                yield from packet.decode()
+                yield packet
 
-        for frame in frames():
+        for frame in self._decoded(prepared()):
             number = numbers.get(frame.pts)
             if number is None or number >= start:  # those before the key frame refer to frames not decoded
                 yield number, frame
+
+
+# decord.DECORDError beside; names that are not Unicode are a ValueError, sizes that no memory holds a MemoryError
+_DECORD_ERRORS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, OSError, MemoryError)
 
 
 class DecordReader(VideoReader):
@@ -255,7 +263,7 @@ class DecordReader(VideoReader):
         self._error = decord.DECORDError
         try:
             self._reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1)
-        except (RuntimeError, AssertionError, decord.DECORDError) as error:
+        except _DECORD_ERRORS + (decord.DECORDError,) as error:
             raise VideoError(path, f'decord cannot open it ({short_reason(error)})') from error
         if len(self._reader) != info.length:
             raise VideoError(path, f'decord counts {len(self._reader)} frames, its packets are {info.length}')
@@ -274,7 +282,7 @@ class DecordReader(VideoReader):
                 if frames.shape == (len(numbers), self.size[1], self.size[0], 3):
                     return resize(frames, *size)
                 reason = f'frames of shape {frames.shape}'
-            except (RuntimeError, IndexError, self._error) as error:
+            except _DECORD_ERRORS + (self._error,) as error:
                 reason = short_reason(error)
             logger.debug('%s: decord failed (%s), trying PyAV', self.path, reason)
             self._reader = None

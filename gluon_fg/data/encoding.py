@@ -98,7 +98,7 @@ def _frames(reader: VideoReader, scan: Optional[Scan]) -> Iterator[Tuple[av.Vide
     """Each frame, upright, and how its colors are to be written."""
     for number in range(len(reader)):
         upright = scan is not None and scan.orientation == Orientation()
-        frame = reader._frame(number) if isinstance(reader, PyAVReader) and upright else None
+        frame = reader.coded(number) if isinstance(reader, PyAVReader) and upright else None
         if frame is None or not frame.format.name.startswith('yuv'):
             picture = reader.get_batch([number])[0]
             yield av.VideoFrame.from_ndarray(picture, format='rgb24'), {'pix_fmt': 'yuv420p'}

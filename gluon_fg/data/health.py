@@ -12,10 +12,10 @@ import numpy as np
 from ..errors import VideoError
 from ..files import sha256
 from . import packets, video
+from .tracks import PICTURES
 
 MISSING, BROKEN, SOUND = 'missing', 'broken', 'no video'  # how a problem begins
 _BLANK = 4.0  # standard deviation, of 255 gray levels, below which a frame shows nothing to compare
-_PICTURES = ('mjpeg', 'png', 'bmp', 'gif')  # codecs of covers that stand beside sound
 
 
 class FileHealth(NamedTuple):
@@ -71,8 +71,9 @@ def check_file(path: str) -> FileHealth:
     try:
         return _decoded(path, seen)
     except Exception as error:  # decoders fail in many ways on damaged files, and none may end the check of the others
-        if seen.kind == 'video' and _has_sound_alone(path):
-            return seen._replace(problem=f'{SOUND}: it has sound alone')
+        sound = _sound_alone(path) if seen.kind == 'video' else ''
+        if sound:
+            return seen._replace(problem=f'{SOUND}: it has {sound}')
         reason = error.reason if isinstance(error, VideoError) else packets.short_reason(error)
         if not isinstance(error, packets.READ_ERRORS):
             reason = f'nothing here can decode it ({reason})'
@@ -127,8 +128,6 @@ def _decoded(path: str, seen: FileHealth) -> FileHealth:
     scan: Optional[packets.Scan] = None
     if seen.kind == 'video':
         scan = packets.scan(path)
-        if _has_sound_alone(path, scan.length):
-            return seen._replace(problem=f'{SOUND}: it has sound and a cover picture')
         reader: video.VideoReader = video.PyAVReader(path, scan)  # decord may end the process on a damaged file
     else:
         reader = video.open_video(path)
@@ -152,12 +151,13 @@ def places(length: int) -> Sequence[int]:
     return sorted({0, length // 2, length - 1})
 
 
-def _has_sound_alone(path: str, frames: int = 0) -> bool:
-    """Whether a file holds sound but no moving picture; `frames`: how many of it were counted."""
+def _sound_alone(path: str) -> str:
+    """What a file holds that has sound but no moving picture; '' where it is another kind."""
     try:
         with packets.open_container(path) as container:
             codecs = [getattr(stream.codec_context, 'name', '') for stream in container.streams.video]
-            covers = all(name in _PICTURES for name in codecs) and frames <= 1
-            return bool(container.streams.audio) and covers
+            if not container.streams.audio or not all(name in PICTURES for name in codecs):
+                return ''
+            return 'sound and a cover picture' if codecs else 'sound alone'
     except Exception:  # it cannot be opened: broken, and the first error says how
-        return False
+        return ''

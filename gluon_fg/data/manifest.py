@@ -27,7 +27,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import atomic_path
-from . import orientation, packets
+from . import bitstreams, counting, orientation, packets, tracks
 from .datasets import VideoDataset, VideoRecord
 from .freshness import changed, relative
 from .known_scans import KnownScans
@@ -198,7 +198,7 @@ class Manifest:
 
 
 def read_manifest(path: Union[str, os.PathLike]) -> Manifest:
-    """Read a manifest.
+    """Read a manifest; scans that another version made mean something else, and are left out.
 
     Raises
     ------
@@ -227,6 +227,9 @@ def read_manifest(path: Union[str, os.PathLike]) -> Manifest:
         key: Split(name, base, labels[place], left_out, same)
         for key, (name, base, place, left_out, same) in meta['splits'].items()
     }
+    if meta['scanner'] != scanner():
+        place = table.schema.get_field_index('scan')
+        table = table.set_column(place, schema().field(place), [[''] * len(table)])
     root = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(path)), meta['root']))
     return Manifest(meta['dataset'], root, splits, meta['sources'], table, meta['scanner'], meta.get('gone', {}))
 
@@ -279,8 +282,8 @@ def open_manifest(
 @functools.lru_cache(maxsize=None)
 def scanner() -> str:
     """A digest of the code that scans files, and PyAV's version: what another has scanned may mean something else."""
-    code = ''.join(inspect.getsource(module) for module in (orientation, packets)).encode()
-    return hashlib.sha256(code + av.__version__.encode()).hexdigest()[:16]
+    code = ''.join(inspect.getsource(module) for module in (bitstreams, counting, orientation, packets, tracks))
+    return hashlib.sha256((code + av.__version__).encode()).hexdigest()[:16]
 
 
 def schema() -> pyarrow.Schema:

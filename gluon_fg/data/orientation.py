@@ -41,7 +41,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Turns that are no quarter turns are taken for the nearest.
     """
     for entry in frame.side_data:
-        if entry.type.name == 'DISPLAYMATRIX':
+        if getattr(entry.type, 'name', '') == 'DISPLAYMATRIX':  # kinds that PyAV does not know are numbers
             a, b, _, c, d = np.frombuffer(bytes(entry)[:_BYTES], np.int32)[:5].astype(np.int64).tolist()
             if abs(a) + abs(d) >= abs(b) + abs(c):
                 b = c = 0

@@ -1,25 +1,46 @@
-"""What a video file's packets tell before anything is decoded: how many frames, and where decoding may start."""
+"""What is to be known of a video file before frames are read: how many there are, and where decoding may start.
+
+Its packets tell, but for the first frame nothing is decoded. Where a packet may not be a frame (`tracks.Track.doubt`),
+the whole file is decoded once, and the frames that come are counted.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import av
 import numpy as np
 
 from ..errors import UserError, VideoError
+from .counting import count
+from .limits import check_frame
 from .orientation import Orientation, orientation_of
+from .tracks import Track, film_of
 
 UNKNOWN_FPS = 25.0  # stands in where a file, or a folder of images, does not say
-READ_ERRORS = (av.error.FFmpegError, OSError, ValueError, RuntimeError)
+READ_ERRORS = (av.error.FFmpegError, OSError, ValueError, RuntimeError, MemoryError, OverflowError)
+# Formats of FFmpeg that show what is no film: texts, and lists of other files, which are not opened
+_NO_FILMS = {name: 'a text' for name in ('tty', 'bintext', 'xbin', 'idf', 'adf')}
+_NO_FILMS.update({name: 'a playlist' for name in ('hls', 'concat', 'dash', 'sdp', 'rtsp', 'imf', 'mpjpeg')})
 
-# Where decord 0.6.0 was found frame-identical to PyAV; its own, older FFmpeg converts other pixel formats differently.
-_DECORD_CONTAINERS = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm', 'avi', 'flv')
+# Container -> codecs where decord 0.6.0 was found frame-identical to PyAV with groups of pictures of any length
+# (tests/data/test_containers.py). Its own, older FFmpeg seeks to other frames elsewhere, as in H.264 in AVI.
+DECORD_CODECS = {
+    'mov,mp4,m4a,3gp,3g2,mj2': ('h264', 'hevc', 'mpeg4', 'mjpeg', 'vp9'),
+    'matroska,webm': ('h264', 'hevc', 'mpeg4', 'mjpeg', 'vp8', 'vp9'),
+    'avi': ('mpeg4', 'mjpeg'),
+    'flv': ('h264', 'flv'),
+}
+# It converts other pixel formats differently, too.
 _DECORD_PIXELS = ('yuv420p', 'yuvj420p', 'yuv422p', 'yuvj422p', 'yuv444p', 'yuvj444p', 'gray')
+
+# What a file names is not fetched from elsewhere. As `options` it would crash PyAV on files whose streams come late.
+_LOCAL = {'protocol_whitelist': 'file'}
+
+_VERSION = 2  # of the text of a scan: those before may number other frames
 
 
 class Scan(NamedTuple):
@@ -28,7 +49,9 @@ class Scan(NamedTuple):
     `pts` (length,) presentation times in order, or None where the container has none that can be trusted; `keys`
     numbers of the frames at which decoding may start; `turns` quarter turns counterclockwise that set a frame upright,
     after mirroring it left to right where `mirrored`; `not_decord` why decord would not be exact here, '' where it is;
-    `unit` seconds of one step of `pts`.
+    `unit` seconds of one step of `pts`; `stream` its number in the file; `counted` whether the frames were counted by
+    decoding, as packets did not tell; `places` where the packets of `keys` stand in the file,
+    in bytes, where their times alone would not tell.
     """
 
     length: int
@@ -40,6 +63,9 @@ class Scan(NamedTuple):
     not_decord: str
     unit: float = 0.0
     mirrored: bool = False
+    stream: int = 0
+    counted: bool = False
+    places: Optional[List[int]] = None
 
     @property
     def orientation(self) -> Orientation:
@@ -49,19 +75,15 @@ class Scan(NamedTuple):
     @property
     def times(self) -> Optional[np.ndarray]:
         """(length,) seconds from the first frame to each, or None where the file does not tell."""
+        if self.places is not None:  # AVI: they are made of numbers and the rate
+            return None
         return None if self.pts is None or not self.unit else (self.pts - self.pts[0]) * self.unit
 
     def dump(self) -> str:
         """A line of text that `load_scan` reads back; short where frames come at a steady rate."""
         pts = None if self.pts is None else [int(self.pts[0]), *_runs(np.diff(self.pts))]
-        values = {**self._asdict(), 'pts': pts, 'keys': self.keys.tolist()}
+        values = {**self._asdict(), 'pts': pts, 'keys': self.keys.tolist(), 'version': _VERSION}
         return json.dumps(values, separators=(',', ':'))
-
-
-class _Packet(NamedTuple):
-    pts: Optional[int]
-    key: bool  # decoding may start here
-    marked: bool  # the container says that it may
 
 
 def scan(path: str) -> Scan:
@@ -70,7 +92,7 @@ def scan(path: str) -> Scan:
     Raises
     ------
     VideoError
-        missing, a folder, empty, not a video, no video stream, or not one frame that can be decoded
+        missing, a folder, empty, not a video, no video stream, no decoder, or not one frame that can be decoded
     """
     try:
         with open_container(path) as container:
@@ -83,9 +105,11 @@ def scan(path: str) -> Scan:
 
 
 def load_scan(text: str) -> Scan:
-    """Read what `Scan.dump` wrote; raises ValueError for anything else."""
+    """Read what `Scan.dump` wrote; raises ValueError for anything else, and for what other versions wrote."""
     try:
         values = json.loads(text)
+        if values.pop('version') != _VERSION:
+            raise ValueError('a scan of another version')
         pts = values.pop('pts')
         if pts is not None:
             steps = np.repeat([step for step, _ in pts[1:]], [count for _, count in pts[1:]])
@@ -114,7 +138,7 @@ def open_container(path: str) -> av.container.InputContainer:
     if os.path.getsize(path) == 0:
         raise VideoError(path, 'is an empty file')
     # absolute, or FFmpeg takes what stands before a colon for a protocol
-    return av.open(os.path.abspath(path), metadata_errors='replace')
+    return av.open(os.path.abspath(path), metadata_errors='replace', container_options=_LOCAL)
 
 
 def short_reason(error: BaseException) -> str:
@@ -125,96 +149,83 @@ def short_reason(error: BaseException) -> str:
 
 
 def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
-    if not container.streams.video or container.format.name == 'tty':  # FFmpeg shows text files as films
-        raise VideoError(path, 'is not a video (no video stream)')
-    stream = container.streams.video[0]
-    stream.codec_context.thread_count = 1
-    first, packets, hidden, cut = None, [], 0, 0
-    for packet in container.demux(stream):
-        if first is None:
-            first = next(iter(packet.decode()), None)
-        if not packet.size or (packet.size == 1 and stream.codec_context.name == 'mpeg4'):
-            continue  # flush packet, an AVI "same as before", or XviD's byte in place of a frame that comes later
-        if packet.is_corrupt:
-            cut += 1  # the file ends in it
-        elif packet.is_discard:
-            hidden += 1  # cut away by an edit list
-        else:
-            key = packet.is_keyframe and _starts_clean(stream.codec_context, packet)
-            packets.append(_Packet(packet.pts, key, packet.is_keyframe))
+    if container.format.name in _NO_FILMS:
+        raise VideoError(path, f'is not a video ({_NO_FILMS[container.format.name]})')
+    film = film_of(path, container)
+    packets, first = film.packets, film.first
     if first is None or not packets:
         raise VideoError(path, 'has no frame that can be decoded (truncated?)')
+    check_frame(path, first.width, first.height)
+    frames = _counted(path, film) if film.doubt else _as_packed(film)
+    shown, stream = orientation_of(first), film.stream
+    pts, unit = frames.pts, float(stream.time_base or 0)
+    rate = float(stream.average_rate or stream.guessed_rate or UNKNOWN_FPS)
+    if film.doubt and pts is not None and len(pts) > 1 and unit:  # that rate is of packets
+        rate = (len(pts) - 1) / (float(pts[-1] - pts[0]) * unit)
+    return Scan(
+        length=frames.length,
+        fps=rate,
+        size=shown.size(first.width, first.height),
+        pts=pts,
+        keys=frames.keys,
+        turns=shown.turns,
+        not_decord=_not_decord(film, container.format.name, first, shown),
+        unit=unit,
+        mirrored=shown.mirrored,
+        stream=stream.index,
+        counted=bool(film.doubt),
+        places=frames.places,
+    )
 
-    # The AVI demuxer invents times, and they do not always match the decoded frames'
-    times = [packet.pts for packet in packets if packet.pts is not None]
-    stamped = len(set(times)) == len(packets)
+
+class _Frames(NamedTuple):
+    length: int
+    pts: Optional[np.ndarray]
+    keys: np.ndarray
+    places: Optional[List[int]] = None
+
+
+def _as_packed(film: Track) -> _Frames:
+    """The frames of a film each of whose packets is one."""
+    packets, times = film.packets, [packet.pts for packet in film.packets if packet.pts is not None]
+    stamped = len(times) == len(packets)
     order = np.argsort(times, kind='stable') if stamped else np.arange(len(packets))
     keys = np.array([i for i, at in enumerate(order) if packets[at].key], np.int64)
-    trusted = stamped and container.format.name != 'avi'
-    shown = orientation_of(first)
+    places = None
+    if film.in_avi:  # FFmpeg invents times there; they match the frames' where none is shown later than others
+        stamped = stamped and bool((np.diff(times) > 0).all()) and not film.stream.codec_context.has_b_frames
+        places = [packets[at].place or 0 for at in keys] if stamped else None
+    return _Frames(len(packets), np.array(times, np.int64)[order] if stamped else None, keys, places)
 
+
+def _counted(path: str, film: Track) -> _Frames:
+    """The frames that decoding gives."""
+    with open_container(path) as container:
+        counted = count(container, film.stream.index)
+    if not counted.times:
+        raise VideoError(path, 'has no frame that can be decoded (truncated?)')
+    if film.in_avi or not counted.increasing:
+        return _Frames(len(counted.times), None, np.zeros(1, np.int64))
+    pts = np.array(counted.times, np.int64)
+    at_keys = np.array([packet.pts for packet in film.packets if packet.key and packet.pts is not None], np.int64)
+    return _Frames(len(pts), pts, np.flatnonzero(np.isin(pts, at_keys)))
+
+
+def _not_decord(film: Track, kind: str, first: av.VideoFrame, shown: Orientation) -> str:
+    """Say why decord would not give the same frames; '' where it does."""
+    pixels, codec = first.format.name, film.stream.codec_context.name
+    times = [packet.pts for packet in film.packets if packet.pts is not None]
+    stamped = len(set(times)) == len(film.packets)
     in_order = stamped and bool((np.diff(times) > 0).all())
-    cut_clean = stamped and _closed(packets) and (trusted or in_order)
-    pixels = first.format.name
     checks = (
-        (container.format.name in _DECORD_CONTAINERS, f'its container is {container.format.name}'),
-        (len(container.streams.video) == 1, 'it has several video streams'),
+        (kind in DECORD_CODECS, f'its container is {kind}'),
+        (codec in DECORD_CODECS.get(kind, ()), f'its codec is {codec} in {kind}'),
+        (len(film.stream.container.streams.video) == 1, 'it has several video streams'),
         (pixels in _DECORD_PIXELS, f'its pixel format is {pixels}'),
         ('444' in pixels or pixels == 'gray' or first.height % 2 == 0, 'its frames have an odd height'),
         (shown == Orientation(), 'its frames are rotated'),
-        (not hidden, 'an edit list hides some of its frames'),
-        (not cut, 'it ends inside a frame'),
-        (cut_clean, 'its key frames do not cut it cleanly'),
+        (not film.cut_away, 'an edit list hides some of its frames'),
+        (not film.doubt, film.doubt),
+        (stamped and film.closed and (in_order or not film.in_avi), 'its key frames do not cut it cleanly'),
     )
-    rate = stream.average_rate or stream.guessed_rate
-    return Scan(
-        length=len(packets),
-        fps=float(rate) if rate else UNKNOWN_FPS,
-        size=shown.size(first.width, first.height),
-        pts=np.array(times, np.int64)[order] if trusted else None,
-        keys=keys,
-        turns=shown.turns,
-        not_decord=next((reason for fine, reason in checks if not fine), ''),
-        unit=float(stream.time_base or 0),
-        mirrored=shown.mirrored,
-    )
-
-
-def _closed(packets: Sequence[_Packet]) -> bool:
-    """Tell whether decoding can start at every packet marked as key, and nothing after it is shown before it."""
-    if not packets[0].key:
-        return False
-    earliest = math.inf  # presentation time still to come, going backwards
-    for packet in reversed(packets):
-        shown = math.inf if packet.pts is None else packet.pts  # all have one where this is asked
-        if packet.marked and (not packet.key or earliest < shown):
-            return False
-        earliest = min(earliest, shown)
-    return True
-
-
-def _starts_clean(codec_context: av.CodecContext, packet: av.Packet) -> bool:
-    """Tell whether the picture is right from a packet marked as key on.
-
-    In H.264 the mark may only mean a recovery point, some frames before the picture is right; an IDR picture is what
-    does. In HEVC all random access pictures will do. Other codecs' key frames are complete.
-    """
-    if codec_context.name == 'h264':
-        return any(kind & 0x1F == 5 for kind in _unit_kinds(codec_context, bytes(packet)))
-    if codec_context.name == 'hevc':
-        return any(16 <= (kind >> 1) & 0x3F <= 21 for kind in _unit_kinds(codec_context, bytes(packet)))
-    return True
-
-
-def _unit_kinds(codec_context: av.CodecContext, data: bytes) -> Iterator[int]:
-    """First byte, which holds the type, of each unit (NAL) of an H.264 or HEVC packet."""
-    header = bytes(codec_context.extradata or b'')
-    if header[:1] == b'\1':  # mp4, mkv: each unit after its length
-        at, width = 0, (header[4 if codec_context.name == 'h264' else 21] & 3) + 1
-        while at + width < len(data):
-            yield data[at + width]
-            at += width + int.from_bytes(data[at : at + width], 'big')
-    else:  # each unit after a start code
-        for match in re.finditer(b'\0\0\1', data):
-            if match.end() < len(data):
-                yield data[match.end()]
+    return next((reason for fine, reason in checks if not fine), '')

@@ -1,20 +1,22 @@
-"""One reader for every video: PyAV, decord for files without times, a folder of images, or frames in memory.
+"""One reader for every video: PyAV or decord for files, a folder of images, or frames in memory.
 
 An image is a video of one frame.
 
-Frame i is the i-th frame that decoding the whole file from its start would show. Both back ends give the same pixels
-for it. Decord does not by itself: it seeks by counting packets, so it returns other frames than those asked for where
-key frames do not cut the stream cleanly (open groups of pictures: common in MPEG-4 AVI, MPEG-2, HEVC), where an edit
-list hides frames, and in transport streams; it also mangles rotated films. `packets.scan` reads the packets first (no
-decoding but the first frame) and says which of them a file has.
+Frame i is the i-th frame that decoding the whole file from its start shows, upright, in the file's own colors, and in
+the life of a reader a number never means two frames. Both back ends give the same pixels, or the file is refused.
+`packets.scan` says which frames there are, mostly by the packets alone: nothing is decoded but the first frame. Where
+frames are damaged it holds as far as damage can be seen: a packet that cannot be decoded is an error for the frames
+that need it; one that decodes to other pixels may do so differently after a seek than when read from the start.
 
-PyAV reads whatever has times of its frames, as it is at least as fast: it decodes only what is needed. Without times
-(AVI) it would have to decode from the start; there decord is taken, where it is exact.
+PyAV is taken unless decord is asked for: it decodes only what is needed, and enters the file at the last key frame
+before. Where the times of packets tell too little for that (AVI with frames that are shown later than others, joined
+files), it decodes from the start. Decord seeks by counting packets, so that it returns other frames than those asked
+for where key frames do not cut the stream cleanly, where an edit list hides frames, in transport streams, and in H.264
+in AVI; it is refused where it was not found exact.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import List, Optional, Tuple
 
@@ -26,8 +28,6 @@ from .images import IMAGE_SUFFIXES, FrameFolderReader, natural, read_image
 from .packets import UNKNOWN_FPS, scan
 from .scans import ScanCache
 from .transforms import resize_frame
-
-logger = logging.getLogger(__name__)
 
 __all__ = (
     'BACKENDS',
@@ -71,7 +71,7 @@ def open_video(path: str, backend: str = 'auto', scans: Optional[ScanCache] = No
     path
         a file, or a folder of frames; one that ends like an image (`IMAGE_SUFFIXES`) is a video of one frame
     backend
-        'auto' (PyAV; decord for files without times, where it is exact), 'decord' or 'pyav'; images need neither
+        'auto' (PyAV), 'pyav', or 'decord' (refused where it is not exact); images need neither
     scans
         where scans of files are kept, so that each is read once; None: it is read now
 
@@ -88,7 +88,7 @@ def open_video(path: str, backend: str = 'auto', scans: Optional[ScanCache] = No
     if path.lower().endswith(IMAGE_SUFFIXES):
         return ArrayReader(path, read_image(path)[None])
     info = scan(path) if scans is None else scans.get(path)
-    if backend == 'pyav' or (backend == 'auto' and info.pts is not None):
+    if backend != 'decord':
         return PyAVReader(path, info)
     reason = info.not_decord or ('' if load_decord() else 'it is not installed, or horovod was imported before it')
     if not reason:
@@ -96,7 +96,4 @@ def open_video(path: str, backend: str = 'auto', scans: Optional[ScanCache] = No
             return DecordReader(path, info)
         except VideoError as error:
             reason = error.reason
-    if backend == 'decord':
-        raise VideoError(path, f"decord cannot be used ({reason}); choose backend 'pyav'")
-    logger.debug('%s: read with PyAV, not decord: %s', path, reason)
-    return PyAVReader(path, info)
+    raise VideoError(path, f"decord cannot be used ({reason}); choose backend 'pyav'")

@@ -59,7 +59,7 @@ def test_any_frame_of_any_file_is_the_right_one(write_video, name, options, back
     assert [read_number(frame) for frame in truth] == list(range(total))
     for choice in ('auto', 'pyav', 'decord')[: 3 if backend == 'decord' else 2]:
         with open_video(path, choice) as reader:
-            assert reader.backend == (choice if choice != 'auto' else 'decord' if name == 'mpeg4.avi' else 'pyav')
+            assert reader.backend == (choice if choice != 'auto' else 'pyav')
             assert len(reader) == total and reader.size == truth.shape[2:0:-1]
             for _ in range(6):  # one reader, back and forth
                 wanted = rng.integers(0, total, 5)
