@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
 
 from .. import files
-from ..errors import UserError, unknown
+from ..checking import one_line
+from ..errors import UserError, printable, unknown
 from .disk import is_verified, locked, plain_name, save, what_is_wrong, writing
 from .entries import Entry, dump_index, parse_index, save_index
 from .gluoncv_store import gluoncv_digests, gluoncv_file
@@ -24,6 +25,7 @@ from .index import INDEX, entries_in, find, index, model_root
 from .zoo import entry_file
 
 _INDEX_BYTES = 1 << 20  # more is no index
+_MEMBERS = 10_000  # files in a tar; GluonCV has published some 500
 
 # name of a file in a bundle -> a call that opens it
 _Members = Dict[str, Callable[[], BinaryIO]]
@@ -191,7 +193,9 @@ def _open(path: Path) -> BinaryIO:
 
 def _files_of(source: Path, tar: tarfile.TarFile) -> _Members:
     members: _Members = {}
-    for member in tar.getmembers():
+    for count, member in enumerate(tar):
+        if member.size < 0 or count == _MEMBERS:  # tarfile goes back by it, and never ends
+            raise tarfile.ReadError('a file of a size below zero' if member.size < 0 else f'over {_MEMBERS} files')
         path = PurePosixPath(member.name)
         if path.is_absolute() or '..' in path.parts:
             raise UserError(f'{source}: {member.name!r} leads out of the folder; nothing was imported')
@@ -201,7 +205,10 @@ def _files_of(source: Path, tar: tarfile.TarFile) -> _Members:
             raise UserError(f'{source}: {member.name!r} is a link or no plain file; nothing was imported')
         if path.name in members and (path.name == INDEX or path.suffix == '.params'):
             raise UserError(f'{source} holds {path.name} twice; nothing was imported')
-        members[plain_name(path.name)] = functools.partial(_extracted, tar, member)
+        try:
+            members[plain_name(path.name)] = functools.partial(_extracted, tar, member)
+        except UserError as error:
+            raise UserError(f'{source}: {error}; nothing was imported') from None
     return members
 
 
@@ -235,7 +242,11 @@ def _reading(source: Path) -> Iterator[None]:
     """Tell in one line that a bundle cannot be read."""
     try:
         yield
-    except tarfile.TarError as error:
-        raise UserError(f'{source}: no whole, uncompressed tar ({" ".join(str(error).split())}); get it anew') from None
+    except UserError:
+        raise
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError, KeyError) as error:
+        # What tarfile lets through of headers that claim what cannot be.
+        reason = 'headers of headers' if isinstance(error, RecursionError) else printable(one_line(error))
+        raise UserError(f'{source}: no whole, uncompressed tar ({reason}); get it anew') from None
     except OSError as error:
         raise UserError(f'{source}: {error.strerror or error}; give a tar or a folder of weight files') from None

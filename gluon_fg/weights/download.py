@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import struct
 import sys
 import time
 import zipfile
@@ -26,6 +27,8 @@ from .transport import PLAIN, Access, SourceError, opened, shown
 
 log = logging.getLogger(__name__)
 
+WHOLE = 60  # seconds for all of a small text
+LARGEST = 1 << 32  # bytes of a file of unknown size; the largest weights have a sixth of it
 ATTEMPTS = 4  # rounds over the sources whose trouble may pass
 
 
@@ -114,7 +117,7 @@ def read_text(
     limit
         bytes; a longer file is refused
     timeout
-        seconds without an answer after which it is given up
+        seconds without an answer after which it is given up; all of it has to come within WHOLE seconds
     access
         proxy, certificates
     accept
@@ -125,15 +128,15 @@ def read_text(
     UserError
         one line: the address and what is wrong with it
     """
-    data = b''
+    data = bytearray()
     try:
-        with opened(url, 0, timeout, access, accept) as reply:
+        with opened(url, 0, timeout, access, accept, WHOLE) as reply:
             for block in reply.blocks:
                 data += block
                 if len(data) > limit:
                     raise SourceError(f'longer than {limit} bytes')
         reply.check_length(len(data))
-        if is_html(data) and not accept:
+        if is_html(bytes(data[:512])) and not accept:
             raise SourceError('a web page (HTML)')
         return data.decode('utf-8')
     except UnicodeDecodeError:
@@ -189,6 +192,9 @@ def _transfer(source: str, part: BinaryIO, name: str, size: Optional[int], timeo
                 bar.update(len(block))
                 if size is not None and part.tell() > size:
                     return
+                if part.tell() > LARGEST:
+                    _start_over(part)
+                    raise SourceError(f'is longer than {LARGEST} bytes')
         reply.check_length(part.tell())
 
 
@@ -209,13 +215,15 @@ def _put_in_place(part: BinaryIO, target: Path, digest: str, size: Optional[int]
         return
     try:
         with zipfile.ZipFile(part.name) as archive, archive.open(target.name) as packed:
+            if archive.getinfo(target.name).file_size > LARGEST:
+                raise SourceError(f'{target.name} in the zip is longer than {LARGEST} bytes')
             with writing(target.parent, part), files.atomic_path(target) as temporary:
                 save(packed, temporary, part)
                 if not is_verified(temporary, digest):
                     raise SourceError(f'in the zip, {what_is_wrong(temporary, digest, size)}')
     except KeyError:
         raise SourceError(f'the zip does not hold {target.name}') from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, UnicodeError, struct.error):
         with open(part.name, 'rb') as stream:
             html = is_html(stream.read(512))
         raise SourceError('it is a web page (HTML), not the zip' if html else 'it is no whole zip') from None

@@ -10,10 +10,10 @@ names and passwords in addresses, which no message shows. A keyring is not asked
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import hashlib
 import html.parser
-import json
 import os
 import re
 import shutil
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
+from .. import safe_json
 from ..errors import UserError
 from .download import read_text, shown
 from .entries import Package
@@ -193,22 +194,29 @@ def links_of(page: str, access: Access, timeout: float = 10) -> List[Link]:
     UserError
         it cannot be read, or is no such page
     """
-    parts = urlsplit(page)
+    try:
+        parts = urlsplit(page)
+    except ValueError as error:
+        raise UserError(f'{shown(page)}: {error}') from None
     folder = Path(unquote(parts.path))
     if parts.scheme == 'file' and folder.is_dir():
         return [Link(path.name, path.as_uri(), None) for path in sorted(folder.iterdir())]
     text = read_text(page, _PAGE_BYTES, timeout, access, _SIMPLE)
     found = _of_json(text, page) if text.lstrip().startswith('{') else _of_html(text)
-    return [Link(name, _with_login(urljoin(page, url), page), digest) for name, url, digest in found]
+    links = []
+    for name, url, digest in found:
+        with contextlib.suppress(ValueError):  # an address that is none, among those of other files
+            links.append(Link(name, _with_login(urljoin(page, url), page), digest))
+    return links
 
 
 def _of_json(text: str, page: str) -> List[Link]:
     try:
         return [
             Link(str(file['filename']), str(file['url']), dict(file.get('hashes') or {}).get('sha256'))
-            for file in json.loads(text)['files']
+            for file in safe_json.parse(text)['files']
         ]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f'{shown(page)} is no page of a package index') from None
 
 
@@ -220,7 +228,8 @@ def _of_html(text: str) -> List[Link]:
     for href in reader.hrefs:
         url, _, fragment = href.partition('#')
         digest = re.match('sha256=([0-9a-f]{64})', fragment)
-        links.append(Link(unquote(urlsplit(url).path.rpartition('/')[2]), url, digest and digest.group(1)))
+        with contextlib.suppress(ValueError):  # an address that is none
+            links.append(Link(unquote(urlsplit(url).path.rpartition('/')[2]), url, digest and digest.group(1)))
     return links
 
 
@@ -236,7 +245,10 @@ class _Anchors(html.parser.HTMLParser):
 
 def _as_page(place: str) -> str:
     """The address of a place: a path is one of this machine; the page of a folder that has one is its index.html."""
-    parts = urlsplit(place)
+    try:
+        parts = urlsplit(place)
+    except ValueError:  # no address, which is told where it is asked
+        return place
     path = Path(unquote(parts.path) if parts.scheme == 'file' else place).expanduser()
     if parts.scheme not in ('', 'file') and not re.fullmatch('[A-Za-z]', parts.scheme):
         return place

@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http
+import http.client
 import os
 import re
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterable, Iterator, Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 import urllib3
 
+from ..errors import printable
+from .patience import Watch, within
+
 BLOCK = 1 << 14  # bytes: what a cut connection loses at most
 CONNECT = 10  # seconds at most until a server takes the connection
+SLOW = 3  # times as long as for the next bytes, at most, for a whole block
+_REDIRECTS = 10
+_COUNT = re.compile('[0-9]{1,18}')  # of bytes
 
 
 class SourceError(Exception):
@@ -84,69 +91,101 @@ class Reply:
 
 @contextlib.contextmanager
 def opened(
-    url: str, start: int, timeout: float, access: Access = PLAIN, accept: Optional[str] = None
+    url: str,
+    start: int,
+    timeout: float,
+    access: Access = PLAIN,
+    accept: Optional[str] = None,
+    whole: Optional[float] = None,
 ) -> Iterator[Reply]:
     """The rest of a file from byte `start` on, or all of it (`Reply.start` is 0) where the source gives no parts.
 
     Parameters
     ----------
     timeout
-        seconds to wait for the next bytes, and (10 at most) for a connection
+        seconds to wait for the next bytes, and (10 at most) for a connection; each block has to come within SLOW times
+        as long, which a server that sends a byte now and then does not keep
     access
         proxy, certificates
     accept
         kinds of content that are asked for; None: any
+    whole
+        seconds for all of it; None: any time
 
     Raises
     ------
     SourceError
         here, or while the blocks are read
     """
-    scheme = urlsplit(url).scheme
-    if scheme == 'file':
+    if _scheme(url) == 'file':
         with _local(url, start) as reply:
             yield reply
         return
-    if scheme not in ('http', 'https'):
-        raise SourceError('no http://, https:// or file:// address')
     # Parts are counted in bytes of the file, which a compressed transfer would not keep.
     headers = {'Accept-Encoding': 'identity'}
     if accept:
         headers['Accept'] = accept
     if start:
         headers['Range'] = f'bytes={start}-'
+    for _ in range(_REDIRECTS):
+        response = _answer(url, headers, timeout, access)
+        with response:
+            if not response.is_redirect:
+                yield _reply(response, start, SLOW * timeout, whole)
+                return
+            try:
+                url = urljoin(url, response.headers['Location'].encode('latin-1').decode('utf-8', 'replace'))
+            except ValueError as error:
+                raise _source_error(error) from None
+        if _scheme(url) not in ('http', 'https'):
+            raise SourceError(f'leads to {_line(url)}, which is no http:// or https:// address')
+    raise SourceError(f'leads from address to address, more than {_REDIRECTS} times')
+
+
+def _scheme(url: str) -> str:
     try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise _source_error(error) from None
+    if scheme not in ('http', 'https', 'file'):
+        raise SourceError('no http://, https:// or file:// address')
+    return scheme
+
+
+class _Session(requests.Session):
+    """Follows no address: requests would read all of an answer that leads to one, however long it is."""
+
+    def get_redirect_target(self, resp: requests.Response) -> Optional[str]:
+        return None
+
+
+def _answer(url: str, headers: Dict[str, str], timeout: float, access: Access) -> requests.Response:
+    """The beginning of a server's answer; an address that it leads to is not asked yet."""
+
+    def ask() -> requests.Response:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', urllib3.exceptions.InsecureRequestWarning)  # of hosts that the user trusts
-            response = requests.get(
-                url, headers=headers, stream=True, timeout=(min(timeout, CONNECT), timeout), **access.settings(url)
-            )
-        with response:
-            yield _reply(response, start)
-    except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
-        raise SourceError(_line(error)) from None
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-        # What lies beneath, as requests tells a stall by one class before the answer and by another within it.
-        cause = error.args[0] if error.args else error
-        cause = getattr(cause, 'reason', None) or cause
-        if isinstance(cause, urllib3.exceptions.NewConnectionError):
-            raise SourceError('cannot be reached (offline?)') from None
-        if isinstance(error, requests.Timeout) or isinstance(cause, urllib3.exceptions.TimeoutError):
-            raise SourceError('no answer in time', passes=True) from None
-        raise SourceError('the connection was cut', passes=True) from None
-    except (requests.RequestException, OSError) as error:  # an address that is none, endless redirects, no certificates
-        raise SourceError(_line(error)) from None
+            patience = (min(timeout, CONNECT), timeout)
+            with _Session() as session:
+                return session.get(url, headers=headers, stream=True, timeout=patience, **access.settings(url))
+
+    try:
+        return within(CONNECT + SLOW * timeout, ask)
+    except _TROUBLE as error:
+        raise _source_error(error) from None
 
 
-def _reply(response: requests.Response, start: int) -> Reply:
+def _reply(response: requests.Response, start: int, each: float, whole: Optional[float]) -> Reply:
     code = response.status_code
+    if response.headers.get('Content-Encoding', 'identity') not in ('identity', 'gzip', 'x-gzip', 'deflate'):
+        raise SourceError('sends it compressed')  # many times over, perhaps
     length = response.headers.get('Content-Length', '')
-    total = int(length) if length.isdigit() and 'Content-Encoding' not in response.headers else None
-    blocks = response.iter_content(BLOCK)
+    total = int(length) if _COUNT.fullmatch(length) and 'Content-Encoding' not in response.headers else None
+    blocks = _received(response, each, whole)
     if code == 200:
         return Reply(0, total, blocks)
     if code == 206:
-        sent = re.match(r'bytes (\d+)-\d+/(\d+|\*)', response.headers.get('Content-Range', ''))
+        sent = re.fullmatch(r'bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18}|\*)', response.headers.get('Content-Range', ''))
         if sent is None or int(sent.group(1)) != start:
             raise SourceError('sends another part than was asked for')
         return Reply(start, None if sent.group(2) == '*' else int(sent.group(2)), blocks)
@@ -156,16 +195,70 @@ def _reply(response: requests.Response, start: int) -> Reply:
     raise SourceError(f'HTTP {code} {phrase}', passes=code >= 500 or code in (408, 429))
 
 
+def _received(response: requests.Response, each: float, whole: Optional[float]) -> Iterator[bytes]:
+    with Watch(response.raw.fileno, each, whole) as watch:
+        try:
+            for block in response.iter_content(BLOCK):
+                watch.passed()
+                yield block
+                watch.passed()  # what we do with it is no matter of the server's
+        except _TROUBLE as error:
+            raise _too_slow() if watch.expired else _source_error(error) from None
+        if watch.expired:  # a connection that is shut looks like the end of a file of any length
+            raise _too_slow()
+
+
+def _too_slow() -> SourceError:
+    return SourceError('it comes too slowly, a few bytes at a time')
+
+
+# What comes up from requests, and what it lets through from below: of urllib3, http.client and urllib.parse.
+_TROUBLE = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+)
+
+
+def _source_error(error: BaseException) -> SourceError:
+    """What went wrong, in a few words."""
+    if isinstance(error, (requests.exceptions.SSLError, requests.exceptions.ProxyError)):
+        return SourceError(_line(error))
+    connection = (
+        requests.ConnectionError,
+        requests.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+        urllib3.exceptions.ProtocolError,
+        http.client.HTTPException,
+        TimeoutError,
+    )
+    if isinstance(error, connection):
+        # What lies beneath, as requests tells a stall by one class before the answer and by another within it.
+        cause = error.args[0] if error.args else error
+        cause = getattr(cause, 'reason', None) or cause
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):
+            return SourceError('cannot be reached (offline?)')
+        timeouts = (requests.Timeout, TimeoutError)
+        if isinstance(error, timeouts) or isinstance(cause, (urllib3.exceptions.TimeoutError, TimeoutError)):
+            return SourceError('no answer in time', passes=True)
+        return SourceError('the connection was cut', passes=True)
+    return SourceError(_line(error))  # an address that is none, no certificates
+
+
 @contextlib.contextmanager
 def _local(url: str, start: int) -> Iterator[Reply]:
     parts = urlsplit(url)
     if parts.netloc not in ('', 'localhost'):
         raise SourceError(f'names a host; write file:///{parts.netloc}{parts.path}')
     path = Path(unquote(parts.path))
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device gives bytes without end, a pipe none
+        raise SourceError('is no plain file')
     try:
         stream = open(path, 'rb')
-    except OSError as error:
-        raise SourceError(error.strerror or str(error)) from None
+    except (OSError, ValueError) as error:  # the latter for a path with a null byte
+        raise SourceError(getattr(error, 'strerror', None) or str(error)) from None
     with stream:
         total = os.fstat(stream.fileno()).st_size
         start = stream.seek(start if start <= total else 0)
@@ -185,8 +278,8 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 def shown(url: str) -> str:
     """An address, or a text with addresses, for messages: without the user names and passwords that they may hold."""
-    return re.sub(r'(?<=://)[^/\s]*@', '', url)
+    return printable(re.sub(r'(?<=://)[^/\s]*@', '', url))
 
 
-def _line(error: Exception) -> str:
+def _line(error: object) -> str:
     return shown(' '.join(str(error).split()))[:160]

@@ -18,11 +18,11 @@ class Server(http.server.ThreadingHTTPServer):
     A status (404), 'html' (a page with status 200), 'cut' (half of what was asked for, then the connection closes),
     'stall' (half, then nothing), 'silent' (no answer), 'no_range' (the whole file whatever was asked for), 'chunked'
     (no length given), 'wrong_range' (another part than was asked for).
-    `seen` lists (path, first byte asked for) of each request.
+    `leads`: path -> the address that it leads to. `seen` lists (path, first byte asked for) of each request.
     """
 
     daemon_threads = True
-    files, plan, seen = {}, [], []
+    files, plan, seen, leads = {}, [], [], {}
 
     def url(self, name=''):
         return f'http://127.0.0.1:{self.server_port}/{name}'
@@ -45,6 +45,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fault = server.plan.pop(0) if server.plan else 'ok'
         data = server.files.get(name)
         self.close_connection = True
+        if name in server.leads:
+            return self.reply(302, b'see there', headers={'Location': server.leads[name]})
         if fault == 'silent':
             server.leave.wait(LONG)
             return

@@ -462,3 +462,11 @@ def test_small_texts(server, nowhere, tmp_path):
         server.plan = [fault]
         with pytest.raises(UserError, match=reason):
             read_text(server.url('b'), timeout=IMPATIENT)
+
+
+def test_an_address_that_leads_to_another_is_followed(server, mirror, folder):
+    server.files['w.params'] = GOOD
+    mirror.leads = {'w.params': server.url('there/../w.params'), 'again': '/w.params'}
+    server.files['there/../w.params'] = GOOD
+    fetched(folder, mirror.url('again'))
+    assert [name for name, _ in mirror.seen] == ['again', 'w.params'] and len(server.seen) == 1
