@@ -20,7 +20,7 @@ from ..input_spec import FeatureSpec, InputSpec
 from .augment import NOTHING, Augment
 from .flow.fields import resize_flow
 
-if TYPE_CHECKING:  # a process that decodes (`isolated`) does without MXNet
+if TYPE_CHECKING:
     import mxnet as mx
 
 KINDS = ('random_resized', 'multiscale', 'random_crop')
@@ -303,8 +303,7 @@ def to_input(
 
     Where `spec` is a `FeatureSpec`, the batch is of features, which become float32 and are taken as they are.
 
-    uint8 crosses to the device, a quarter of the traffic. The result is an array of its own, never a view of another
-    (max pooling of a view has wrong gradients on CPU).
+    uint8 crosses to the device, a quarter of the traffic. The result is no view (whose max pooling is wrong on CPU).
 
     Inputs:
         - **batch**: uint8 (N, C, frames, H, W) for 'NCTHW', (N, C, H, W) for 'NCHW'; C is `spec.channels`. Features:
@@ -315,7 +314,7 @@ def to_input(
     UserError
         another rank, dtype, number of channels or frames, or an empty batch
     """
-    import mxnet as mx
+    import mxnet as mx  # a process that decodes (`isolated`) does without
 
     if isinstance(spec, FeatureSpec):
         return _features_input(batch, spec, ctx or mx.cpu())
