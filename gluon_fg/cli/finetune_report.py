@@ -148,12 +148,13 @@ def _video(folder: Path, place: str, name: str) -> str:
 
 def _write_page(folder: Path, split: str, summary: dict, pictures: Sequence[Path], commands: Sequence[str]) -> None:
     """Write report.md: accuracies, classes, pictures, what was left out, what comes next."""
+    from .. import safe_json
     from ..files import atomic_write
     from ..training.config import load_config
     from ..training.run import SPLIT
 
     config = load_config(str(folder / 'config.yaml'), saved=True)
-    trained = json.loads((folder / 'summary.json').read_text())
+    trained = safe_json.load_mapping(folder / 'summary.json', 'remove it, and the same command writes it anew')
     with open(folder / SPLIT / 'left_out.csv', newline='', encoding='utf-8') as stream:
         left_out = [(row['path'], row['reason']) for row in csv.DictReader(stream)]
     left_out += sorted({**trained.get('failed_videos', {}), **summary.get('failed_videos', {})}.items())

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from .. import safe_json
 from ..errors import UserError, VideoError
 from ..files import atomic_write
 from ..input_spec import InputSpec
@@ -135,7 +136,7 @@ class Manifest:
         if not path.is_file():
             raise UserError(f'{folder}: no features there (no {MANIFEST}); make them with gluon-fg features')
         try:
-            values = json.loads(path.read_text())
+            values = safe_json.load(path, 'make the features anew')
             if (values.pop('format'), values.pop('kind')) != (FORMAT, 'features'):
                 raise UserError(f'{path}: of another format than {FORMAT}, which this version reads')
             values['settings'] = FeatureSettings(**values['settings'])

@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Pattern, Seq
 
 import numpy as np
 
+from .. import safe_json
 from ..errors import UserError
 from ..files import atomic_write, sha256
 from .catalog.entry import SPLITS
@@ -181,7 +182,7 @@ def read_parting(folder: Path) -> Optional[Parting]:
     if not path.is_file():
         return None
     try:
-        return Parting(**json.loads(path.read_text()))
+        return Parting(**safe_json.load(path, 'choose another --out'))
     except (ValueError, TypeError):
         raise UserError(f'{path} is damaged; choose another --out') from None
 

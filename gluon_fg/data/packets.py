@@ -14,9 +14,10 @@ from typing import List, NamedTuple, Optional, Tuple
 import av
 import numpy as np
 
+from .. import safe_json
 from ..errors import UserError, VideoError
 from .counting import count
-from .limits import check_frame
+from .limits import MAX_FRAMES, check_frame
 from .orientation import Orientation, orientation_of
 from .tracks import Track, film_of
 
@@ -107,11 +108,13 @@ def scan(path: str) -> Scan:
 def load_scan(text: str) -> Scan:
     """Read what `Scan.dump` wrote; raises ValueError for anything else, and for what other versions wrote."""
     try:
-        values = json.loads(text)
+        values = safe_json.parse(text)
         if values.pop('version') != _VERSION:
             raise ValueError('a scan of another version')
         pts = values.pop('pts')
         if pts is not None:
+            if sum(count for _, count in pts[1:]) >= MAX_FRAMES:
+                raise ValueError('times of more frames than there can be')
             steps = np.repeat([step for step, _ in pts[1:]], [count for _, count in pts[1:]])
             pts = np.cumsum(np.concatenate([pts[:1], steps]), dtype=np.int64)
         width, height = values.pop('size')

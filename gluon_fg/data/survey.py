@@ -10,6 +10,7 @@ from typing import Callable, Dict, Iterable, Mapping, Union
 
 import portalocker
 
+from .. import safe_json
 from ..errors import UserError
 from .health import BROKEN, FileHealth, bytes_of, check_file
 from .pool import in_processes, progress_bar
@@ -62,7 +63,7 @@ class Journal:
         entries, whole = {}, 0
         for line in self._stream:
             try:
-                path, *values = json.loads(line)
+                path, *values = safe_json.parse(line)
                 health = FileHealth(*values)
                 entries[os.fsdecode(bytes.fromhex(path))] = health._replace(looks=tuple(health.looks))
                 whole += 1

@@ -10,12 +10,14 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from .. import safe_json
 from ..errors import UserError
 from ..files import atomic_write
 from .score import Scores
 from .tables import percent
 
 NONE = 'none of these'
+_ANEW = 'remove it, and choose one anew with evaluate --refuse'
 FILE = 'threshold.json'  # in the folder of a run
 
 
@@ -51,10 +53,12 @@ def load_threshold(folder: Union[str, Path]) -> Optional[Threshold]:
     if not path.is_file():
         return None
     try:
-        threshold = Threshold(**json.loads(path.read_text(encoding='utf-8')))
+        threshold = Threshold(**safe_json.load_mapping(path, _ANEW))
         check_threshold(threshold.value)
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f'{path} is damaged ({error}); remove it, and choose one anew with evaluate --refuse') from None
+    except TypeError as error:
+        raise safe_json.damaged(path, str(error), _ANEW) from None
+    except UserError as error:
+        raise error if str(path) in str(error) else safe_json.damaged(path, str(error), _ANEW) from None
     return threshold
 
 

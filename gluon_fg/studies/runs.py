@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from mxnet.gluon import HybridBlock
 
+from .. import safe_json
 from ..errors import UserError
 from ..evaluation.gates import as_dict, gate_effects
 from ..evaluation.protocol import get_protocol
@@ -151,7 +152,8 @@ class Runs:
 
     def summary(self, job: Job) -> dict:
         """What a finished run says of itself."""
-        return json.loads((self.root / job.name / 'summary.json').read_text())
+        path = self.root / job.name / 'summary.json'
+        return safe_json.load_mapping(path, f'remove it, and the study trains {job.name} to its end again')
 
     def cost(self, job: Job) -> float:
         """Seconds of computing that a finished run took, on all threads together."""
@@ -188,7 +190,7 @@ class Runs:
             effects = gate_effects(net, score, self.scores(job)) if net.gates else []
             with atomic_write(path) as stream:
                 json.dump(as_dict(effects), stream)
-        return json.loads(path.read_text())
+        return safe_json.load_mapping(path, 'remove it, and the study makes it anew')
 
     def _scorer(self, job: Job) -> Tuple[HybridBlock, Callable[[], Scores]]:
         """A finished run's network with its last weights, and what scores the test split by it."""

@@ -9,6 +9,7 @@ from typing import List, Optional, Union
 
 import numpy as np
 
+from .. import safe_json
 from ..errors import UserError
 from ..evaluation.statistics import holm, mean_and_spread
 from ..files import atomic_write
@@ -160,7 +161,7 @@ def load_results(path: Union[str, os.PathLike]) -> dict:
     if not Path(path).is_file():
         raise UserError(f'no file {path}')
     try:
-        results = json.loads(Path(path).read_text(encoding='utf-8'))
+        results = safe_json.load(path, 'make it anew')
         rows, methods = results['rows'], results['study']['methods']
         understood = all(isinstance(part, dict) for part in (rows, *rows.values(), *methods.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

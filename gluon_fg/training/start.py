@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from .. import factory, registry
+from .. import factory, registry, safe_json
 from ..data.labels import LabelSet
 from ..errors import UserError, unknown
 from ..input_spec import InputSpec
@@ -76,7 +76,7 @@ def read_start(run_dir: Path) -> Optional[Start]:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text())
+        values = safe_json.parse(path.read_bytes())
         spec: Dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values['spec'].items()}
         names = {key: frozenset(values.get(key, ())) for key in ('untrained', 'statistics', 'given')}
         return Start(source=values['source'], choice=values['choice'], spec=InputSpec(**spec), **names)

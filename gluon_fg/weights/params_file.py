@@ -67,7 +67,7 @@ def read_params(path: Union[str, os.PathLike]) -> Dict[str, mx.nd.NDArray]:
             raise UserError(f'{path}: {name} is {kind}; parameters are {", ".join(_DTYPES[:-1])} or {_DTYPES[-1]}')
         if not are_finite(array.asnumpy()):
             raise UserError(
-                f'{path}: {name} holds a number that is not finite; the training that wrote it has failed, or the file '
+                f'{path}: {name} holds values that are not finite; the training that wrote it has failed, or the file '
                 'is damaged: take an earlier one'
             )
     short = {name.split(':', 1)[-1]: array for name, array in arrays.items()}

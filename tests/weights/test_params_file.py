@@ -113,7 +113,7 @@ def test_a_number_that_is_not_finite_is_told(path, kind, value):
     array = np.ones((2, 3), kind)
     array[1, 2] = value
     mx.nd.save(str(path), {'a': mx.nd.ones(3), 'b.weight': mx.nd.array(array, dtype=kind)})
-    assert ': b.weight holds a number that is not finite' in refused(path)
+    assert ': b.weight holds values that are not finite' in refused(path)
 
 
 def test_no_network_predicts_with_such_numbers(path):
@@ -122,5 +122,5 @@ def test_no_network_predicts_with_such_numbers(path):
     values = parameter.data()
     values[:] = float('nan')
     net.save_parameters(str(path))
-    with pytest.raises(UserError, match=f'{name} holds a number that is not finite'):
+    with pytest.raises(UserError, match=f'{name} holds values that are not finite'):
         load_network('i3d_tiny_synthfg', str(path))

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Union
 
 import portalocker
 
+from ... import safe_json
 from ...errors import UserError
 from ...files import atomic_write
 from .fields import FlowSettings
@@ -133,7 +134,7 @@ def _read(path: str, mtime_ns: int, size: int) -> Listing:
 def header_of(path: str, line: bytes) -> Header:
     """Read the first line of a manifest; raises UserError where it is none of ours."""
     try:
-        values: Dict[str, Any] = json.loads(line)
+        values: Dict[str, Any] = safe_json.parse(line)
         if values.pop('format') != FORMAT:
             raise KeyError
         version = values.pop('version')
@@ -238,7 +239,7 @@ def _check_same(folder: Path, there: Header, asked: Header) -> None:
 
 def _entry(line: bytes) -> Optional[Entry]:
     try:
-        entry = Entry(*json.loads(line))
+        entry = Entry(*safe_json.parse(line))
         return entry if isinstance(entry.path, str) and isinstance(entry.file, str) else None
     except (ValueError, TypeError):
         return None

@@ -15,6 +15,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Tuple, Union
 import cv2
 import numpy as np
 
+from ... import safe_json
 from ...errors import UserError, unknown
 from ...files import atomic_write, is_temporary
 from .clips import CLASSES, DETAIL_LABELS, GROUPS, KIND, clip_seed, render_clip, render_image
@@ -162,7 +163,7 @@ def read_meta(root: Union[str, os.PathLike], dataset: str = 'synthfg') -> Option
     """Read a complete set's meta.json; None where there is none."""
     path = Path(root) / 'meta.json'
     try:
-        meta = json.loads(path.read_text())
+        meta = safe_json.parse(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -176,8 +177,12 @@ def read_meta(root: Union[str, os.PathLike], dataset: str = 'synthfg') -> Option
 
 def read_truth(root: Union[str, os.PathLike], split: str) -> Dict[str, List[Box]]:
     """Read the boxes of the discriminative details of a split's clips, by path relative to the root."""
-    content = json.loads((Path(root) / split / 'truth.json').read_text())
-    return {path: [Box(*box) for box in boxes] for path, boxes in content.items()}
+    path = Path(root) / split / 'truth.json'
+    advice = 'remove the folder, and it is rendered anew'
+    try:
+        return {clip: [Box(*box) for box in boxes] for clip, boxes in safe_json.load_mapping(path, advice).items()}
+    except TypeError as error:
+        raise safe_json.damaged(path, str(error), advice) from None
 
 
 def _form(dataset: str) -> _Form:
@@ -296,7 +301,7 @@ def _make_split(form: _Form, root: Path, split: str, meta: Dict, progress: bool)
 
 def _is_split(form: _Form, folder: Path, settings: Dict) -> bool:
     try:
-        same = json.loads((folder / 'split.json').read_text()) == settings
+        same = safe_json.parse((folder / 'split.json').read_bytes()) == settings
     except (FileNotFoundError, ValueError):
         return False
     return same and _count_files(folder, form.suffix) == settings['clips']
