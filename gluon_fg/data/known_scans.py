@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Sequence
 
+from .packets import Scan, load_scan
 from .scans import ScanCache, Stamp
 
 if TYPE_CHECKING:
@@ -31,8 +32,15 @@ class KnownScans(ScanCache):
         self._sizes, self._times = (table[name].to_numpy() for name in ('bytes', 'mtime_ns'))
         self._texts_known = table['scan']
 
-    def known(self, path: str, stamp: Stamp) -> str:
+    def get(self, path: str) -> Scan:
         inside = path[len(self._root) :] if path.startswith(self._root) else path
         row = self._rows.get(inside)
-        same = row is not None and stamp == (self._sizes[row], self._times[row])
-        return (self._texts_known[row].as_py() if same else '') or super().known(path, stamp)
+        if row is not None:
+            try:
+                same = Stamp.of(path) == (self._sizes[row], self._times[row])
+            except OSError:
+                same = False
+            text = self._texts_known[row].as_py() if same else ''
+            if text:
+                return load_scan(text)
+        return super().get(path)

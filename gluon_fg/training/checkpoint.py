@@ -156,7 +156,7 @@ def _structural_names(net: HybridBlock, trainer: Trainer) -> List[str]:
 
 def _optimizer_arrays(net: HybridBlock, trainer: Trainer) -> Arrays:
     names, arrays = _structural_names(net, trainer), {}
-    for index, state in trainer._updaters[0].states.items():
+    for index, state in sorted(trainer._updaters[0].states.items()):  # in the same order after a resume
         parts = state if isinstance(state, tuple) else () if state is None else (state,)
         arrays.update({f'{names[index]}/{number}': part for number, part in enumerate(parts)})
     return arrays
