@@ -1,10 +1,10 @@
 # Each target alone does everything on a fresh clone: it finds a Python, makes .venv, then runs.
 # PYTHON=/path/to/python picks the interpreter; HOROVOD=0 leaves Horovod out (one process only).
-.PHONY: setup demo test bench lint fuzz
+.PHONY: setup demo test bench lint fuzz kill-test
 
 # The tests' numbers depend on how many threads share a sum, and jobs of several ranks must not fight for cores.
 test: export OMP_NUM_THREADS ?= 1
-demo test bench fuzz: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+demo test bench fuzz kill-test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 setup:
 	@sh scripts/setup_env.sh
@@ -18,6 +18,11 @@ test: setup
 # Some 3,300 damaged files, each read as the commands read it: docs/robustness.md. SEED=1 gives others.
 fuzz: setup
 	OMP_NUM_THREADS=1 .venv/bin/python tests/campaigns/fuzz.py --seed $(or $(SEED),0) --out fuzz.json
+
+# Commands killed at their changes to the disk and started again: docs/robustness.md. SEED=1 hits other moments.
+kill-test: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
+kill-test: setup
+	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.kills --jobs 2 --seed $(or $(SEED),0) --out kills.json
 
 bench: setup
 	@.venv/bin/gluon-fg benchmark
