@@ -128,11 +128,21 @@ def _fold_by_fold(asked: Asked, folder: Path) -> None:
 
 def _one(asked: Asked, folder: Path, known_videos: dict) -> Tuple[str, float]:
     """Split, train, test and report in a folder; as `report`. `known_videos` keeps the videos from fold to fold."""
-    from ..data.own_lists import link, part_videos, read_parting, write_lists
     from ..training import distributed, stages
+    from ..training.lock import run_lock
+    from .finetune_report import report
+
+    with run_lock(folder):
+        config = _config_of(asked, folder, known_videos)
+        stages.train(config, folder, distributed.World(), progress=sys.stderr.isatty())
+        return report(folder, asked.place, asked.device)
+
+
+def _config_of(asked: Asked, folder: Path, known_videos: dict) -> Any:
+    """Split the videos, unless they are, and give the config of the run on them: the folder's, or a new one."""
+    from ..data.own_lists import link, part_videos, read_parting, write_lists
     from ..training.config import load_config
     from ..training.run import SPLIT
-    from .finetune_report import report
 
     lists = folder / SPLIT
     known = read_parting(lists)
@@ -156,17 +166,17 @@ def _one(asked: Asked, folder: Path, known_videos: dict) -> Tuple[str, float]:
         config.data.root = str(lists.resolve())
         if asked.model not in ('auto', config.model.name):
             raise UserError(f'{folder} holds a run of {config.model.name}, not {asked.model}; choose another --out')
-    else:
-        config = _planned(asked, lists, folder / 'features')
-    stages.train(config, folder, distributed.World(), progress=sys.stderr.isatty())
-    return report(folder, asked.place, asked.device)
+        return config
+    return _planned(asked, lists, folder / 'features')
 
 
 def _check_free(folder: Path) -> None:
     """Refuse a folder that holds something that is not this command's, before anything is written."""
+    from ..files import is_temporary
+    from ..training.lock import LOCK
     from ..training.run import SPLIT
 
-    if folder.is_dir() and any(path.name != SPLIT for path in folder.iterdir()) or folder.is_file():
+    if any(path.name not in (SPLIT, LOCK) and not is_temporary(path.name) for path in folder.iterdir()):
         raise UserError(f'{folder} exists and holds no run of gluon-fg finetune; choose another --out')
 
 

@@ -37,7 +37,7 @@ def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
     from ..evaluation.protocol import get_protocol
     from ..evaluation.report import write_report
     from ..evaluation.score import Scores, score_dataset
-    from ..training.run import choose_context, load_run
+    from ..training.run import choose_context, is_current, load_run
 
     ctx = choose_context(device, 0)
     net, config = load_run(folder, None, ctx)
@@ -46,7 +46,7 @@ def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
     videos.flow = config.data.flow  # the fields that it was trained on
     views = get_protocol(config.test.protocol or net.protocol)
     name = str(folder / REPORT / f'scores_{split}_{views.name}')
-    if os.path.isfile(f'{name}.npz'):  # a run that was finished and is asked for again
+    if is_current(f'{name}.npz', folder / 'best.params'):  # a run that was finished and is asked for again
         scores = Scores.load(f'{name}.npz')
     else:
         progress = sys.stderr.isatty()

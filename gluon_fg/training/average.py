@@ -58,6 +58,10 @@ class WeightAverage:
             self.values = {name: value.copy() for name, value in self._now().items()}
             self._put(trained)
 
+    def on_cpu(self) -> Values:
+        """The average as files keep it."""
+        return {name: value.as_in_context(mx.cpu()) for name, value in self.values.items()}
+
     def _now(self) -> Values:
         return {name: p.data(p.list_ctx()[0]) for name, p in self._net._collect_params_with_prefix().items()}
 

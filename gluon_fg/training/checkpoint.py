@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -22,7 +22,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, Trainer
 
 from ..errors import UserError
-from ..files import atomic_folder, sha256
+from ..files import atomic_folder, sha256, temporary_folder
 from ..weights.params_file import read_params
 from ..weights.pickled import Refused
 from ..weights.saving import save_params, whole
@@ -51,7 +51,7 @@ def save_checkpoint(
     checkpoints whole.
     """
     final = Path(run_dir) / f'checkpoint-{step:08d}'  # maybe there: an epoch's last update, before its validation
-    further = ((_OPTIMIZER, _optimizer_arrays(net, trainer)), (_AVERAGE, average.values if average else {}))
+    further = ((_OPTIMIZER, _optimizer_arrays(net, trainer)), (_AVERAGE, average.on_cpu() if average else {}))
     with atomic_folder(final) as partial:
         with whole(partial / _NET):
             net.save_parameters(str(partial / _NET))
@@ -61,8 +61,9 @@ def save_checkpoint(
         files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
         content = {'step': step, **state, 'optimizer_updates': trainer._optimizer.num_update, 'files': files}
         (partial / _STATE).write_text(json.dumps({**content, 'sha256': _digest(content)}, indent=1))
-    for old in sorted(_checkpoints(run_dir))[:-keep]:
-        shutil.rmtree(old[1])
+    for _, old in sorted(_checkpoints(run_dir))[:-keep]:
+        with temporary_folder(run_dir) as away:  # removing it takes a while, and half of it must not be met
+            os.replace(old, away / old.name)
     return final
 
 
@@ -158,7 +159,8 @@ def _optimizer_arrays(net: HybridBlock, trainer: Trainer) -> Arrays:
     names, arrays = _structural_names(net, trainer), {}
     for index, state in sorted(trainer._updaters[0].states.items()):  # in the same order after a resume
         parts = state if isinstance(state, tuple) else () if state is None else (state,)
-        arrays.update({f'{names[index]}/{number}': part for number, part in enumerate(parts)})
+        # To the CPU: a file remembers the device, and each rank would put what it reads on rank 0's.
+        arrays.update({f'{names[index]}/{number}': part.as_in_context(mx.cpu()) for number, part in enumerate(parts)})
     return arrays
 
 

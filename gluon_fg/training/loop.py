@@ -129,11 +129,10 @@ def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> 
                         epochs = state.updates / run.updates_per_epoch
                         fields = {'epoch': epochs, 'lr': rate, 'clips_per_second': clips, **done.extra, **values}
                         run.log.write('train', state.updates, **fields)
+                if done.stopping or due or last and _is_validated(run.config, epoch):  # which may take long
+                    save(run, state)
                 if done.stopping:
-                    save(run, state)
                     raise Interrupted(f'stopped; start the same command again to resume {run.run_dir}')
-                if due and not last:
-                    save(run, state)
     _write_epoch(run, state, epoch)
 
 

@@ -166,6 +166,11 @@ def environment(world: World) -> Dict[str, Any]:
     }
 
 
+def is_current(made: Union[str, Path], params: Path) -> bool:
+    """Whether a file made with a run's parameters is there and not older than they: there may have been more epochs."""
+    return Path(made).is_file() and Path(made).stat().st_mtime >= params.stat().st_mtime
+
+
 class Interrupted(KeyboardInterrupt):
     """The run was asked to stop; a checkpoint has been written."""
 

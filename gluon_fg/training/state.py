@@ -31,6 +31,8 @@ class TrainState:
         of what was read from the updates of an epoch that is under way; empty once it is validated
     metrics
         of the last validation
+    failed
+        training videos that could not be read, with the reason
     records
         lines of metrics.jsonl
     """
@@ -41,6 +43,7 @@ class TrainState:
     cpu_seconds: float = 0.0
     sums: Dict[str, float] = dataclasses.field(default_factory=dict)
     metrics: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    failed: Dict[str, str] = dataclasses.field(default_factory=dict)
     records: Optional[int] = None
 
     def epochs(self, updates_per_epoch: int) -> int:
@@ -56,6 +59,7 @@ def resume(run: Run) -> TrainState:
         saved = checkpoint.load_checkpoint(path, run.net, run.trainer, run.ctx, run.average)
         state = _state_of(saved, path)
         run.scaler.load_state(saved['scaler'])
+        run.loader.failed.update(state.failed)
         epoch, total = state.updates // run.updates_per_epoch, run.config.train.epochs * run.updates_per_epoch
         run.say(f'resumes from {path} (epoch {epoch}, update {state.updates} of {total})')
     if world.rank == 0:
@@ -79,7 +83,8 @@ def _state_of(saved: Dict[str, Any], path: Path) -> TrainState:
             raise ValueError('no state of a run')
         seconds, cpu_seconds = float(saved['seconds']), float(saved['cpu_seconds'])
         sums = {str(name): float(value) for name, value in saved['sums'].items()}
-        return TrainState(saved['step'], best, seconds, cpu_seconds, sums, metrics, records and int(records))
+        failed = {str(path): str(reason) for path, reason in saved.get('failed', {}).items()}
+        return TrainState(saved['step'], best, seconds, cpu_seconds, sums, metrics, failed, records and int(records))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f'checkpoint {path} cannot be loaded (state.json: {error}); remove that folder to resume from the one '
@@ -91,7 +96,7 @@ def save(run: Run, state: TrainState) -> None:
     """Write a checkpoint; nobody goes on before it exists."""
     if run.world.rank == 0:
         run.lock.check()
-        state.records = run.log.settle() if run.log else None
+        state.failed, state.records = dict(run.loader.failed), run.log.settle() if run.log else None
         values = {name: value for name, value in vars(state).items() if name != 'updates'}
         values['scaler'] = run.scaler.state()
         keep = run.config.train.keep_checkpoints

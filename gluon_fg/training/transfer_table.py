@@ -26,7 +26,7 @@ from ..files import atomic_write
 from . import distributed, stages
 from .config import load_config, stage_configs, start_file
 from .named import Named, dataset_of
-from .run import choose_context, load_run, split_of
+from .run import choose_context, is_current, load_run, split_of
 from .sections import TRANSFERS, Config
 from .start import begin, read_start
 
@@ -151,7 +151,7 @@ def _scores(part: Part, tested_on: Optional[str], progress: bool) -> Scores:
     videos, split = dataset_of(Named(str(part.folder), net, config), tested_on)
     views = get_protocol(config.test.protocol or net.protocol)
     name = str(part.folder / f'scores_{Path(split).stem}_{views.name}')
-    if Path(f'{name}.npz').is_file():
+    if is_current(f'{name}.npz', part.folder / 'best.params'):
         return Scores.load(f'{name}.npz')
     if not any(record.label >= 0 for record in videos.records):
         raise UserError(f'{videos.name}: its videos have no labels, so nothing can be tested; choose another --split')

@@ -21,7 +21,7 @@ UPDATES = 3  # in an epoch
 
 @pytest.fixture(scope='session')
 def own_videos(tiny_synthfg, tmp_path_factory):
-    """Three classes of four training and two validation clips each."""
+    """Three classes of four training and two validation clips each, one of them broken."""
     root = tmp_path_factory.mktemp('own')
     clips = sorted((tiny_synthfg / 'train').rglob('*.mp4')) or sorted(tiny_synthfg.rglob('*.mp4'))
     for name in ('apple', 'banana', 'cherry'):
@@ -31,6 +31,9 @@ def own_videos(tiny_synthfg, tmp_path_factory):
             for _ in range(count):
                 clip = clips.pop()
                 os.symlink(clip, folder / clip.name)
+    broken = next((root / 'train' / 'banana').iterdir())
+    broken.unlink()
+    broken.write_bytes(b'no film')
     return root
 
 
@@ -48,11 +51,11 @@ def config(root, *overrides):
 
 @contextlib.contextmanager
 def before_update(monkeypatch, number, act):
-    """While open something happens in front of an update, counted from 1."""
+    """While open something happens in front of an update, counted from 1; None: of each."""
     plain = loop.one_update
 
     def update(run, state, *rest):
-        if state.updates == number - 1:
+        if number is None or state.updates == number - 1:
             act()
         return plain(run, state, *rest)
 
@@ -75,6 +78,7 @@ def assert_same_run(folder, other):
     assert records(folder) == records(other)
     summaries = [json.loads((path / 'summary.json').read_text()) for path in (folder, other)]
     assert summaries[0].keys() == summaries[1].keys()
+    assert len(summaries[0]['failed_videos']) == 1
     for name in summaries[0].keys() - TIMES:
         assert summaries[0][name] == summaries[1][name], name
 
@@ -126,6 +130,25 @@ def test_what_a_former_version_stopped_before_its_validation_is_validated(own_vi
     (tmp_path / 'run' / 'data.json').unlink()
     loop.train(config(own_videos), tmp_path / 'run', progress=False)
     assert_same_run(tmp_path / 'run', whole)
+
+
+def test_a_validation_that_breaks_down_is_made_up_for_and_nothing_is_trained_twice(
+    own_videos, whole, monkeypatch, tmp_path
+):
+    run, again, plain = tmp_path / 'run', [], loop.validate
+
+    def break_down(run, state, epoch):
+        if epoch == 1:
+            raise RuntimeError('out of memory')
+        return plain(run, state, epoch)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(loop, 'validate', break_down)
+        loop.train(config(own_videos), run, progress=False)
+    with before_update(monkeypatch, None, lambda: again.append(1)):
+        loop.train(config(own_videos), run, progress=False)
+    assert again == []
+    assert_same_run(run, whole)
 
 
 def test_more_epochs_of_a_finished_run_are_those_of_a_longer_one(own_videos, whole, tmp_path):
