@@ -47,6 +47,11 @@ CUDA_LIBRARIES = (
 DECORD_SAFE = False
 
 
+def running_decoder() -> bool:
+    """Whether this is a process that only decodes (`data.isolated`): it needs no MXNet, and starts in a moment."""
+    return sys.argv[:2] == ['-c', 'gluon_fg.data.decoder_process']
+
+
 def check_order() -> None:
     """Refuse to load MXNet after decord.
 
@@ -184,7 +189,8 @@ def load() -> None:
     load_gluoncv()
 
 
-LATER = running_doctor() or running_command()  # whoever starts so calls `load` when it needs MXNet, or never does
+# Whoever starts so calls `load` when it needs MXNet, or never does.
+LATER = running_doctor() or running_command() or running_decoder()
 if not LATER:
     load()
 

@@ -21,6 +21,7 @@ from .flow.computed import ArrayFlow, all_fields
 from .flow.place import FlowPlace
 from .flow.sources import part_flow
 from .flow.stored import FlowReader
+from .isolated import open_isolated
 from .kept import MemoryCache
 from .labels import LabelSet
 from .scans import ScanCache
@@ -88,6 +89,8 @@ class VideoDataset(Dataset):
         an empty list, a label outside 0..M-1 (-1 is "unknown"), a clip that ends before it starts, an unknown cache, or
         targets of another shape
     """
+
+    isolated = True  # films are decoded in processes of their own: one whose decoder crashes costs itself alone
 
     def __init__(
         self,
@@ -196,7 +199,7 @@ class VideoDataset(Dataset):
     def from_disk(self, index: int) -> video.VideoReader:
         """A record's stretch of its file, read from the disk."""
         path, (_, _, start, end) = self.path(index), self.records[index]
-        film = video.open_video(path, scans=self.scans)
+        film = (open_isolated if self.isolated else video.open_video)(path, scans=self.scans)
         film.flow = FlowPlace(self.flow, self.root)
         return cut(film, start, end)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Sequence
 
-from .packets import Scan, load_scan
 from .scans import ScanCache, Stamp
 
 if TYPE_CHECKING:
@@ -32,15 +31,8 @@ class KnownScans(ScanCache):
         self._sizes, self._times = (table[name].to_numpy() for name in ('bytes', 'mtime_ns'))
         self._texts_known = table['scan']
 
-    def get(self, path: str) -> Scan:
+    def known(self, path: str, stamp: Stamp) -> str:
         inside = path[len(self._root) :] if path.startswith(self._root) else path
         row = self._rows.get(inside)
-        if row is not None:
-            try:
-                same = Stamp.of(path) == (self._sizes[row], self._times[row])
-            except OSError:
-                same = False
-            text = self._texts_known[row].as_py() if same else ''
-            if text:
-                return load_scan(text)
-        return super().get(path)
+        same = row is not None and stamp == (self._sizes[row], self._times[row])
+        return (self._texts_known[row].as_py() if same else '') or super().known(path, stamp)

@@ -143,7 +143,7 @@ def _plain_row(path: Path, line: Line) -> LabeledRow:
     frames = 0 if line.is_file else 1
     labels = tuple(line.class_name.split(SEPARATOR)) if line.class_name else line.numbers[frames:]
     if not labels:
-        said = printable(' '.join((line.path, *line.numbers))[:60])
+        said = ' '.join((line.path, *line.numbers))[:60]
         raise UserError(
             f'{path.name} line {line.number}: {said!r} is neither "path label label ..." (a folder of frames: "path '
             'frames label ...") nor CSV, which starts with the header path,labels'

@@ -32,7 +32,7 @@ def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = F
     named
         whether it has names of classes beside the numbers, which say what these mean
     several
-        whether videos have any number of labels, so that a class 0 that none has is no sign of counting from 1
+        whether videos have any number of labels, so that one that all have is no sign of counting from 1
 
     Raises
     ------
@@ -50,7 +50,7 @@ def check_numbers(name: str, numbers: Sequence[Tuple[int, int]], named: bool = F
     there = {label for _, label in numbers if label >= 0}
     if named:
         return
-    if there and from_one(there) and not several:
+    if from_one(there) and len(there) > several:
         raise UserError(
             f'{name}: labels run from 1 to {largest} and none is 0; classes are counted from 0 here: subtract 1, or '
             'name the classes in the lists, or in order in classes.txt beside them'

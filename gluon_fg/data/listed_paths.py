@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 from typing import Iterator, Optional
 
-from ..errors import UserError, printable
+from ..errors import UserError
 
 
 class ListedPaths:
@@ -39,7 +39,7 @@ class ListedPaths:
         if text.isascii() and '\\' not in text and text[0] != '~' and '://' not in text:
             return self._absolute(text) if text[0] == '/' else text
         if re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', text):
-            raise UserError(f'{where}: {printable(text[:60])!r} is an address; write paths of files on this machine')
+            raise UserError(f'{where}: {text[:60]!r} is an address; write paths of files on this machine')
         if os.path.lexists(self.folder / text):
             return text
         for other in _spellings(text):
@@ -47,8 +47,7 @@ class ListedPaths:
                 return other
         if any('\ud800' <= letter <= '\udfff' for letter in text):
             raise UserError(
-                f"{where}: '{printable(text[:60])}' is not UTF-8, and no file is called by these bytes; save the list "
-                'in UTF-8'
+                f'{where}: {text[:60]!r} is not UTF-8, and no file is called by these bytes; save the list in UTF-8'
             )
         return _with_slashes(where, text)
 
@@ -74,7 +73,5 @@ def _with_slashes(where: str, text: str) -> str:
     if '\\' not in text or '/' in text:
         return text
     if re.match(r'[A-Za-z]:', text) or text.startswith('\\'):
-        raise UserError(
-            f'{where}: {printable(text[:60])!r} is a path on another machine; write paths from the root folder on'
-        )
+        raise UserError(f'{where}: {text[:60]!r} is a path on another machine; write paths from the root folder on')
     return text.replace('\\', '/')

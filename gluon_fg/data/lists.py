@@ -90,7 +90,11 @@ def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str]
         check_numbers(path.name, pairs, named=bool(named))
         size = max(number for _, number in pairs) + 1
         if size < 1:
-            raise UserError(f'{path.name}: no video has a label and no class is named; give the class names')
+            example = rows[0].path[:60]
+            raise UserError(
+                f'{path.name}: no video has a label and no class is named (it lists {example!r} and so on); give '
+                'labels, or the class names'
+            )
         classes = [named.get(number, str(number)) for number in range(size)]
     labels = LabelSet(tuple(classes))
     return LabelSet(labels.classes, _groups(path, rows, labels), labels.flip_map)

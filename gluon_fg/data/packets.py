@@ -198,6 +198,8 @@ def _as_packed(film: Track) -> _Frames:
     if film.in_avi:  # FFmpeg invents times there; they match the frames' where none is shown later than others
         stamped = stamped and bool((np.diff(times) > 0).all()) and not film.stream.codec_context.has_b_frames
         places = [packets[at].place or 0 for at in keys] if stamped else None
+    else:
+        keys, places = _entries(film, keys, [packets[order[i]].place for i in keys])
     return _Frames(len(packets), np.array(times, np.int64)[order] if stamped else None, keys, places)
 
 
@@ -210,8 +212,21 @@ def _counted(path: str, film: Track) -> _Frames:
     if film.in_avi or not counted.increasing:
         return _Frames(len(counted.times), None, np.zeros(1, np.int64))
     pts = np.array(counted.times, np.int64)
-    at_keys = np.array([packet.pts for packet in film.packets if packet.key and packet.pts is not None], np.int64)
-    return _Frames(len(pts), pts, np.flatnonzero(np.isin(pts, at_keys)))
+    marked = {packet.pts: packet.place for packet in film.packets if packet.key and packet.pts is not None}
+    keys = np.flatnonzero(np.isin(pts, np.array(list(marked), np.int64)))
+    return _Frames(len(pts), pts, *_entries(film, keys, [marked[int(pts[at])] for at in keys]))
+
+
+def _entries(film: Track, keys: np.ndarray, places: List[Optional[int]]) -> Tuple[np.ndarray, Optional[List[int]]]:
+    """The key frames at which a film may be entered, and their places where those have to be checked.
+
+    Of frames that share a packet of the file (MPEG program streams) the first alone has a time of its own, and behind a
+    seek what is left of the one before takes it.
+    """
+    if all(packet.place is not None for packet in film.packets):
+        return keys, None
+    kept = [(key, place) for key, place in zip(keys, places) if place is not None]
+    return np.array([key for key, _ in kept], np.int64), [place for _, place in kept]
 
 
 def _not_decord(film: Track, kind: str, first: av.VideoFrame, shown: Orientation) -> str:

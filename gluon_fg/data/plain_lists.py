@@ -10,7 +10,7 @@ import functools
 import logging
 import re
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..errors import UserError, printable
 from .datasets import VIDEO_SUFFIXES
@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 _SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
 _INTEGER = re.compile(r'[-+]?[0-9]{1,18}')
-_NAMED = re.compile(rf'(.*(?:{"|".join(map(re.escape, _SUFFIXES))}))\s+(\S.*)', re.IGNORECASE)
+_FILE = rf'\S.*(?:{"|".join(map(re.escape, _SUFFIXES))})'
+_NAMED = re.compile(rf'({_FILE})\s+(\S.*)', re.IGNORECASE)
+_LABEL_FIRST = re.compile(rf'([-+]?[0-9]{{1,18}})\s*[,;\t](?!\s*[-+]?[0-9]+\s*[,;\t])\s*({_FILE})', re.IGNORECASE)
 
 
 class PlainRow(NamedTuple):
@@ -69,6 +71,7 @@ def plain_rows(path: Path, text: str) -> List[PlainRow]:
             raise UserError(f'{path.name} line {line.number}: no label behind the count of frames')
         rows.append(PlainRow(line.number, line.path, line.numbers[first:]))
     if counts == {2} and not several:
+        _check_frames(path, lines)
         _tell_column(path, lines)
     return rows
 
@@ -100,7 +103,7 @@ def plain_lines(path: Path, text: str) -> List[Line]:
             if text_of[0] in '{[':
                 raise UserError(f'{path.name} line {number}: JSON is no list; write CSV with the header path,label')
             raise UserError(
-                f'{path.name} line {number}: {printable(text_of[:60])!r} is neither "path frames label" nor CSV, which '
+                f'{path.name} line {number}: {text_of[:60]!r} is neither "path frames label" nor CSV, which '
                 'starts with the header path,label'
             )
         lines.append(Line(number, *parts))
@@ -119,6 +122,8 @@ def has_label(line: str) -> bool:
 
 def _way(first: str) -> Way:
     """How the lines of a list are taken apart, by its first one."""
+    if _LABEL_FIRST.fullmatch(first):
+        return _by_label
     ways: List[Way] = [functools.partial(_by_delimiter, delimiter) for delimiter in DELIMITERS]
     ways.append(_by_names)
     return next((way for way in ways if _by_blanks(first) is None and way(first)), _by_blanks)
@@ -139,6 +144,12 @@ def _by_delimiter(delimiter: str, line: str) -> Optional[Parts]:
     if all(integer(cell) is not None for cell in cells):
         return name, tuple(cells), is_file, ''
     return (name, (), True, cells[0]) if is_file and len(cells) == 1 else None
+
+
+def _by_label(line: str) -> Optional[Parts]:
+    """Of '0, a.mp4', where all lines begin with a number."""
+    match = _LABEL_FIRST.fullmatch(line)
+    return (match.group(2), (match.group(1),), True, '') if match else None
 
 
 def _by_names(line: str) -> Optional[Parts]:
@@ -169,6 +180,19 @@ def split_line(line: str) -> Tuple[str, Tuple[str, ...], bool]:
     if len(name) > 2 and name[0] == name[-1] and name[0] in '"\'' and name[1:-1].lower().endswith(_SUFFIXES):
         name = name[1:-1]
     return name, tuple(word.group() for word in words[count:]), name.lower().endswith(_SUFFIXES)
+
+
+def _check_frames(path: Path, lines: List[Line]) -> None:
+    """Refuse counts of frames that differ for one film: they say where clips of it begin, as in lists made for C3D."""
+    frames: Dict[str, str] = {}
+    for line in lines:
+        first = frames.setdefault(line.path, line.numbers[0])
+        if first != line.numbers[0]:
+            raise UserError(
+                f'{path.name} line {line.number}: {line.path[:60]!r} was listed with {first} frames, now '
+                f'with {line.numbers[0]}; where these are the first frames of clips, write a CSV list '
+                'with the header path,label,start,end (seconds), or each film once'
+            )
 
 
 def _tell_column(path: Path, lines: List[Line]) -> None:

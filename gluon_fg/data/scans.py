@@ -52,15 +52,20 @@ class ScanCache:
             stamp = Stamp.of(path)
         except OSError:
             return scan(path)  # which says why
+        text = self.known(path, stamp)
+        if text:
+            return load_scan(text)
+        info = scan(path)
+        self.put(path, stamp, info.dump())
+        return info
+
+    def known(self, path: str, stamp: Stamp) -> str:
+        """The text of a file's scan, if it is kept and was made when the file was as `stamp` says; else ''."""
         with self._lock:
             known = self._texts.get(path)
             if known is not None:
                 self._texts.move_to_end(path)
-        if known is not None and known[0] == stamp:
-            return load_scan(known[1])
-        info = scan(path)
-        self.put(path, stamp, info.dump())
-        return info
+        return known[1] if known is not None and known[0] == stamp else ''
 
     def put(self, path: str, stamp: Stamp, text: str) -> None:
         """Keep what `Scan.dump` gave for a file that was as `stamp` says."""

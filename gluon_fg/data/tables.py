@@ -15,8 +15,8 @@ from .text_files import lines_of
 DELIMITERS = (',', ';', '\t')
 
 # What columns are called, the first that is there taken. Names with `frame` are refused where they would be times.
-_PATHS: Tuple[str, ...] = ('path', 'video_path', 'file_path', 'filepath', 'clip_path', 'filename', 'file_name')
-_PATHS = (*_PATHS, 'file', 'video', 'video_file', 'video_name', 'clip_name')
+_PATHS: Tuple[str, ...] = ('path', 'video_path', 'file_path', 'filepath', 'clip_path', 'image_path', 'filename')
+_PATHS = (*_PATHS, 'file_name', 'file', 'video', 'image', 'video_file', 'video_name', 'clip_name')
 _NUMBERS = ('label_id', 'class_id', 'label_idx', 'class_idx', 'label_index', 'class_index', 'target')
 _NAMES = ('class_name', 'label_name', 'class', 'category', 'action', 'tag')
 _SEVERAL = ('labels', 'label_indices', 'label_ids')

@@ -10,16 +10,18 @@ frames made so. Crops are views of the frames, never copies: `to_view` makes the
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple, Union
 
 import cv2
-import mxnet as mx
 import numpy as np
 
 from ..errors import UserError, unknown
 from ..input_spec import FeatureSpec, InputSpec
 from .augment import NOTHING, Augment
 from .flow.fields import resize_flow
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 KINDS = ('random_resized', 'multiscale', 'random_crop')
 
@@ -301,8 +303,7 @@ def to_input(
 
     Where `spec` is a `FeatureSpec`, the batch is of features, which become float32 and are taken as they are.
 
-    uint8 crosses to the device, a quarter of the traffic. The result is an array of its own, never a view of another
-    (max pooling of a view has wrong gradients on CPU).
+    uint8 crosses to the device, a quarter of the traffic. The result is no view (whose max pooling is wrong on CPU).
 
     Inputs:
         - **batch**: uint8 (N, C, frames, H, W) for 'NCTHW', (N, C, H, W) for 'NCHW'; C is `spec.channels`. Features:
@@ -313,6 +314,8 @@ def to_input(
     UserError
         another rank, dtype, number of channels or frames, or an empty batch
     """
+    import mxnet as mx  # a process that decodes (`isolated`) does without
+
     if isinstance(spec, FeatureSpec):
         return _features_input(batch, spec, ctx or mx.cpu())
     channels = spec.channels
@@ -335,6 +338,8 @@ def to_input(
 
 
 def _features_input(batch: Union[np.ndarray, mx.nd.NDArray], spec: FeatureSpec, ctx: mx.Context) -> mx.nd.NDArray:
+    import mxnet as mx
+
     if np.dtype(batch.dtype) not in (np.float16, np.float32) or batch.ndim != spec.ndim + 2 or 0 in batch.shape:
         raise UserError(
             f'the network takes features of stage {spec.stage}, float16 or float32 of {spec.ndim + 2} dimensions, got '

@@ -10,9 +10,10 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence
 from ..data.datasets import VIDEO_SUFFIXES, some_suffixes
 from ..data.flow.place import FlowPlace
 from ..data.folders import files_below
+from ..data.isolated import open_isolated
 from ..data.scans import ScanCache
 from ..data.segments import cut
-from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural, open_video
+from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
 from .frames import frames_of
@@ -76,7 +77,15 @@ def _files_below(folder: Union[str, os.PathLike], suffixes: Tuple[str, ...]) -> 
 
 def files_of(paths: Sequence[str], spec: InputSpec) -> List[str]:
     """List the files named, and those in the folders named (`files_in`)."""
-    return [file for path in paths for file in (files_in(path, spec) if os.path.isdir(path) else [path])]
+    if len(paths) == 1 and os.path.isdir(paths[0]):
+        return files_in(paths[0], spec)
+    files: List[str] = []
+    for path in paths:
+        try:
+            files += files_in(path, spec) if os.path.isdir(path) else [path]
+        except UserError:  # nothing in it, which is said of it when it is opened
+            files.append(path)
+    return files
 
 
 def _is_film_of_images(folder: Union[str, os.PathLike]) -> bool:
@@ -113,7 +122,7 @@ def clips_of(videos: Sequence[Any], flow: Optional[str] = None) -> List[Clip]:
 
 
 def _opened(path: str, scans: ScanCache, flow: Optional[str]) -> VideoReader:
-    film = open_video(path, scans=scans)
+    film = open_isolated(path, scans=scans)
     film.flow = FlowPlace(flow, os.path.dirname(path) or '.')
     return film
 

@@ -12,6 +12,7 @@ FILMS = [  # suffix, codec, what the encoder is told
     ('webm', 'libvpx-vp9', {}), ('mpg', 'mpeg1video', {}), ('ts', 'mpeg2video', {}), ('flv', 'flv', {}),
     ('mkv', 'ffv1', {}), ('avi', 'huffyuv', {}), ('gif', 'gif', {}), ('mp4', 'mpeg4', {}), ('wmv', 'wmv2', {}),
     ('avi', 'msmpeg4', {}), ('mkv', 'libx265', {'x265-params': 'log-level=none'}), ('m4v', 'mpeg4', {'bf': '2'}),
+    ('avi', 'libx264', {'g': '5'}),
 ]  # fmt: skip
 SIZE = (48, 64)
 

@@ -40,6 +40,7 @@ from gluon_fg.training.config import load_config
 from gluon_fg.training.distributed import World
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.run import load_run
+from gluon_fg.training.state import resume
 from gluon_fg.weights import bundle
 from gluon_fg.weights.array_files import read_arrays
 from gluon_fg.weights.entries import Entry, dump_index, load_index
@@ -362,7 +363,7 @@ def use_checkpoint(path, home):
         shutil.rmtree(old)
     for folder in Path(path).glob('checkpoint-*'):
         shutil.copytree(folder, run.run_dir / folder.name)
-    state = parts.resume(run)
+    state = resume(run)
     values = [value.data().asnumpy() for value in run.net._collect_params_with_prefix().values()]
     assert all(np.isfinite(value).all() for value in values), 'weights that are no numbers were taken'
     return state.updates, state.best, digest(*values)

@@ -220,8 +220,8 @@ def test_memory_keeps_decoded_frames_for_all_threads(plain_video, tmp_path, monk
     shutil.copy(plain_video, tmp_path / 'x.mp4')
     data = VideoDataset([VideoRecord('x.mp4', 0)], AB, tmp_path, cache='memory')
     opened = []
-    real = datasets.video.open_video
-    monkeypatch.setattr(datasets.video, 'open_video', lambda path, **kept: opened.append(path) or real(path, **kept))
+    real = datasets.open_isolated
+    monkeypatch.setattr(datasets, 'open_isolated', lambda path, **kept: opened.append(path) or real(path, **kept))
 
     def number(at):
         with data.open(0) as reader:

@@ -1,7 +1,8 @@
 """Lists as spreadsheets, scripts and other projects write them: each is read right, or one line says what is wrong.
 
 Forms seen in public: MMAction2 issues 378 and 525 (AUTSL: 'signer0_sample1,41'), SlowFast issues 94 and 489,
-pytorchvideo issues 161 and 218 ('path_name, label'), TSM issue 191, Kaggle's UCF101 (clip_name,clip_path,label).
+pytorchvideo issues 161 and 218 ('path_name, label'), TSM issue 191, Kaggle's UCF101 (clip_name,clip_path,label), lists
+for C3D with the first frames of clips (CHI-YU-SUNG/C3D-Action-Recognition 3efeb0c, train_list.txt).
 """
 
 import json
@@ -63,6 +64,8 @@ PLAIN = [('a.mp4', 0), ('b c.mp4', 1)]
         'a.mp4 , 0\n"b c.mp4", 1\n',
         'a.mp4\t0\nb c.mp4\t1\n',
         'a.mp4,31,0\nb c.mp4,25,1\n',
+        '0,a.mp4\n1,b c.mp4\n',
+        '0\ta.mp4\n1\tb c.mp4\n',
         '"a.mp4" 0\n"b c.mp4" 1\n',
         '# train\na.mp4 0\n\n#\nb c.mp4 1\n',
         'a.mp4 0\rb c.mp4 1',
@@ -122,6 +125,13 @@ def test_lines_end_where_systems_end_them_and_nowhere_else(put):
         ('path,label\ns3://data/a.mp4,0\n', "line 2: 's3://data/a.mp4' is an address"),
         ('{"a": {"subset": "train"}}', 'line 1: JSON is no list; write CSV with the header path,label'),
         ('a.mp4,0\nb.mp4 1\n', "line 2: 'b.mp4 1' is neither"),
+        ('0,a.mp4\nb.mp4,1\n', "line 2: 'b.mp4,1' is neither"),
+        ('Shot_g16_c02 1 0\nShot_g16_c02 17 0\nTai_g22_c01 1 1\n', 'line 2: .* was listed with 1 frames, now with 17'),
+        (
+            '0\t70\tPunch/a.avi\n1\t86\tSumo/b.avi\n',
+            "no video has a label .* \\(it lists '0.t70.tPunch/a.avi' and so on",
+        ),
+        ('run,a.mp4\nsit,b.mp4\n', "no video has a label .* \\(it lists 'run,a.mp4' and so on\\)"),
         ('narration_id,video_id,verb\nP01_1,P01_01,take\n', 'line 1: this is an official list of EPIC-KITCHENS'),
         ('path,label\n' + 'a' * 140000 + ',0\n', 'line 2: field larger than field limit'),
         ('1 ' * 30000 + 'x\n', 'line 1: .* is neither'),  # in time that grows with its length alone

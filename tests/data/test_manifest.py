@@ -13,6 +13,7 @@ import pytest
 
 from gluon_fg.data import build_dataset, catalog, manifest, scans, survey
 from gluon_fg.data.catalog.entry import Request, dataset_info
+from gluon_fg.data.datasets import VideoDataset
 from gluon_fg.data.health import FileHealth
 from gluon_fg.data.manifest import FILE, FOLDER, read_manifest
 from gluon_fg.data.prepare import prepare
@@ -84,6 +85,7 @@ def unread(monkeypatch):
 
     for name in ('folder', 'csv', 'multilabel'):
         monkeypatch.setitem(catalog.entry._datasets, name, dataclasses.replace(dataset_info(name), open=fail))
+    monkeypatch.setattr(VideoDataset, 'isolated', False)  # in this process, where it can be seen
     monkeypatch.setattr(scans, 'scan', fail)
 
 

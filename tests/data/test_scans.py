@@ -17,6 +17,7 @@ from gluon_fg.errors import VideoError
 def counted(monkeypatch):
     """Paths that were scanned."""
     read = []
+    monkeypatch.setattr(VideoDataset, 'isolated', False)  # in this process, where it can be seen
     monkeypatch.setattr(scans, 'scan', lambda path: read.append(path) or packets.scan(path))
     return read
 

@@ -51,6 +51,9 @@ def in_fold(dataset: str, split: str, trained_on: str, root: Union[str, os.PathL
     return f'{meant[0]}{trained[1]}'
 
 
+_FOLDER = '//'  # which no file is called behind its '/'
+
+
 class Files:
     """The files that lie in a folder, by what lists call them: other suffixes and folders of frames are taken, too.
 
@@ -71,18 +74,26 @@ class Files:
         """Return where a listed file lies, as a path below the root; None where it does not."""
         directory, name = os.path.split(listed)
         if directory not in self._listings:
-            self._listings[directory] = self._listing(directory)
+            self._listings[directory] = self._listing(directory) or self._listing(self._spelled(directory))
         files = self._listings[directory]
         there = files.get('/' + name) or files.get(os.path.splitext(name)[0]) or files.get(name)
-        return None if there is None else os.path.normpath(os.path.join(self._below, directory, there))
+        return None if there is None else os.path.normpath(os.path.join(self._below, files[_FOLDER], there))
+
+    def _spelled(self, directory: str) -> str:
+        """A folder that differs from one that is not there in capitals alone; that one where there is none."""
+        same = [name for name in self._names('') if name.lower() == directory.lower()]
+        return same[0] if len(same) == 1 else directory
+
+    def _names(self, directory: str) -> List[str]:
+        try:
+            return sorted(os.listdir(self.folder / directory))
+        except (OSError, ValueError):  # not there, or no name that a file can have
+            return []
 
     def _listing(self, directory: str) -> Dict[str, str]:
-        """Name of each file behind a '/', and without its suffix, -> its name."""
-        files: Dict[str, str] = {}
-        try:
-            names = sorted(os.listdir(self.folder / directory))
-        except (OSError, ValueError):  # not there, or no name that a file can have
-            return files
+        """Name of each file behind a '/', and without its suffix, -> its name; `_FOLDER` -> the folder."""
+        names = self._names(directory)
+        files: Dict[str, str] = {_FOLDER: directory} if names else {}
         for name in names:
             stem, suffix = os.path.splitext(name)
             files['/' + name] = name

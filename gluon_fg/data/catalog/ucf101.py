@@ -19,6 +19,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from ...errors import UserError, unknown
 from ..datasets import VideoDataset
+from ..labels import LabelSet
 from .entry import SPLITS, DatasetInfo, Request, register_dataset
 from .gluoncv_classes import gluoncv_classes
 from .layouts import Files, folder_with, numbered_split, read_lines, video_folder
@@ -57,13 +58,14 @@ def open_ucf101(info: DatasetInfo, asked: Request) -> VideoDataset:
             f'unpacks, or {asked.split}.csv or {asked.split}.txt'
         )
     classes = _classes()
+    labels = info.labels_of(classes)
     numbers = {name: number for number, name in enumerate(classes)}
     if (folder / 'classInd.txt').is_file():
         _check_index(folder / 'classInd.txt', numbers)
     name = f'{info.name} {split[0]}{split[1]}'
-    listed = [_entry(folder / file, line, text, numbers) for line, text in read_lines(folder / file)]
+    listed = [_entry(folder / file, line, text, labels) for line, text in read_lines(folder / file)]
     videos = Files(root, video_folder(root, _VIDEOS, classes, name))
-    return VideoDataset(videos.records(listed, name), info.labels_of(classes), root, name, asked.cache)
+    return VideoDataset(videos.records(listed, name), labels, root, name, asked.cache)
 
 
 def _check_index(path: Path, numbers: Dict[str, int]) -> None:
@@ -76,19 +78,22 @@ def _check_index(path: Path, numbers: Dict[str, int]) -> None:
             raise UserError(f'{path.name} line {line}: {text[:60]!r} is not of UCF101: {expected}')
 
 
-def _entry(path: Path, line: int, text: str, numbers: Dict[str, int]) -> Tuple[str, int]:
-    """(file, label) of a line, 'YoYo/v_YoYo_g01_c01.avi' with the number of its class behind it or not."""
+def _entry(path: Path, line: int, text: str, labels: LabelSet) -> Tuple[str, int]:
+    """(file, label) of a line, 'YoYo/v_YoYo_g01_c01.avi' with the number of its class behind it or not.
+
+    Folders may be written with other capitals: many have HandStandPushups, as its videos are called.
+    """
     cells: List[str] = text.rsplit(maxsplit=1)
     file = cells[0] if len(cells) == 2 and cells[1].isdecimal() else text
     given: Sequence[str] = cells[1:] if file != text else ()
     file = file.replace('\\', '/')
     name = file.rpartition('/')[0].rpartition('/')[2]
-    if name not in numbers:
+    label = labels.find(name)
+    if label is None:
         raise UserError(f'{path.name} line {line}: {text[:60]!r} begins with no folder of a class; such as YoYo/x.avi')
-    label = numbers[name]
     if given and int(given[0]) != label + 1:
         raise UserError(f'{path.name} line {line}: {name} has label {given[0]} here, but its number is {label + 1}')
-    return f'{name}/{file.rpartition("/")[2]}', label
+    return f'{labels.classes[label]}/{file.rpartition("/")[2]}', label
 
 
 register_dataset(
