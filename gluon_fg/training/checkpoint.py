@@ -61,10 +61,15 @@ def save_checkpoint(
         files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
         content = {'step': step, **state, 'optimizer_updates': trainer._optimizer.num_update, 'files': files}
         (partial / _STATE).write_text(json.dumps({**content, 'sha256': _digest(content)}, indent=1))
+    remove_old(run_dir, keep)
+    return final
+
+
+def remove_old(run_dir: Path, keep: int) -> None:
+    """Remove a run's oldest checkpoints beyond `keep`; on resume, too: a kill may have come before it."""
     for _, old in sorted(_checkpoints(run_dir))[:-keep]:
         with temporary_folder(run_dir) as away:  # removing it takes a while, and half of it must not be met
             os.replace(old, away / old.name)
-    return final
 
 
 def latest_checkpoint(run_dir: Path) -> Optional[Path]:

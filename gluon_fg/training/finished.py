@@ -13,6 +13,7 @@ from ..errors import UserError
 from .claim import RunData, check_run_dir, data_of
 from .config import load_config
 from .distributed import World
+from .lock import remove_left
 from .parts import open_data
 from .sections import Config
 
@@ -42,6 +43,7 @@ def finished_summary(config: Config, run_dir: Path, world: World) -> Optional[Di
         return None
     check_run_dir(config, run_dir, world, _data_elsewhere(config, run_dir))
     if world.rank == 0:
+        remove_left(run_dir)
         logger.info('%s is already finished; choose another --out to train again', run_dir)
     return summary
 

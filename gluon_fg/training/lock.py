@@ -157,6 +157,15 @@ def run_lock(run_dir: Union[str, os.PathLike], world: Optional[World] = None) ->
         lock.release()
 
 
+def remove_left(run_dir: Path) -> None:
+    """Remove the file of a lock whose job was killed; where somebody has the folder, or nobody may write, it stays."""
+    if (run_dir / LOCK).exists():
+        lock = RunLock(run_dir)
+        with contextlib.suppress(UserError):
+            lock.take()
+        lock.release()
+
+
 def _holder(handle: int) -> str:
     return printable(os.read(handle, 300).decode('utf-8', 'replace').strip()) or 'another process'
 

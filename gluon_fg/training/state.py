@@ -63,6 +63,7 @@ def resume(run: Run) -> TrainState:
         epoch, total = state.updates // run.updates_per_epoch, run.config.train.epochs * run.updates_per_epoch
         run.say(f'resumes from {path} (epoch {epoch}, update {state.updates} of {total})')
     if world.rank == 0:
+        checkpoint.remove_old(run.run_dir, run.config.train.keep_checkpoints)
         run.log = RunLog(run.run_dir, state.updates, state.records, run.lock.check)
         if run.log.lost:
             run.say(

@@ -199,3 +199,7 @@ def test_the_same_update_again_replaces_its_checkpoint_and_old_ones_go(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ['checkpoint-00000002', 'checkpoint-00000003']
     shutil.rmtree(tmp_path / 'checkpoint-00000003')
     assert checkpoint.latest_checkpoint(tmp_path).name == 'checkpoint-00000002'
+    for updates in (4, 5):  # a kill may come before the oldest goes
+        saved(tmp_path, updates=updates, keep=3)
+    checkpoint.remove_old(tmp_path, 2)
+    assert sorted(os.listdir(tmp_path)) == ['checkpoint-00000004', 'checkpoint-00000005']

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from gluon_fg.errors import UserError
-from gluon_fg.training.lock import LOCK, run_lock
+from gluon_fg.training.lock import LOCK, remove_left, run_lock
 
 HOLD = (
     'import sys; from gluon_fg.training.lock import run_lock\n'
@@ -116,3 +116,15 @@ def test_no_such_folder_is_one_line(tmp_path):
     (tmp_path / 'run' / LOCK).mkdir(parents=True)
     with pytest.raises(UserError, match='run: Is a directory'), run_lock(tmp_path / 'run'):
         pass
+
+
+def test_what_a_killed_job_left_goes_where_nobody_has_the_folder(tmp_path):
+    remove_left(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / LOCK).write_text('process 1 on a host that was switched off\n')
+    with run_lock(tmp_path):
+        remove_left(tmp_path)
+        assert (tmp_path / LOCK).is_file()
+    (tmp_path / LOCK).write_text('process 1 on a host that was switched off\n')
+    remove_left(tmp_path)
+    assert list(tmp_path.iterdir()) == []
