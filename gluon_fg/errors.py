@@ -9,6 +9,7 @@ import errno
 import functools
 import io
 import os
+import stat
 import sys
 import threading
 from typing import Any, Callable, Iterable, Iterator, List, Optional
@@ -110,9 +111,18 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def disk_line(error: OSError) -> str:
     """One line on an answer of the disk: the file, what is wrong, and what to do."""
     names = [name for name in (error.filename2, error.filename) if name is not None]
-    place = os.fsdecode(names[0]) if names and not isinstance(names[0], int) else 'the disk'
+    place = os.fsdecode(names[0]) if names and not isinstance(names[0], int) else _nameless()
     advice = DISK_ERRORS.get(error.errno or 0)
     return f'{place}: {error.strerror or error}' + (f'; {advice}' if advice else '')
+
+
+def _nameless() -> str:
+    """Where was written, if the error does not say: files have names, standard output has none."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # there is none
+        kind = os.fstat(sys.stdout.fileno()).st_mode
+        if stat.S_ISREG(kind) or stat.S_ISCHR(kind) and not sys.stdout.isatty():
+            return 'standard output'
+    return 'the disk'
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
@@ -170,7 +180,6 @@ def _end(line: str, code: int) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:  # full, or closed: Python would try again at its end, and complain
-        line = line.replace('the disk:', 'standard output:')
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if line and sys.stderr is not None:
         with contextlib.suppress(OSError):

@@ -139,11 +139,11 @@ def temporary_folder(folder: Union[None, str, os.PathLike] = None) -> Iterator[P
         parent.mkdir(parents=True, exist_ok=True)
         _sweep_once(parent)
         temporary, lock = _locked(parent, '', _new_folder)
-        try:
-            yield Path(temporary)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            _release(lock)
+    try:
+        yield Path(temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _release(lock)
 
 
 @contextlib.contextmanager

@@ -7,10 +7,11 @@ that imports gluon_fg nothing is changed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, Iterator
 
 
 def starting_module() -> str:
@@ -57,6 +58,22 @@ def raise_again() -> None:
     """Let Ctrl-C raise KeyboardInterrupt, so that what is half done can be put in order."""
     if COMMAND and signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Processes that are started while this is open never get Ctrl-C, which a terminal sends to all: we end them.
+
+    Else one that is still loading would print where it was. What comes to this process meanwhile comes when it is over.
+    """
+    resource_tracker = sys.modules.get('multiprocessing.resource_tracker')
+    if resource_tracker is not None:
+        resource_tracker.ensure_running()  # it would let signals through again when it is started inside
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 COMMAND = running_command() or running_doctor()

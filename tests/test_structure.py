@@ -9,7 +9,7 @@ REPO = Path(__file__).resolve().parents[1]
 
 # A room may use itself, the rooms to its left, and the ground floor (checking, errors, files, input_spec, npz,
 # named_configs, safe_json, safe_yaml).
-GROUND = {'checking', 'errors', 'files', 'input_spec', 'named_configs', 'npz', 'safe_json', 'safe_yaml'}
+GROUND = {'checking', 'errors', 'files', 'input_spec', 'interrupts', 'named_configs', 'npz', 'safe_json', 'safe_yaml'}
 ALLOWED = {
     'nn': set(),
     'backbones': {'nn'},
@@ -33,7 +33,6 @@ ALLOWED = {
         'doctor',
         'evaluation',
         'factory',
-        'interrupts',
         'registry',
         'studies',
         'training',

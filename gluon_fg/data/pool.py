@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .. import _runtime
 from ..errors import UserError
+from ..interrupts import kept_from_children
 
 
 def in_processes(
@@ -56,7 +57,8 @@ def in_processes(
             try:
                 while queue or running:
                     while queue and len(running) < room:
-                        running[pool.submit(work, jobs[queue[-1]])] = queue[-1]
+                        with kept_from_children():
+                            running[pool.submit(work, jobs[queue[-1]])] = queue[-1]
                         queue.pop()
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         result = future.result()

@@ -39,7 +39,7 @@ def refuse_known(folder: Path, name: str) -> None:
 def staged(folder: Path) -> Iterator[Path]:
     """A folder on the same disk for files that are not complete yet."""
     try:
-        with files.temporary_folder(folder) as stage:
+        with files.temporary_folder(folder) as stage, files.naming(folder):
             yield stage
     except OSError as error:
         raise UserError(disk_line(error)) from error

@@ -126,7 +126,7 @@ def test_an_image_is_a_video_of_one_frame(tmp_path):
 def test_images_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / 'text.jpg').write_text('not an image')
     (tmp_path / 'empty.png').write_bytes(b'')
-    for name, reason in (('text.jpg', 'not an image'), ('empty.png', 'not an image'), ('missing.png', 'no such file')):
+    for name, reason in (('text.jpg', 'not an image'), ('empty.png', 'an empty file'), ('missing.png', 'no such file')):
         with pytest.raises(VideoError, match=f'{name}.*{reason}'):
             open_video(tmp_path / name)
 

@@ -20,6 +20,8 @@ import numpy as np
 
 from ... import _runtime
 from ...errors import UserError
+from ...interrupts import kept_from_children
+from ..synthfg.files import write_image
 from ..video import open_video
 from . import fields
 from .computed import flow_size
@@ -101,7 +103,7 @@ def _film(folder: Path, root: Optional[str], quick: bool, count: int) -> Path:
                 np.arange(min(count, len(reader))), flow_size(reader.size, 120 if quick else _SIDE)
             )
     for number, frame in enumerate(frames, start=1):
-        cv2.imwrite(str(folder / f'img_{number:05d}.png'), frame[..., ::-1])
+        write_image(folder / f'img_{number:05d}.png', frame)
     return folder
 
 
@@ -114,7 +116,8 @@ class _pool:
         self.count = count
 
     def __enter__(self) -> _pool:
-        list(self.pool.map(time.sleep, [0.5] * 2 * self.count))
+        with kept_from_children():
+            list(self.pool.map(time.sleep, [0.5] * 2 * self.count))
         return self
 
     def run(self, jobs: Sequence[Job]) -> None:

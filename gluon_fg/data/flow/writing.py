@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ...errors import UserError, VideoError, disk_line, refused_writing
-from ...files import atomic_path, temporary_folder
+from ...files import atomic_path, naming, temporary_folder
 from ..packets import short_reason
 from ..video import VideoReader, open_video
 from .computed import flow_size
@@ -136,6 +136,7 @@ def _new_folders(targets: List[Path]) -> Iterator[List[Path]]:
     """
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(temporary_folder(target.parent)) for target in targets]
+        stack.enter_context(naming(targets[0]))
         yield folders
         for new, target in zip(folders, targets):
             if not target.exists():

@@ -17,7 +17,7 @@ import numpy as np
 
 from ... import safe_json
 from ...errors import UserError, unknown
-from ...files import atomic_write, is_temporary
+from ...files import asking, atomic_folder, atomic_write, is_temporary, naming
 from .clips import CLASSES, DETAIL_LABELS, GROUPS, KIND, clip_seed, render_clip, render_image
 from .motion import MOTION_CLASSES, MOTION_GROUPS, render_motion
 from .scene import FRAMES, SIZE, Box
@@ -283,14 +283,10 @@ def _make_split(form: _Form, root: Path, split: str, meta: Dict, progress: bool)
     settings = {'version': meta['version'], 'seed': meta['seed'], 'clips': meta['sizes'][split]}
     if form.dataset != 'synthfg':  # whose settings never named it
         settings['dataset'] = form.dataset
-    folder, partial = root / split, root / f'.{split}.partial'
-    if not _is_split(form, folder, settings):
-        for old in (folder, partial):
-            if old.exists():  # of an interrupted generation
-                shutil.rmtree(old)
-        partial.mkdir()
-        _render_split(form, partial, split, settings, progress)
-        os.replace(partial, folder)
+    if not _is_split(form, root / split, settings):
+        shutil.rmtree(root / f'.{split}.partial', ignore_errors=True)  # which a former version left when it was stopped
+        with atomic_folder(root / split) as folder:
+            _render_split(form, folder, split, settings, progress)
     with atomic_write(root / f'{split}.csv') as stream:
         rows = csv.writer(stream, lineterminator='\n')
         rows.writerow(('path', 'label', 'class', 'group'))
@@ -327,21 +323,26 @@ def _render_split(form: _Form, folder: Path, split: str, settings: Dict, progres
 
 def write_image(path: Union[str, os.PathLike], image: np.ndarray) -> None:
     """Write uint8 (H, W, 3) RGB as PNG."""
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise UserError(f'{path}: cannot be written; is the folder writable, or the disk full?')
+    with naming(path):
+        Path(path).write_bytes(cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def write_video(path: Union[str, os.PathLike], clip: np.ndarray) -> None:
     """Write uint8 (T, H, W, 3) RGB as MPEG-4 part 2, which OpenCV's wheels can encode on every platform."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), FPS, (clip.shape[2], clip.shape[1]))
     if not writer.isOpened():
-        raise UserError(f'{path}: this OpenCV cannot write mp4 files here; is the folder writable?')
+        with naming(path), open(path, 'ab', buffering=0) as stream:
+            stream.write(bytes(1 << 14))
+        raise UserError(f'{path}: this OpenCV cannot write mp4 files')
     try:
         for frame in clip:
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     finally:
         writer.release()
-    written = cv2.VideoCapture(str(path))  # the writer says nothing of a full disk
+    with naming(path), asking(path):  # the writer says nothing of a full disk
+        if b'moov' not in Path(path).read_bytes():  # the index, which comes last
+            raise OSError(f'{path} is not whole')
+    written = cv2.VideoCapture(str(path))
     frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written.isOpened() else 0
     written.release()
     if frames != len(clip):
