@@ -13,6 +13,7 @@ import click
 from click.shell_completion import shell_complete
 
 from .. import errors, interrupts
+from .terminal import plain_output
 
 _OPTION = re.compile(r'--|-[A-Za-z]')  # neither a lone '-' nor a negative number
 
@@ -157,7 +158,7 @@ class Group(click.Group):
 
         def run() -> int:
             try:
-                with self.make_context('gluon-fg', words) as ctx:
+                with plain_output(), self.make_context('gluon-fg', words) as ctx:
                     return self.invoke(ctx) or 0
             except click.exceptions.Exit as end:
                 return end.exit_code

@@ -9,7 +9,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from ..errors import VideoError
+from ..errors import VideoError, printable
 from ..files import sha256
 from . import packets, video
 from .tracks import PICTURES
@@ -77,13 +77,7 @@ def check_file(path: str) -> FileHealth:
         reason = error.reason if isinstance(error, VideoError) else packets.short_reason(error)
         if not isinstance(error, packets.READ_ERRORS):
             reason = f'nothing here can decode it ({reason})'
-        return seen._replace(problem=f'{BROKEN}: {printable(reason)}')
-
-
-def printable(text: str) -> str:
-    """Text on one line, without control characters and what is not Unicode, for messages and reports."""
-    clean = text.encode('utf-8', 'backslashreplace').decode('utf-8')
-    return ' '.join(''.join(char if char.isprintable() else ' ' for char in clean).split())
+        return seen._replace(problem=f'{BROKEN}: {printable(" ".join(reason.split()))}')
 
 
 def look(frame: np.ndarray) -> int:

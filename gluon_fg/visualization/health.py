@@ -12,11 +12,10 @@ import cv2
 import jinja2
 
 from ..data.findings import NEAR, Findings, Group
-from ..data.health import printable
 from ..data.manifest import Manifest, Row
 from ..data.packets import load_scan
 from ..data.video import PyAVReader, VideoReader, open_video
-from ..errors import VideoError
+from ..errors import VideoError, printable
 from ..files import atomic_write
 from .health_lists import write_lists
 from .health_numbers import class_table, histograms, same_splits, short_name, split_table

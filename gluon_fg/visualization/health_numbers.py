@@ -9,8 +9,8 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from ..data.findings import Findings
-from ..data.health import printable
 from ..data.manifest import Manifest
+from ..errors import printable
 
 _BARS = 12
 

@@ -11,9 +11,9 @@ from typing import Dict, Iterable, Tuple
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .numpy_pickles import NUMPY, flat
-from .pickled import Foreign, Refused, load, printable
+from .pickled import Foreign, Refused, load
 from .torch_files import MAGIC, from_former, from_zip
 
 Arrays = Dict[str, np.ndarray]
@@ -48,7 +48,7 @@ def read_arrays(data: bytes, source: object) -> Arrays:
                 raise Refused('has more numbers than it has room for')
             arrays[name] = array.astype(np.float32, copy=False) if array.dtype.kind == 'f' else array
             if not np.isfinite(arrays[name]).all():
-                raise UserError(f'{printable(name)} holds a number that is not finite')
+                raise UserError(f'{printable(name[:80])} holds a number that is not finite')
         if not arrays:
             raise UserError('holds no arrays')
     except Foreign as error:

@@ -8,8 +8,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from ..errors import UserError
-from .pickled import Calls, Refused, printable
+from ..errors import UserError, printable
+from .pickled import Calls, Refused
 
 _DEPTH, _COUNT = 32, 100_000  # of dictionaries within each other, of arrays: one within itself would have no end
 
@@ -33,7 +33,7 @@ def flat(content: Any) -> Iterator[Tuple[str, np.ndarray]]:
         elif isinstance(value, np.ndarray) and name:
             yield name, value
         else:
-            raise UserError(f'{printable(name) or "the whole"} is no array but a {type(value).__name__}')
+            raise UserError(f'{printable(name[:80]) or "the whole"} is no array but a {type(value).__name__}')
 
 
 class _Dtype:

@@ -11,6 +11,8 @@ import dataclasses
 import pickletools
 from typing import Any, BinaryIO, Callable, Dict, List, Mapping, Optional, Tuple
 
+from ..errors import printable
+
 Name = Tuple[str, str]  # module, and the name in it, as the file has them
 
 _OPERATIONS = 2_000_000  # more is no file of arrays: the largest networks have some ten thousand
@@ -25,13 +27,8 @@ class Foreign(Refused):
     """It names something that is no array; `name` is what, with its module."""
 
     def __init__(self, module: str, name: str):
-        self.name = printable(f'{module}.{name}')
+        self.name = printable(f'{module}.{name}'[:80])
         super().__init__(f'names {self.name}, which is no array')
-
-
-def printable(text: str) -> str:
-    """Make a name that a file gives fit for a message: one line, no control characters, not long."""
-    return ''.join(c if c.isprintable() else '?' for c in text[:80])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .numpy_pickles import NUMPY, NumpyArray, are_sizes, mapping
-from .pickled import Calls, Refused, load, printable
+from .pickled import Calls, Refused, load
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the former format
 
@@ -172,7 +172,7 @@ def _state_dict(content: Any, numbers: Callable[[str], np.ndarray]) -> Iterator[
     for name, tensor in content.items():
         if not isinstance(tensor, _Tensor):
             kind = 'NumPy array' if isinstance(tensor, NumpyArray) else type(tensor).__name__
-            raise UserError(f'{printable(str(name))} is no tensor but a {kind}')
+            raise UserError(f'{printable(str(name)[:80])} is no tensor but a {kind}')
         yield str(name), tensor.array(read(tensor.storage.key))
 
 
