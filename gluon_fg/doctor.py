@@ -82,7 +82,7 @@ def check_memory() -> Row:
     except (AttributeError, ValueError, OSError):
         return Row('ok', 'memory', 'unknown')
     limit = read('/sys/fs/cgroup/memory.max').strip()
-    size = min(size, int(limit)) if limit.isdigit() else size
+    size = min(size, int(limit)) if limit.isdecimal() else size
     disk = shutil.disk_usage(os.getcwd()).free
     return Row('ok', 'memory', f'{size / 1e9:.1f} GB; {disk / 1e9:.0f} GB of disk free here')
 

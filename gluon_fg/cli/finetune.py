@@ -10,7 +10,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import click
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..files import temporary_folder
 from .base import Command, Several
 from .finetune_report import MOST_ROWS
@@ -194,7 +194,7 @@ def _own_settings(asked: Asked) -> List[str]:
 def _epochs_set(overrides: Sequence[str]) -> Optional[int]:
     """The epochs that `--set` asks for, which the schedule is to fit; None: none, or not a number, which is told of."""
     texts = [text.partition('=')[2] for text in overrides if text.startswith('train.epochs=')]
-    return max(1, int(texts[-1])) if texts and texts[-1].isdigit() else None
+    return max(1, int(texts[-1])) if texts and texts[-1].isdecimal() else None
 
 
 def _videos(asked: Asked, known_videos: dict, out: Optional[Path] = None) -> Any:
@@ -206,9 +206,9 @@ def _videos(asked: Asked, known_videos: dict, out: Optional[Path] = None) -> Any
         listed = sum(map(len, own.clips.values()))
         click.echo(f'{asked.place}: {listed} videos of {len(own.classes)} classes')
         for path, reason in own.left_out.items():
-            click.echo(f'  left out: {click.format_filename(path)}: {reason}')
+            click.echo(f'  left out: {printable(path)}: {printable(reason)}')
         for suffix, count in sorted(own.other.items()):
-            click.echo(f'  left out: {count} {suffix}')
+            click.echo(f'  left out: {count} {printable(suffix)}')
     return known_videos['own']
 
 

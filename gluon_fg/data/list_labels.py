@@ -88,6 +88,47 @@ def check_texts(name: str, labels: Iterable[Tuple[int, str]]) -> None:
             )
 
 
+def check_numeric_names(name: str, classes: Sequence[str], labels: Iterable[Tuple[int, int]]) -> None:
+    """Refuse numbers in place of classes that are called by other numbers: they could be names or places.
+
+    Parameters
+    ----------
+    name
+        what errors call the list
+    classes
+        names, in order
+    labels
+        (line, label) of its videos
+    """
+    if not all(each.isdecimal() for each in classes):
+        return
+    places = {each: place for place, each in enumerate(classes)}
+    for line, label in labels:
+        if places.get(str(label), label) != label:
+            raise UserError(
+                f'{name} line {line}: classes are called {", ".join(classes[:3])}, ...: label {label} may be the name '
+                'of one or its place, counted from 0; add the column class, or names with letters'
+            )
+
+
+def check_order(path: Path, names: Sequence[str]) -> None:
+    """Refuse a file of class names that numbers them otherwise than its lines do, as lists of two columns may.
+
+    Raises
+    ------
+    UserError
+        lines '3 run', '1 sit' and so on, which are not in the order of their numbers
+    """
+    starts = [re.match(r'([0-9]{1,9})[\s:.,;)]+\S', name) for name in names]
+    numbers = [int(start.group(1)) for start in starts if start]
+    if len(numbers) == len(names) > 1 and numbers != sorted(numbers):
+        if sorted(numbers) in (list(range(len(names))), list(range(1, len(names) + 1))):
+            raise UserError(
+                f'{path}: its lines begin with numbers, which are not in order; write the names alone, in the order of '
+                'the labels'
+            )
+
+
 def tell_alike(name: str, classes: Sequence[str]) -> None:
     """Say which names of classes may be one class: they differ in capitals, blanks and signs alone."""
     names: Dict[str, str] = {}

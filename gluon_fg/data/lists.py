@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import UserError, printable
 from .labels import LabelSet
-from .list_labels import check_numbers, check_texts
+from .list_labels import check_numbers, check_numeric_names, check_texts
 from .plain_lists import integer, plain_rows
 from .tables import cell, check_one_split, read_table, times
 
@@ -73,6 +73,9 @@ def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str]
         groups = _groups(path, rows, classes)
         return classes if groups is None else LabelSet(classes.classes, groups, classes.flip_map)
     numbers = [integer(row.label) for row in rows]
+    if classes is not None:
+        pairs = ((row.line, number) for row, number in zip(rows, numbers) if number is not None and not row.class_name)
+        check_numeric_names(path.name, classes, pairs)
     if classes is None and all(number is None for number in numbers):
         check_texts(path.name, ((row.line, row.label) for row in rows))
         classes = sorted({row.label for row in rows})

@@ -37,7 +37,7 @@ class OwnVideos(NamedTuple):
     left_out
         file -> why it cannot be used
     other
-        suffix -> how many files of it are no videos, by their names
+        suffix -> how many files of it are no videos, by their names; and folders without a video
     listed
         whether a list named the videos, and not the folders of their classes
     several
@@ -181,6 +181,7 @@ def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Pat
         classes = class_folders(root / folder) if folder else folders
         folder_classes(root / folder, classes)  # raises where two are one
         for name in classes:
+            before = len(named[split])
             for place, files in files_below(root / folder / name):
                 for file in files:
                     if _is_video(file):
@@ -188,6 +189,8 @@ def _of_folders(root: Path, out: Optional[Union[str, os.PathLike]]) -> Tuple[Pat
                         named[split].append((class_name(name), VideoRecord(path)))
                     else:
                         other[os.path.splitext(file)[1].lower() or 'no suffix'] += 1
+            if len(named[split]) == before:
+                other[f'folder without a video: {os.path.join(folder, name)}'] += 1
     for name in sorted(set(folders) - set(splits.values())) if '' not in splits else ():
         other[f'folder beside {" and ".join(splits)}: {name}'] += 1
     if not any(named.values()):

@@ -11,7 +11,7 @@ from ..errors import UserError, printable, unknown
 from .datasets import VIDEO_SUFFIXES, VideoDataset, VideoRecord, existing_folder, outside, some_suffixes
 from .folders import class_folders, class_name, files_below, folder_classes, is_hidden
 from .labels import LabelSet
-from .list_labels import check_known, from_one, tell_alike, tell_contradictions
+from .list_labels import check_known, check_order, from_one, tell_alike, tell_contradictions
 from .listed_paths import ListedPaths
 from .lists import Row, label_of, labels_of, read_rows
 from .plain_lists import has_label, integer
@@ -133,6 +133,8 @@ def from_csv(
         raise UserError(f'{path}: lists no video')
     beside = next((file for file in (path.parent / name for name in _CLASS_FILES) if file.is_file()), None)
     names = None if beside is None else read_names(beside)
+    if beside is not None and names is not None:
+        check_order(beside, names)
     labels = labels_of(path, rows, names if classes is None else classes)
     if classes is None:
         tell_alike(path.name, labels.classes)

@@ -202,6 +202,25 @@ def test_names_that_may_be_one_class_are_told(put, caplog):
     assert "classes 'Sit down' and 'sit_down' differ in capitals, blanks or signs alone" in caplog.text
 
 
+def test_numbers_and_classes_called_by_numbers_are_not_mixed_up(put):
+    put('classes.txt', '1\n2\n3\n')
+    message = refused(from_csv, put('l.txt', 'a.mp4 1\nb.mp4 2\n'))
+    assert 'l.txt line 1: classes are called 1, 2, 3, ...: label 1 may be the name of one or its place' in message
+    assert pairs(from_csv(put('l.csv', 'path,label,class\na.mp4,0,1\nb.mp4,2,3\n'))) == [('a.mp4', 0), ('b.mp4', 2)]
+    put('classes.txt', '0\n1\n2\n')
+    assert pairs(from_csv(put('l.txt', 'a.mp4 1\nb.mp4 2\n'))) == [('a.mp4', 1), ('b.mp4', 2)]
+
+
+def test_a_file_of_classes_with_numbers_is_in_their_order(put):
+    """As UCF101's classInd.txt, '1 ApplyEyeMakeup', and label maps of MMAction2, '0: aerobic_push_up'."""
+    path = put('l.txt', 'a.mp4 0\nb.mp4 1\n')
+    put('classes.txt', '2 sit\n1 run\n')
+    assert 'classes.txt: its lines begin with numbers, which are not in order' in refused(from_csv, path)
+    for names in ('1 run\n2 sit\n', '0: run\n1: sit\n', '3 times\n2 times\n'):
+        put('classes.txt', names)
+        assert list(from_csv(path).labels.classes) == names.split('\n')[:2]
+
+
 def test_several_labels_take_no_gigabytes(put, monkeypatch):
     monkeypatch.setattr(list_labels, 'MAX_TARGETS', 1000)
     text = 'path,labels\n' + ''.join(f'{i}.mp4,{i % 9}\n' for i in range(100))
