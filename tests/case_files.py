@@ -36,6 +36,8 @@ def encode(path, numbers, codec, options=None, format=None):
     with av.open(str(path), 'w', format=format) as out:
         stream = out.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt, stream.options = WIDTH, HEIGHT, 'yuv420p', options or {}
+        if codec == 'mjpeg':
+            stream.pix_fmt = 'yuvj420p'
         for number in numbers:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(number), format='rgb24')))
         out.mux(stream.encode())
@@ -137,6 +139,7 @@ def draw(folder):
     # bit 4 of a frame's first byte says that it is shown
     hide = lambda number, data: bytes([data[0] & ~0x10]) + data[1:] if number % 10 == 7 else data  # noqa: E731
     remux(folder / 'plain.webm', folder / 'hidden.webm', hide)
+    encode(folder / 'camera.mjpeg', range(20), 'mjpeg', format='mjpeg')
     for part in range(3):
         encode(folder / f'part{part}.ts', range(8 * part, 8 * part + 8), 'libx264', x264)
     (folder / 'joined.ts').write_bytes(b''.join((folder / f'part{part}.ts').read_bytes() for part in range(3)))

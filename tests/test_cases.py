@@ -53,6 +53,7 @@ NUMBERED = {
     'joined.ts': range(24),  # times start anew with each part
     'whole.mpg': range(60),  # several frames in a packet of the file: only the first has a time of its own
     'whole.vob': range(60),
+    'camera.mjpeg': range(20),  # pictures in a row, as some cameras send them: no seek
     'small.mp4': range(8),
 }
 

@@ -188,7 +188,11 @@ class PyAVReader(VideoReader):
             self._frames = enumerate(self._decoded(packets_of(self._container, stream)))
             return
         if key > 0:
-            self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
+            try:
+                self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
+            except av.error.FFmpegError:  # as of a row of JPEG pictures, which is read from its start alone
+                self._start(0)
+                return
             packets = packets_of(self._container, stream)
             landed = self._landing(packets, pts)
             if landed is None or landed[1] > key:  # which takes no seek from here on
