@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Generator, Iterable, List, NamedTuple, Tuple, Union
+from typing import Any, Callable, Dict, Generator, Iterable, List, NamedTuple, Set, Tuple, Union
 
 import cv2
 import numpy as np
@@ -27,7 +27,8 @@ from .video import VideoReader
 logger = logging.getLogger(__name__)
 
 _ORDER, _SAMPLE, _REFILL, _MIX = 1, 2, 3, 4  # streams of random numbers; not 0, which a SeedSequence takes for nothing
-_TRIES = 8  # videos tried for one place of a batch
+_TRIES = 64  # videos tried for one place of a batch: chance must not end a run where half of them are bad
+_SURE = 100  # videos that cannot be decoded after which few others that can tell enough
 
 
 def ordered_map(
@@ -78,7 +79,7 @@ class _Sample(NamedTuple):
     view: np.ndarray
     label: Union[int, np.ndarray]
     record: int
-    failures: List[VideoError]
+    failures: List[Tuple[int, VideoError]]  # records that were tried before
 
 
 class Share(NamedTuple):
@@ -134,7 +135,8 @@ class TrainLoader:
     ------
     UserError
         fewer videos than a global batch (with `drop_last`), a record without a label, an impossible rank, a batch that
-        cannot be dealt or mixed so; while iterating, when more than half of a batch's videos cannot be decoded
+        cannot be dealt or mixed so; while iterating, when more than half of the dataset's videos cannot be decoded, or
+        three quarters of more than 100 that were tried
     """
 
     def __init__(
@@ -165,6 +167,8 @@ class TrainLoader:
         self.batch_size, self.seed, self.rank, self.size = batch_size, seed, rank, size
         self.workers, self.prefetch, self.dealing = workers, prefetch, dealing
         self.failed: Dict[str, str] = {}
+        self._bad: Set[int] = set()  # records that were tried, and cannot be decoded
+        self._good: Set[int] = set()
         if len(self) == 0:
             raise UserError(
                 f'{dataset.name} has {len(dataset)} videos, fewer than one batch of {batch_size} x {size}; '
@@ -204,7 +208,7 @@ class TrainLoader:
     def _draw(self, place: Tuple[int, int, int]) -> _Sample:
         """Draw the sample at a position of the epoch's order from its own video or, if that fails, from a stand-in."""
         epoch, position, index = place
-        failures: List[VideoError] = []
+        failures: List[Tuple[int, VideoError]] = []
         for attempt in range(_TRIES):
             if attempt:
                 index = int(self._generator(epoch, _REFILL, position, attempt).integers(len(self.dataset)))
@@ -212,8 +216,8 @@ class TrainLoader:
                 view, label = self.sample(index, self._generator(epoch, _SAMPLE, position))
                 return _Sample(view, label, index, failures)
             except VideoError as error:
-                failures.append(error)
-        raise UserError(f'{len(failures)} videos in a row cannot be decoded; the first: {failures[0]}')
+                failures.append((index, error))
+        raise UserError(f'{len(failures)} videos in a row cannot be decoded; the first: {failures[0][1]}')
 
     def sample(self, index: int, rng: np.random.Generator) -> Tuple[np.ndarray, Union[int, np.ndarray]]:
         """Draw a random view of a record's video, uint8, and tell its label, or labels (M,), after the mirror."""
@@ -232,20 +236,30 @@ class TrainLoader:
         return label, mirrored if mirrored >= 0 else None
 
     def _collect(self, samples: List[_Sample]) -> Batch:
-        failures = [error for sample in samples for error in sample.failures]
-        for error in failures:
-            if error.path not in self.failed:
-                self.failed[error.path] = error.reason
-                logger.warning('left out, another video takes its place: %s', error)
-        drawn = len(samples) + len(failures)
-        if 2 * len(failures) > drawn:
-            raise UserError(f'{len(failures)} of {drawn} videos drawn cannot be decoded; the first: {failures[0]}')
+        for sample in samples:
+            self._good.add(sample.record)
+            for record, error in sample.failures:
+                self._bad.add(record)
+                if error.path not in self.failed:
+                    self.failed[error.path] = error.reason
+                    logger.warning('left out, another video takes its place: %s', error)
+        self._check_share()
         views = [sample.view for sample in samples]
         return Batch(
             np.stack(views) if self.spec.ndim == 3 else np.concatenate(views),
             np.array([sample.label for sample in samples], np.int32 if self.dataset.targets is None else np.float32),
             np.array([sample.record for sample in samples], np.int64),
         )
+
+    def _check_share(self) -> None:
+        """Refuse to go on where most videos cannot be decoded: this is no bad file, but a wrong folder or disk."""
+        bad, good, total = len(self._bad), len(self._good), len(self.dataset)
+        if 2 * bad > total or (bad > _SURE and bad > 3 * good):
+            path, reason = next(iter(self.failed.items()))
+            raise UserError(
+                f'{bad} of {bad + good} videos tried cannot be decoded, of {total} in {self.dataset.name}; '
+                f'the first: {VideoError(path, reason)}'
+            )
 
 
 def random_view(

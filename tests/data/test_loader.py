@@ -179,11 +179,25 @@ def test_a_bad_video_is_named_once_and_replaced_the_same_way_each_time(caplog):
     assert different == places
 
 
-def test_too_many_bad_videos_stop_the_run_with_the_first_reason():
-    with pytest.raises(UserError, match=r'\d+ of \d+ videos drawn cannot be decoded; the first: \d+.mp4: is broken'):
-        list(make(Films(broken=range(16)), workers=2).batches(0))
-    with pytest.raises(UserError, match='8 videos in a row cannot be decoded; the first: '):
+def test_too_many_bad_videos_stop_the_run_with_their_count_and_the_first_reason():
+    said = r'(\d+) of \d+ videos tried cannot be decoded, of 23 in films; the first: \d+.mp4: is broken'
+    with pytest.raises(UserError, match=said) as caught:
+        for epoch in range(9):
+            list(make(Films(broken=range(16)), workers=2).batches(epoch))
+    assert int(str(caught.value).split()[0]) >= 12  # more than half of all
+    with pytest.raises(UserError, match=r'64 videos in a row cannot be decoded; the first: \d+.mp4: is broken'):
         list(make(Films(broken=range(23))).batches(0))
+    films = Films(600, broken=[i for i in range(600) if i % 6])
+    with pytest.raises(UserError, match='10[1-9] of .* videos tried cannot be decoded, of 600'):
+        list(make(films).batches(0))  # long before half of all were tried
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 4])
+def test_a_run_goes_on_where_nearly_half_of_the_videos_are_bad(batch_size):
+    loader = make(Films(20, broken=range(1, 19, 2)), batch_size=batch_size)
+    batches = [batch for epoch in range(4) for batch in loader.batches(epoch)]
+    assert len(batches) == 4 * 20 // batch_size and len(loader.failed) == 9
+    assert {int(i) % 2 for batch in batches for i in batch.indices if i < 19} == {0}
 
 
 def test_a_defect_in_a_worker_surfaces():
