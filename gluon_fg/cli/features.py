@@ -54,7 +54,8 @@ def features(
 
     LIST is videos, folders of videos, or a list of them (.csv or .txt: a path a line, or as --dataset csv takes it).
     Without one the splits of a dataset are taken, each into a folder of --out, as a training needs them: gluon-fg train
-    ... --set data.features=FOLDER. A video that cannot be decoded is named and does not stop the others.
+    ... --set data.features=FOLDER. A video that cannot be decoded is named and does not stop the others;
+    the exit code is then 2.
     """
     from ..evaluation.extract import keep_network
     from ..training.run import choose_context
@@ -75,15 +76,16 @@ def features(
         net.num_segments = net.input_spec.segments
     lists = [_Listed(out, _listed(listed, net))] if listed else list(_splits(data, named, out))
     kept = '' if given['pool'] else keep_network(net, out)
+    failed = 0
     for number, each in enumerate(lists):
-        _extract(net, each, wanted[min(number, 1)], kept, ctx, given['batch_size'], given['workers'])
+        failed += _extract(net, each, wanted[min(number, 1)], kept, ctx, given['batch_size'], given['workers'])
     if given['pool']:
         click.echo('next: ' + _load('features.npy', lists[0].folder))
     elif listed:
         click.echo('next: ' + _load('FILE.npz', out, "['features']"))
     else:
         click.echo(f'next: gluon-fg train {_config_of(net, config)} data.features={out}')
-    return 0
+    return 2 if failed else 0
 
 
 class _Listed(NamedTuple):
@@ -143,14 +145,14 @@ def _listed(paths: Sequence[str], net: Any) -> Any:
         if videos is None:
             return from_csv(paths[0])
         return from_paths(videos, net.labels, paths[0])
-    files = files_of(paths, net.input_spec)
-    missing = next((file for file in files if not os.path.exists(file)), None)
+    missing = next((path for path in paths if not os.path.lexists(path)), None)
     if missing is not None:
         raise UserError(f'{missing}: no such video, folder or list')
-    return from_paths(files, net.labels, ', '.join(paths[:3]))
+    return from_paths(files_of(paths, net.input_spec), net.labels, ', '.join(paths[:3]))
 
 
-def _extract(net: Any, listed: _Listed, wanted: Any, kept: str, ctx: Any, batch_size: int, workers: int) -> None:
+def _extract(net: Any, listed: _Listed, wanted: Any, kept: str, ctx: Any, batch_size: int, workers: int) -> int:
+    """Write the features of one list; returns how many of its videos failed."""
     from ..evaluation.extract import extract_features, settings_of, view_shape, write_vectors
 
     videos = listed.videos
@@ -177,6 +179,7 @@ def _extract(net: Any, listed: _Listed, wanted: Any, kept: str, ctx: Any, batch_
         click.echo(f'  and {len(done.failed) - SHOWN} more, in manifest.json')
     if wanted.pooled:
         click.echo(f'all vectors: {write_vectors(listed.folder)}, their videos in features.csv beside it')
+    return len(done.failed)
 
 
 def _bytes(count: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from typing import List, NamedTuple, Optional, Sequence, Tuple
@@ -107,12 +108,14 @@ def bytes_of(path: str) -> FileHealth:
     """Say of a file what there is to know without decoding it; raises OSError where it cannot be read."""
     status = os.stat(path)
     if not os.path.isdir(path):
+        if not os.path.isfile(path):  # a pipe or device, whose bytes may never end
+            raise OSError(errno.EINVAL, 'is not a file')
         kind = 'image' if path.lower().endswith(video.IMAGE_SUFFIXES) else 'video'
         return FileHealth(kind, bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256(path))
     total, digest = 0, hashlib.sha256()
     for name in sorted(os.listdir(path), key=video.natural):
-        if name.lower().endswith(video.IMAGE_SUFFIXES) and not name.startswith('.'):
-            file = os.path.join(path, name)
+        file = os.path.join(path, name)
+        if name.lower().endswith(video.IMAGE_SUFFIXES) and not name.startswith('.') and os.path.isfile(file):
             total += os.path.getsize(file)
             digest.update(bytes.fromhex(sha256(file)))
     return FileHealth('frames', bytes=total, mtime_ns=status.st_mtime_ns, sha256=digest.hexdigest())
