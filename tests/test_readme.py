@@ -52,6 +52,7 @@ PAGES = [
             'extending',
             'speed',
             'commands',
+            'robustness',
         )
     ),
 ]

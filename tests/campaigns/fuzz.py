@@ -57,7 +57,7 @@ def write_damaged(kind, whole, others, target, rng):
         victim, text, source = target, kind.text, whole.read_bytes()
     name, data = damaged(source, others, rng, text)
     victim.write_bytes(data)
-    return f'{victim.name} {name}'
+    return name if victim is target else f'{victim.relative_to(target)} {name}'
 
 
 def outcome_of(kind, path, home, expected, damage):
@@ -79,7 +79,7 @@ def outcome_of(kind, path, home, expected, damage):
         return 'traceback', f'{where}: {type(error).__name__}: {" ".join(str(error).split())[:150]}'
     if result == expected:
         return 'same', ''
-    return ('silent' if kind.checked and not damage.endswith(' other') else 'other'), ''
+    return ('silent' if kind.checked and damage.split()[-1] != 'other' else 'other'), ''
 
 
 class Inputs:
