@@ -41,6 +41,15 @@ def may_hold_no_frame(codec: str, packet: av.Packet) -> bool:
     )
 
 
+def is_between(codec: str, packet: av.Packet) -> bool:
+    """Tell whether an MPEG-1 or MPEG-2 packet is a B-frame, which refers to the frames before and after it."""
+    if codec not in ('mpeg1video', 'mpeg2video'):
+        return False
+    data = bytes(memoryview(packet)[:_HEAD])
+    at = data.find(b'\0\0\1\0')
+    return 0 <= at < len(data) - 5 and data[at + 5] >> 3 & 7 == 3
+
+
 def starts_clean(codec_context: av.CodecContext, packet: av.Packet) -> bool:
     """Tell whether the picture is right from a packet marked as key on.
 

@@ -127,7 +127,7 @@ class PyAVReader(VideoReader):
 
     def _frame(self, number: int, again: bool = False) -> av.VideoFrame:
         """Frame `number`; `again`: decoding started at the file's begin for it, after it was missed."""
-        key = self._key_before(number)
+        key = 0 if again else self._key_before(number)
         if self._container is None or number < self._next or key > self._next:
             self._start(key)
         for shown, frame in self._frames:
@@ -211,7 +211,7 @@ class PyAVReader(VideoReader):
                 at = int(np.searchsorted(pts, packet.pts))
                 if at < len(pts) and pts[at] == packet.pts:
                     where = int(np.searchsorted(keys, at))
-                    if where < len(keys) and keys[where] == at and places in (None, places):
+                    if where < len(keys) and keys[where] == at:
                         return (packet, at) if places is None or places[where] == packet.pos else None
         return None
 

@@ -81,7 +81,9 @@ def _write(job: Job, path: str) -> None:
                 for name, value in tags.items():
                     setattr(stream.codec_context, name, value)
             small = frame.reformat(stream.width, stream.height, stream.pix_fmt, interpolation='BICUBIC')
-            small.pts = number if scan is None or scan.pts is None else int(scan.pts[number] - scan.pts[0])
+            small.pts = (
+                number if scan is None or scan.pts is None or not scan.unit else int(scan.pts[number] - scan.pts[0])
+            )
             small.time_base, small.pict_type = unit, 'NONE'  # a frame says of which kind it was, and so would be again
             container.mux(stream.encode(small))
         container.mux(stream.encode())

@@ -52,7 +52,7 @@ class Scan(NamedTuple):
     after mirroring it left to right where `mirrored`; `not_decord` why decord would not be exact here, '' where it is;
     `unit` seconds of one step of `pts`; `stream` its number in the file; `counted` whether the frames were counted by
     decoding, as packets did not tell; `places` where the packets of `keys` stand in the file,
-    in bytes, where their times alone would not tell.
+    in bytes, where their times alone might not tell them from others after a seek.
     """
 
     length: int
@@ -76,8 +76,6 @@ class Scan(NamedTuple):
     @property
     def times(self) -> Optional[np.ndarray]:
         """(length,) seconds from the first frame to each, or None where the file does not tell."""
-        if self.places is not None:  # AVI: they are made of numbers and the rate
-            return None
         return None if self.pts is None or not self.unit else (self.pts - self.pts[0]) * self.unit
 
     def dump(self) -> str:
@@ -159,11 +157,14 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
     if first is None or not packets:
         raise VideoError(path, 'has no frame that can be decoded (truncated?)')
     check_frame(path, first.width, first.height)
-    frames = _counted(path, film) if film.doubt else _as_packed(film)
+    frames = None if film.doubt else _as_packed(film)
+    if frames is None or (film.in_stream and not _ends_whole(path, film, frames)):
+        frames = _counted(path, film)
+    counted = frames.counted
     shown, stream = orientation_of(first), film.stream
-    pts, unit = frames.pts, float(stream.time_base or 0)
+    pts, unit = frames.pts, 0.0 if film.in_avi else float(stream.time_base or 0)  # AVI's are numbers, not times
     rate = float(stream.average_rate or stream.guessed_rate or UNKNOWN_FPS)
-    if film.doubt and pts is not None and len(pts) > 1 and unit:  # that rate is of packets
+    if counted and pts is not None and len(pts) > 1 and unit:  # that rate is of packets
         rate = (len(pts) - 1) / (float(pts[-1] - pts[0]) * unit)
     return Scan(
         length=frames.length,
@@ -176,7 +177,7 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
         unit=unit,
         mirrored=shown.mirrored,
         stream=stream.index,
-        counted=bool(film.doubt),
+        counted=counted,
         places=frames.places,
     )
 
@@ -186,6 +187,7 @@ class _Frames(NamedTuple):
     pts: Optional[np.ndarray]
     keys: np.ndarray
     places: Optional[List[int]] = None
+    counted: bool = False
 
 
 def _as_packed(film: Track) -> _Frames:
@@ -194,7 +196,7 @@ def _as_packed(film: Track) -> _Frames:
     stamped = len(times) == len(packets)
     order = np.argsort(times, kind='stable') if stamped else np.arange(len(packets))
     keys = np.array([i for i, at in enumerate(order) if packets[at].key], np.int64)
-    places = None
+    places: Optional[List[int]] = None
     if film.in_avi:  # FFmpeg invents times there; they match the frames' where none is shown later than others
         stamped = stamped and bool((np.diff(times) > 0).all()) and not film.stream.codec_context.has_b_frames
         places = [packets[at].place or 0 for at in keys] if stamped else None
@@ -210,11 +212,12 @@ def _counted(path: str, film: Track) -> _Frames:
     if not counted.times:
         raise VideoError(path, 'has no frame that can be decoded (truncated?)')
     if film.in_avi or not counted.increasing:
-        return _Frames(len(counted.times), None, np.zeros(1, np.int64))
+        return _Frames(len(counted.times), None, np.zeros(1, np.int64), counted=True)
     pts = np.array(counted.times, np.int64)
     marked = {packet.pts: packet.place for packet in film.packets if packet.key and packet.pts is not None}
     keys = np.flatnonzero(np.isin(pts, np.array(list(marked), np.int64)))
-    return _Frames(len(pts), pts, *_entries(film, keys, [marked[int(pts[at])] for at in keys]))
+    keys, places = _entries(film, keys, [marked[int(pts[at])] for at in keys])
+    return _Frames(len(pts), pts, keys, places, True)
 
 
 def _entries(film: Track, keys: np.ndarray, places: List[Optional[int]]) -> Tuple[np.ndarray, Optional[List[int]]]:
@@ -227,6 +230,18 @@ def _entries(film: Track, keys: np.ndarray, places: List[Optional[int]]) -> Tupl
         return keys, None
     kept = [(key, place) for key, place in zip(keys, places) if place is not None]
     return np.array([key for key, _ in kept], np.int64), [place for _, place in kept]
+
+
+def _ends_whole(path: str, film: Track, frames: _Frames) -> bool:
+    """Tell whether each packet of the last group of pictures gives a frame: the last may be cut off unseen."""
+    if frames.pts is None or len(frames.keys) < 3:
+        return False
+    last = frames.pts[frames.keys[-1] :]
+    with open_container(path) as container:
+        before = int(frames.pts[frames.keys[-2]])  # as a seek may land late
+        container.seek(before, stream=container.streams[film.stream.index], backward=True, any_frame=False)
+        times = count(container, film.stream.index).times
+    return [time for time in times if time is not None and time >= last[0]] == last.tolist()
 
 
 def _not_decord(film: Track, kind: str, first: av.VideoFrame, shown: Orientation) -> str:
@@ -244,6 +259,7 @@ def _not_decord(film: Track, kind: str, first: av.VideoFrame, shown: Orientation
         (shown == Orientation(), 'its frames are rotated'),
         (not film.cut_away, 'an edit list hides some of its frames'),
         (not film.doubt, film.doubt),
+        (not film.header_differs, 'its header counts other packets than there are'),
         (stamped and film.closed and (in_order or not film.in_avi), 'its key frames do not cut it cleanly'),
     )
     return next((reason for fine, reason in checks if not fine), '')

@@ -9,12 +9,17 @@ import av
 import numpy as np
 
 from ..errors import VideoError
-from .bitstreams import ONE_FRAME_EACH, Fields, is_hidden, may_hold_no_frame, starts_clean
-from .counting import DECODE_ERRORS, packets_of
+from .bitstreams import ONE_FRAME_EACH, Fields, is_between, is_hidden, may_hold_no_frame, starts_clean
+from .counting import DECODE_ERRORS, WITHOUT_FRAMES, packets_of
 from .limits import check_length
 
 PICTURES = ('mjpeg', 'png', 'bmp', 'gif', 'tiff', 'webp', 'jpeg2000', 'jpegxl')  # codecs of covers
 _REORDERED = 32  # packets, at most, between a frame's place in the file and its place as shown: 16 frames of 2 fields
+
+_LEADING = 'it begins with frames that refer to what came before'
+_GENERIC_INDEX = (
+    0x100  # of FFmpeg's formats: it makes an index of what it reads, as there is none (AVFMT_GENERIC_INDEX)
+)
 
 
 class Packet(NamedTuple):
@@ -48,6 +53,8 @@ class Track:
         the first frame that was decoded; None where there was none
     cut_away
         packets that an edit list hides
+    header_differs
+        whether the file's header counts other packets than there are
     doubt
         why a packet may not be a frame here, so that frames have to be counted by decoding; '' where each is one
     """
@@ -56,14 +63,19 @@ class Track:
         self.path, self.stream = path, stream
         self.packets: List[Packet] = []
         self.first: Optional[av.VideoFrame] = None
-        self.cut_away, self.doubt = 0, ''
+        self.cut_away, self.doubt, self.header_differs = 0, '', False
         self._total = 0
         self._codec = stream.codec_context
         if self._codec is not None:
             self._codec.thread_count = 1
             self._fields = Fields(self._codec)
+            self._keys_are_marked = True
             if self._codec.name not in ONE_FRAME_EACH:
                 self._doubt(f'its codec is {self._codec.name}')
+                self._keys_are_marked = False
+            if int(stream.container.format.flags) & _GENERIC_INDEX:
+                self._doubt('it is a bare stream')
+                self._keys_are_marked = False
 
     @property
     def decodable(self) -> bool:
@@ -92,9 +104,11 @@ class Track:
         if packet.is_discard:
             self.cut_away += 1
         elif not is_hidden(codec.name, packet):
-            key = packet.is_keyframe and starts_clean(codec, packet)
+            key = packet.is_keyframe and self._keys_are_marked and starts_clean(codec, packet)
             if not key and not self.packets:
                 self._doubt('it begins inside a group of pictures')
+            if len(self.packets) == 1 and is_between(codec.name, packet):
+                self._doubt(_LEADING)
             if not self.doubt:
                 if self._fields.are_in(packet):
                     self._doubt('its pictures are coded as fields')
@@ -107,14 +121,15 @@ class Track:
         """Look at all packets together, after the last one."""
         times = [packet.pts for packet in self.packets]
         given = [time for time in times if time is not None]
-        if self.stream.frames and self.stream.frames != self._total:
+        self.header_differs = bool(self.stream.frames) and self.stream.frames != self._total
+        if self.in_avi and self.header_differs:  # elsewhere an edit list may leave packets out
             self._doubt('its header counts other packets than there are')
         if not given or self.in_avi:
             return
         if len(set(given)) < len(times):
             self._doubt('its times are incomplete')
         elif given[0] > min(given):
-            self._doubt('it begins with frames that refer to what came before')
+            self._doubt(_LEADING)
         elif self._restarts(given):
             self._doubt('its times restart')
         elif self._codec.name == 'h264' and self._codec.has_b_frames and len(given) > 8 and _increase(given):
@@ -124,6 +139,11 @@ class Track:
     def in_avi(self) -> bool:
         """Whether its times are invented by FFmpeg, as AVI has none."""
         return bool(self.stream.container.format.name == 'avi')
+
+    @property
+    def in_stream(self) -> bool:
+        """Whether its container does not say where frames end."""
+        return self.stream.container.format.name in WITHOUT_FRAMES
 
     @property
     def closed(self) -> bool:
