@@ -21,6 +21,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import mxnet as mx
 from mxnet.gluon import HybridBlock, Trainer
 
+from .. import safe_json
 from ..errors import UserError
 from ..files import atomic_folder, sha256, temporary_folder
 from ..weights.params_file import read_params
@@ -127,7 +128,7 @@ def _load_network(path: Path, net: HybridBlock, ctx: mx.Context) -> None:
 
 def _read_state(path: Path) -> Dict[str, Any]:
     """What state.json says, and that the files are those it is of; `optimizer_updates` None: of a former version."""
-    content = json.loads((path / _STATE).read_text(encoding='utf-8'))
+    content = safe_json.parse((path / _STATE).read_bytes())
     if not isinstance(content, dict):
         raise ValueError(f'{_STATE} holds no state')
     digest = content.pop('sha256', None)
@@ -214,7 +215,7 @@ def _set_optimizer(trainer: Trainer, arrays: Dict[int, List[mx.nd.NDArray]], upd
 def _told_of(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AssertionError, RecursionError, mx.MXNetError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AssertionError, mx.MXNetError) as error:
         raise UserError(
             f'checkpoint {path} cannot be loaded ({" ".join(str(error).split())[:200]}); '
             f'remove that folder to resume from the one before it'

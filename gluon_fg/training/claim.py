@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from .. import factory
+from .. import factory, safe_json
 from ..data.datasets import VideoDataset
 from ..errors import UserError, printable
 from ..files import atomic_write, is_temporary
@@ -265,11 +265,11 @@ def read_data(run_dir: Path) -> RunData:
     if not path.is_file():
         return _former_data(run_dir)
     try:
-        values = json.loads(path.read_text(encoding='utf-8'))
+        values = safe_json.parse(path.read_bytes())
         lists = {str(name): (int(videos), str(digest)) for name, (videos, digest) in values['lists'].items()}
         ranks, updates = (None if values[key] is None else int(values[key]) for key in ('ranks', 'updates'))
         return RunData(tuple(map(str, values['classes'])), lists, ranks, updates)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             f'{path} is damaged; remove it to resume without what it says, or choose another --out'
         ) from None
@@ -278,8 +278,8 @@ def read_data(run_dir: Path) -> RunData:
 def _former_data(run_dir: Path) -> RunData:
     ranks = updates = None
     try:
-        ranks = int(json.loads((run_dir / 'environment.json').read_text(encoding='utf-8'))['ranks'])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        ranks = int(safe_json.parse((run_dir / 'environment.json').read_bytes())['ranks'])
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     for record in read_metrics(run_dir / 'metrics.jsonl'):
         epochs = record.get('epoch')

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from .. import safe_json
 from ..errors import UserError
 from .claim import RunData, check_run_dir, data_of
 from .config import load_config
@@ -57,13 +57,7 @@ def last_metrics(records: List[dict]) -> Dict[str, Any]:
 def _read_summary(path: Path) -> Optional[Dict[str, Any]]:
     if not path.is_file():
         return None
-    try:
-        summary = json.loads(path.read_text(encoding='utf-8'))
-        if isinstance(summary, dict):
-            return summary
-    except (ValueError, RecursionError):
-        pass
-    raise UserError(f'{path} is damaged; remove it, and the same command writes it anew from the last checkpoint')
+    return safe_json.load_mapping(path, 'remove it, and the same command writes it anew from the last checkpoint')
 
 
 def _wants_more(config: Config, summary: Dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, List, Optional
 
+from .. import safe_json
 from ..files import atomic_path, atomic_write
 
 
@@ -30,8 +31,8 @@ def read_metrics(path: Path) -> List[dict]:
     if Path(path).is_file():
         for line in Path(path).read_text(encoding='utf-8', errors='replace').splitlines():
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
+                record = safe_json.parse(line)
+            except ValueError:
                 continue
             if isinstance(record, dict) and isinstance(record.get('event'), str) and type(record.get('step')) is int:
                 records.append(record)

@@ -12,6 +12,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock
 
 from .. import factory, registry, safe_json
+from ..checking import check
 from ..data.labels import LabelSet
 from ..errors import UserError, unknown
 from ..input_spec import InputSpec
@@ -22,6 +23,7 @@ from ..weights.gluoncv_store import gluoncv_file, gluoncv_has
 from ..weights.index import find
 from ..weights.streams import starting_backbones
 from ..weights.warm_start import warm_start
+from ..weights.written import InputKeys
 from .checkpoint import load_network
 from .distributed import World
 from .run import START, build_network, know_classes
@@ -77,9 +79,12 @@ def read_start(run_dir: Path) -> Optional[Start]:
         return None
     try:
         values = safe_json.parse(path.read_bytes())
-        spec: Dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values['spec'].items()}
-        names = {key: frozenset(values.get(key, ())) for key in ('untrained', 'statistics', 'given')}
-        return Start(source=values['source'], choice=values['choice'], spec=InputSpec(**spec), **names)
+        given = {key: value for key, value in values['spec'].items() if value is not None}
+        check(InputKeys, given, 'spec')
+        spec: Dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+        names = {key: frozenset(map(str, values.get(key, ()))) for key in ('untrained', 'statistics', 'given')}
+        choice = values['choice'] and str(values['choice'])
+        return Start(source=str(values['source']), choice=choice, spec=InputSpec(**spec), **names)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); choose another --out to train anew') from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from ..errors import UserError
+from ..evaluation.metrics import chosen_by
 from ..files import atomic_write
 from . import checkpoint
 from .log import RunLog
@@ -79,8 +80,9 @@ def _state_of(saved: Dict[str, Any], path: Path) -> TrainState:
     """What a checkpoint keeps as it is to go on; what a former version did not keep is as if nothing had been."""
     try:
         best, metrics, records = saved['best'], saved.get('metrics', {}), saved.get('records')
-        known = best is None or {'epoch', 'top1', 'map'}.intersection(best) and type(best['epoch']) is int
-        if not known or not isinstance(metrics, dict) or not isinstance(saved['scaler'], dict):
+        if best is not None and not (type(best['epoch']) is int and isinstance(best[chosen_by(best)], (int, float))):
+            raise ValueError('no best epoch')
+        if not isinstance(metrics, dict) or not isinstance(saved['scaler'], dict):
             raise ValueError('no state of a run')
         seconds, cpu_seconds = float(saved['seconds']), float(saved['cpu_seconds'])
         sums = {str(name): float(value) for name, value in saved['sums'].items()}
