@@ -138,8 +138,8 @@ def of_another_network(path):
         (lambda path: (path / 'optimizer.params').unlink(), 'No such file'),
         (lambda path: (path / 'state.json').unlink(), 'No such file'),
         (lambda path: (path / 'state.json').write_text('{"step": 3}'), 'not as it was written'),
-        (lambda path: (path / 'state.json').write_text('[' * 9999), 'recursion|nest'),
-        (lambda path: (path / 'state.json').write_bytes(b'\xff\xfe'), 'utf-8'),
+        (lambda path: (path / 'state.json').write_text('[' * 9999), 'brackets within brackets'),
+        (lambda path: (path / 'state.json').write_bytes(b'{"\xff'), 'utf-8'),
         (lambda path: sealed(path, step=10**9), 'is of update 1000000000'),
         (lambda path: sealed(path, files={}), 'params is of another checkpoint'),
         (lambda path: mx.nd.save(str(path / 'average.params'), {'a': mx.nd.ones(1)}), 'is of another checkpoint'),
@@ -172,7 +172,7 @@ def test_damage_of_a_former_checkpoint_is_one_line(name, tmp_path):
         with pytest.raises(UserError, match='cannot be loaded .*remove that folder') as caught:
             checkpoint.load_checkpoint(path, *made('momentum'), CPU)
         assert '\n' not in str(caught.value)
-    for _ in range(200):  # an inverted byte of numbers changes them; anything else is a line
+    for _ in range(50):  # an inverted byte of numbers changes them; anything else is a line
         wrong = bytearray(data)
         wrong[random.randint(len(data))] ^= 0xFF
         (path / name).write_bytes(wrong)

@@ -3,41 +3,40 @@
 import multiprocessing
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
+import time
 
 import pytest
 
 from gluon_fg.errors import UserError
 from gluon_fg.training.lock import LOCK, remove_left, run_lock
 
-HOLD = (
-    'import sys; from gluon_fg.training.lock import run_lock\n'
-    'with run_lock(sys.argv[1]):\n'
-    '    print("held", flush=True); sys.stdin.read()\n'
-)
+FORK = multiprocessing.get_context('fork')
+
+
+def hold(out, held):
+    with run_lock(out):
+        held.set()
+        time.sleep(600)
 
 
 def test_a_second_job_is_told_who_has_the_folder_until_that_one_is_killed(tmp_path):
     out = tmp_path / 'runs' / 'mine'
-    first = subprocess.Popen(
-        [sys.executable, '-c', HOLD, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    held = FORK.Event()
+    first = FORK.Process(target=hold, args=(out, held), daemon=True)
+    first.start()
     try:
-        assert first.stdout.readline() == 'held\n'
+        assert held.wait(60)
         with pytest.raises(UserError) as caught, run_lock(out):
             pass
         assert str(caught.value) == (
             f'{out} is in use by process {first.pid} on {socket.gethostname()}; wait for its end, or choose another '
             '--out'
         )
-        os.kill(first.pid, signal.SIGKILL)
     finally:
         first.kill()
-        first.communicate()
+        first.join()
     assert (out / LOCK).exists()  # nobody was left to remove it
     with run_lock(out):
         assert (out / LOCK).read_text().split()[1] == str(os.getpid())
@@ -74,10 +73,9 @@ def test_threads_exclude_each_other_and_a_thread_may_take_it_twice(tmp_path):
 
 
 def test_a_child_that_outlives_the_job_does_not_keep_the_folder(tmp_path):
-    context = multiprocessing.get_context('fork')
-    going = context.Event()
+    going = FORK.Event()
     with run_lock(tmp_path):
-        child = context.Process(target=going.wait, daemon=True)
+        child = FORK.Process(target=going.wait, daemon=True)
         child.start()
     try:
         with run_lock(tmp_path):
