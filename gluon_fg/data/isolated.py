@@ -20,6 +20,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..errors import VideoError
+from ..interrupts import kept_from_children
 from .images import IMAGE_SUFFIXES
 from .packets import load_scan
 from .scans import ScanCache, Stamp
@@ -56,13 +57,14 @@ class _Process:
         try:
             self._shared = Shared.new()
             command = [sys.executable, '-c', _START, 'gluon_fg.data.decoder_process', '\n'.join(sys.path)]
-            self._popen = subprocess.Popen(
-                [*command, str(self._shared.file)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=[self._shared.file],
-            )
+            with kept_from_children():
+                self._popen = subprocess.Popen(
+                    [*command, str(self._shared.file)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    bufsize=0,
+                    pass_fds=[self._shared.file],
+                )
         except OSError as error:
             raise _NotStarted(str(error)) from error
         assert self._popen.stdin is not None and self._popen.stdout is not None

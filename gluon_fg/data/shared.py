@@ -9,6 +9,8 @@ from typing import Optional, Tuple
 
 import numpy as np
 
+from ..files import naming
+
 KEPT = 2**26  # bytes that are kept for the next frames
 
 
@@ -37,9 +39,10 @@ class Shared:
         """Make sure of so many bytes."""
         if self._map is None or len(self._map) < size:
             self.unmap()
-            if os.fstat(self.file).st_size < size:
-                os.ftruncate(self.file, size)
-            self._map = mmap.mmap(self.file, size)
+            with naming('memory for decoded frames'):  # which counts as a file: ulimit -f
+                if os.fstat(self.file).st_size < size:
+                    os.ftruncate(self.file, size)
+                self._map = mmap.mmap(self.file, size)
 
     def frames(self, shape: Tuple[int, ...]) -> np.ndarray:
         """The first bytes as frames; not to be held."""

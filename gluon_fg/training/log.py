@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Callable, List, Optional
 
 from .. import safe_json
-from ..files import atomic_path, atomic_write
+from ..files import atomic_path, atomic_write, naming
+from .board import Board
 
 
 def show_lines() -> None:
@@ -63,8 +64,6 @@ class RunLog:
     def __init__(
         self, run_dir: Path, step: int = 0, count: Optional[int] = None, check: Callable[[], None] = lambda: None
     ):
-        from tensorboardX import SummaryWriter  # heavy; only rank 0 of a training run needs it
-
         self.path = Path(run_dir) / 'metrics.jsonl'
         kept = [r for r in read_metrics(self.path) if r['step'] <= step][:count] if step else []
         self.lost = max(0, (count or 0) - len(kept))
@@ -72,26 +71,28 @@ class RunLog:
         with atomic_write(self.path) as stream:
             stream.writelines(json.dumps(r) + '\n' for r in kept)
         self._stream = open(self.path, 'a')
-        self._board = SummaryWriter(str(Path(run_dir) / 'tensorboard'), purge_step=step + 1 if step else None)
+        self._board = Board(Path(run_dir) / 'tensorboard', step + 1 if step else 0)
 
     def write(self, event: str, step: int, **values: Any) -> None:
         """Record `values` under an event name ('train', 'epoch', 'val', ...) at `step` updates done."""
         self._check()
-        self._stream.write(json.dumps({'event': event, 'step': step, **values}) + '\n')
-        self._stream.flush()
+        with naming(self.path):
+            self._stream.write(json.dumps({'event': event, 'step': step, **values}) + '\n')
+            self._stream.flush()
         self._count += 1
-        for name, value in values.items():
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                self._board.add_scalar(f'{event}/{name}', value, step)
+        numbers = {name: v for name, v in values.items() if isinstance(v, (int, float)) and math.isfinite(v)}
+        self._board.add({f'{event}/{name}': value for name, value in numbers.items()}, step)
 
     def settle(self) -> int:
         """Bring the records down to the disk, before a checkpoint says how many there are; returns their number."""
-        os.fsync(self._stream.fileno())
+        with naming(self.path):
+            os.fsync(self._stream.fileno())
         return self._count
 
     def close(self) -> None:
         """Flush everything to disk."""
-        self._stream.close()
+        with naming(self.path):
+            self._stream.close()
         self._board.close()
 
 

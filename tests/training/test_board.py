@@ -1,0 +1,58 @@
+"""TensorBoard's files: what tensorboardX's own writer puts there, and an error instead of a wait on a full disk."""
+
+import errno
+import os
+import resource
+import struct
+import threading
+
+import pytest
+from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+
+from gluon_fg.training.board import Board
+
+
+def events(folder):
+    """All events of a folder's one file, without their times."""
+    (file,) = folder.iterdir()
+    data, read = file.read_bytes(), []
+    while data:
+        (length,) = struct.unpack('<Q', data[:8])
+        event = Event.FromString(data[12 : 12 + length])
+        event.ClearField('wall_time')
+        read.append(event)
+        data = data[16 + length :]
+    return read
+
+
+@pytest.mark.parametrize('first', [0, 7])
+def test_the_events_are_tensorboardxs(tmp_path, first):
+    values = {'train/loss': 2.5, 'train/top1': 0.25, 'a tag: of its own': 1}
+    theirs = SummaryWriter(str(tmp_path / 'theirs'), purge_step=first or None)
+    for name, value in values.items():
+        theirs.add_scalar(name, value, 9)
+    theirs.close()
+    ours = Board(tmp_path / 'ours', first)
+    ours.add(values, 9)
+    before = events(tmp_path / 'ours')  # there at once: nothing waits for the end
+    ours.close()
+    assert events(tmp_path / 'ours') == before == events(tmp_path / 'theirs')
+    assert len(before) == 1 + 2 * bool(first) + 3
+
+
+def test_a_full_disk_is_an_error_and_no_wait(tmp_path):
+    threads = threading.active_count()
+    board = Board(tmp_path / 'board')
+    assert threading.active_count() == threads
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            for step in range(40):
+                board.add({'train/loss': 1.0}, step)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / 'board')
+    board.close()
+    assert os.path.getsize(next((tmp_path / 'board').iterdir())) > 200  # what was not written then
