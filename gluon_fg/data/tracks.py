@@ -98,15 +98,15 @@ class Track:
         if not packet.size:
             self._total += packet.dts is not None
             return
+        key = packet.is_keyframe and self._keys_are_marked and starts_clean(codec, packet)
+        if not key and not self._total:
+            self._doubt('it begins inside a group of pictures')
         self._total += 1
         if packet.is_corrupt:
             self._doubt('it holds packets that are cut off or damaged')
         if packet.is_discard:
             self.cut_away += 1
         elif not is_hidden(codec.name, packet):
-            key = packet.is_keyframe and self._keys_are_marked and starts_clean(codec, packet)
-            if not key and not self.packets:
-                self._doubt('it begins inside a group of pictures')
             if len(self.packets) == 1 and is_between(codec.name, packet):
                 self._doubt(_LEADING)
             if not self.doubt:
@@ -128,7 +128,7 @@ class Track:
             return
         if len(set(given)) < len(times):
             self._doubt('its times are incomplete')
-        elif given[0] > min(given):
+        elif given[0] > min(given) and not self.cut_away:
             self._doubt(_LEADING)
         elif self._restarts(given):
             self._doubt('its times restart')
