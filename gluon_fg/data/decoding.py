@@ -188,8 +188,10 @@ class PyAVReader(VideoReader):
             self._frames = enumerate(self._decoded(packets_of(self._container, stream)))
             return
         if key > 0:
+            late = self._container.format.name in WITHOUT_FRAMES  # where a seek tends to land late
+            aim = self._key_before(key - 1) if late else key
             try:
-                self._container.seek(int(pts[key]), stream=stream, backward=True, any_frame=False)
+                self._container.seek(int(pts[aim]), stream=stream, backward=True, any_frame=False)
             except av.error.FFmpegError:  # as of a row of JPEG pictures, which is read from its start alone
                 self._start(0)
                 return
@@ -207,7 +209,7 @@ class PyAVReader(VideoReader):
         """The first packet after a seek that has a time, and its frame; None where it is not one of the keys."""
         keys, places = self._info.keys, self._info.places
         for packet in packets:  # a seek may land on another packet than asked for
-            if packet.pts is not None and packet.size:
+            if packet.pts is not None and packet.size and packet.is_keyframe:
                 at = int(np.searchsorted(pts, packet.pts))
                 if at < len(pts) and pts[at] == packet.pts:
                     where = int(np.searchsorted(keys, at))

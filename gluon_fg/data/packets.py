@@ -28,12 +28,25 @@ _NO_FILMS = {name: 'a text' for name in ('tty', 'bintext', 'xbin', 'idf', 'adf')
 _NO_FILMS.update({name: 'a playlist' for name in ('hls', 'concat', 'dash', 'sdp', 'rtsp', 'imf', 'mpjpeg')})
 
 # Container -> codecs where decord 0.6.0 was found frame-identical to PyAV with groups of pictures of any length
-# (tests/data/test_containers.py). Its own, older FFmpeg seeks to other frames elsewhere, as in H.264 in AVI.
+# (tests/data/test_containers.py). Its own, older FFmpeg seeks to other frames elsewhere, as in H.264 in AVI and FLV.
 DECORD_CODECS = {
     'mov,mp4,m4a,3gp,3g2,mj2': ('h264', 'hevc', 'mpeg4', 'mjpeg', 'vp9'),
-    'matroska,webm': ('h264', 'hevc', 'mpeg4', 'mjpeg', 'vp8', 'vp9'),
-    'avi': ('mpeg4', 'mjpeg'),
-    'flv': ('h264', 'flv'),
+    'matroska,webm': ('h264', 'hevc', 'mpeg4', 'mjpeg', 'ffv1', 'vp8', 'vp9'),
+    'avi': (
+        'mpeg4',
+        'mjpeg',
+        'msmpeg4',
+        'msmpeg4v2',
+        'wmv1',
+        'wmv2',
+        'flv',
+        'ffv1',
+        'huffyuv',
+        'utvideo',
+        'vp8',
+        'vp9',
+    ),
+    'flv': ('flv',),
 }
 # It converts other pixel formats differently, too.
 _DECORD_PIXELS = ('yuv420p', 'yuvj420p', 'yuv422p', 'yuvj422p', 'yuv444p', 'yuvj444p', 'gray')
@@ -223,10 +236,10 @@ def _counted(path: str, film: Track) -> _Frames:
 def _entries(film: Track, keys: np.ndarray, places: List[Optional[int]]) -> Tuple[np.ndarray, Optional[List[int]]]:
     """The key frames at which a film may be entered, and their places where those have to be checked.
 
-    Of frames that share a packet of the file (MPEG program streams) the first alone has a time of its own, and behind a
-    seek what is left of the one before takes it.
+    Of frames that share a packet of a stream the first alone has a time and a place of its own, and behind a seek what
+    is left of the one before takes it.
     """
-    if all(packet.place is not None for packet in film.packets):
+    if not film.in_stream:
         return keys, None
     kept = [(key, place) for key, place in zip(keys, places) if place is not None]
     return np.array([key for key, _ in kept], np.int64), [place for _, place in kept]

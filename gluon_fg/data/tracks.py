@@ -73,6 +73,9 @@ class Track:
             if self._codec.name not in ONE_FRAME_EACH:
                 self._doubt(f'its codec is {self._codec.name}')
                 self._keys_are_marked = False
+            if stream.container.format.name == 'mpeg':  # after a seek in it packets may have the times of others
+                self._doubt('it is a program stream')
+                self._keys_are_marked = False
             if int(stream.container.format.flags) & _GENERIC_INDEX:
                 self._doubt('it is a bare stream')
                 self._keys_are_marked = False
