@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Dict, Union
 
 from .errors import UserError
 
@@ -62,6 +63,16 @@ def load_mapping(path: Union[str, os.PathLike], advice: str) -> Any:
     if not isinstance(values, dict):
         raise damaged(path, f'it holds a {type(values).__name__}', advice)
     return values
+
+
+def sealed(values: Dict[str, Any]) -> str:
+    """Write names and values as JSON with a checksum of them, `sha256`."""
+    return json.dumps({**values, 'sha256': digest(values)}, indent=1)
+
+
+def digest(values: Dict[str, Any]) -> str:
+    """Hexadecimal SHA-256 of names and values, whatever their order and the blanks between them."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def damaged(path: Union[str, os.PathLike, Path], reason: str, advice: str) -> UserError:

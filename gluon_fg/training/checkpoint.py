@@ -11,8 +11,6 @@ Arrays and JSON alone: nothing in them is executed, and everything is checked be
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 from pathlib import Path
@@ -61,7 +59,7 @@ def save_checkpoint(
                 save_params(partial / name, arrays)
         files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
         content = {'step': step, **state, 'optimizer_updates': trainer._optimizer.num_update, 'files': files}
-        (partial / _STATE).write_text(json.dumps({**content, 'sha256': _digest(content)}, indent=1))
+        (partial / _STATE).write_text(safe_json.sealed(content))
     remove_old(run_dir, keep)
     return final
 
@@ -133,7 +131,7 @@ def _read_state(path: Path) -> Dict[str, Any]:
         raise ValueError(f'{_STATE} holds no state')
     digest = content.pop('sha256', None)
     if digest is not None or 'files' in content or not (path / _FORMER).is_file():
-        if digest != _digest(content):
+        if digest != safe_json.digest(content):
             raise ValueError(f'{_STATE} is not as it was written')
         _check_files(path, content.pop('files'))
     content.setdefault('optimizer_updates', None)
@@ -149,10 +147,6 @@ def _check_files(path: Path, digests: Dict[str, str]) -> None:
     for name in digests:
         if sha256(path / name) != digests[name]:
             raise ValueError(f'{name} is not as it was written')
-
-
-def _digest(content: dict) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _structural_names(net: HybridBlock, trainer: Trainer) -> List[str]:

@@ -179,7 +179,9 @@ def _problem(config: Config, run_dir: Path, data: RunData) -> Optional[str]:
     changed, extended = changed_settings(config, run_dir), is_extended(config, run_dir)
     changed = [line for line in changed if not (extended and line.startswith('train.epochs:'))]
     if changed:
-        return f'{run_dir} holds a run with another config ({"; ".join(changed[:3])}); choose another --out'
+        longer = any(line.startswith('train.epochs:') for line in changed) and not config.stages
+        advice = f' (model.start={run_dir}/final.params starts from what it has learned)' if longer else ''
+        return f'{run_dir} holds a run with another config ({"; ".join(changed[:3])}); choose another --out{advice}'
     if extended and (run_dir / 'summary.json').is_file() and checkpoint.latest_checkpoint(run_dir) is None:
         return f'{run_dir} has no checkpoint left to go on from; choose another --out'
     return _other_data(run_dir, data)

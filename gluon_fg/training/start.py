@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, Union
 
@@ -63,7 +62,9 @@ class Start:
 
 def to_json(start: Start) -> str:
     """A start as a run's folder keeps it."""
-    return json.dumps(dataclasses.asdict(start), indent=1, default=sorted)  # sets have no form in JSON
+    values = dataclasses.asdict(start)
+    sets = {key: sorted(value) for key, value in values.items() if isinstance(value, frozenset)}  # no form in JSON
+    return safe_json.sealed({**values, **sets})
 
 
 def read_start(run_dir: Path) -> Optional[Start]:
@@ -79,6 +80,9 @@ def read_start(run_dir: Path) -> Optional[Start]:
         return None
     try:
         values = safe_json.parse(path.read_bytes())
+        seal = values.pop('sha256', None)  # former versions wrote none
+        if seal is not None and seal != safe_json.digest(values):
+            raise ValueError('it is not as it was written')
         given = {key: value for key, value in values['spec'].items() if value is not None}
         check(InputKeys, given, 'spec')
         spec: Dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}

@@ -132,7 +132,9 @@ def test_epochs_may_be_added_where_the_rate_falls_in_steps(tmp_path):
     assert not (run / 'summary.json').exists()
     cosine = ('train.schedule=cosine', 'train.epochs=3')
     claimed(tmp_path / 'cosine', DATA, *cosine)
-    with pytest.raises(UserError, match=r'another config \(train.epochs: 3 -> 5\)'):
+    with pytest.raises(
+        UserError, match=r'\(train.epochs: 3 -> 5\); choose another --out \(model.start=.*/final.params'
+    ):
         claimed(tmp_path / 'cosine', DATA, *cosine[:1], 'train.epochs=5')
 
 
