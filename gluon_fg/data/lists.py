@@ -74,8 +74,8 @@ def labels_of(path: Path, rows: List[Row], classes: Optional[Union[Sequence[str]
         return classes if groups is None else LabelSet(classes.classes, groups, classes.flip_map)
     numbers = [integer(row.label) for row in rows]
     if classes is not None:
-        pairs = ((row.line, number) for row, number in zip(rows, numbers) if number is not None and not row.class_name)
-        check_numeric_names(path.name, classes, pairs)
+        placed = ((row.line, number) for row, number in zip(rows, numbers) if number is not None and not row.class_name)
+        check_numeric_names(path.name, classes, placed)
     if classes is None and all(number is None for number in numbers):
         check_texts(path.name, ((row.line, row.label) for row in rows))
         classes = sorted({row.label for row in rows})

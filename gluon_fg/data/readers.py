@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -20,6 +21,7 @@ from .text_files import read_names, read_text, said_lines
 
 logger = logging.getLogger(__name__)
 
+_HMDB51 = re.compile(r'_test_split[1-3]\.txt$')  # the names of its lists, one for each class
 _CLASS_FILES = ('classes.txt', 'category.txt')  # ours, and that of lists made for TSM
 
 
@@ -128,6 +130,11 @@ def from_csv(
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path}: ' + ('is a folder, not a list' if path.is_dir() else 'no such list of videos'))
+    if _HMDB51.search(path.name):
+        raise UserError(
+            f'{path}: is an official list of HMDB51, with 1 for training and 2 for testing; set data.dataset=hmdb51 '
+            'and data.root to the folder that has its lists and videos'
+        )
     rows = read_rows(path, read_text(path, keep_bytes=True))
     if not rows:
         raise UserError(f'{path}: lists no video')

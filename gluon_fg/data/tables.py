@@ -122,7 +122,8 @@ def cells_of(line: str, delimiter: str) -> List[str]:
 
 def _check_official(where: str, header: List[str]) -> None:
     """Refuse lists whose rows only their dataset's reader understands, by their headers."""
-    if {'youtube_id', 'time_start'} <= set(header) and 'path' not in header:
+    video = {'youtube_id', 'youtube_identifier', 'video-id'} & set(header)
+    if video and {'time_start', 'start_time', 'start-time'} & set(header) and 'path' not in header:
         raise UserError(
             f'{where}: this is an official list of Kinetics; set data.dataset=kinetics400 (or 600, 700) and '
             'data.root to its folder'

@@ -148,6 +148,12 @@ def test_kinetics_own_header_is_named(put):
     assert 'line 1: this is an official list of Kinetics; set data.dataset=kinetics400' in refused(from_csv, path)
 
 
+def test_a_list_of_hmdb51_has_codes_and_no_labels(put, tmp_path):
+    path = put('brush_hair_test_split1.txt', 'a.avi 1 \nb.avi 2 \nc.avi 0 \n')
+    message = refused(build_dataset, 'hmdb51', str(path), tmp_path)
+    assert 'is an official list of HMDB51, with 1 for training and 2 for testing; set data.dataset=hmdb51' in message
+
+
 # The lines of lists ---------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from gluon_fg.data import build_dataset
+from gluon_fg.data.catalog import matlab_lists
 from gluon_fg.data.loader import TrainLoader
 from gluon_fg.data.transforms import TrainTransform
 from gluon_fg.errors import UserError
@@ -185,3 +186,13 @@ def test_the_script_counts_what_is_there(cars, dogs, command_done):
     done = command_done('data', 'prepare', 'stanforddogs', '--root', dogs, '--workers', 0)
     assert done.returncode == 2 and '2 images of 3 classes, 1 there, 1 usable' in done.stdout
     assert done.stderr.strip().endswith('n02085782_7.jpg: missing') and 'Traceback' not in done.stderr
+
+
+def test_a_file_that_ends_the_process_that_reads_it_is_an_error_of_one_line(cars, tmp_path, monkeypatch):
+    """SciPy 1.x ends its process on some files with damaged bytes (found by flipping them at random)."""
+    (tmp_path / 'child.py').write_text('import os; os.abort()')
+    monkeypatch.setattr(matlab_lists.matlab_child, '__file__', str(tmp_path / 'child.py'))
+    with pytest.raises(
+        UserError, match='cars_meta.mat: is not a MATLAB file that can be read .reading it ends the proc'
+    ):
+        build_dataset('stanfordcars', 'train', cars)

@@ -58,7 +58,7 @@ def read_list(path: Path) -> Optional[List[Row]]:
             continue
         where = f'{path.name} line {reader.line_num}'
         if len(cells) != len(header):
-            raise UserError(f'{where}: {len(cells)} columns, the header has {len(header)}: {", ".join(header)}')
+            raise UserError(f'{where}: {len(cells)} columns, the header has {len(header)}: {", ".join(header)[:200]}')
         values = {column: cells[at].strip() for column, at in place.items()}
         start, end = (_seconds(where, header[place[edge]], values[edge]) for edge in ('start', 'end'))
         if not values['video'] or start >= end:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def folder_with(root: Path, places: Sequence[str], file: str) -> Optional[Path]:
     """Return the first of the places under a root that has a file of that name; None where none has."""
-    return next((root / place for place in places if (root / place / file).is_file()), None)
+    return next((root / place for place in places if os.path.isfile(root / place / file)), None)
 
 
 def numbered_split(split: str) -> Optional[Tuple[str, int]]:
@@ -195,7 +195,7 @@ def video_folder(root: Path, places: Sequence[str], inside: Sequence[str], name:
     """
     for place in places:
         folder = root / place
-        if folder.is_dir() and any((folder / entry).exists() for entry in inside):
+        if folder.is_dir() and any(os.path.exists(folder / entry) for entry in inside):  # of any length
             return folder
     raise UserError(f'{root}: no videos of {name} there; expected {root / places[0] / inside[0]} and so on')
 

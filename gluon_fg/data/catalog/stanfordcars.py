@@ -15,7 +15,7 @@ from typing import Tuple
 from ...errors import UserError
 from ..datasets import VideoDataset
 from .entry import DatasetInfo, Request, register_dataset
-from .matlab_lists import labeled, read_variable, split_folder, strings
+from .matlab_lists import labeled, read_variables, split_folder
 
 _WHERE = 'Stanford Cars lies there as its archives unpack: see gluon_fg.data.catalog.stanfordcars'
 
@@ -29,16 +29,18 @@ def open_cars(info: DatasetInfo, asked: Request) -> VideoDataset:
         no root, an unknown split, a file that is missing or of another form, or a label without a class
     """
     root, split = split_folder(info, asked)
-    names = strings(read_variable(root, ('devkit/cars_meta.mat',), 'class_names', _WHERE)[1])
+    meta = read_variables(root, ('devkit/cars_meta.mat',), ('class_names',), _WHERE)[1]
+    names = list(map(str, meta['class_names'].get('', [])))
     places: Tuple[str, ...] = ('devkit/cars_train_annos.mat',)
     if split == 'test':
         places = ('cars_test_annos_withlabels.mat', 'devkit/cars_test_annos_withlabels.mat')
-    path, rows = read_variable(root, places, 'annotations', _WHERE)
+    path, content = read_variables(root, places, ('annotations',), _WHERE)
+    rows = content['annotations']
     for field in ('fname', 'class'):
-        if field not in (rows.dtype.names or ()):
+        if field not in rows:
             hint = '; take cars_test_annos_withlabels.mat' if split == 'test' else ''
             raise UserError(f'{path}: its annotations have no field {field!r}{hint}')
-    files = [f'cars_{split}/{name}' for name in strings(rows['fname'])]
+    files = [f'cars_{split}/{name}' for name in rows['fname']]
     records = labeled(path, files, rows['class'], len(names))
     return VideoDataset(records, info.labels_of(names), root, f'{info.name} {split}', asked.cache)
 

@@ -14,7 +14,7 @@ from typing import Dict, List
 from ...errors import UserError
 from ..datasets import VideoDataset, VideoRecord
 from .entry import DatasetInfo, Request, register_dataset
-from .matlab_lists import labeled, read_variable, split_folder, strings
+from .matlab_lists import labeled, read_variables, split_folder
 
 _WHERE = 'Stanford Dogs lies there as its archives unpack: see gluon_fg.data.catalog.stanforddogs'
 
@@ -31,12 +31,11 @@ def open_dogs(info: DatasetInfo, asked: Request) -> VideoDataset:
     names: Dict[int, str] = {}
     listed: Dict[str, List[VideoRecord]] = {}
     for part in info.splits:  # a class that only one of them has keeps its label
-        path, column = read_variable(root, (f'{part}_list.mat',), 'file_list', _WHERE)
-        labels = read_variable(root, (f'{part}_list.mat',), 'labels', _WHERE)[1]
-        files = strings(column)
+        path, content = read_variables(root, (f'{part}_list.mat',), ('file_list', 'labels'), _WHERE)
+        files, labels = (content[name].get('', []) for name in ('file_list', 'labels'))
         if len(files) != len(labels):
             raise UserError(f'{path}: {len(files)} images and {len(labels)} labels')
-        listed[part] = [VideoRecord(f'Images/{r.path}', r.label) for r in labeled(path, files, labels)]
+        listed[part] = [VideoRecord(f'Images/{r.path}', r.label) for r in labeled(path, list(map(str, files)), labels)]
         for record in listed[part]:
             label, folder = record.label, record.path.split('/')[1]
             if names.setdefault(label, folder) != folder:
