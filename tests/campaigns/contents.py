@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -12,6 +13,7 @@ from pyarrow import parquet
 
 # Of records and summaries: how long it took, this time, and checksums of what has times in it.
 _TIMES = ('seconds', 'cpu_seconds', 'data_seconds', 'clips_per_second', 'began', 'time', 'created', 'sha256')
+_SPENT = re.compile(r'\b\d+ s\b')  # the same in reports
 # Events of TensorBoard have the clock in their names and in every record.
 _SKIPPED = ('tensorboard',)
 
@@ -35,6 +37,8 @@ def _content(path: Path, folder: bytes) -> Any:
             return [_timeless(json.loads(line)) for line in data.splitlines()]
         if path.suffix == '.json':
             return _timeless(json.loads(data))
+        if path.suffix in ('.csv', '.md', '.txt', '.yaml'):
+            return [_SPENT.sub('', line) for line in data.decode().splitlines()]
         if path.suffix == '.parquet':  # beside the table is where it was made
             return parquet.read_table(path).to_pydict()
     except ValueError:

@@ -1,8 +1,8 @@
 """A command that dies, or is asked to stop, at a chosen change to the disk: the part of `kills` in the dying process.
 
-A change is whatever Python's audit events tell of (a file opened for writing, renamed, removed; a folder made or
-removed). Between two of them a file may grow, from C++ too: a kill may therefore also cut what has grown since the
-change before, as one in the middle of a write would.
+A change is whatever Python's audit events tell of (a file made, emptied, renamed or removed; a folder made or removed).
+Between two of them a file may grow, from C++ too: a kill may therefore also cut what has grown since the change before,
+as one in the middle of a write would.
 """
 
 from __future__ import annotations
@@ -96,8 +96,11 @@ class Watch:
             return None
         folder = os.readlink(f'/proc/self/fd/{base}') if isinstance(base, int) and base >= 0 else os.getcwd()
         path = os.path.normpath(os.path.join(folder, os.fsdecode(path)))
-        # Asked for in case it is not so yet: nothing changes.
-        idle = os.path.lexists(path) if event == 'os.mkdir' else event.startswith('os.r') and not os.path.lexists(path)
+        there = os.path.lexists(path)
+        if event == 'open':  # in the end an empty file stays empty, and a file that is there stays
+            idle = there and not (args[2] & os.O_TRUNC and os.path.getsize(path))
+        else:
+            idle = there if event == 'os.mkdir' else event.startswith('os.r') and not there
         return None if idle and not target else path
 
     def _strike(self, path: str, target: Optional[str]) -> None:

@@ -129,8 +129,8 @@ def plan(case: Case, changes: int, kills: int, chance: random.Random) -> List[Tr
     changes
         how many there are in an undisturbed command
     kills
-        how many kills at changes at most, drawn by chance where there are more; in the middle of a write half as many,
-        twice a quarter, and a tenth with each signal for the rest
+        how many kills at changes at most, drawn by chance where there are more; in the middle of a write a quarter as
+        many, twice an eighth, and a twentieth with each signal for the rest
     """
     points = list(range(1, changes + 1))
     if len(points) > kills:
@@ -149,11 +149,11 @@ def plan(case: Case, changes: int, kills: int, chance: random.Random) -> List[Tr
         ]
         return [Trial(case.name, 'a rank', [blow]) for blow in blows]
     trials = [Trial(case.name, 'killed', [Blow(at)]) for at in points]
-    trials += [Trial(case.name, 'cut', [Blow(at, cut=cut())]) for at in some(1 / 2)]
-    trials += [Trial(case.name, 'asked', [Blow(at, kind)]) for kind in SIGNALS[1:] for at in some(1 / 10)]
-    trials += [Trial(case.name, 'twice', [Blow(at), Blow(chance.choice(points), cut=cut())]) for at in some(1 / 4)]
+    trials += [Trial(case.name, 'cut', [Blow(at, cut=cut())]) for at in some(1 / 4)]
+    trials += [Trial(case.name, 'asked', [Blow(at, kind)]) for kind in SIGNALS[1:] for at in some(1 / 20)]
+    trials += [Trial(case.name, 'twice', [Blow(at), Blow(chance.choice(points), cut=cut())]) for at in some(1 / 8)]
     for kind in SIGNALS:
-        shares = [chance.uniform(0, 1) for _ in some(1 / 10)]
+        shares = [chance.uniform(0, 1) for _ in some(1 / 20)]
         trials += [Trial(case.name, 'any moment', [Blow(0, kind, share=share)]) for share in sorted(shares)]
     return trials
 
