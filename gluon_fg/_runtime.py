@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +195,17 @@ if not LATER:
     load()
 
 
+def end_with(parent: int, end: Callable[[], None]) -> None:
+    """Call `end`, on a thread, once this process's parent is gone: it was killed, and nobody waits for this one."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        end()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def load_in_child(parent: int) -> None:
     """Begin a process of a pool: load all of it, leave Ctrl-C to the parent, and end when the parent was killed.
 
@@ -205,10 +216,5 @@ def load_in_child(parent: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent, lambda: os._exit(1))
     load()

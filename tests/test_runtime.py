@@ -179,3 +179,25 @@ def test_the_real_libraries_loaded_horovod_first(tmp_path):
     )
     assert done.stdout.split() == ['False', 'False'], done.stderr
     assert 'horovod.mxnet was imported before decord' in done.stderr
+
+
+CHILD = """
+import os, sys, time
+sys.argv[0] = 'gluon-fg'  # else the package's import loads MXNet
+from gluon_fg._runtime import end_with
+end_with(int(sys.argv[1]), lambda: (print('alone', flush=True), os._exit(0)))
+print('began', flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_ends_with_the_one_that_began_it():
+    parent = f'import os, subprocess, sys; subprocess.run([sys.executable, "-c", {CHILD!r}, str(os.getpid())])'
+    process = subprocess.Popen([sys.executable, '-c', parent], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == 'began\n'
+        process.kill()
+        assert process.stdout.read() == 'alone\n'  # it has the same output, whose end is the child's
+    finally:
+        process.kill()
+        process.communicate()

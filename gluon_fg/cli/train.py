@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import List, Optional
@@ -50,10 +52,13 @@ def train(
     if print_config:
         click.echo(to_yaml(settings), nl=False)
         return 0
+    from .._runtime import end_with
     from ..training import distributed, stages
     from ..training.log import show_lines
-    from ..training.run import Interrupted
+    from ..training.run import PARENT, Interrupted
 
+    if os.environ.get(PARENT, '').isdigit():  # a study's: killed, it must not leave a run that keeps its folder locked
+        end_with(int(os.environ[PARENT]), lambda: os.kill(os.getpid(), signal.SIGTERM))
     show_lines()
     world = distributed.init()
     folder = out or str(Path('runs', Path(path).stem if path else 'default'))

@@ -25,7 +25,7 @@ from ..files import atomic_write
 from ..training.claim import changed_settings
 from ..training.config import Config, load_config, stage_configs
 from ..training.log import read_metrics
-from ..training.run import load_run, split_of
+from ..training.run import PARENT, load_run, split_of
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Runs:
                     [*TRAIN, *out],
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, 'OMP_NUM_THREADS': '1'},
+                    env={**os.environ, 'OMP_NUM_THREADS': '1', PARENT: str(os.getpid())},
                 )
                 self._processes.append(process)
             code = process.wait()

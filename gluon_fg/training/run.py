@@ -29,6 +29,7 @@ from .features import VIEW_KEYS, open_features
 from .flow import FLOW_KEYS
 
 START = 'start.json'  # what a run started from: see `start.Start`
+PARENT = 'GLUON_FG_PARENT'  # in the environment of gluon-fg train: number of the process that it is to end with
 SPLIT = 'split'  # lists of one's own videos that a run is trained and tested on: see `data.own_videos`
 
 

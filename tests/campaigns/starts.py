@@ -59,7 +59,21 @@ def forked(words: Sequence[str], folder: Path, blow: Optional[Blow] = None) -> E
             code = None
             break
         time.sleep(0.005)
+    if not _alone(child):  # processes of its own that outlive it
+        code = None
     return _ended(code, folder, began)
+
+
+def _alone(group: int) -> bool:
+    """Whether, within a minute, nothing of a process group lives; else what does is killed."""
+    for _ in range(600):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    os.killpg(group, signal.SIGKILL)
+    return False
 
 
 def by_a_user(words: Sequence[str], folder: Path, blow: Optional[Blow] = None, seconds: float = 0) -> Ended:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gluon_fg import _runtime
 from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import correct
@@ -19,7 +20,7 @@ from gluon_fg.studies import runner, runs, spec
 from gluon_fg.studies.runner import Study
 from gluon_fg.studies.table import load_results, markdown_table, save_results
 from gluon_fg.training.log import read_metrics
-from gluon_fg.training.run import load_run
+from gluon_fg.training.run import PARENT, load_run
 
 REPO = Path(__file__).resolve().parents[2]
 TEXT = """
@@ -147,14 +148,14 @@ def test_a_method_may_have_rates_of_its_own_to_search(write, tmp_path, monkeypat
 
 
 STAND_IN = """
-import signal, sys, time, json, pathlib
+import os, signal, sys, time, json, pathlib
 out = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])
 out.mkdir(exist_ok=True)
 def stop(*args):
     (out / 'checkpoint').write_text('')
     sys.exit(130)
 signal.signal(signal.SIGTERM, stop)
-(out / 'began').write_text('')
+(out / 'began').write_text(os.environ['GLUON_FG_PARENT'])
 if 'GB-' in out.name:
     print('error: no data'), sys.exit(2)
 time.sleep(60)
@@ -182,6 +183,25 @@ def test_an_interrupted_study_lets_its_runs_write_checkpoints_and_begins_no_othe
     folders = sorted(path.name for path in (tmp_path / 'runs').iterdir() if path.is_dir())
     assert folders == ['warmup-seed3', 'warmup-seed4']
     assert all((tmp_path / 'runs' / name / 'checkpoint').is_file() for name in folders)
+    assert {path.read_text() for path in (tmp_path / 'runs').glob('*/began')} == {str(os.getpid())}
+
+
+def test_a_run_of_a_study_ends_with_it(command, monkeypatch):
+    """A study that is killed must not leave runs that keep their folders locked: they stop at a checkpoint."""
+    began = []
+    monkeypatch.setattr(_runtime, 'end_with', lambda parent, end: began.append((parent, end)))
+    words = ('train', '--out', 'nowhere', '--set', 'data.dataset=folder', 'data.root=nowhere')
+    assert command(*words)[0] == 2 and began == []
+    monkeypatch.setenv(PARENT, '12345')
+    assert command(*words)[0] == 2
+    ((parent, end),) = began
+    asked = []
+    before = signal.signal(signal.SIGTERM, lambda *args: asked.append(args[0]))
+    try:
+        end()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (parent, asked) == (12345, [signal.SIGTERM])
 
 
 def test_a_run_that_fails_is_named_with_its_last_words(write, tmp_path, monkeypatch):
