@@ -21,6 +21,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import os
 import reprlib
 import typing
 from pathlib import Path
@@ -52,6 +53,11 @@ class Rule:
 def at_least(low: float, allowed: str = '') -> Rule:
     """Allows finite numbers from `low` on."""
     return Rule(allowed or f'{low} or more', lambda value: low <= value < math.inf)
+
+
+def count(low: int, high: int, allowed: str = '') -> Rule:
+    """Allows whole numbers from `low` to `high`, more than which is a slip, or made to fill the memory."""
+    return within(low, high, f'{allowed or f"{low} or more"}, at most {high}')
 
 
 def above(low: float) -> Rule:
@@ -179,17 +185,15 @@ def load_yaml(path: Path, kind: str, keys: str) -> Any:
 
     Parameters
     ----------
-    path
-        the file
-    kind, keys
-        what to call such a file in errors ('config'), and which keys it has
+    path, kind, keys
+        the file, what to call such a file in errors ('config'), and which keys it has
 
     Raises
     ------
     UserError
         no such file (with the nearest name), no valid YAML, or no mapping
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # False also for names that are too long, or have a null byte
         near = []
         if path.parent.is_dir():
             near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob('*.yaml')], 1)
@@ -198,10 +202,9 @@ def load_yaml(path: Path, kind: str, keys: str) -> Any:
     if not isinstance(values, (dict, type(None))):
         raise UserError(f'{path}: holds no mapping; a {kind} has the keys {keys}')
     try:
-        loaded = OmegaConf.create(values or {})
+        return OmegaConf.create(values or {})
     except OmegaConfBaseException as error:  # keys that are null
-        raise UserError(f'{path}: {one_line(str(error))}') from None
-    return loaded
+        raise UserError(f'{path}: {one_line(error)}') from None
 
 
 def valid_keys(cls: Any, prefix: str = '') -> List[str]:
@@ -265,7 +268,7 @@ def _must_be(key: str, value: Any, allowed: str) -> str:
 
 # type -> (what it is called, whether a value has it)
 _SCALARS: Dict[type, Tuple[str, Callable[[Any], bool]]] = {
-    int: ('a whole number', lambda v: type(v) is int),
+    int: ('a whole number', lambda v: type(v) is int and abs(v) < 1 << 63),
     float: ('a number', lambda v: type(v) in (int, float)),
     bool: ('true or false', lambda v: type(v) is bool),
     str: ('text', lambda v: isinstance(v, str)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -23,6 +24,8 @@ from ..files import atomic_write
 from .sections import STARTS, Config, ModelConfig, TrainConfig
 from .shortened import fit_schedules
 
+_STAGES = 32  # each is a run of its own
+
 
 def _read_layers(path: Path, seen: Tuple[Path, ...] = ()) -> List[Tuple[str, Any]]:
     """(source, values) of a file and of those that it names as its `base`, the first base in front."""
@@ -30,7 +33,7 @@ def _read_layers(path: Path, seen: Tuple[Path, ...] = ()) -> List[Tuple[str, Any
         raise UserError(f'{path}: base files include each other in a circle')
     loaded = load_yaml(path, 'config', 'model, data, train, test')
     base = loaded.pop('base', None)
-    if not isinstance(base, (str, type(None))):
+    if not isinstance(base, (str, type(None))) or '\0' in (base or ''):
         raise UserError(f'{path}: base is {base!r}; it must be the name of a config file')
     layers = _read_layers((path.parent / base).resolve(), (*seen, path)) if base else []
     return [*layers, (str(path), loaded)]
@@ -70,6 +73,8 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
             layers, given = [*layers, OmegaConf.merge(*given.values())], {}
         given[key] = layer
     config = build(merged, path or 'config')
+    if len(config.stages) > _STAGES:
+        raise UserError(f'{path or "config"}: {len(config.stages)} stages; there may be {_STAGES} at most')
     fit_schedules(config, [*layers, OmegaConf.merge(*given.values())] if given else layers)
     check(config, path or 'config')
     stage_configs(config, path or 'config')
@@ -158,10 +163,12 @@ def check(config: Config, source: str = 'config') -> None:
     if train.schedule == 'step':
         late = [e for e in train.lr_epochs if e >= train.epochs]
         if list(train.lr_epochs) != sorted(set(train.lr_epochs)) or any(e < 1 for e in train.lr_epochs):
-            raise UserError(f'{source}: train.lr_epochs is {train.lr_epochs}; it must be increasing epochs, 1 or more')
+            raise UserError(
+                f'{source}: train.lr_epochs is {reprlib.repr(train.lr_epochs)}; it must be increasing epochs, 1 or more'
+            )
         if late:
             raise UserError(
-                f'{source}: train.lr_epochs {late} would never be reached in {train.epochs} epochs; '
+                f'{source}: train.lr_epochs {reprlib.repr(late)} would never be reached in {train.epochs} epochs; '
                 f'choose epochs below {train.epochs} or train.schedule=cosine'
             )
     if train.warmup_epochs >= train.epochs:

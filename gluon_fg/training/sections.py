@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
-from ..checking import Rule, above, at_least, one_of, setting, share, within
+from ..checking import Rule, above, at_least, count, one_of, setting, share, within
 from ..input_spec import FLOW_ALGORITHMS, SHORT_RULES
 
 # Annotations are read at run time by OmegaConf, so these classes use typing's Optional, List and Dict.
@@ -56,22 +56,22 @@ class DataConfig:
     # share of the training videos, by a hash of their paths, that is not trained on: what a method has to read from
     # labeled videos that the network has not learned, it reads from these
     hold_out: float = setting(0.0, _SHARE_BELOW_1)
-    frames: Optional[int] = setting(None, at_least(1))  # frames in a clip
-    frame_stride: Optional[int] = setting(None, at_least(1))  # decoded frames from one taken frame to the next
+    frames: Optional[int] = setting(None, count(1, 10000))  # frames in a clip
+    frame_stride: Optional[int] = setting(None, count(1, 10000))  # decoded frames from one taken frame to the next
     # frames per second at which every video is shown: strides then mean the same time in each; None: each at its own
     fps: Optional[float] = setting(None, above(0))
-    segments: Optional[int] = setting(None, at_least(1))  # TSN segments (2-D networks)
+    segments: Optional[int] = setting(None, count(1, 1000))  # TSN segments (2-D networks)
     # How that flow was made, which weights remember; None: as its folder says
     flow_algorithm: Optional[str] = setting(None, one_of(*FLOW_ALGORITHMS))
     flow_bound: Optional[float] = setting(None, above(0))  # pixels that its 8 bits reach
     center_flow: Optional[bool] = None  # subtract each field's mean displacement
     # what fills a clip up that is longer than its video: the last frame, or the video from its start
     short: Optional[str] = setting(None, one_of(*SHORT_RULES))
-    short_side: Optional[int] = setting(None, at_least(1))  # pixels
-    crop_size: Optional[int] = setting(None, at_least(1))  # pixels
+    short_side: Optional[int] = setting(None, count(1, 8192))  # pixels
+    crop_size: Optional[int] = setting(None, count(1, 8192))  # pixels
     augment: str = setting('random_resized', one_of('random_resized', 'multiscale', 'random_crop'))
     # random_crop only: the shorter side is drawn from short_side .. jitter * short_side
-    jitter: float = setting(1.0, at_least(1, 'a finite number, 1 or more'))
+    jitter: float = setting(1.0, within(1, 100, 'a finite number, 1 or more, at most 100'))
     flip: float = setting(0.5, _PROBABILITY)  # only where the labels allow a mirror image
     # What else changes a clip (the same in all of its frames) and its label; see `gluon_fg.data.augment` and `dealing`
     color_jitter: float = setting(0.0, within(0, 1, '0 (off) to 1'))  # brightness, contrast, saturation: 1 +- this
@@ -81,10 +81,10 @@ class DataConfig:
     cutmix: float = setting(0.0, at_least(0, '0 (off) or more'))  # alpha; with mixup a batch gets either, by a coin
     # Which videos make up a batch
     sampling: str = setting('shuffled', one_of('shuffled', 'balanced'))  # balanced: every class equally often
-    repeat: int = setting(1, at_least(1))  # clips of the same video in a batch, drawn apart (repeated augmentation)
+    repeat: int = setting(1, count(1, 1000))  # clips of the same video in a batch, drawn apart (repeated augmentation)
     # Videos may have several labels: sigmoid in place of softmax. None: where the dataset has targets (multilabel)
     multi_label: Optional[bool] = None
-    workers: int = setting(2, at_least(0))  # decoding threads per rank
+    workers: int = setting(2, count(0, 256))  # decoding threads per rank
     cache: str = setting('none', one_of('none', 'memory'))  # memory: decoded once, until `cache_gb` are full
     cache_gb: Optional[float] = setting(None, above(0))  # 10**9 bytes for each rank, of all splits; None: no limit
     sizes: Dict[str, int] = field(default_factory=dict)  # synthfg only: clips generated per split
@@ -94,9 +94,9 @@ class DataConfig:
 class TrainConfig:
     """Optimizer, schedule and bookkeeping."""
 
-    epochs: int = setting(100, at_least(1))
-    batch_size: int = setting(8, at_least(1))  # clips per rank and forward pass
-    accumulate: int = setting(1, at_least(1))  # forward passes per update
+    epochs: int = setting(100, count(1, 1000000))
+    batch_size: int = setting(8, count(1, 65536))  # clips per rank and forward pass
+    accumulate: int = setting(1, count(1, 1000000))  # forward passes per update
     optimizer: str = setting('sgd', one_of('sgd', 'adamw'))  # sgd: with momentum; adamw: decoupled weight decay
     lr: float = setting(0.01, above(0), synonyms=('learning_rate',))  # for `lr_batch_size` clips an update
     lr_backbone: float = setting(1.0, above(0))  # times lr: for the backbone
@@ -126,7 +126,7 @@ class TrainConfig:
     device: str = setting('auto', one_of('auto', 'cpu', 'gpu'))
     seed: int = setting(0, Rule('0 or more, below 2**31', lambda v: 0 <= v < 2**31))
     checkpoint_steps: int = setting(0, at_least(0, '0 (each epoch) or more'))  # updates between checkpoints
-    keep_checkpoints: int = setting(2, at_least(1))
+    keep_checkpoints: int = setting(2, count(1, 1000000))
     log_steps: int = setting(10, at_least(1))  # updates between lines in metrics.jsonl
 
 
@@ -137,7 +137,7 @@ class TestConfig:
     val_protocol: str = 'train_time'  # after epochs
     val_epochs: int = setting(1, at_least(0))  # epochs between validations; 0: only after the last
     protocol: Optional[str] = None  # how gluon-fg evaluate measures this run; None: the model entry's
-    batch_size: int = setting(16, at_least(1))  # views per forward pass
+    batch_size: int = setting(16, count(1, 65536))  # views per forward pass
     # 'None of these': the answer where the likeliest class is less likely than this; None: as `refuse` says
     threshold: Optional[float] = setting(None, _PROBABILITY)
     # The threshold that refuses at most this share of the validation videos, chosen with the best weights

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any, Dict, List
 
-from ..checking import Rule, above, at_least, one_of, required, setting, within
+from ..checking import Rule, above, at_least, count, one_of, required, setting, within
 from ..input_spec import FLOW_ALGORITHMS, SHORT_RULES
 
 DTYPES = ('float32', 'float16')
@@ -38,6 +38,11 @@ def _is_archive(value: str) -> bool:
 
 def _are_channels(values: list) -> bool:
     return all(map(math.isfinite, values)) and len(values) > 1
+
+
+def _most(high: int) -> Rule:
+    """A count that a network is built or fed by, which a file from anywhere must not fill the memory with."""
+    return count(1, high, 'a whole number of at least 1')
 
 
 LINE = Rule('a line of text', is_line)
@@ -78,12 +83,12 @@ class PackageKeys:
 class InputKeys:
     """Describes the input where it is another than the model's own: the fields of `InputSpec`."""
 
-    frames: int = setting(None, _COUNT)
-    frame_stride: int = setting(None, _COUNT)
+    frames: int = setting(None, _most(10_000))
+    frame_stride: int = setting(None, _most(10_000))
     sampling: str = setting(None, one_of('clip', 'spread'))
-    segments: int = setting(None, _COUNT)
-    crop_size: int = setting(None, _COUNT)
-    short_side: int = setting(None, _COUNT)
+    segments: int = setting(None, _most(1000))
+    crop_size: int = setting(None, _most(8192))
+    short_side: int = setting(None, _most(8192))
     mean: List[float] = setting(None, _CHANNELS)
     std: List[float] = setting(None, _CHANNELS)
     layout: str = setting(None, one_of('NCTHW', 'NCHW'))

@@ -152,3 +152,41 @@ def test_a_stage_at_a_tenth_of_the_rate_has_a_tenth_at_every_update(schedule, lr
     )
     whole, tenth = make_schedule(train, 5), make_schedule(dataclasses.replace(train, lr_scale=0.1), 5)
     assert [tenth(i) for i in range(20)] == pytest.approx([0.1 * whole(i) for i in range(20)])
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('train: {epochs: ' + '9' * 30 + '}', 'train.epochs is .*; it must be a whole number, 1 or more, at most'),
+        ('train: {batch_size: 1000000000}', 'train.batch_size is 1000000000; it must be 1 or more, at most 65536'),
+        ('data: {workers: 1000000}', 'data.workers is 1000000; it must be 0 or more, at most 256'),
+        ('data: {crop_size: 1000000}', 'data.crop_size is 1000000; it must be 1 or more, at most 8192'),
+        ('data: {frames: 1000000}', 'data.frames is 1000000; it must be 1 or more, at most 10000'),
+        ('data: {jitter: 1.0e+9}', 'data.jitter is .*; it must be a finite number, 1 or more, at most 100'),
+        ('train: {lr: 1e400}', 'train.lr is inf'),
+        ('stages: {' + ', '.join(f's{i}: {{}}' for i in range(400)) + '}', '400 stages; there may be 32 at most'),
+        ('train: {lr_epochs: [' + ', '.join(['9'] * 900) + ']}', 'increasing epochs'),
+        ('base: "a\\0b"', 'it must be the name of a config file'),
+        ('base: ' + 'a' * 300, 'no config file'),
+        ('base: /dev/zero', 'no config file /dev/zero'),
+        ('base: 2026-01-01', 'no config file'),
+        ('model: {options: {1: 2}}', 'incompatible'),
+        ('model: {options: {a: "${train.lr}"}}', 'is a reference'),
+        ('a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n' + '\n'.join(
+            f'{b}: &{b} [{", ".join([f"*{a}"] * 9)}]' for a, b in zip('abcdefgh', 'bcdefghi')
+        ), 'more than 10000 values'),
+    ],
+)  # fmt: skip
+def test_a_config_that_would_fill_memory_or_time_is_one_line(text, message, tmp_path):
+    (tmp_path / 'c.yaml').write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        C.load_config(str(tmp_path / 'c.yaml'))
+    assert '\n' not in str(caught.value) and len(str(caught.value)) < 600
+
+
+def test_a_config_may_use_a_value_again(tmp_path):
+    (tmp_path / 'c.yaml').write_text(
+        'train: &t {lr: 1e-3, epochs: 90}\nstages: {a: {train: *t}, b: {train: {<<: *t, lr: 0.2}}}'
+    )
+    parts = C.stage_configs(C.load_config(str(tmp_path / 'c.yaml')))
+    assert [(part.train.lr, part.train.epochs) for part in parts.values()] == [(1e-3, 90), (0.2, 90)]
