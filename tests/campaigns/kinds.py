@@ -17,6 +17,7 @@ import checkpoints
 import cv2
 import mxnet as mx
 import numpy as np
+from campaigns import result_kinds as more
 from campaigns.encoding import picture, write_film
 from PIL import Image
 
@@ -429,6 +430,10 @@ KINDS = {
         Kind('weights of others', 8, make_foreign, use_foreign),
         Kind('score files', 8, make_scores, use_scores, checked=True),
         Kind('lists of videos', 8, make_lists, use_list, text=True),
+        Kind('lists of several labels', 3, more.make_label_lists, more.use_label_list, text=True),
+        Kind('lists of data sets', 3, more.make_datasets, more.use_dataset, pick=more.is_list),
+        Kind('studies and their results', 3, more.make_studies, more.use_study, text=True),
+        Kind('class similarities', 2, more.make_similarities, more.use_similarity),
         Kind('class files', 2, make_classes, use_classes, text=True),
         Kind('configs (YAML)', 8, make_configs, use_config, text=True),
         Kind('indexes (YAML)', 4, make_index, use_index, text=True),
