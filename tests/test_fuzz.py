@@ -10,9 +10,9 @@ from gluon_fg.errors import UserError
 
 # inputs of each kind; those that take a run or a prepared folder first are for the whole campaign
 SHORT = {
-    'films': 22, 'PNG pictures': 14, 'JPEG pictures': 14, 'other pictures': 9, 'folders of frames': 8,
+    'films': 20, 'PNG pictures': 14, 'JPEG pictures': 14, 'other pictures': 9, 'folders of frames': 8,
     'weights (.params)': 12, 'weights of others': 20, 'score files': 16, 'lists of videos': 20, 'class files': 10,
-    'lists of several labels': 8, 'lists of data sets': 8, 'studies and their results': 8, 'class similarities': 8,
+    'lists of several labels': 8, 'studies and their results': 8, 'class similarities': 8,
     'configs (YAML)': 16, 'indexes (YAML)': 16, 'bundles': 8, 'features': 8,
 }  # fmt: skip
 
