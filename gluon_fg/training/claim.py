@@ -99,7 +99,13 @@ def check_run_dir(config: Config, run_dir: Path, world: World, data: Optional[Ru
     UserError
         it holds something else, a run with another config, or one on other data, classes or ranks
     """
-    problem = world.gather_objects(_problem(config, run_dir, data or RunData()) if world.rank == 0 else None)[0]
+    problem = None
+    if world.rank == 0:
+        try:
+            problem = _problem(config, run_dir, data or RunData())
+        except UserError as error:  # of a damaged file: the other ranks are to know
+            problem = str(error)
+    problem = world.gather_objects(problem)[0]
     if problem:
         raise UserError(problem)
 
