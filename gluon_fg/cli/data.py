@@ -7,7 +7,7 @@ from typing import List, Optional, Tuple
 
 import click
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .base import Group
 from .flow import flow
 from .options import Output, output_options, print_json
@@ -86,6 +86,7 @@ def _report(dataset: str, root: Optional[str], split: str, probe: int) -> dict:
         'listed': len(videos),
         'there': len(there),
         'decoded': count,
+        'left_out': dict(sorted(videos.left_out.items())),
         'classes': {name: int(n) for name, n in zip(videos.labels.classes, videos.counts)},
         'errors': errors,
     }
@@ -100,6 +101,8 @@ def _show_all(reports: List[dict], as_json: bool = False, classes: bool = False)
             f'  {report["split"]:5} {report["listed"]:5} {report["kind"]} of {len(counts)} classes, '
             f'{report["there"]} there{decoded}'
         )
+        for suffix, number in report.get('left_out', {}).items():
+            click.echo(f'    left out by their suffix: {number} {printable(suffix) or "without one"}')
         width = max(map(len, counts))
         for name, count in counts.items() if classes else ():
             click.echo(f'    {name:{width}} {count:5}')

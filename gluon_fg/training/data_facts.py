@@ -57,8 +57,12 @@ def class_lines(train_set: VideoDataset, val_set: VideoDataset) -> List[str]:
 
 def mirror_lines(train_set: VideoDataset) -> List[str]:
     """Which classes change in a mirror, or are never mirrored, by their names."""
-    names = train_set.labels.mirrored_names()
-    return [f'names that say a side: {_some(names)} (data.flip=0 mirrors nothing)'] if names else []
+    labels = train_set.labels
+    names, never = labels.mirrored_names(), [labels.classes[i] for i in np.flatnonzero(labels.flip_map < 0)]
+    lines = [f'names that say a side: {_some(names)} (data.flip=0 mirrors nothing)'] if names else []
+    if never and len(names) > NAMES:  # they may be among those not shown
+        lines.append(f'{len(never)} classes are never mirrored, by their names: {_some(never)}')
+    return lines
 
 
 def left_out_lines(*datasets: VideoDataset) -> List[str]:

@@ -105,6 +105,14 @@ def test_names_that_forbid_mirroring_are_shown_where_clips_are_mirrored():
     assert not [line for line in guards.check_data(DataConfig(flip=0.0), sides, val) if 'mirror' in line]
 
 
+def test_of_many_names_that_say_a_side_those_that_forbid_mirroring_are_told_apart():
+    swapped = [f'{verb} {side}' for verb in ('turn', 'look', 'go', 'step') for side in ('left', 'right')]
+    sides = dataset([0] * 11, (*swapped, 'wave the left hand', 'sit', 'run clockwise'))
+    lines = guards.mirror_lines(sides)
+    assert lines[0].startswith('names that say a side: turn left -> turn right, ') and '... (5 more)' in lines[0]
+    assert lines[1:] == ['2 classes are never mirrored, by their names: wave the left hand, run clockwise']
+
+
 def test_files_left_out_by_their_suffix_are_counted(tmp_path):
     root = files(tmp_path, {f'{c}/{i}.mp4': b'.' for c in 'ab' for i in range(2)})
     files(root, {'a/notes.txt': b'', 'a/more/read.me': b'', 'b/old.TXT': b'', 'b/LICENSE': b'', 'b/.hidden.txt': b''})
@@ -349,7 +357,7 @@ def test_a_validation_set_smaller_than_a_batch_is_scored_whole(lists, tmp_path):
 def test_what_the_data_are_is_said_once_before_training_and_constant_answers_once(lists, tmp_path):
     config = lists(train=[(i, i % 3) for i in range(5)], val=[(5, 0), (6, 1), (1, 1)])
     early = []
-    with Lines(lambda line: early.append(line) if not (tmp_path / 'run').exists() else None) as said:
+    with Lines(lambda line: early.append(line) if not (tmp_path / 'run/config.yaml').exists() else None) as said:
         loop.train(config, tmp_path / 'run', progress=False)
     assert '3 classes: 0, 1, 2' in early  # a line each, so that a command may leave some out
     assert [line for line in early if line.startswith('warning: 1 of 3 validation videos are training videos')]

@@ -119,7 +119,7 @@ class Files:
         if pairs and len(missing) == len(pairs):
             raise UserError(
                 f'{self.folder}: none of the {len(pairs)} videos of {name} is there; the first should be '
-                f'{self.folder / pairs[0][0]}'
+                f'{str(self.folder / pairs[0][0])[:300]}'
             )
         if missing:
             logger.warning(
@@ -128,7 +128,7 @@ class Files:
                 len(missing),
                 len(pairs),
                 printable(str(self.folder)),
-                printable(missing[0]),
+                printable(missing[0][:200]),
             )
         below = self._below
         return [
@@ -159,7 +159,9 @@ def those_there(
     records = [record for _, record in listed if record is not None]
     missing = [file for file, record in listed if record is None]
     if not records:
-        raise UserError(f'{source}: none of its {len(missing)} videos is in {where}; the first should be {missing[0]}')
+        raise UserError(
+            f'{source}: none of its {len(missing)} videos is in {where}; the first should be {missing[0][:200]}'
+        )
     if missing:
         logger.warning(
             '%s: %d of %d videos in %s are not in %s and left out, such as %s',
@@ -168,7 +170,7 @@ def those_there(
             len(listed),
             printable(os.path.basename(source)),
             printable(where),
-            printable(missing[0]),
+            printable(missing[0][:200]),
         )
     return records, tuple(missing)
 
