@@ -18,7 +18,6 @@ from typing import IO, Any, Dict, Optional
 
 import cv2
 
-from .. import _runtime
 from ..errors import VideoError
 from .scans import ScanCache, Stamp
 from .shared import KEPT, Shared
@@ -34,7 +33,6 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)  # what a library prints is no answer
     cv2.setNumThreads(0)
-    _runtime.DECORD_SAFE = _runtime.load_decord()  # as it is where MXNet is not loaded at all
     _say(answers, {})
     readers: Dict[int, VideoReader] = {}
     shared = Shared(int(sys.argv[3]))
@@ -56,6 +54,7 @@ def main() -> None:
                 shared.frames(frames.shape)[...] = frames
                 if frames.nbytes > KEPT:  # the one that asked gives it back
                     shared.unmap()
+                del frames
         except VideoError as error:
             answer = {'error': [error.path, error.reason]}
         _say(answers, answer)

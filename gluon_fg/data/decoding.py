@@ -256,6 +256,9 @@ class PyAVReader(VideoReader):
 _DECORD_ERRORS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, OSError, MemoryError)
 
 
+_AT_ONCE = 2**26  # bytes of frames that decord decodes in one go: 27 of 1080 lines, a clip of smaller ones
+
+
 class DecordReader(VideoReader):
     """Reads with decord, in one thread, files where it is exact; PyAV takes over a file on which it fails."""
 
@@ -284,16 +287,31 @@ class DecordReader(VideoReader):
             try:
                 if self._reader is None:
                     raise RuntimeError('the reader is closed')
-                frames = self._reader.get_batch(numbers).asnumpy()
-                if frames.shape == (len(numbers), self.size[1], self.size[0], 3):
-                    return resize(frames, *size)
-                reason = f'frames of shape {frames.shape}'
+                parts = self._parts(numbers)
+                if len(parts) == 1:
+                    return resize(self._whole(numbers), *size)
+                out = np.empty((len(numbers), *size, 3), np.uint8)
+                for part in parts:
+                    out[part] = resize(self._whole(numbers[part]), *size)
+                return out
             except _DECORD_ERRORS + (self._error,) as error:
                 reason = short_reason(error)
             logger.debug('%s: decord failed (%s), trying PyAV', self.path, reason)
             self._reader = None
             self._fallback = PyAVReader(self.path, self._info)
         return self._fallback._decode(numbers, size)
+
+    def _parts(self, numbers: List[int]) -> List[slice]:
+        """Which of the frames are decoded at once: decord holds them in their full size, however small they become."""
+        step = max(1, _AT_ONCE // (3 * self.size[0] * self.size[1]))
+        return [slice(start, start + step) for start in range(0, len(numbers), step)]
+
+    def _whole(self, numbers: List[int]) -> np.ndarray:
+        """Frames in their full size; raises one of `_DECORD_ERRORS`."""
+        frames: np.ndarray = self._reader.get_batch(numbers).asnumpy()
+        if frames.shape != (len(numbers), self.size[1], self.size[0], 3):
+            raise RuntimeError(f'frames of shape {frames.shape}')
+        return frames
 
 
 def load_decord() -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import List, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..data import sampling, seen, transforms
 from ..data.features import FeatureReader
 from ..data.labels import LabelSet
 from ..data.rates import at_rate
-from ..data.transforms import View, Window
+from ..data.transforms import Cut, View, Window
 from ..data.video import VideoReader
 from ..errors import UserError, unknown
 from ..input_spec import InputSpec
@@ -26,6 +26,49 @@ FLIPS = ('none', 'all', 'alternate')
 
 _PATTERN = re.compile(r'(\d+)x(1|3|5|whole)(?:@(\d+))?(?:-(flips|alternate))?')
 _PATTERN_HINT = 'or write CLIPSxCROPS, for example 5x3, 10xwhole-alternate, 20x5-flips, 1x1@250'
+
+
+_MANY = 2**25  # bytes of a video's views from which on they are not all in memory at once
+
+
+class _Place(NamedTuple):
+    """Where a view comes from: which of the decoded frames, their numbers in the video, and their cut."""
+
+    chosen: np.ndarray
+    shown: np.ndarray
+    cut: Cut
+
+
+class Views(Sequence[np.ndarray]):
+    """The views of one video, each cut from its frames when it is asked for: they share most of these.
+
+    Parameters
+    ----------
+    frames
+        uint8 (T, H, W, C)
+    places
+        where each view comes from
+    spec
+        the network's input
+    """
+
+    def __init__(self, frames: np.ndarray, places: List[_Place], spec: InputSpec):
+        self._frames, self.places, self._spec = frames, places, spec
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all views together."""
+        channels = self._frames.shape[3]
+        return sum(len(p.chosen) * p.cut.window.height * p.cut.window.width * channels for p in self.places)
+
+    def __getitem__(self, at: Any) -> Any:
+        chosen, _, cut = self.places[at]
+        # A window shares memory with the frames; indexing copies this clip's alone.
+        pixels = transforms.crop(self._frames, *cut.window)[chosen]
+        return transforms.to_view(transforms.hflip(pixels) if cut.mirrored else pixels, self._spec)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +132,7 @@ class Protocol:
 
     def views(
         self, reader: VideoReader, spec: InputSpec, labels: Optional[LabelSet] = None
-    ) -> Tuple[List[np.ndarray], np.ndarray]:
+    ) -> Tuple[Sequence[np.ndarray], np.ndarray]:
         """Decode and cut one video.
 
         Parameters
@@ -105,12 +148,17 @@ class Protocol:
         -------
         views
             uint8 arrays of one shape: (C, T, H, W) for layout 'NCTHW', (num_segments, C, H, W) for 'NCHW';
-            clip by clip, within it crop by crop, each mirror image right behind its crop
+            clip by clip, within it crop by crop, each mirror image right behind its crop. Where they take much memory
+            together, each is cut when it is asked for
         flipped
             (views,) bool: which ones are mirrored, so that their probabilities belong to the mirrored labels
         """
-        cuts = self.cuts(reader, spec, labels)
-        return [view.pixels for view in cuts], np.array([view.cut.mirrored for view in cuts], bool)
+        if isinstance(reader, FeatureReader):
+            views: Sequence[np.ndarray] = [view.pixels for view in reader.views]
+            return views, np.array([view.cut.mirrored for view in reader.views], bool)
+        later = self._cut(reader, spec, labels)
+        views = later if later.nbytes > _MANY else list(later)
+        return views, np.array([place.cut.mirrored for place in later.places], bool)
 
     def cuts(self, reader: VideoReader, spec: InputSpec, labels: Optional[LabelSet] = None) -> List[View]:
         """Decode and cut one video as `views` does; each view with the frames and the window that it comes from.
@@ -119,22 +167,23 @@ class Protocol:
         """
         if isinstance(reader, FeatureReader):
             return reader.views
+        views = self._cut(reader, spec, labels)
+        return [View(pixels, place.shown, place.cut) for pixels, place in zip(views, views.places)]
+
+    def _cut(self, reader: VideoReader, spec: InputSpec, labels: Optional[LabelSet]) -> Views:
         reader = at_rate(reader, spec.fps)
         clips = self._indices(seen.positions(reader, spec), spec)
         needed, position = np.unique(clips, return_inverse=True)
         size = transforms.short_side_size(reader.size[1], reader.size[0], spec.short_side)
         frames = seen.read(reader, needed, spec, size)
         mirror = self.flips if may_flip(labels) else 'none'
-        views = []
+        places = []
         for number, (clip, chosen) in enumerate(zip(clips, position.reshape(clips.shape))):
+            shown = reader.source_frames(clip)
             for window in self._windows(*size, spec):
                 variants = {'none': (False,), 'all': (False, True), 'alternate': (number % 2 == 1,)}[mirror]
-                for flip in variants:
-                    # A window shares memory with `frames`; indexing copies this clip's alone.
-                    pixels = transforms.crop(frames, *window)[chosen]
-                    pixels = transforms.to_view(transforms.hflip(pixels) if flip else pixels, spec)
-                    views.append(View(pixels, reader.source_frames(clip), transforms.Cut(size, window, flip)))
-        return views
+                places += [_Place(chosen, shown, transforms.Cut(size, window, flip)) for flip in variants]
+        return Views(frames, places, spec)
 
     def _indices(self, total: int, spec: InputSpec) -> np.ndarray:
         """(clips, frames of a view) indices of decoded frames."""
