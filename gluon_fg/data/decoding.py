@@ -65,6 +65,7 @@ class PyAVReader(VideoReader):
         self._by_time, self._can_skip = info.pts is not None, False
         self._shown: Optional[int] = None  # how many frames there are, where there are fewer than the scan said
         self._wanted: Collection[int] = set()  # numbers of frames to decode; of others only those that these refer to
+        self._until = 0  # the last of them: those behind it, which may be wanted next, are all decoded
         self._skipped: Set[int] = set()  # those passed since `_start` that were perhaps not decoded
         self._sizes = {(0, 0)}  # of frames that were seen to be of a size that films have
         self._convert = av.video.reformatter.VideoReformatter()
@@ -77,7 +78,7 @@ class PyAVReader(VideoReader):
 
     def _decode(self, numbers: List[int], size: Tuple[int, int]) -> np.ndarray:
         out = np.empty((len(numbers), *size, 3), np.uint8)
-        self._wanted = set(numbers)
+        self._wanted, self._until = set(numbers), numbers[-1]
         if not self._skipped.isdisjoint(self._wanted):
             self.close()
         number, last = numbers[0], None
@@ -239,7 +240,7 @@ class PyAVReader(VideoReader):
             for packet in packets:
                 context = context or packet.stream.codec_context
                 number = numbers.get(packet.pts, -1)
-                skips = number >= 0 and number not in self._wanted and self._can_skip
+                skips = 0 <= number < self._until and number not in self._wanted and self._can_skip
                 if skips:
                     self._skipped.add(number)
                 if skips != skipping:  # setting it takes its time

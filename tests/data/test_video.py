@@ -77,7 +77,7 @@ def test_frames_that_nobody_asked_for_are_not_decoded(write_video):
         for wanted in ([11, 23], np.arange(13, 23), [22], [21], np.arange(40)):
             np.testing.assert_array_equal(reader.get_batch(wanted), truth[wanted])
             if len(wanted) == 2:
-                assert len(reader._skipped) > 5
+                assert len(reader._skipped) > 2  # from the key frame before on
 
 
 @pytest.mark.parametrize('backend', ['auto', 'pyav', 'decord'])

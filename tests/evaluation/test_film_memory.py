@@ -62,3 +62,21 @@ def test_thirty_views_take_no_more_than_their_frames(large, monkeypatch):
     assert isinstance(now[0], list) and isinstance(later[0], Views) and len(later[0]) == 30
     assert sums == [view.sum() for view in now[0]] and (now[1] == later[1]).all()
     assert later[0].nbytes == sum(view.nbytes for view in now[0]) > peak + 10 * now[0][0].nbytes
+
+
+def test_a_film_read_in_parts_is_decoded_once(tmp_path, monkeypatch):
+    path = str(tmp_path / 'bidirectional.mp4')
+    with av.open(path, 'w') as container:
+        stream = container.add_stream('mpeg4', rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 64, 48, 'yuv420p', {'bf': '2', 'g': '48'}
+        for number in range(48):
+            picture = np.full((48, 64, 3), 5 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format='rgb24')))
+        container.mux(stream.encode())
+    starts, start = [], decoding.PyAVReader._start
+    monkeypatch.setattr(decoding.PyAVReader, '_start', lambda self, key: starts.append(key) or start(self, key))
+    with open_video(path) as reader:
+        parts = [reader.get_batch(range(first, first + 8)) for first in range(0, 48, 8)]
+    assert starts == [0]
+    with open_video(path) as reader:
+        assert (np.concatenate(parts) == reader.get_batch(range(48))).all()
