@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _BT601 = 5
 _LIKE_BT601 = (2, 5, 6)  # not said, and the two names of BT.601: what a conversion takes without being told
 _LIMITED, _FULL = 1, 2
+_CHROMA = 'BICUBIC'  # how FFmpeg brings colors of more than 8 bits to the size of the picture, where it is not told
 
 
 def color_conversion(frame: av.VideoFrame) -> Dict[str, int]:
@@ -114,7 +115,8 @@ class PyAVReader(VideoReader):
             self._sizes.add((frame.width, frame.height))
         shown = self._info.orientation
         width, height = shown.size(*self.size)  # as it is coded
-        plane = self._convert.reformat(frame, width, height, 'rgb24', **color_conversion(frame)).planes[0]
+        colors = color_conversion(frame)
+        plane = self._convert.reformat(frame, width, height, 'rgb24', interpolation=_CHROMA, **colors).planes[0]
         picture: np.ndarray = np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
         return shown.apply(picture)
 

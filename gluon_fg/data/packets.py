@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from fractions import Fraction
 from typing import List, NamedTuple, Optional, Tuple
 
 import av
@@ -178,7 +179,7 @@ def _scan_container(path: str, container: av.container.InputContainer) -> Scan:
     pts, unit = frames.pts, 0.0 if film.in_avi else float(stream.time_base or 0)  # AVI's are numbers, not times
     rate = float(stream.average_rate or stream.guessed_rate or UNKNOWN_FPS)
     if counted and pts is not None and len(pts) > 1 and unit:  # that rate is of packets
-        rate = (len(pts) - 1) / (float(pts[-1] - pts[0]) * unit)
+        rate = float((len(pts) - 1) / (int(pts[-1] - pts[0]) * Fraction(stream.time_base)))
     return Scan(
         length=frames.length,
         fps=rate,

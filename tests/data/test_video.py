@@ -48,7 +48,12 @@ FILES = [
 def decode_all(path):
     """Every frame of a file, plainly from its start."""
     with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format='rgb24') for frame in container.decode(container.streams.video[0])])
+        return np.stack(
+            [
+                frame.to_ndarray(format='rgb24', interpolation='BICUBIC')
+                for frame in container.decode(container.streams.video[0])
+            ]
+        )
 
 
 @pytest.mark.parametrize('name, options, backend', FILES, ids=[entry[0] for entry in FILES])
