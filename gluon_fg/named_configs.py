@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import List
 
@@ -44,13 +45,13 @@ def find_config(name: str, section: str = '') -> str:
     UserError
         neither is there; it says the nearest names
     """
-    if Path(name).is_file():
+    if os.path.isfile(name):
         return str(name)
     short = str(name)[: -len('.yaml')] if str(name).endswith('.yaml') else str(name)
     short = short[len('configs/') :] if short.startswith('configs/') else short
     for candidate in (short, f'{section}/{short}' if section else short):
         path = config_folder() / f'{candidate}.yaml'
-        if path.is_file() and config_folder() in path.parents and '..' not in path.parts:
+        if os.path.isfile(path) and config_folder() in path.parents and '..' not in path.parts:
             return str(path)
     known = config_names(section)
     raise unknown('config', name, [*known, *(text[len(section) + 1 :] for text in known if section)])

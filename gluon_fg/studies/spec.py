@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -99,7 +100,8 @@ def load_study(path: str) -> StudyConfig:
     values = load_yaml(file, 'study', keys)
     study = build(merge(OmegaConf.structured(StudyConfig), values, str(path)), str(path))
     beside = file.parent / study.config
-    study.config = str(beside.resolve()) if beside.is_file() else find_config(study.config)
+    # os.path says no of a name that no file can have, where Path raises.
+    study.config = str(beside.resolve()) if os.path.isfile(beside) else find_config(study.config)
     _check_names(study, path)
     return study
 

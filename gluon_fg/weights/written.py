@@ -45,6 +45,11 @@ def _most(high: int) -> Rule:
     return count(1, high, 'a whole number of at least 1')
 
 
+def _are_names(values: list) -> bool:
+    """Names with an end of line in them have the fingerprint of other names."""
+    return 0 < len(values) == len(set(values)) and all(map(is_line, values))
+
+
 LINE = Rule('a line of text', is_line)
 _DIGEST = Rule('64 hexadecimal digits, in small letters', lambda v: bool(re.fullmatch('[0-9a-f]{64}', v)))
 _COUNT = at_least(1, 'a whole number of at least 1')
@@ -122,7 +127,7 @@ class Classes:
 
     dataset: str = setting(None, LINE)
     fingerprint: str = required(_DIGEST)
-    names: List[str] = setting(None, Rule('a list of class names, each once', lambda v: 0 < len(v) == len(set(v))))
+    names: List[str] = setting(None, Rule('a list of class names, each once', _are_names))
 
 
 @dataclasses.dataclass

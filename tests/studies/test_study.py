@@ -407,3 +407,13 @@ def test_a_method_in_stages_and_one_without_the_warm_up_beside_others(write, tin
     assert subsets['bridge + specific']['within_group'] == [expected.mean()]
     *_, table, _, _ = markdown_table(results).split('\n\n')
     assert table.startswith('| U2S, mean of | within group | minus one-pass |') and len(table.splitlines()) == 9
+
+
+@pytest.mark.parametrize('config', ['a\\0b', 'a' * 300, '../' * 2000, '/dev/zero', '"${oc.env:HOME}"'])
+def test_a_study_of_a_config_that_cannot_be_is_one_line(config, tmp_path):
+    text = (REPO / 'configs' / 'studies' / 'dfb_synthfg.yaml').read_text()
+    quoted = config if config.startswith('"') else f'"{config}"'
+    (tmp_path / 's.yaml').write_text(re.sub(r'(?m)^config: .*$', lambda match: f'config: {quoted}', text))
+    with pytest.raises(UserError) as caught:
+        spec.load_study(str(tmp_path / 's.yaml'))
+    assert '\n' not in str(caught.value)
