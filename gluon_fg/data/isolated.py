@@ -210,7 +210,7 @@ class IsolatedReader(VideoReader):
     def __init__(self, path: str, scans: Optional[ScanCache] = None):
         self._scans = ScanCache() if scans is None else scans
         self._process: Optional[_Process] = None
-        self.path = path
+        self.path, self._place = path, os.path.abspath(path)  # the process has a working folder of its own
         try:
             self._stamp = Stamp.of(path)
         except OSError:
@@ -229,7 +229,7 @@ class IsolatedReader(VideoReader):
         self._process = _processes().take()
         self._number = self._process.number()
         text = self._scans.known(self.path, self._stamp)
-        request = {'reader': self._number, 'open': self.path, 'scan': text}
+        request = {'reader': self._number, 'open': self._place, 'scan': text}
         try:
             opened = self._process.ask(request, self._patience)
         except BaseException:
@@ -258,6 +258,8 @@ class IsolatedReader(VideoReader):
         for once_more in (True, False):
             try:
                 return ask()
+            except VideoError as error:
+                raise VideoError(self.path, error.reason) from error
             except _Hung as error:
                 raise VideoError(self.path, f'decoding it does not end ({error})') from error
             except _Ended as error:

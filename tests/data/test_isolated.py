@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +55,21 @@ def test_frames_and_what_is_known_are_those_of_this_process(plain_video):
         for numbers, size in (([5, 3, 3, 39], None), ([0], (20, 30)), (list(range(40)), (300, 400)), ([7], (8, 8))):
             assert (there.get_batch(numbers, size) == here.get_batch(numbers, size)).all()
     assert len(scans) == 1  # it need not be scanned again
+
+
+def test_a_path_is_meant_from_where_the_program_is_now(plain_video, tmp_path, monkeypatch):
+    """The process may have been started elsewhere."""
+    with open_isolated(str(plain_video)) as reader:
+        first = reader.get_batch([0])
+    monkeypatch.chdir(Path(plain_video).parent)
+    with open_isolated(Path(plain_video).name) as reader:
+        assert reader.path == Path(plain_video).name
+        monkeypatch.chdir(tmp_path)
+        np.testing.assert_array_equal(reader.get_batch([0]), first)
+    (tmp_path / 'damaged.mp4').write_bytes(b'no film')
+    with pytest.raises(VideoError) as caught:
+        open_isolated('damaged.mp4')
+    assert caught.value.path == 'damaged.mp4'
 
 
 def test_readers_of_several_threads_do_not_mix(plain_video):
