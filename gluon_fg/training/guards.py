@@ -126,6 +126,11 @@ def overlap_lines(data: DataConfig, train_set: VideoDataset, val_set: VideoDatas
                 f'warning: {dataset.name}: {len(files.missing)} of {len(dataset)} videos are not there, for example '
                 f'{files.missing[0]}'
             )
+        again = len(dataset) - len(files.missing) - len(files.places)
+        if again:
+            lines.append(
+                f'warning: {dataset.name}: {again} of {len(dataset)} videos are listed before, or links to such'
+            )
     shared = [place for place in val.places if place in train.places]
     if shared and len(shared) == len(val.places):
         if data.train_split != data.val_split:

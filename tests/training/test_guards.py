@@ -86,6 +86,16 @@ def test_a_video_with_another_label_in_each_list_is_told(tmp_path):
     assert "warning: 1 videos have another label in train than in val, for example 2.mp4: 'c' and 'a'" in lines
 
 
+def test_videos_that_are_listed_more_than_once_are_counted(tmp_path):
+    root = files(tmp_path, {f'{i}.mp4': bytes([i]) for i in range(4)})
+    (root / 'link.mp4').symlink_to('0.mp4')
+    train = dataset([0, 1, 0, 1], root=root, paths=['0.mp4', '1.mp4', './0.mp4', 'link.mp4'], name='train')
+    lines = guards.check_data(DataConfig(), train, dataset([1, 0], root=root, paths=['2.mp4', '3.mp4'], name='val'))
+    assert [line for line in lines if 'listed before' in line] == [
+        'warning: train: 2 of 4 videos are listed before, or links to such'
+    ]
+
+
 def test_names_of_files_cannot_talk_to_the_terminal(tmp_path):
     odd = dataset([0, 1], root=tmp_path, paths=['\x1b]0;owned\x07.mp4', 'b\n.mp4'], name='\x1b[2J')
     lines = guards.check_data(DataConfig(), odd, dataset([0], paths=['c.mp4'], root=tmp_path))
