@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import difflib
 import errno
 import functools
 import io
 import os
+import signal
 import stat
 import sys
 import threading
@@ -37,6 +37,7 @@ DISK_ERRORS = {
     errno.ENFILE: 'see ulimit -n',
 }
 _thread_hook = threading.excepthook  # as Python has it; it gives it a name from 3.10 on
+_NO_MEMORY = ('Failed to allocate', 'bad_alloc', 'Resource temporarily unavailable', 'out of memory')
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -166,11 +167,30 @@ def _line_of(error: BaseException) -> Optional[str]:
         return 'interrupted'
     if isinstance(error, OSError) and (_is_disks(error) or error.filename is not None):  # the latter: a missing file
         return f'error: {disk_line(error)}'
-    if isinstance(error, MemoryError) or getattr(error, 'errno', None) == errno.ENOMEM:
-        return 'error: not enough memory; allow more (ulimit -v), or do less at a time: fewer workers, smaller batches'
+    if isinstance(error, FileNotFoundError) and not _works_somewhere():
+        return 'error: the folder that the command was started in is gone; change to another'
+    if _is_memorys(error):
+        return 'error: not enough memory; do less at a time (smaller batches, fewer workers), or allow more (ulimit -v)'
     if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
         return 'error: no more threads, or not enough memory for one; allow more (ulimit -u, ulimit -v)'
     return None
+
+
+def _is_memorys(error: BaseException) -> bool:
+    """Whether memory was too little, the computer's or a GPU's; MXNet tells its own error by the text alone."""
+    told = str(error) if type(error).__name__ == 'MXNetError' else ''
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, 'errno', None) == errno.ENOMEM
+        or any(text in told for text in _NO_MEMORY)
+    )
+
+
+def _works_somewhere() -> bool:
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def _end(line: str, code: int) -> int:
@@ -190,8 +210,11 @@ def _end(line: str, code: int) -> int:
 def _unraisable(unraisable: Any) -> None:
     """For what is raised where nothing can be, as in the destructor of a file that was not closed."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):  # else it was lost, and the command went on
-        threading.Timer(0.05, _thread.interrupt_main).start()
-    elif unraisable.exc_value is None or disk_error(unraisable.exc_value) is None:  # which comes on its proper way, too
+        again = (threading.main_thread().ident, signal.SIGINT)
+        threading.Timer(0.05, signal.pthread_kill, again).start()
+    elif isinstance(unraisable.exc_value, ValueError) and 'closed file' in str(unraisable.exc_value):
+        pass  # of an archive whose file was closed since writing it failed
+    elif unraisable.exc_value is None or _line_of(unraisable.exc_value) is None:  # else it comes on its proper way, too
         sys.__unraisablehook__(unraisable)
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .. import _runtime
 from ..errors import UserError
+from ..files import naming
 from ..interrupts import kept_from_children
 
 
@@ -53,7 +54,9 @@ def in_processes(
         queue, processes, room = (alone, 1, 1) if alone else (waiting, min(workers, len(waiting)), 3 * workers)
         running: Dict[Future[Any], str] = {}
         context = multiprocessing.get_context('spawn')  # a fork of MXNet and FFmpeg with their threads may hang
-        with ProcessPoolExecutor(processes, context, _runtime.load_in_child, (os.getpid(),)) as pool:
+        with naming('/dev/shm, which several processes need (with --workers 0 they do not)'):
+            executor = ProcessPoolExecutor(processes, context, _runtime.load_in_child, (os.getpid(),))
+        with executor as pool:
             try:
                 while queue or running:
                     while queue and len(running) < room:

@@ -67,11 +67,13 @@ def writing(folder: Union[str, os.PathLike], part: Optional[BinaryIO] = None) ->
     try:
         yield
     except OSError as error:
+        elsewhere = error.filename and Path(folder).absolute() not in Path(str(error.filename)).absolute().parents
+        place = error.filename if elsewhere else folder
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             if part is not None:
                 os.unlink(part.name)
-            raise UserError(f'{folder}: no space left; free some, or choose another folder') from None
-        raise UserError(f'{folder}: {error.strerror or error}; choose a folder that can be written') from None
+            raise UserError(f'{place}: no space left; free some, or choose another folder') from None
+        raise UserError(f'{place}: {error.strerror or error}; choose a folder that can be written') from None
 
 
 @contextlib.contextmanager

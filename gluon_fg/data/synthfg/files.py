@@ -340,7 +340,8 @@ def write_video(path: Union[str, os.PathLike], clip: np.ndarray) -> None:
     finally:
         writer.release()
     with naming(path), asking(path):  # the writer says nothing of a full disk
-        if b'moov' not in Path(path).read_bytes():  # the index, which comes last
+        before, name, index = Path(path).read_bytes().rpartition(b'moov')  # which comes last, its size before it
+        if int.from_bytes(before[-4:], 'big') != 4 + len(name + index):
             raise OSError(f'{path} is not whole')
     written = cv2.VideoCapture(str(path))
     frames = int(written.get(cv2.CAP_PROP_FRAME_COUNT)) if written.isOpened() else 0
