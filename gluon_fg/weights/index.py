@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import re
+import time
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
 
@@ -22,6 +23,9 @@ from .entries import Entry, load_index, parse_index
 log = logging.getLogger(__name__)
 
 INDEX = 'index.yaml'
+
+_SLOW, _WHILE = 5.0, 300.0  # seconds that a server took to fail, and for how long it is then left alone
+_given_up: Dict[str, Tuple[float, str]] = {}  # address -> until when, and what was wrong
 
 _REPO_ZOO = Path(__file__).resolve().parents[2] / 'model_zoo'
 _PACKAGED_ZOO = Path(__file__).resolve().parents[1] / 'model_zoo'
@@ -115,8 +119,17 @@ def _local(root: Optional[str]) -> Dict[str, Entry]:
 
 
 def _remote(url: str) -> Dict[str, Entry]:
-    """The index of a repository."""
-    return parse_index(_remote_text(url), f'{url}/{INDEX}')
+    """The index of a repository. One that was slow to fail is not asked again for a while: a command asks often."""
+    until, problem = _given_up.get(url, (0.0, ''))
+    start = time.monotonic()
+    if start < until:
+        raise UserError(problem)
+    try:
+        return parse_index(_remote_text(url), f'{url}/{INDEX}')
+    except UserError as error:
+        if time.monotonic() - start > _SLOW:
+            _given_up[url] = (time.monotonic() + _WHILE, str(error))
+        raise
 
 
 @functools.lru_cache(maxsize=16)

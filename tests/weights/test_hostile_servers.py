@@ -170,3 +170,24 @@ def test_a_repository_that_is_no_address_is_one_line(address, monkeypatch):
     with pytest.raises(UserError, match='cannot read') as caught:
         index.find('no such name')
     assert str(caught.value).isprintable()
+
+
+def test_a_repository_that_was_slow_to_fail_is_asked_once(answering, monkeypatch):
+    asked = []
+
+    def answer(address):
+        asked.append(address)
+        return drip(OK + b'Content-Length: 1000\r\n\r\n', b'a')
+
+    address = answering(answer).rpartition('/')[0]
+    monkeypatch.setattr(download, 'WHOLE', 0.2)
+    monkeypatch.setattr(index, '_SLOW', 0.1)
+    monkeypatch.setenv('GLUON_FG_REPO', address)
+    for _ in range(3):
+        with pytest.raises(UserError, match='too slowly'):
+            index.find('no such name')
+    assert len(asked) == 1
+    monkeypatch.setattr(index, '_given_up', {address: (0.0, 'long ago')})
+    with pytest.raises(UserError, match='too slowly'):
+        index.find('no such name')
+    assert len(asked) == 2
