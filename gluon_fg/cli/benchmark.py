@@ -32,6 +32,7 @@ benchmark --flow --quick
 @click.option('--nclass', type=int, help='For --flops: classes of a model that has none of its own ("custom").')
 @click.option('--loader', is_flag=True, help='Time reading of training clips, beside decord alone and GluonCV.')
 @click.option('--flow', is_flag=True, help='Time and judge optical flow, beside OpenCV called directly.')
+@click.option('--film', is_flag=True, help='Memory that 12 s of 4K take with 30 views; quick: 2 s of 1080 lines.')
 @click.option('--memory', type=int, metavar='N', help='For --loader: open N videos, and N more; does memory grow?')
 @click.option(
     '--root', metavar='FOLDER', help='For --loader, --flow: videos below it. [default: films rendered for it]'
@@ -64,6 +65,8 @@ def benchmark(
 
     --flow times gluon-fg data flow, DIS and TV-L1, in one process and in two, beside a plain loop over OpenCV; then it
     prints how far off both are on scenes whose motion is known, and what JPEG's quality costs.
+
+    --film predicts a large film by many views and prints how much memory that took at most.
     """
     if rest and output.json:
         raise UserError(f'--json prints the records and takes no file; write them with --out {rest[0]}')
@@ -77,11 +80,16 @@ def benchmark(
         raise UserError('--flops times nothing: leave out --quick, --only and --rounds')
     if rounds is not None and rounds < 1:
         raise UserError(f'--rounds must be at least 1, got {rounds}')
+    film = given.pop('film')
+    if film and (flops or only or rounds or given['flow'] or given['loader']):
+        raise UserError('--film measures memory: leave out what times or counts')
     flow, reading = given['flow'], _reading(given, bool(flops or only))
     output.check()
     from ..files import atomic_write
 
-    if flow:
+    if film:
+        records = _film(quick, output)
+    elif flow:
         records = _flow(given['root'], quick, rounds, output)
     elif reading:
         records = _read(reading, quick, rounds, output)
@@ -129,6 +137,17 @@ def _read(given: Dict[str, Any], quick: bool, rounds: Optional[int], output: Out
     if not output.json:
         click.echo(loaders.table(results))
     return [result._asdict() for result in results]
+
+
+def _film(quick: bool, output: Output) -> List[dict]:
+    from ..evaluation import film_memory
+
+    with temporary_folder() as folder:
+        given = {'seconds': 2, 'size': (1920, 1080)} if quick else {}
+        measured = film_memory.measure(Path(folder), **given)  # type: ignore[arg-type]
+    if not output.json:
+        click.echo(str(measured))
+    return [measured._asdict()]
 
 
 def _flow(root: Optional[str], quick: bool, rounds: Optional[int], output: Output) -> List[dict]:

@@ -192,6 +192,11 @@ def _processes() -> _Pool:
         return _pool
 
 
+def process_numbers() -> List[int]:
+    """The system's numbers of the processes that decode for this one."""
+    return [process._popen.pid for process in _processes()._processes if process.alive]
+
+
 @atexit.register
 def _end() -> None:
     if _pool.owner == os.getpid():

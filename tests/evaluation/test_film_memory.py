@@ -1,5 +1,6 @@
 """Memory of large films: frames are small before they are many, and views are cut one after the other."""
 
+import sys
 import tracemalloc
 
 import av
@@ -9,6 +10,7 @@ import pytest
 from gluon_fg.data import decoding
 from gluon_fg.data.isolated import open_isolated
 from gluon_fg.data.video import open_video
+from gluon_fg.evaluation import film_memory
 from gluon_fg.evaluation.protocol import Views, get_protocol
 from gluon_fg.input_spec import InputSpec
 
@@ -80,3 +82,13 @@ def test_a_film_read_in_parts_is_decoded_once(tmp_path, monkeypatch):
     assert starts == [0]
     with open_video(path) as reader:
         assert (np.concatenate(parts) == reader.get_batch(range(48))).all()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_the_benchmark_tells_the_peaks_of_both_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(film_memory, 'VIEW', {'frames': 8})
+    measured = film_memory.measure(tmp_path, 0.4, (320, 240))
+    assert measured.predicting_mb >= measured.before_mb > 50 and 30 < measured.decoding_mb < 2000
+    said = str(measured)
+    assert said.startswith('0.4 s of 320x240 with 30view: at most ') and 'None' not in said
+    assert 'does not tell' in str(measured._replace(decoding_mb=None))
