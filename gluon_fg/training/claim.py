@@ -159,7 +159,7 @@ def _take_over(config: Config, run_dir: Path) -> List[str]:
         (run_dir / 'summary.json').unlink() if (run_dir / 'summary.json').is_file() else None
     for key in _PLACES:
         former, given = getattr(saved.data, key), getattr(config.data, key)
-        if given != former and given is not None:
+        if given is not None and (former is None or os.path.realpath(given) != os.path.realpath(former)):
             setattr(saved.data, key, given)
             lines.append(f'data.{key} was {former}, and is {given}')
     if saved != config_of_then:

@@ -138,6 +138,17 @@ def test_epochs_may_be_added_where_the_rate_falls_in_steps(tmp_path):
         claimed(tmp_path / 'cosine', DATA, *cosine[:1], 'train.epochs=5')
 
 
+def test_a_config_is_told_where_its_data_are_now_and_not_how_else_they_are_written(monkeypatch, tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path)
+    run, root = tmp_path / 'run', f'data.root={tmp_path}/own'
+    claimed(run, DATA, root)
+    monkeypatch.chdir(tmp_path)
+    for same in ('data.root=own', f'data.root={tmp_path}/link/own', root):
+        assert claimed(run, DATA, same) == []
+    assert claimed(run, DATA, 'data.root=other') == [f'data.root was {tmp_path}/own, and is other']
+    assert load_config(str(run / 'config.yaml'), saved=True).data.root == 'other'
+
+
 def test_a_list_is_the_same_wherever_it_lies_and_no_other(tmp_path):
     labels = LabelSet(('apple', 'banana'))
 
