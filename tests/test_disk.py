@@ -56,7 +56,7 @@ class MXNetError(RuntimeError):
         (refused(errno.EDQUOT, 'a.npz'), 'a.npz: Disk quota exceeded; free some'),
         (refused(errno.EFBIG, 'a.npz'), 'a.npz: File too large; it would be larger than files may be'),
         (refused(errno.EROFS, 'a.npz'), 'a.npz: Read-only file system; choose a folder that can be written'),
-        (refused(errno.EACCES, 'a.npz'), 'a.npz: Permission denied; it needs the right to it'),
+        (refused(errno.EACCES, 'a.npz'), 'a.npz: Permission denied; choose another place'),
         (refused(errno.EIO, 'a.npz'), 'a.npz: Input/output error; the disk fails'),
         (refused(errno.ESTALE, 'a.npz'), 'a.npz: Stale file handle; the disk fails'),
         (refused(errno.ENAMETOOLONG, 'a.npz'), 'a.npz: File name too long; choose a shorter name'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Callable, List, Optional
 import click
 
 from ..errors import UserError
+from ..interrupts import kept_from_children
 from .base import Command
 
 KINETICS = 'i3d_inceptionv1_same_kinetics400'  # whose weights a package has
@@ -136,14 +138,15 @@ def step(
     if ranks > 1 and launcher:
         shown, actual = ['horovodrun', '-np', str(ranks), *shown], [launcher, '-np', str(ranks), *actual]
     click.echo(f'\n== {title}\n$ {" ".join(map(shlex.quote, shown))}')
-    process = subprocess.Popen(
-        actual,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if ranks > 1 else None,  # a launcher adds lines of its own
-        text=True,
-        env={'OMP_NUM_THREADS': '1' if ranks > 1 else '2', **os.environ},
-        start_new_session=until is not None,
-    )
+    with kept_from_children() if until is None else contextlib.nullcontext():  # we end it, and one of us says so
+        process = subprocess.Popen(
+            actual,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if ranks > 1 else None,  # a launcher adds lines of its own
+            text=True,
+            env={'OMP_NUM_THREADS': '1' if ranks > 1 else '2', **os.environ},
+            start_new_session=until is not None,
+        )
     assert process.stdout
     lines: List[str] = []
     stopped = False
