@@ -106,14 +106,14 @@ _ALL = (
         _train('u2s/topheavy_tiny_synthfg_u2s', *_STAGES, *_SHORT),
         ('films',),
         once=False,
-        kills=8,
+        kills=6,
     ),
     Case(
         'finetune',
         ['finetune', 'films', '--model', 'i3d_tiny_custom', '--out', 'run', '--set', *SMALL],
         ('films',),
         once=False,
-        kills=8,
+        kills=6,
     ),
     Case(
         'transfer',

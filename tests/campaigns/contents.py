@@ -11,8 +11,8 @@ from typing import Any, Dict, List
 
 from pyarrow import parquet
 
-# Of records and summaries: how long it took, this time, and checksums of what has times in it.
-_TIMES = ('seconds', 'cpu_seconds', 'data_seconds', 'clips_per_second', 'began', 'time', 'created', 'sha256')
+# Of records and summaries: how long it took, this time, checksums of what has times in it, and who started it.
+_TIMES = ('seconds', 'cpu_seconds', 'data_seconds', 'clips_per_second', 'began', 'time', 'created', 'sha256', 'command')
 _SPENT = re.compile(r'\b\d+ s\b')  # the same in reports
 # Events of TensorBoard have the clock in their names and in every record.
 _SKIPPED = ('tensorboard',)

@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from campaigns.starts import HOROVODRUN, Ended, as_a_job, by_a_user, forked
 # second start, too; hit at any moment, as a user would start it; one of its two ranks lost, or asked to stop
 KINDS = ('killed', 'cut', 'asked', 'twice', 'any moment', 'a rank')
 FAULTS = ('stuck', 'different', 'half a file', 'left over', 'traceback')
+OURS = re.compile(r'^ *File ".*/gluon_fg/', re.MULTILINE)  # in a traceback; horovodrun has one of its own
 SIGNALS = ('SIGKILL', 'SIGTERM', 'SIGINT')
 
 
@@ -97,7 +99,7 @@ def attempt(trial: Trial, folder: Path, base: Path, reference: Reference) -> Tri
         ended = start(case.words, blow)
         if ended.code is None:
             faults['stuck'] = 'disturbed, it does not end'
-        elif blow.kind != 'SIGKILL' and 'Traceback' in ended.text:
+        elif blow.kind != 'SIGKILL' and OURS.search(ended.text):
             faults['traceback'] = f'exit code {ended.code}: {ended.text[-1500:]}'
         elif blow.kind == 'SIGINT' and ended.code not in (case.code, 130):
             faults['traceback'] = f'exit code {ended.code} when interrupted: {ended.text[-1500:]}'
