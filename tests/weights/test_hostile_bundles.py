@@ -97,7 +97,7 @@ def test_a_tar_of_files_without_end_is_left(zoos, tmp_path, monkeypatch):  # noq
 def test_every_wrong_byte_is_a_line_or_harmless(zoos, tmp_path):  # noqa: F811
     path = tar(tmp_path / 'b.tar', [(FILE, A)])
     whole = path.read_bytes()
-    headers = [*range(512), *range(512, 1536, 64), *range(1536, 2048, 8)]
+    headers = [*range(0, 512, 3), *range(512, 1536, 64), *range(1536, 2048, 32)]
     outcomes = {'line': 0, 'imported': 0}
     for place in headers:
         damaged = bytearray(whole)
@@ -113,4 +113,4 @@ def test_every_wrong_byte_is_a_line_or_harmless(zoos, tmp_path):  # noqa: F811
             assert imported.new == [FILE] and (root / FILE).read_bytes() == FILES[FILE]
             (root / FILE).unlink()
             outcomes['imported'] += 1
-    assert outcomes['line'] > 500 and sum(outcomes.values()) == len(headers)
+    assert outcomes['line'] > 150 and sum(outcomes.values()) == len(headers)
