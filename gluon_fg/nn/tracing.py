@@ -22,6 +22,10 @@ class TracedOnce(HybridBlock):
             if self._cached_op is None:
                 super()._build_cache(*args)
 
+    def _call_cached_op(self, *args: Any) -> Any:
+        with TRACING:  # its plan of memory serves one call after another; what is held up is the queuing alone
+            return super()._call_cached_op(*args)
+
 
 @contextlib.contextmanager
 def unused_parameters_allowed() -> Iterator[None]:
