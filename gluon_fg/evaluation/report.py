@@ -29,10 +29,10 @@ def write_report(scores: Scores, paths: Paths, refused: Optional[Dict[str, Any]]
     """Write the three files, and return the table to print; `refused`: what `threshold.refusals` says, if anything."""
     scores_path, metrics_path, table_path = paths
     summary = metrics.summarize(scores)
-    scores.save(scores_path)
     with atomic_write(metrics_path) as stream:
         json.dump({**summary, **(refused or {}), 'failed_videos': scores.failed}, stream, indent=1)
     metrics.write_per_class(scores, table_path)
+    scores.save(scores_path)  # last: who has it has the others, also after a kill
     answers = f'\n\n{describe_refusals(refused)}' if refused else ''
     files = f'scores {scores_path}, metrics {metrics_path}, classes {table_path}'
     return f'\n{metrics.format_table(summary)}{answers}\n\n{files}'
