@@ -20,6 +20,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -222,6 +223,7 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     parser.add_argument('--jobs', type=int, default=1, help='trials at once')
     parser.add_argument('--out', type=Path, help='JSON file of the counts, and of every trial that failed')
     options = parser.parse_args(words)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and their children
     base = Path(tempfile.mkdtemp(prefix='kills-'))  # not a TemporaryDirectory: a fork that ends would remove it, too
     try:
         os.environ['MXNET_HOME'] = str(base / 'mxnet')
