@@ -81,7 +81,7 @@ def evaluate(
     With a threshold (--refuse, or test.refuse of the run) videos whose likeliest class is less likely than it count as
     refused: gluon-fg predict says 'none of these' there. The table then says how many are answered, and rightly.
 
-    A video of the dataset that cannot be decoded is named on stderr and does not stop the others, whose scores are
+    A video that cannot be decoded is named on stderr and does not stop the others, whose scores are
     kept; the exit code is then 2 (over several processes 0: a launcher takes anything else for one that has died).
     """
     from ..evaluation.metrics import summarize
@@ -131,14 +131,16 @@ def evaluate(
         else:
             click.echo(table + f'\nnext: gluon-fg compare {paths[0]} OTHER.npz' * (scores.targets is None))
     world.barrier()
-    return _code(scores, world)
+    return _code([scores, others] if others else [scores], world)
 
 
-def _code(scores: Any, world: Any) -> int:
-    """Say how many videos could not be decoded, and return the exit code."""
-    if scores.failed and world.rank == 0:
-        click.echo(f'{len(scores.failed)} of {scores.listed} videos could not be decoded', err=True)
-    return 2 if scores.failed and world.size == 1 else 0
+def _code(measured: Sequence[Any], world: Any) -> int:
+    """Say how many videos could not be decoded, those of --none among them, and return the exit code."""
+    failed = sum(len(scores.failed) for scores in measured)
+    if failed and world.rank == 0:
+        listed = sum(scores.listed for scores in measured)
+        click.echo(f'{failed} of {listed} videos could not be decoded', err=True)
+    return 2 if failed and world.size == 1 else 0
 
 
 def _strangers(net: Any, paths: Sequence[str], refuse: Optional[float]) -> Any:

@@ -39,9 +39,10 @@ def test_training_chooses_a_threshold_with_the_best_weights(run):
 def test_evaluate_chooses_anew_by_its_own_views_and_says_what_comes_of_it(run, strangers, command, tmp_path):
     out = tmp_path / 'scores.npz'
     words = ['evaluate', '--run', run, '--split', 'val', '--protocol', '2x1', '--refuse', 0.1, '--none', strangers]
-    code, text, _ = command(*words, '--out', out)
+    code, text, error = command(*words, '--out', out)
     scores = Scores.load(out)
-    assert code == 0 and load_threshold(run) == choose_threshold(scores, 0.1)
+    assert code == 2 and '1 of 27 videos could not be decoded' in error  # a stranger's
+    assert load_threshold(run) == choose_threshold(scores, 0.1)
     metrics = json.loads((tmp_path / 'scores.metrics.json').read_text())
     likeliest = scores.branch().max(axis=1)
     answered = likeliest >= metrics['threshold']
