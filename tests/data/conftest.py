@@ -53,3 +53,16 @@ def write_video(tmp_path_factory):
 def plain_video(write_video):
     """40 frames of 64x48, H.264 with B-frames, 25 frames per second."""
     return write_video('plain (1), with spaces.mp4', bf='3')
+
+
+@pytest.fixture
+def put(tmp_path):
+    """put(name, text or bytes) -> path of a file."""
+
+    def put(name, content=''):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return put

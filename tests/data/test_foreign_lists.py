@@ -12,36 +12,12 @@ import unicodedata
 
 import miniatures
 import pytest
+from readings import pairs, refused
 
 from gluon_fg.data import build_dataset, from_csv, label_set, list_labels, text_files
 from gluon_fg.data.label_lists import from_label_list
 from gluon_fg.data.readers import plain_list
 from gluon_fg.errors import UserError
-
-
-@pytest.fixture
-def put(tmp_path):
-    """put(name, text or bytes) -> path of a file."""
-
-    def put(name, content=''):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return put
-
-
-def pairs(data):
-    return [(record.path, record.label) for record in data.records]
-
-
-def refused(call, *arguments):
-    with pytest.raises(UserError) as error:
-        call(*arguments)
-    assert '\n' not in str(error.value) and len(str(error.value)) < 500
-    return str(error.value)
-
 
 PLAIN = [('a.mp4', 0), ('b c.mp4', 1)]
 

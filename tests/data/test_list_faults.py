@@ -13,35 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from readings import pairs, refused
 
 from gluon_fg.data import build_dataset, from_csv, from_folder, label_set, open_video
 from gluon_fg.errors import UserError, VideoError, printable
 from gluon_fg.evaluation.load import name_classes
-
-
-@pytest.fixture
-def put(tmp_path):
-    """put(name, text or bytes) -> path of a file."""
-
-    def put(name, content=''):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return put
-
-
-def pairs(data):
-    return [(record.path, record.label) for record in data.records]
-
-
-def refused(call, *arguments, **named):
-    with pytest.raises(UserError) as error:
-        call(*arguments, **named)
-    assert '\n' not in str(error.value) and len(str(error.value)) < 500
-    return str(error.value)
-
 
 # Labels ---------------------------------------------------------------------------------------------------------------
 
