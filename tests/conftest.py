@@ -33,6 +33,13 @@ def pytest_make_parametrize_id(val, argname):
     return argname if isinstance(val, bytes) else None
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Write names that are no text as Python does: a worker's report of a test that shows one would end the worker."""
+    report = (yield).get_result()
+    report.sections = [(title, text.encode('utf-8', 'backslashreplace').decode()) for title, text in report.sections]
+
+
 def pytest_runtest_setup(item):
     """The same random networks whatever ran before: now and then one has a dead ReLU that a test trips over."""
     mx.random.seed(0)

@@ -9,7 +9,14 @@ import pytest
 
 from gluon_fg import _runtime
 
-RUNTIME = _runtime.__file__
+# `_runtime` in a package of its own, as importing gluon_fg would load everything
+FOLDER = Path(_runtime.__file__).parent
+ALONE = f"""
+import runpy, sys, types
+package = sys.modules['alone'] = types.ModuleType('alone')
+package.__path__ = [{str(FOLDER)!r}]
+m = runpy.run_module('alone._runtime')
+"""
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def fakes(tmp_path):
 
 def load(fakes, before='', after='print("safe", m["DECORD_SAFE"])'):
     """Run `before`, then `_runtime`, then `after`; returns the lines of stdout, those of stderr, and the exit code."""
-    code = f'{before}\nimport runpy\nm = runpy.run_path({RUNTIME!r})\n{after}'
+    code = f'{before}\n{ALONE}\n{after}'
     done = subprocess.run(
         [sys.executable, '-S', '-c', code],
         env={**os.environ, 'PYTHONPATH': str(fakes.folder)},
@@ -174,9 +181,7 @@ def test_a_damaged_cuda_library_is_named(fakes):
 def test_the_real_libraries_loaded_horovod_first(tmp_path):
     pytest.importorskip('horovod', reason='Horovod is not installed')
     code = 'import horovod.mxnet, gluon_fg, sys\nprint(gluon_fg._runtime.DECORD_SAFE, "decord" in sys.modules)'
-    done = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, timeout=120, cwd=Path(RUNTIME).parent.parent
-    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120, cwd=FOLDER.parent)
     assert done.stdout.split() == ['False', 'False'], done.stderr
     assert 'horovod.mxnet was imported before decord' in done.stderr
 
