@@ -39,6 +39,10 @@ class _Ended(Exception):
     """A process ended before it answered; the text says how."""
 
 
+class _Gone(_Ended):
+    """A process had ended already, by what another reader asked of it."""
+
+
 class _Hung(_Ended):
     """A process did not answer in time, and was ended."""
 
@@ -87,7 +91,7 @@ class _Process:
         """Wait for the answer, which fills `frames` where they are asked for; raises `_Ended`, VideoError."""
         with self._lock:
             if not self.alive:
-                raise _Ended('it ended')
+                raise _Gone('it ended')
             try:
                 if not self._ready:
                     self._hear(max(patience, PATIENCE))
@@ -259,10 +263,16 @@ class IsolatedReader(VideoReader):
         return out
 
     def _again(self, ask: Any) -> Any:
-        """Ask; once more where the process ended, which may have had other reasons than this file."""
-        for once_more in (True, False):
+        """Ask; once more where the process ended, which may have had other reasons than this file.
+
+        One that another file has ended meanwhile says nothing of this one, however often that happens.
+        """
+        once_more = True
+        while True:
             try:
                 return ask()
+            except _Gone:
+                continue
             except VideoError as error:
                 raise VideoError(self.path, error.reason) from error
             except _Hung as error:
@@ -270,6 +280,7 @@ class IsolatedReader(VideoReader):
             except _Ended as error:
                 if not once_more:
                     raise VideoError(self.path, f'decoding it ends the process that does it ({error})') from error
+                once_more = False
 
 
 def open_isolated(path: str, scans: Optional[ScanCache] = None) -> VideoReader:

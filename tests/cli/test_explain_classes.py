@@ -18,6 +18,7 @@ def score_file(path, model):
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(24), 5)
     p = rng.random((120, len(net.branch_names), 24)).astype(np.float32)
     p[np.arange(120), :, labels] += rng.random(24)[labels][:, None]
+    p /= p.sum(axis=2, keepdims=True)
     ids = tuple(map(str, range(120)))
     Scores(ids, labels, p, net.branch_names, net.classes, net.labels.groups, 'p', {}, model, 'synthfg').save(path)
     return path
