@@ -1,6 +1,7 @@
 """Shared fixtures. Imports gluon_fg before anything else: mxnet, decord and horovod crash in any other order."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -47,9 +48,28 @@ def pytest_runtest_setup(item):
 
 
 def pytest_runtest_teardown(item):
-    """Let what a test has queued end before its networks are freed, which once crashed MXNet's engine."""
+    """Let what a test has queued end before its networks are freed, which once crashed MXNet's engine.
+
+    Networks refer to themselves and few Python objects hold much memory: they are freed where they have come to much,
+    or a worker grows until a test that forks it gets no memory.
+    """
     with contextlib.suppress(mx.MXNetError):  # of a test that was about an error
         mx.nd.waitall()
+    global _collect_at
+    if _resident() > _collect_at:
+        gc.collect()
+        _collect_at = max(_MUCH, _resident() + _MUCH // 2)
+
+
+_MUCH = 2 * 10**9  # bytes
+_collect_at = _MUCH
+
+
+def _resident():
+    try:
+        return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    except OSError:  # not Linux
+        return 0
 
 
 @pytest.fixture(scope='session')
