@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
+from .deploy.execution import Execution
 from .errors import UserError
 from .evaluation.clips import Windows
 from .evaluation.predict import predict_with
@@ -63,6 +64,8 @@ def predict(
     window: Optional[float] = None,
     hop: Optional[float] = None,
     flow: Optional[str] = None,
+    runtime: str = 'auto',
+    precision: str = 'float32',
     **options: Any,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several.
@@ -82,7 +85,7 @@ def predict(
     protocol
         which views of the video are averaged; None: the model's own test protocol (see `get_protocol`)
     ctx
-        device (default: CPU). On the CPU the network runs as a fused oneDNN graph
+        device (default: CPU)
     batch_size, workers
         views in a forward pass; decoding threads
     window, hop
@@ -91,6 +94,8 @@ def predict(
     flow
         for a network that sees optical flow: the folder that it lies in, as `gluon-fg data flow` writes it, or 'dis';
         None: what lies beside the video or its frames, else it is computed (DIS)
+    runtime, precision
+        what computes the network, and in which precision (`deploy.execution.Execution`)
     options
         for `get_model`, with a model given by name
 
@@ -114,6 +119,7 @@ def predict(
     windows = None if window is None else Windows(window, hop)
     if windows is not None:
         windows.check()
+    execution = Execution(runtime, precision)
     if isinstance(protocol, str):
         protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
     if isinstance(model, (str, os.PathLike)):
@@ -124,4 +130,4 @@ def predict(
         model = default_model(ctx).net
     elif params is not None or options:
         raise UserError('params and options go with the name of a model; a network must have its weights already')
-    return predict_with(model, video, topk, protocol, ctx, batch_size, workers, windows, flow)
+    return predict_with(model, video, topk, protocol, ctx, batch_size, workers, windows, flow, execution)

@@ -15,6 +15,7 @@ import pytest
 
 from gluon_fg import factory
 from gluon_fg.data import build_dataset
+from gluon_fg.deploy.execution import REFERENCE
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores, score_dataset
@@ -43,7 +44,9 @@ def test_an_old_run_gives_its_old_scores(run, tiny_synthfg):
     former = {'gate': 'sigmoid', 'similarity': 'signed'}  # what was the only gate and the only similarity
     assert config.model.options == {'csm_n': 4.0, **former} and net.classes[0] == 'disc: plus'
     old = Scores.load(OLD / 'scores.npz')
-    scores = score_dataset(net, build_dataset('synthfg', 'test', tiny_synthfg), get_protocol('train_time'), fused=True)
+    scores = score_dataset(
+        net, build_dataset('synthfg', 'test', tiny_synthfg), get_protocol('train_time'), execution=REFERENCE
+    )
     assert scores.ids == old.ids and scores.branch_names == old.branch_names and scores.classes == old.classes
     np.testing.assert_allclose(scores.probabilities, old.probabilities, rtol=0, atol=2e-5)
     np.testing.assert_array_equal(scores.labels, old.labels)

@@ -20,8 +20,18 @@ ALLOWED = {
     'evaluation': {'data', 'deploy', 'registry', 'factory', 'weights'},
     'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy'},
     'visualization': {'data', 'evaluation', 'analysis'},
-    'training': {'_runtime', 'nn', 'recognizers.contract', 'data', 'evaluation', 'registry', 'factory', 'weights'},
-    'studies': {'evaluation', 'training'},
+    'training': {
+        '_runtime',
+        'nn',
+        'recognizers.contract',
+        'data',
+        'deploy',
+        'evaluation',
+        'registry',
+        'factory',
+        'weights',
+    },
+    'studies': {'deploy', 'evaluation', 'training'},
     # The command is above everything; nothing is above it.
     'cli': {
         '__version__',

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import click
 
+from ..deploy.execution import Execution
 from ..errors import UserError
 from .base import Command, Several
 from .options import (
@@ -18,6 +19,7 @@ from .options import (
     Output,
     data_options,
     device_option,
+    execution_options,
     model_options,
     output_options,
     pass_options,
@@ -56,6 +58,7 @@ evaluate --run runs/mine --split val --refuse 0.05 --none videos/of_other_things
 )
 @pass_options
 @device_option
+@execution_options
 @output_options(
     'Score file. [default: scores_SPLIT_PROTOCOL.npz in --run, or in the current folder]',
     metavar='FILE.npz',
@@ -70,6 +73,7 @@ def evaluate(
     batch_size: int,
     workers: int,
     device: str,
+    execution: Execution,
     output: Output,
 ) -> int:
     """Score a network on a dataset and print its accuracies.
@@ -119,7 +123,7 @@ def evaluate(
             f'({views.name}: {views.description})'
         )
     sharing: Dict[str, Any] = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
-    sharing.update(progress=sys.stderr.isatty(), fused=True)
+    sharing.update(progress=sys.stderr.isatty(), execution=execution)
     scores = score_dataset(net, videos, views, ctx, batch_size, workers, **sharing)
     others = others and score_dataset(net, others, views, ctx, batch_size, workers, **sharing)
     if world.rank == 0:

@@ -7,6 +7,7 @@ from typing import Any, List, Optional
 
 import click
 
+from ..deploy.execution import Execution
 from ..errors import UserError, unknown
 from .base import Command, Several
 from .explain import ExplainCommand, path_of
@@ -16,6 +17,7 @@ from .options import (
     Output,
     data_options,
     device_option,
+    execution_options,
     model_options,
     output_options,
     pass_options,
@@ -295,6 +297,7 @@ def tsne(models: List[str], params: List[str], classes: List[str], data: DataCho
 @click.option('--protocol', metavar='NAME', help="Views of each video. [default: the model's]")
 @pass_options
 @device_option
+@execution_options
 @output_options(out=False, json=True)
 def gate(
     network: ModelChoice,
@@ -303,6 +306,7 @@ def gate(
     batch_size: int,
     workers: int,
     device: str,
+    execution: Execution,
     output: Output,
 ) -> None:
     """Tell what a network's gate is good for: how its answers change without.
@@ -326,7 +330,7 @@ def gate(
 
     def score() -> Any:
         return score_dataset(
-            named.net, dataset, views, ctx, batch_size, workers, progress=sys.stderr.isatty(), fused=True
+            named.net, dataset, views, ctx, batch_size, workers, progress=sys.stderr.isatty(), execution=execution
         )
 
     effects = gate_effects(named.net, score)

@@ -33,6 +33,7 @@ def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
         'auto', 'cpu' or 'gpu'
     """
     from ..data.catalog import build_dataset
+    from ..deploy.execution import REFERENCE
     from ..evaluation.metrics import chosen_by, summarize
     from ..evaluation.protocol import get_protocol
     from ..evaluation.report import write_report
@@ -51,7 +52,7 @@ def report(folder: Path, place: str, device: str) -> Tuple[str, float]:
     else:
         progress = sys.stderr.isatty()
         scores = score_dataset(
-            net, videos, views, ctx, config.test.batch_size, config.data.workers, progress=progress, fused=True
+            net, videos, views, ctx, config.test.batch_size, config.data.workers, progress=progress, execution=REFERENCE
         )
     paths = (Path(f'{name}.npz'), Path(f'{name}.metrics.json'), Path(f'{name}.per_class.csv'))
     click.echo(write_report(scores, paths))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Tuple
 
 import click
 
+from ..deploy.execution import PRECISIONS, RUNTIMES, Execution
 from ..errors import UserError
 from ..files import check_free
 from .base import Several
@@ -190,6 +192,44 @@ def pass_options(function: Callable) -> Callable:
             function
         )
     )
+
+
+def execution_options(function: Callable) -> Callable:
+    """Add --runtime, --precision and --threads; the command gets `execution`, an `Execution`."""
+    return _gathered(
+        Execution,
+        'execution',
+        {'runtime': 'runtime', 'precision': 'precision', 'threads': 'threads'},
+        [
+            click.option(
+                '--runtime',
+                type=click.Choice(['auto', *RUNTIMES]),
+                default='auto',
+                show_default=True,
+                help='What computes the network; auto is the fastest that is installed.',
+            ),
+            click.option(
+                '--precision',
+                type=click.Choice(PRECISIONS),
+                default='float32',
+                show_default=True,
+                help='Of the numbers in it; int8 needs gluon-fg quantize first.',
+            ),
+            click.option(
+                '--threads',
+                type=click.IntRange(min=1),
+                callback=_before_mxnet,
+                help='Threads that compute. [default: as many as there are cores]',
+            ),
+        ],
+    )(function)
+
+
+def _before_mxnet(ctx: click.Context, option: click.Parameter, threads: Optional[int]) -> Optional[int]:
+    """Tell MXNet, which asks once, when it is loaded."""
+    if threads is not None and 'mxnet' not in sys.modules:
+        os.environ['OMP_NUM_THREADS'] = str(threads)
+    return threads
 
 
 class Output(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import click
 
+from ..deploy.execution import Execution
 from ..errors import UserError, VideoError, printable
 from ..files import check_free
 from .base import Command
@@ -16,6 +17,7 @@ from .options import (
     ModelChoice,
     Output,
     device_option,
+    execution_options,
     flow_option,
     model_options,
     output_options,
@@ -52,6 +54,7 @@ predict long.mp4 --window 4 --hop 2 --timeline long.png --film long_labeled.mp4
 @click.option('--timeline', metavar='OUT.png', help='With --window: a picture of what is likeliest when.')
 @pass_options
 @device_option
+@execution_options
 @output_options('Table or JSON of all answers.', metavar='FILE.csv|.json', json=True)
 def predict(
     paths: Tuple[str, ...],
@@ -68,6 +71,7 @@ def predict(
     batch_size: int,
     workers: int,
     device: str,
+    execution: Execution,
     output: Output,
 ) -> int:
     """Say what happens in videos.
@@ -104,7 +108,7 @@ def predict(
     files = files_of(paths, net.input_spec)
     targets = drawn.films_of(files)
     topk = topk or 5
-    answers = each_prediction(files, net, topk, views, ctx, batch_size, workers, windows, flow)
+    answers = each_prediction(files, net, topk, views, ctx, batch_size, workers, windows, flow, execution)
     shown = min(topk, net.nclass) + (net.threshold is not None)  # 'none of these' stands before them
     results = ResultFile(output.out or '', shown, net.name, views)
     by_video = _gathered(answers, results, len(files), quiet=output.json)

@@ -10,6 +10,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from ..data.video import VideoReader
+from ..deploy.execution import Execution
 from ..errors import UserError, VideoError
 from .clips import Windows, clips_of, files_in, single_pictures, windows_of
 from .frames import videos_of
@@ -43,6 +44,7 @@ def predict_with(
     workers: int = 2,
     windows: Optional[Windows] = None,
     flow: Optional[str] = None,
+    execution: Optional[Execution] = None,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several, by a network: as `gluon_fg.predict`."""
     videos, folder = videos_of(video), False
@@ -52,7 +54,8 @@ def predict_with(
     single = len(videos) == 1 and videos[0] is video
     answers: List[Any] = [[] for _ in videos]
     failed = []
-    for number, answer in each_prediction(videos, net, topk, protocol, ctx, batch_size, workers, windows, flow):
+    answered = each_prediction(videos, net, topk, protocol, ctx, batch_size, workers, windows, flow, execution)
+    for number, answer in answered:
         if answer.error:
             failed.append(answer.error)
             logger.warning('no prediction: %s', answer.error)
@@ -93,6 +96,7 @@ def each_prediction(
     workers: int = 2,
     windows: Optional[Windows] = None,
     flow: Optional[str] = None,
+    execution: Optional[Execution] = None,
 ) -> Iterator[Tuple[int, Prediction]]:
     """Tell the likeliest classes of videos, or of windows of them, one after another.
 
@@ -106,6 +110,8 @@ def each_prediction(
         how they are cut; None: one answer for each
     flow
         where optical flow comes from, for networks that see it
+    execution
+        what computes the network; None: the fastest runtime (`Execution`)
 
     Yields
     ------
@@ -141,7 +147,8 @@ def each_prediction(
                 taken.append((number, part))
                 yield part.path, part.open_cut
 
-    for position, result, _ in merge_views(net, sources(), views, net.labels, ctx, batch_size, workers, fused=True):
+    execution = execution or Execution()
+    for position, result, _ in merge_views(net, sources(), views, net.labels, ctx, batch_size, workers, execution):
         number, clip = taken[position]
         if isinstance(result, VideoError):
             yield number, Prediction(clip.path, [], result, clip.start, clip.end)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
 from ..data.labels import LabelSet
+from ..deploy.execution import Execution, text_of
 from ..errors import UserError, VideoError
 from . import score_file
 from .protocol import Protocol
@@ -51,6 +52,8 @@ class Scores:
     logits
         (N, M) float32, of the prediction, averaged over views. No probability that is a mean over views tells them
         (`fusion`). None: not kept, as in files from before they were
+    execution
+        runtime and precision that computed them, for example 'mxnet float32'; '': not known
     """
 
     ids: Tuple[str, ...]
@@ -65,6 +68,7 @@ class Scores:
     dataset: str = ''
     targets: Optional[np.ndarray] = None
     logits: Optional[np.ndarray] = None
+    execution: str = ''
 
     def __post_init__(self) -> None:
         videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
@@ -114,6 +118,7 @@ class Scores:
             'failed': self.failed,
             'model': self.model,
             'dataset': self.dataset,
+            'execution': self.execution,
         }
         arrays: Dict[str, np.ndarray] = {
             'probabilities': self.probabilities.astype(np.float32),
@@ -143,6 +148,7 @@ class Scores:
                 dataset=meta['dataset'],
                 targets=arrays.get('targets'),
                 logits=arrays.get('logits'),
+                execution=meta.get('execution', ''),
             )
             score_file.check_unchanged(path, meta, arrays, scores.fingerprint)
         except UserError as error:  # of the class names, which do not know the file
@@ -161,7 +167,7 @@ def score_dataset(
     size: int = 1,
     gather: Optional[Callable[[list], List[list]]] = None,
     progress: bool = True,
-    fused: bool = False,
+    execution: Optional[Execution] = None,
     told: Optional[Set[str]] = None,
 ) -> Scores:
     """Score every video of a dataset; the same result for any batch size, number of workers and number of ranks.
@@ -170,7 +176,7 @@ def score_dataset(
 
     Parameters
     ----------
-    net, dataset, protocol, ctx, batch_size, workers, fused
+    net, dataset, protocol, ctx, batch_size, workers, execution
         as for `merge_views`; labels may be -1 (unknown), which gives scores but no accuracy
     rank, size, gather
         this process among how many; `gather(list)` returns every rank's list, in rank order, on every rank
@@ -194,10 +200,11 @@ def score_dataset(
     truth = [dataset.records[i].label for i in mine]
     done: List[Tuple[int, Optional[np.ndarray], Optional[np.ndarray], Optional[str]]] = []
     told = set() if told is None else told
+    execution = execution and execution.decided(net, ctx)
     with tqdm(
         total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
     ) as bar:
-        merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, fused, truth, told)
+        merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, execution, truth, told)
         for position, result, logits in merged:
             if isinstance(result, VideoError):
                 if str(result) not in told:
@@ -209,6 +216,7 @@ def score_dataset(
                 done.append((mine[position], result.astype(np.float32), logits.astype(np.float32), None))
             bar.update()
     scores = _gathered(net, dataset, labels, protocol, gather(done) if gather and size > 1 else [done])
+    scores = dataclasses.replace(scores, execution=text_of(execution))
     counted = f'{scores.listed} videos listed = {len(scores.ids)} scored + {len(scores.failed)} failed'
     if counted not in told:
         logger.info('%s', counted)

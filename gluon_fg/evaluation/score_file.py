@@ -92,6 +92,8 @@ def _problem_of_meta(meta: Dict[str, Any]) -> str:
     for key in _TEXTS:
         if not isinstance(meta.get(key), str):
             return f'its {key} is no text'
+    if not isinstance(meta.get('execution', ''), str):
+        return 'its execution is no text'
     failed = meta.get('failed')
     if not isinstance(failed, dict) or not _are_texts(list(failed.values())):
         return 'its failed videos have no names and reasons'

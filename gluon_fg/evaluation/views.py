@@ -32,7 +32,9 @@ from ..data.loader import ordered_map
 from ..data.rates import at_rate
 from ..data.transforms import to_input
 from ..data.video import VideoReader
-from ..deploy.fused import fuse, with_segments
+from ..deploy.execution import Execution
+from ..deploy.fused import with_segments
+from ..deploy.predictor import forward_of
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
 from .protocol import Protocol, get_protocol
@@ -180,7 +182,7 @@ def merge_views(
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
-    fused: bool = False,
+    execution: Optional[Execution] = None,
     truth: Optional[Sequence[int]] = None,
     told: Optional[Set[str]] = None,
 ) -> Iterator[Merged]:
@@ -205,8 +207,8 @@ def merge_views(
         views in a forward pass, all of one size; the result does not depend on it beyond float rounding
     workers
         threads that decode and cut views ahead; 0 does it between the forward passes
-    fused
-        run a copy of the network in oneDNN's fused graph (CPU; `deploy.fused`), if it takes no labels
+    execution
+        what computes a copy of the network, if it takes no labels; None: its own graph, as in training
     truth
         the true class of each source, for a network that takes labels (`net.takes_labels`); no other sees it
     told
@@ -226,9 +228,9 @@ def merge_views(
     ctx, spec = ctx or mx.cpu(), net.input_spec
     shown = protocol.shown(spec)
     failed: List[Merged] = []
-    copied = fused and not net.takes_labels
-    with contextlib.nullcontext() if copied else segments_as(net, protocol):
-        forward = fuse(net, ctx, _segments(net, protocol)) if copied else _logits_of(net)
+    execution = None if net.takes_labels else execution
+    with contextlib.nullcontext() if execution else segments_as(net, protocol):
+        forward = forward_of(net, execution, ctx, _segments(net, protocol)) if execution else _logits_of(net)
         stack = np.stack if spec.ndim == 3 else np.concatenate
         cut = functools.partial(_cut, protocol, spec, labels, set() if told is None else told)
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))

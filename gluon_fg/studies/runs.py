@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 from mxnet.gluon import HybridBlock
 
 from .. import safe_json
+from ..deploy.execution import REFERENCE
 from ..errors import UserError
 from ..evaluation.gates import as_dict, gate_effects
 from ..evaluation.protocol import get_protocol
@@ -198,7 +199,7 @@ class Runs:
         net, config = load_run(run, str(run / 'final.params'))
         config.data.features = None  # a whole network, whatever it was trained on: it is scored on videos
         protocol, test = get_protocol(config.test.val_protocol), split_of(config, 'test')
-        return net, lambda: score_dataset(net, test, protocol, batch_size=16, progress=False, fused=True)
+        return net, lambda: score_dataset(net, test, protocol, batch_size=16, progress=False, execution=REFERENCE)
 
 
 class Progress:

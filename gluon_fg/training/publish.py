@@ -22,6 +22,7 @@ from .. import factory, files, registry
 from ..data.catalog import build_dataset, label_set
 from ..data.catalog.layouts import in_fold
 from ..data.datasets import VideoDataset
+from ..deploy.execution import REFERENCE
 from ..errors import UserError, unknown
 from ..evaluation.gates import gate_effects
 from ..evaluation.metrics import TOPK, summarize
@@ -319,7 +320,7 @@ def _score(
         measurement.batch_size,
         measurement.workers,
         progress=measurement.progress,
-        fused=True,
+        execution=REFERENCE,
     )
 
 

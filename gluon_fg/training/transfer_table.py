@@ -17,6 +17,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import mxnet as mx
 
 from ..data.catalog import dataset_info
+from ..deploy.execution import REFERENCE
 from ..errors import UserError
 from ..evaluation import metrics
 from ..evaluation.protocol import get_protocol
@@ -156,7 +157,7 @@ def _scores(part: Part, tested_on: Optional[str], progress: bool) -> Scores:
     if not any(record.label >= 0 for record in videos.records):
         raise UserError(f'{videos.name}: its videos have no labels, so nothing can be tested; choose another --split')
     scores = score_dataset(
-        net, known_to(net, videos), views, ctx, test.batch_size, data.workers, progress=progress, fused=True
+        net, known_to(net, videos), views, ctx, test.batch_size, data.workers, progress=progress, execution=REFERENCE
     )
     write_report(scores, (Path(f'{name}.npz'), Path(f'{name}.metrics.json'), Path(f'{name}.per_class.csv')))
     return scores

@@ -12,6 +12,7 @@ from gluon_fg.data.catalog import label_set
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.video import ArrayReader
+from gluon_fg.deploy.execution import REFERENCE
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores, check_classes, known_to, score_dataset, video_ids
@@ -126,8 +127,8 @@ def test_networks_give_the_same_scores_for_any_batch_size_workers_and_ranks(tool
     segments = net.num_segments
     base = score(net, dataset, protocol, batch_size=8, workers=0)
     assert np.ptp(base.probabilities[:, 0], axis=0).max() > 1e-4, 'videos must differ for this to test anything'
-    for batch_size, workers, fused in ((1, 0, False), (3, 1, True), (8, 4, True)):
-        other = score(net, dataset, protocol, batch_size=batch_size, workers=workers, fused=fused)
+    for batch_size, workers, execution in ((1, 0, None), (3, 1, REFERENCE), (8, 4, REFERENCE)):
+        other = score(net, dataset, protocol, batch_size=batch_size, workers=workers, execution=execution)
         np.testing.assert_allclose(other.probabilities, base.probabilities, rtol=1e-4, atol=1e-6)
         assert other.ids == base.ids and other.failed == base.failed
     assert net.num_segments == segments

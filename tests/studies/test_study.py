@@ -12,6 +12,7 @@ import pytest
 
 from gluon_fg import _runtime
 from gluon_fg.data import build_dataset
+from gluon_fg.deploy.execution import REFERENCE
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.metrics import correct
 from gluon_fg.evaluation.protocol import get_protocol
@@ -386,7 +387,7 @@ def test_a_method_in_stages_and_one_without_the_warm_up_beside_others(write, tin
     net, _ = load_run(folder / 'U2S-lr0.01-epochs2-seed3', folder / 'U2S-lr0.01-epochs2-seed3' / 'final.params')
     with net.flat_gates():
         flat = score_dataset(
-            net, build_dataset('synthfg', 'test', tiny_synthfg), get_protocol('train_time'), fused=True
+            net, build_dataset('synthfg', 'test', tiny_synthfg), get_protocol('train_time'), execution=REFERENCE
         )
     for branch, gate in u2s['flat_gate'].items():
         predicted = [s.branch(branch).argmax(1) for s in (scores, flat)]

@@ -13,6 +13,7 @@ from test_jobs import HOROVODRUN, REPO, finish, needs_horovod, start, wait_for_u
 from gluon_fg import checking, get_model
 from gluon_fg.backbones import Backbone
 from gluon_fg.data import build_dataset
+from gluon_fg.deploy.execution import REFERENCE
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.gates import as_dict, describe, gate_effects
 from gluon_fg.evaluation.protocol import get_protocol
@@ -102,7 +103,7 @@ def test_a_run_says_what_its_gate_is_good_for(finished, tmp_path, monkeypatch):
     assert f'validation: {describe(effects)}' in said
     entry = publish(folder, tmp_path / 'zoo', 'MIT', 'a test', checkpoint='final')
     data = build_dataset('synthfg', 'test', config.data.root)
-    (fused, _) = gate_effects(net, lambda: score_dataset(net, data, get_protocol('train_time'), fused=True))
+    (fused, _) = gate_effects(net, lambda: score_dataset(net, data, get_protocol('train_time'), execution=REFERENCE))
     share = entry.metrics['synthfg']['flat_gate']
     assert share == round(100 * fused.changed, 2)
     card = (tmp_path / 'zoo' / 'README.md').read_text()

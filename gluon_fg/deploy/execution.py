@@ -1,0 +1,129 @@
+"""How a network is computed: by which runtime, in which precision, on how many threads."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from typing import Any, List, Optional
+
+from ..errors import UserError, unknown
+
+RUNTIMES = ('mxnet', 'openvino', 'onnxruntime')
+PRECISIONS = ('float32', 'bfloat16', 'int8')
+VARIABLE = 'GLUON_FG_RUNTIME'
+
+_FASTEST_FIRST = ('mxnet',)
+_PRECISIONS_OF = {'mxnet': ('float32',)}
+_NEEDED = {'mxnet': ('mxnet',), 'openvino': ('openvino', 'onnx'), 'onnxruntime': ('onnxruntime', 'onnx')}
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How a network is to be computed, as a user asks for it.
+
+    Parameters
+    ----------
+    runtime
+        one of `RUNTIMES`, or 'auto' for the fastest of those installed
+    precision
+        one of `PRECISIONS`
+    threads
+        threads of the processor that compute; None: all
+
+    Raises
+    ------
+    UserError
+        an unknown name, or a number of threads below 1
+    """
+
+    runtime: str = 'auto'
+    precision: str = 'float32'
+    threads: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        if self.runtime not in ('auto', *RUNTIMES):
+            raise unknown('runtime', self.runtime, ('auto', *RUNTIMES))
+        if self.precision not in PRECISIONS:
+            raise unknown('precision', self.precision, PRECISIONS)
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f'threads must be at least 1, got {self.threads}')
+
+    @property
+    def text(self) -> str:
+        """Runtime and precision as files name them, for example 'openvino bfloat16'."""
+        return f'{self.runtime} {self.precision}'
+
+    def decided(self, net: Any, ctx: Any = None) -> Execution:
+        """Say what computes a network: the same runtime on every start, 'auto' no more.
+
+        'auto' is MXNet on a GPU and for a network that takes labels; else the one that the environment variable
+        GLUON_FG_RUNTIME names; else the fastest that is installed and knows the precision.
+
+        Parameters
+        ----------
+        net
+            a recognizer
+        ctx
+            where it lies (default: CPU)
+
+        Raises
+        ------
+        UserError
+            the runtime is not installed, or cannot do this
+        """
+        if self.runtime != 'auto':
+            _check(self.runtime, self.precision)
+            if self.runtime != 'mxnet' and _needs_mxnet(net, ctx):
+                raise UserError(f'runtime {self.runtime}: {net.name} is computed by mxnet there; choose auto or mxnet')
+            return self
+        wanted = os.environ.get(VARIABLE, 'auto')
+        if wanted not in ('auto', *RUNTIMES):
+            raise unknown(f'runtime in {VARIABLE}', wanted, ('auto', *RUNTIMES))
+        if _needs_mxnet(net, ctx):
+            wanted = 'mxnet'
+        elif wanted == 'auto':
+            wanted = next((name for name in _FASTEST_FIRST if not _problem(name, self.precision)), 'mxnet')
+        _check(wanted, self.precision)
+        return dataclasses.replace(self, runtime=wanted)
+
+
+# What numbers that are published are made by: it is the same wherever the package is installed.
+REFERENCE = Execution('mxnet')
+
+
+def text_of(execution: Optional[Execution]) -> str:
+    """Name runtime and precision; None is a network's own graph in MXNet."""
+    return (execution or REFERENCE).text
+
+
+def installed(runtime: str) -> bool:
+    """Whether the packages of a runtime are here; none is imported."""
+    return all(importlib.util.find_spec(package) is not None for package in _NEEDED[runtime])
+
+
+def runtimes_of(precision: str) -> List[str]:
+    """List the runtimes that compute in a precision, installed or not."""
+    return [runtime for runtime in RUNTIMES if precision in _PRECISIONS_OF.get(runtime, ())]
+
+
+def _needs_mxnet(net: Any, ctx: Any) -> bool:
+    return bool(net.takes_labels) or (ctx is not None and ctx.device_type != 'cpu')
+
+
+def _check(runtime: str, precision: str) -> None:
+    problem = _problem(runtime, precision)
+    if problem:
+        raise UserError(problem)
+
+
+def _problem(runtime: str, precision: str) -> str:
+    """Why a runtime cannot compute in a precision here; '' if it can."""
+    if precision not in _PRECISIONS_OF.get(runtime, ()):
+        others = ' or '.join(runtimes_of(precision))
+        return f'precision {precision}: {runtime} has none; choose ' + (
+            f'the runtime {others}' if others else 'float32'
+        )
+    if not installed(runtime):
+        return f"runtime {runtime} is not installed: pip install 'gluon_fg[deploy]', or choose mxnet"
+    return ''
