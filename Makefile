@@ -15,7 +15,7 @@ demo: setup
 test: setup
 	.venv/bin/python -m pytest tests -q -n 2 --dist loadfile
 
-# Some 3,400 damaged files, each read as the commands read it: docs/robustness.md. SEED=1 gives others.
+# Some 3,200 damaged files, each read as the commands read it: docs/robustness.md. SEED=1 gives others.
 fuzz: setup
 	OMP_NUM_THREADS=1 .venv/bin/python tests/campaigns/fuzz.py --seed $(or $(SEED),0) --out fuzz.json
 
