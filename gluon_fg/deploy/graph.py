@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import json
 import re
-from typing import Any, Dict, List, Optional, Tuple
+import types
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import mxnet as mx
 
@@ -15,7 +16,11 @@ Shape = Tuple[int, ...]
 
 
 def inferred_shapes(
-    symbol: mx.sym.Symbol, shape: Shape, name: str, usual: Optional[Shape] = None
+    symbol: mx.sym.Symbol,
+    shape: Shape,
+    name: str,
+    usual: Optional[Shape] = None,
+    known: Mapping[str, Shape] = types.MappingProxyType({}),
 ) -> Tuple[List[Dict[str, Any]], Dict[Tuple[int, int], Shape]]:
     """Give the nodes of a graph, and the shape of everything that they hand on.
 
@@ -29,6 +34,8 @@ def inferred_shapes(
         of the network, for the message
     usual
         a shape that the network takes, for the message
+    known
+        shapes of parameters by name, where the graph itself does not say them
 
     Returns
     -------
@@ -48,11 +55,12 @@ def inferred_shapes(
     numbered = mx.sym.load_json(json.dumps(graph)).get_internals()
     for node, own in zip(nodes, names):
         node['name'] = own
-    inputs = [number for number, own in enumerate(names) if own == 'data' and nodes[number]['op'] == 'null']
+    given = {**known, 'data': shape}
+    sizes = {f'n{i}': given[own] for i, own in enumerate(names) if own in given and nodes[i]['op'] == 'null'}
     reason = 'its sizes do not fit'
     try:
         # 'partial' is the one of the two that does not print its arguments when they are wrong
-        inferred = numbered.infer_shape_partial(**{f'n{number}': shape for number in inputs})[1]
+        inferred = numbered.infer_shape_partial(**sizes)[1]
     except mx.MXNetError as error:
         inferred, reason = None, _reason(error, names)
     if inferred is None or any(not size or 0 in size for size in inferred):

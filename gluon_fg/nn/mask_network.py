@@ -146,9 +146,9 @@ class MaskNetwork(HybridBlock):
 
     def masks(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """(N, M, T, H, W), or (N, M, H, W): every category's mask before its gate (Fig. 6); x as for the block."""
-        ctx = x.context
-        kernel = (1,) * self._ndim
-        return mx.nd.Convolution(x, self.weight.data(ctx), self.bias.data(ctx), kernel=kernel, num_filter=self._classes)
+        F, ctx = (mx.nd, x.context) if isinstance(x, mx.nd.NDArray) else (mx.sym, None)
+        weight, bias = (self._value(parameter, F, ctx) for parameter in (self.weight, self.bias))
+        return F.Convolution(x, weight, bias, kernel=(1,) * self._ndim, num_filter=self._classes)
 
     def filters(self) -> np.ndarray:
         """The categories' filters, (M, C) float32."""

@@ -163,11 +163,15 @@ def deploy_symbol(net: HybridBlock) -> Tuple[mx.sym.Symbol, Dict[str, mx.nd.NDAr
     with deploy_mode():
         out = net(mx.sym.var('data'))
     symbol = mx.sym.Group(list(out)) if isinstance(out, (list, tuple)) else out
+    return symbol, parameters_of(net, symbol)
+
+
+def parameters_of(net: HybridBlock, symbol: mx.sym.Symbol) -> Dict[str, mx.nd.NDArray]:
+    """The parameters of a network that a graph of it reads: 'arg:name' or 'aux:name' -> NDArray."""
     auxiliary = set(symbol.list_auxiliary_states())
     used = auxiliary.union(symbol.list_arguments())
-    params = {
+    return {
         ('aux:' if name in auxiliary else 'arg:') + name: p.data()
         for name, p in net.collect_params().items()
         if name in used
     }
-    return symbol, params

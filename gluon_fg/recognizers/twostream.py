@@ -151,8 +151,8 @@ class TwoStream(Recognizer):
     def maps(self, x: mx.nd.NDArray, label: Optional[mx.nd.NDArray] = None) -> Dict[str, mx.nd.NDArray]:
         """'F5', the last features of both streams, and those of each, 'rgb' and 'flow'."""
         f5 = super().maps(x)['F5']
-        channels = self.branches.backbone.split(5)
-        return {'F5': f5, 'rgb': first(mx.nd, f5, channels), 'flow': rest(mx.nd, f5, channels)}
+        F, channels = mx.nd if isinstance(f5, mx.nd.NDArray) else mx.sym, self.branches.backbone.split(5)
+        return {'F5': f5, 'rgb': first(F, f5, channels), 'flow': rest(F, f5, channels)}
 
     def loss(self, outputs, label):
         """(N,) sum of the streams' cross-entropies; the fused prediction is read, not trained."""
