@@ -10,9 +10,9 @@ from mxnet.gluon import HybridBlock
 
 from .deploy.execution import Execution
 from .errors import UserError
-from .evaluation.clips import Windows
 from .evaluation.predict import predict_with
 from .evaluation.protocol import Protocol, get_protocol
+from .evaluation.windows import Windows
 
 
 def load_model(

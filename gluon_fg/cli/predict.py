@@ -83,9 +83,10 @@ def predict(
     A video that cannot be decoded is named on stderr and does not stop the others; the exit code is then 2.
     """
     from ..evaluation.answers import ResultFile
-    from ..evaluation.clips import Windows, files_of
+    from ..evaluation.clips import files_of
     from ..evaluation.load import name_classes
     from ..evaluation.predict import each_prediction
+    from ..evaluation.windows import Windows
     from ..training.run import choose_context
 
     _check(paths, topk, protocol, output)

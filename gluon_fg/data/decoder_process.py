@@ -1,8 +1,7 @@
 """A process that decodes videos for another one, and may crash or hang: `isolated` starts it, asks it, and ends it.
 
-A message is its length in 8 bytes, little endian, then so many bytes of JSON. The first one is sent by this process:
-it is ready. Then each request is answered by one message; frames that were asked for then lie in the memory that the
-two share. Nothing is pickled: what comes out of a decoder that a file has taken over is numbers and pixels.
+The first message (`messages`) is sent by this process: it is ready. Then each request is answered by one message;
+frames that were asked for then lie in the memory that the two share.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import IO, Any, Dict, Optional
 import cv2
 
 from ..errors import VideoError
+from .messages import say
 from .scans import ScanCache, Stamp
 from .shared import KEPT, Shared
 from .video import VideoReader, open_video
@@ -33,7 +33,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)  # what a library prints is no answer
     cv2.setNumThreads(0)
-    _say(answers, {})
+    say(answers, {})
     readers: Dict[int, VideoReader] = {}
     shared = Shared(int(sys.argv[3]))
     while True:
@@ -57,7 +57,7 @@ def main() -> None:
                 del frames
         except VideoError as error:
             answer = {'error': [error.path, error.reason]}
-        _say(answers, answer)
+        say(answers, answer)
 
 
 def _opened(path: str, text: str) -> Any:
@@ -72,12 +72,6 @@ def _opened(path: str, text: str) -> Any:
     reader = open_video(path, scans=scans)
     shape = {'length': len(reader), 'fps': reader.fps, 'size': reader.size, 'backend': reader.backend}
     return {**shape, 'scan': scans.known(path, stamp)}, reader
-
-
-def _say(stream: IO[bytes], message: Dict[str, Any]) -> None:
-    data = json.dumps(message).encode('ascii')
-    stream.write(len(data).to_bytes(8, 'little') + data)
-    stream.flush()
 
 
 def _heard(stream: IO[bytes]) -> Optional[Dict[str, Any]]:

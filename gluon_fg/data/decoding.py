@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from typing import Any, Collection, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Collection, Iterator, List, Optional, Set, Tuple
 
 import av
 import numpy as np
@@ -13,32 +13,12 @@ import numpy as np
 from .. import _runtime
 from ..errors import UserError, VideoError
 from .counting import DECODE_ERRORS, WITHOUT_FRAMES, count, packets_of
-from .limits import check_frame
 from .packets import READ_ERRORS, Scan, open_container, short_reason
+from .pixels import Pixels
 from .transforms import resize, resize_frame
 from .video_reader import VideoReader
 
 logger = logging.getLogger(__name__)
-
-
-# FFmpeg's numbers, as a frame has them and as PyAV takes them
-_BT601 = 5
-_LIKE_BT601 = (2, 5, 6)  # not said, and the two names of BT.601: what a conversion takes without being told
-_LIMITED, _FULL = 1, 2
-_CHROMA = 'BICUBIC'  # how FFmpeg brings colors of more than 8 bits to the size of the picture, where it is not told
-
-
-def color_conversion(frame: av.VideoFrame) -> Dict[str, int]:
-    """Arguments of a conversion to RGB that make it read the frame's own colors: its matrix and range.
-
-    PyAV takes every frame for BT.601 in limited range unless told, as most films of 720 lines and more are not; and it
-    tells FFmpeg only where source and target differ, in their matrix or range, though RGB has neither.
-    """
-    full = int(frame.color_range) == _FULL
-    if int(frame.colorspace) in _LIKE_BT601 and (not full or frame.format.name.startswith('yuvj')):
-        return {}
-    source, target = (_FULL, _LIMITED) if full else (_LIMITED, _FULL)
-    return {'dst_colorspace': _BT601, 'src_color_range': source, 'dst_color_range': target}
 
 
 # Codecs whose decoders leave out a frame that no other one refers to, if told so before its packet
@@ -68,8 +48,7 @@ class PyAVReader(VideoReader):
         self._wanted: Collection[int] = set()  # numbers of frames to decode; of others only those that these refer to
         self._until = 0  # the last of them: those behind it, which may be wanted next, are all decoded
         self._skipped: Set[int] = set()  # those passed since `_start` that were perhaps not decoded
-        self._sizes = {(0, 0)}  # of frames that were seen to be of a size that films have
-        self._convert = av.video.reformatter.VideoReformatter()
+        self._pixels = Pixels(path, info.orientation, info.size)
 
     def close(self) -> None:
         if self._container is not None:
@@ -89,7 +68,7 @@ class PyAVReader(VideoReader):
                 if shown == last:  # the file has no more
                     out[place] = out[place - 1]
                 else:
-                    resize_frame(self._pixels(self._whole(shown)), out[place])
+                    resize_frame(self._pixels.of(self._whole(shown)), out[place])
                     last = min(number, self._next - 1)
         except READ_ERRORS as error:
             self.close()
@@ -108,17 +87,6 @@ class PyAVReader(VideoReader):
         if self._skipped:
             self.close()
         return self._frame(number if self._shown is None else min(number, self._shown - 1))
-
-    def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
-        if (frame.width, frame.height) not in self._sizes:
-            check_frame(self.path, frame.width, frame.height)
-            self._sizes.add((frame.width, frame.height))
-        shown = self._info.orientation
-        width, height = shown.size(*self.size)  # as it is coded
-        colors = color_conversion(frame)
-        plane = self._convert.reformat(frame, width, height, 'rgb24', interpolation=_CHROMA, **colors).planes[0]
-        picture: np.ndarray = np.ndarray((height, width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1))
-        return shown.apply(picture)
 
     def _whole(self, number: int) -> av.VideoFrame:
         """Frame `number`; raises VideoError for the last one where the file ends inside it, as far as one can tell."""

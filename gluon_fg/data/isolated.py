@@ -7,10 +7,8 @@ are open at once, within limits, and they stay for the next files. One that ends
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -22,6 +20,7 @@ import numpy as np
 from ..errors import VideoError
 from ..interrupts import kept_from_children
 from .images import IMAGE_SUFFIXES
+from .messages import Ended, Hearing, Hung, say
 from .packets import load_scan
 from .scans import ScanCache, Stamp
 from .shared import KEPT, Shared
@@ -35,16 +34,8 @@ _PER_SECOND = 10**6  # bytes of a file that are waited for a second longer
 _START = "import sys; sys.path[:] = sys.argv[2].split('\\n'); from gluon_fg.data.decoder_process import main; main()"
 
 
-class _Ended(Exception):
-    """A process ended before it answered; the text says how."""
-
-
-class _Gone(_Ended):
+class _Gone(Ended):
     """A process had ended already, by what another reader asked of it."""
-
-
-class _Hung(_Ended):
-    """A process did not answer in time, and was ended."""
 
 
 class _NotStarted(Exception):
@@ -72,9 +63,7 @@ class _Process:
         except OSError as error:
             raise _NotStarted(str(error)) from error
         assert self._popen.stdin is not None and self._popen.stdout is not None
-        self._requests, self._answers = self._popen.stdin, self._popen.stdout.fileno()
-        self._poll = select.poll()
-        self._poll.register(self._answers, select.POLLIN)
+        self._requests, self._answers = self._popen.stdin, Hearing(self._popen.stdout.fileno())
 
     def number(self) -> int:
         """A new reader's."""
@@ -88,30 +77,29 @@ class _Process:
         self._close.append(number)
 
     def ask(self, request: Dict[str, Any], patience: float, frames: Optional[np.ndarray] = None) -> Dict[str, Any]:
-        """Wait for the answer, which fills `frames` where they are asked for; raises `_Ended`, VideoError."""
+        """Wait for the answer, which fills `frames` where they are asked for; raises `Ended`, VideoError."""
         with self._lock:
             if not self.alive:
                 raise _Gone('it ended')
             try:
                 if not self._ready:
-                    self._hear(max(patience, PATIENCE))
+                    self._answers.message(max(patience, PATIENCE))
                     self._ready = True
                 if frames is not None:
                     self._shared.grow(frames.nbytes)
                 close, self._close = self._close, []
-                data = json.dumps({**request, 'close': close}).encode('ascii')
-                self._requests.write(len(data).to_bytes(8, 'little') + data)
-                answer = self._hear(patience)
+                say(self._requests, {**request, 'close': close})
+                answer = self._answers.message(patience)
                 if 'error' in answer:
                     raise VideoError(*answer['error'])
                 if frames is not None:
                     frames[...] = self._shared.frames(frames.shape)
                     self._shared.shrink(KEPT)
                 return answer
-            except _Hung:
+            except Hung:
                 self.end()
                 raise
-            except (BrokenPipeError, _Ended):
+            except (BrokenPipeError, Ended):
                 raise self._ended() from None
             except VideoError:
                 raise
@@ -138,24 +126,7 @@ class _Process:
         self.end()
         if not self._ready:
             return _NotStarted(f'a process to decode in ends at its start (exit code {code})')
-        return _Ended(f'by {signal.Signals(-code).name}' if code < 0 else f'with exit code {code}')
-
-    def _hear(self, patience: float) -> Dict[str, Any]:
-        length = bytearray(8)
-        self._read(memoryview(length), patience)
-        data = bytearray(int.from_bytes(length, 'little'))
-        self._read(memoryview(data), patience)
-        answer: Dict[str, Any] = json.loads(data)
-        return answer
-
-    def _read(self, target: memoryview, patience: float) -> None:
-        while len(target):
-            if not self._poll.poll(1000 * patience):
-                raise _Hung(f'no answer in {patience:.0f} s')
-            count = os.readv(self._answers, [target])
-            if not count:
-                raise _Ended
-            target = target[count:]
+        return Ended(f'by {signal.Signals(-code).name}' if code < 0 else f'with exit code {code}')
 
 
 class _Pool:
@@ -275,9 +246,9 @@ class IsolatedReader(VideoReader):
                 continue
             except VideoError as error:
                 raise VideoError(self.path, error.reason) from error
-            except _Hung as error:
+            except Hung as error:
                 raise VideoError(self.path, f'decoding it does not end ({error})') from error
-            except _Ended as error:
+            except Ended as error:
                 if not once_more:
                     raise VideoError(self.path, f'decoding it ends the process that does it ({error})') from error
                 once_more = False

@@ -1,11 +1,10 @@
-"""What is to be predicted, as clips: files, folders, frames in memory, and windows of long films."""
+"""What is to be predicted, as clips: files, folders and frames in memory."""
 
 from __future__ import annotations
 
 import functools
-import math
 import os
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..data.datasets import VIDEO_SUFFIXES, some_suffixes
 from ..data.flow.place import FlowPlace
@@ -14,7 +13,7 @@ from ..data.isolated import open_isolated
 from ..data.scans import ScanCache
 from ..data.segments import cut
 from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural
-from ..errors import UserError, VideoError
+from ..errors import UserError
 from ..input_spec import InputSpec
 from .frames import frames_of
 
@@ -136,66 +135,3 @@ def single_pictures(clips: Sequence[Clip], spec: InputSpec) -> List[str]:
     if spec.ndim == 2 and spec.segments == 1 and not spec.fields:
         return []
     return [clip.path for clip in clips if clip.path.lower().endswith(IMAGE_SUFFIXES) and not os.path.isdir(clip.path)]
-
-
-# Windows
-
-
-class Windows(NamedTuple):
-    """How long films are cut: `window` seconds each, from one start to the next `hop` (None: as long as the window)."""
-
-    window: float
-    hop: Optional[float] = None
-
-    def check(self) -> None:
-        """Refuse lengths that are no numbers above 0; raises UserError."""
-        window_times(1.0, *self)
-
-
-def window_times(seconds: float, window: float, hop: Optional[float] = None) -> List[Tuple[float, float]]:
-    """Cut a time into windows: (start, end) of each, in seconds.
-
-    The last one ends with the film; it is left out where it would be shorter than half a window, unless it is the only
-    one.
-
-    Parameters
-    ----------
-    seconds
-        how long the film is
-    window, hop
-        length of a window, and from the start of one to that of the next; None: each begins where the one before ends
-
-    Raises
-    ------
-    UserError
-        a length that is no number above 0
-    """
-    hop = window if hop is None else hop
-    for name, value in (('window', window), ('hop', hop)):
-        if not 0 < value < math.inf:
-            raise UserError(f'{name} must be a number of seconds above 0, got {value:g}')
-    count = max(1, math.ceil(round(seconds / hop, 6)))
-    starts = [hop * number for number in range(count)]
-    times = [(start, min(start + window, seconds)) for start in starts]
-    kept = [(start, end) for start, end in times if end - start >= window / 2 - 1e-6]
-    return kept or [(0.0, seconds)]
-
-
-def length_of(reader: VideoReader) -> float:
-    """How long a film is, in seconds: by its frames' own times where it has them."""
-    if reader.times is not None and len(reader) > 1:
-        last = float(reader.times[-1])
-        return last + last / (len(reader) - 1)
-    return len(reader) / reader.fps
-
-
-def windows_of(clip: Clip, windows: Windows) -> Iterator[Clip]:
-    """Cut a film into clips, in order; a film that cannot be opened stays whole, and whoever reads it learns why."""
-    try:
-        with clip.open() as reader:
-            seconds = length_of(reader)
-    except VideoError:
-        yield clip
-        return
-    for start, end in window_times(seconds, *windows):
-        yield clip._replace(start=start, end=end)

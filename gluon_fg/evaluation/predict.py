@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -12,12 +12,13 @@ from mxnet.gluon import HybridBlock
 from ..data.video import VideoReader
 from ..deploy.execution import Execution
 from ..errors import UserError, VideoError
-from .clips import Windows, clips_of, files_in, single_pictures, windows_of
+from .clips import Clip, clips_of, files_in, single_pictures
 from .frames import videos_of
 from .protocol import Protocol, get_protocol
 from .score import class_names
 from .threshold import ranked
 from .views import merge_views
+from .windows import Windows, windows_of
 
 logger = logging.getLogger(__name__)
 
@@ -139,17 +140,36 @@ def each_prediction(
             net.input_spec.summary,
         )
     views = protocol if isinstance(protocol, Protocol) else get_protocol(protocol or net.protocol)
-    names, taken = class_names(net), []
+
+    def parts() -> Iterator[Tuple[int, Clip, Callable[[], VideoReader]]]:
+        for number, clip in enumerate(clips):
+            for part in [clip] if windows is None else windows_of(clip, windows, views, net.input_spec):
+                yield number, part, part.open_cut
+
+    yield from _answered(net, parts(), views, topk, ctx, batch_size, workers, execution)
+
+
+def _answered(
+    net: HybridBlock,
+    parts: Iterable[Tuple[int, Clip, Callable[[], VideoReader]]],
+    protocol: Protocol,
+    topk: int,
+    ctx: mx.Context,
+    batch_size: int,
+    workers: int,
+    execution: Optional[Execution],
+) -> Iterator[Tuple[int, Prediction]]:
+    """(number, answer) of each (number, clip, what opens it)."""
+    names, taken = class_names(net), {}  # type: Any, Dict[int, Tuple[int, Clip]]
 
     def sources() -> Iterator[Tuple[str, Callable[[], VideoReader]]]:
-        for number, clip in enumerate(clips):
-            for part in [clip] if windows is None else windows_of(clip, windows):
-                taken.append((number, part))
-                yield part.path, part.open_cut
+        for position, (number, clip, opener) in enumerate(parts):
+            taken[position] = (number, clip)
+            yield clip.path, opener
 
     execution = execution or Execution()
-    for position, result, _ in merge_views(net, sources(), views, net.labels, ctx, batch_size, workers, execution):
-        number, clip = taken[position]
+    for position, result, _ in merge_views(net, sources(), protocol, net.labels, ctx, batch_size, workers, execution):
+        number, clip = taken.pop(position)
         if isinstance(result, VideoError):
             yield number, Prediction(clip.path, [], result, clip.start, clip.end)
         else:

@@ -170,6 +170,11 @@ class Protocol:
         views = self._cut(reader, spec, labels)
         return [View(pixels, place.shown, place.cut) for pixels, place in zip(views, views.places)]
 
+    def frame_numbers(self, reader: VideoReader, spec: InputSpec) -> np.ndarray:
+        """Numbers of the frames of a video that its views show, increasing; nothing is decoded for them."""
+        rated = at_rate(reader, spec.fps)
+        return np.unique(rated.source_frames(np.unique(self._indices(seen.positions(rated, spec), spec))))
+
     def _cut(self, reader: VideoReader, spec: InputSpec, labels: Optional[LabelSet]) -> Views:
         reader = at_rate(reader, spec.fps)
         clips = self._indices(seen.positions(reader, spec), spec)

@@ -114,7 +114,7 @@ def test_a_decoder_that_hangs_is_ended(plain_video, monkeypatch):
 def test_an_interrupt_leaves_no_half_answer(plain_video, monkeypatch):
     with open_isolated(str(plain_video)) as reader:
         with monkeypatch.context() as patched:
-            patched.setattr(isolated._Process, '_hear', lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+            patched.setattr(isolated.Hearing, 'message', lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 reader.get_batch([0])
         assert read_number(reader.get_batch([12])[0]) == 12

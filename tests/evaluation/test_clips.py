@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import gluon_fg
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.answers import Stretch, stretches
-from gluon_fg.evaluation.clips import window_times
 from gluon_fg.evaluation.predict import Prediction
+from gluon_fg.evaluation.windows import window_times
 from gluon_fg.factory import get_model
 
 LENGTHS = st.floats(0.05, 500, allow_nan=False)
