@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -160,7 +160,8 @@ def _answered(
     execution: Optional[Execution],
 ) -> Iterator[Tuple[int, Prediction]]:
     """(number, answer) of each (number, clip, what opens it)."""
-    names, taken = class_names(net), {}  # type: Any, Dict[int, Tuple[int, Clip]]
+    names = class_names(net)
+    taken: Dict[int, Tuple[int, Clip]] = {}
 
     def sources() -> Iterator[Tuple[str, Callable[[], VideoReader]]]:
         for position, (number, clip, opener) in enumerate(parts):
