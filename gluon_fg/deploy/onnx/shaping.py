@@ -87,6 +87,9 @@ def sliced(graph: Graph, node: Node, bounds: Dict[int, Bound]) -> Value:
     }
     if not real:
         return data
+    if data.array is not None:
+        parts = [slice(*bounds.get(axis, (None,))) for axis in range(data.ndim)]
+        return Value(f'{data.name}.{node.name}', node.shape, data.array[tuple(parts)])
     starts = [b if b is not None else (0 if step > 0 else _INT_MAX) for b, _, step in real.values()]
     ends = [e if e is not None else (_INT_MAX if step > 0 else -_INT_MAX) for _, e, step in real.values()]
     numbers = [np.array(n, 'int64') for n in (starts, ends, list(real), [step for _, _, step in real.values()])]
