@@ -7,7 +7,7 @@ it learns from the shapes that MXNet infers for two batches.
 from __future__ import annotations
 
 import json
-from typing import Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -19,6 +19,7 @@ from ...nn.batch_norm_lstm import set_length
 from ...nn.norm import deploy_mode, parameters_of
 from ...nn.tracing import TRACING
 from ..flops import input_shape
+from ..folding import fold
 from ..graph import Shape, inferred_shapes
 from .arithmetic import ARITHMETIC
 from .convolution import batch_norm, convolution, deconvolution, pad, pooling
@@ -117,6 +118,15 @@ def _nodes(symbol: mx.sym.Symbol, shape: Shape, known: Mapping[str, Shape], head
     return nodes
 
 
+class NetworkGraph(NamedTuple):
+    """A recognizer's graph for prediction: as `to_onnx` takes it."""
+
+    symbol: mx.sym.Symbol
+    params: Dict[str, mx.nd.NDArray]
+    shape: Tuple[int, ...]
+    names: Tuple[str, ...]
+
+
 def network_onnx(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[int] = ()) -> onnx.ModelProto:
     """Convert a recognizer to ONNX: the logits of its branches under their names, and behind them what it shows.
 
@@ -134,6 +144,11 @@ def network_onnx(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[in
     UserError
         as `to_onnx`; an unknown view, or a network that takes labels
     """
+    return to_onnx(*network_graph(net, views, shape))
+
+
+def network_graph(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[int] = ()) -> NetworkGraph:
+    """Trace what `network_onnx` converts: arguments and errors are its."""
     if net.takes_labels:
         raise UserError(f"{net.name} takes the true labels (select 'oracle'), which a file for prediction has none of")
     for view in views:
@@ -149,7 +164,7 @@ def network_onnx(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[in
         outputs.update(_shown(net, data, views))
         symbol = mx.sym.Group(list(outputs.values()))
         params = parameters_of(net, symbol)
-    return to_onnx(symbol, params, shape, list(outputs))
+    return NetworkGraph(*fold(symbol, params), shape, tuple(outputs))
 
 
 def view_names(net: HybridBlock) -> Tuple[str, ...]:
