@@ -13,6 +13,7 @@ _COMMANDS = (
     'train',
     'transfer',
     'evaluate',
+    'merge',
     'predict',
     'features',
     'compare',

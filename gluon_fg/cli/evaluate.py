@@ -56,6 +56,11 @@ evaluate --run runs/mine --split val --refuse 0.05 --none videos/of_other_things
     metavar='VIDEO...',
     help='Videos, or folders of them, that show none of the classes: how many of them get an answer all the same?',
 )
+@click.option(
+    '--shard',
+    metavar='I/N',
+    help='Score part I of N of the list, for jobs or machines side by side; gluon-fg merge puts the parts together.',
+)
 @pass_options
 @device_option
 @execution_options
@@ -70,6 +75,7 @@ def evaluate(
     protocol: Optional[str],
     refuse: Optional[float],
     strangers: List[str],
+    shard: Optional[str],
     batch_size: int,
     workers: int,
     device: str,
@@ -85,14 +91,18 @@ def evaluate(
     With a threshold (--refuse, or test.refuse of the run) videos whose likeliest class is less likely than it count as
     refused: gluon-fg predict says 'none of these' there. The table then says how many are answered, and rightly.
 
+    Killed at any moment and started again with the same options it goes on where it was, from NAME.partial, which is
+    removed in the end. The numbers are those of an evaluation that nobody disturbed, to the last bit.
+
     A video that cannot be decoded is named on stderr and does not stop the others, whose scores are
     kept; the exit code is then 2 (over several processes 0: a launcher takes anything else for one that has died).
     """
-    from ..evaluation.metrics import summarize
+    from ..evaluation import partial
     from ..evaluation.protocol import get_protocol
-    from ..evaluation.report import report_paths, write_report
+    from ..evaluation.report import report_paths
     from ..evaluation.score import check_classes, known_to, score_dataset
     from ..evaluation.threshold import check_refused
+    from ..evaluation.work import Work
     from ..training import distributed
     from ..training.guards import learned_line
     from ..training.named import dataset_of
@@ -101,6 +111,7 @@ def evaluate(
     if protocol:
         get_protocol(protocol)  # before anything slow
     check_refused(refuse or 0)
+    part = _part(shard, refuse, strangers)
     network.check_data(data)
     world = distributed.init()
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
@@ -109,8 +120,8 @@ def evaluate(
     net, views = named.net, get_protocol(protocol or named.net.protocol)
     videos, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)
     # Every rank looks before any of them writes: that comes after the gathering.
-    name = output.out or os.path.join(network.folder or '', f'scores_{Path(split).stem}_{views.name}.npz')
-    paths = report_paths(name, output.force)
+    own = f'scores_{Path(split).stem}_{views.name}{f".{part.number}of{part.of}" if shard else ""}.npz'
+    paths = report_paths(output.out or os.path.join(network.folder or '', own), output.force)
     videos = known_to(net, videos)
     labels = check_classes(net, videos.labels, videos.name)
     others = _strangers(net, strangers, refuse)
@@ -118,24 +129,49 @@ def evaluate(
     if world.rank == 0 and learned:
         click.echo(learned, err=True)
     if world.rank == 0 and not output.json:
+        stretch = f'part {part.text} of ' if shard else ''
         click.echo(
-            f'{net.name} on {len(videos)} videos of {videos.name}, views of each: {views.count(labels)} '
+            f'{net.name} on {stretch}{len(videos)} videos of {videos.name}, views of each: {views.count(labels)} '
             f'({views.name}: {views.description})'
         )
     sharing: Dict[str, Any] = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
     sharing.update(progress=sys.stderr.isatty(), execution=execution)
-    scores = score_dataset(net, videos, views, ctx, batch_size, workers, **sharing)
+    kept = paths[0].with_suffix('.partial')
+    scores = score_dataset(net, videos, views, ctx, batch_size, workers, **sharing, part=Work(part, kept, output.force))
     others = others and score_dataset(net, others, views, ctx, batch_size, workers, **sharing)
     if world.rank == 0:
-        refused = _refused(scores, others, refuse, net.threshold, network.folder)
-        table = write_report(scores, paths, refused)
-        if output.json:
-            numbers = {**summarize(scores), **(refused or {})}
-            print_json({**numbers, 'failed_videos': scores.failed, 'scores': str(paths[0])})
-        else:
-            click.echo(table + f'\nnext: gluon-fg compare {paths[0]} OTHER.npz' * (scores.targets is None))
+        _report(scores, paths, _refused(scores, others, refuse, net.threshold, network.folder), output.json)
+        partial.remove(paths[0].with_suffix('.partial'))
     world.barrier()
     return _code([scores, others] if others else [scores], world)
+
+
+def _part(shard: Optional[str], refuse: Optional[float], strangers: Sequence[str]) -> Any:
+    """The part of the list that --shard names."""
+    from ..evaluation.sharing import WHOLE, Shard
+
+    if shard and (refuse is not None or strangers):
+        raise UserError(f'{"--none" if refuse is None else "--refuse"} is for a whole list; leave out --shard {shard}')
+    return Shard.parse(shard) if shard else WHOLE
+
+
+def _report(scores: Any, paths: Any, refused: Any, as_json: bool) -> None:
+    from ..evaluation.metrics import summarize
+    from ..evaluation.report import write_report
+    from ..evaluation.sharing import WHOLE
+
+    table = write_report(scores, paths, refused)
+    if as_json:
+        numbers = {**summarize(scores), **(refused or {})}
+        print_json({**numbers, 'failed_videos': scores.failed, 'scores': str(paths[0])})
+        return
+    shard = scores.made.shard
+    if shard != WHOLE:
+        every = str(paths[0]).replace(f'{shard.number}of', '*of')
+        hint = f'gluon-fg merge {every} --out FILE.npz, when all {shard.of} parts are there'
+    else:
+        hint = f'gluon-fg compare {paths[0]} OTHER.npz' if scores.targets is None else ''
+    click.echo(table + (f'\nnext: {hint}' if hint else ''))
 
 
 def _code(measured: Sequence[Any], world: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -11,14 +12,16 @@ from typing import Callable, Dict, List, Optional, Set, Tuple, Union
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
-from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
 from ..data.labels import LabelSet
 from ..deploy.execution import Execution, text_of
-from ..errors import UserError, VideoError
-from . import score_file
+from ..errors import UserError
+from . import score_file, work
+from .partial import Done
 from .protocol import Protocol
+from .provenance import Provenance
+from .sharing import group_size, groups
 from .views import merge_views
 
 logger = logging.getLogger(__name__)
@@ -54,6 +57,8 @@ class Scores:
         (`fusion`). None: not kept, as in files from before they were
     execution
         runtime and precision that computed them, for example 'mxnet float32'; '': not known
+    made
+        what they are made of; None: not told
     """
 
     ids: Tuple[str, ...]
@@ -69,6 +74,7 @@ class Scores:
     targets: Optional[np.ndarray] = None
     logits: Optional[np.ndarray] = None
     execution: str = ''
+    made: Optional[Provenance] = None
 
     def __post_init__(self) -> None:
         videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
@@ -119,6 +125,7 @@ class Scores:
             'model': self.model,
             'dataset': self.dataset,
             'execution': self.execution,
+            'made': None if self.made is None else self.made.as_dict(),
         }
         arrays: Dict[str, np.ndarray] = {
             'probabilities': self.probabilities.astype(np.float32),
@@ -149,6 +156,7 @@ class Scores:
                 targets=arrays.get('targets'),
                 logits=arrays.get('logits'),
                 execution=meta.get('execution', ''),
+                made=Provenance.read(meta.get('made')),
             )
             score_file.check_unchanged(path, meta, arrays, scores.fingerprint)
         except UserError as error:  # of the class names, which do not know the file
@@ -169,10 +177,13 @@ def score_dataset(
     progress: bool = True,
     execution: Optional[Execution] = None,
     told: Optional[Set[str]] = None,
+    part: Optional[work.Work] = None,
 ) -> Scores:
-    """Score every video of a dataset; the same result for any batch size, number of workers and number of ranks.
+    """Score every video of a dataset, or of a part of it; to float rounding the same for any batch size.
 
-    Rank r takes the videos r, r + size, r + 2 size, ...; all ranks must call this, and all get the whole result.
+    What shares a forward pass depends on the batch size alone (`sharing`): a video's scores are the same to the last
+    bit for any number of workers, ranks and shards, and where this goes on from what a former call has left. Rank r
+    takes the groups r, r + size, r + 2 size, ... of videos; all ranks must call this, and all get the whole result.
 
     Parameters
     ----------
@@ -184,63 +195,78 @@ def score_dataset(
         whether rank 0 draws a progress bar
     told
         what the log was told by former calls, which is not told again; it takes up what is new. None: tell all
+    part
+        which part of the list, and where what is done is kept; the scores then tell what they are made of. None: all
 
     Raises
     ------
     UserError
-        the dataset's classes are not the network's, or none of its videos can be decoded
+        the dataset's classes are not the network's, none of its videos can be decoded, or what `part` raises
     """
     if not 0 <= rank < size or (size > 1 and gather is None):
         raise UserError(f'rank {rank} of {size} ranks needs 0 <= rank < size, and a gather function when size > 1')
     dataset = known_to(net, dataset)
     labels = check_classes(net, dataset.labels, dataset.name)
-    ids = video_ids(dataset)
-    mine = range(rank, len(ids), size)
-    sources = [(ids[i], functools.partial(dataset.open, i)) for i in mine]
-    truth = [dataset.records[i].label for i in mine]
-    done: List[Tuple[int, Optional[np.ndarray], Optional[np.ndarray], Optional[str]]] = []
     told = set() if told is None else told
     execution = execution and execution.decided(net, ctx)
-    with tqdm(
-        total=len(mine), desc=f'{protocol.name}', unit='video', disable=not progress or rank > 0, dynamic_ncols=True
-    ) as bar:
-        merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, execution, truth, told)
-        for position, result, logits in merged:
-            if isinstance(result, VideoError):
-                if str(result) not in told:
-                    logger.warning('not scored: %s', result)
-                    told.add(str(result))
-                done.append((mine[position], None, None, result.reason))
-            else:
-                assert logits is not None
-                done.append((mine[position], result.astype(np.float32), logits.astype(np.float32), None))
-            bar.update()
-    scores = _gathered(net, dataset, labels, protocol, gather(done) if gather and size > 1 else [done])
-    scores = dataclasses.replace(scores, execution=text_of(execution))
+    length = group_size(protocol.count(labels), batch_size)
+    shared = groups(len(dataset), length, *([part.shard] if part else []))
+    made = part and work.provenance(net, dataset, part.shard, shared[0].start)
+    settings = work.settings_of(protocol, execution, ctx, batch_size)
+    mine = shared[rank::size]
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(work.opened(part, rank, dataset, made, settings)) if part and made else None
+        before = kept.groups if kept else {}
+        done = [video for group in mine for video in before.get(group, ())]
+        missing = [group for group in mine if group not in before]
+        if kept and done and rank == 0:
+            logger.warning('%s: %d videos are scored already; going on from there', kept.path, len(done))
+        shown = progress and rank == 0
+        bar = stack.enter_context(work.progress_bar(sum(map(len, mine)), len(done), protocol.name, shown))
+        ids = video_ids(dataset)
+        places = [place for group in missing for place in group]
+        sources = [(ids[i], functools.partial(dataset.open, i)) for i in places]
+        truth = [dataset.records[i].label for i in places]
+        merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, execution, truth, told, length)
+        for group, videos in zip(missing, work.by_group(work.noted(merged, bar, told), missing)):
+            done += videos
+            if kept:
+                kept.add(group, videos, [work.stamp(dataset, place) for place in group])
+    everything = gather(done) if gather and size > 1 else [done]
+    scores = _gathered(net, dataset, range(shared[0].start, shared[-1].stop), labels, protocol, everything)
+    scores = dataclasses.replace(scores, made=made, execution=text_of(execution))
     counted = f'{scores.listed} videos listed = {len(scores.ids)} scored + {len(scores.failed)} failed'
-    if counted not in told:
-        logger.info('%s', counted)
-        told.add(counted)
+    work.say_once(told, logging.INFO, counted)
     return scores
 
 
 def _gathered(
-    net: HybridBlock, dataset: VideoDataset, labels: LabelSet, protocol: Protocol, parts: List[list]
+    net: HybridBlock,
+    dataset: VideoDataset,
+    wanted: range,
+    labels: LabelSet,
+    protocol: Protocol,
+    parts: List[List[Done]],
 ) -> Scores:
-    """The scores of all ranks' parts: lists of (number of the video, probabilities, logits, reason or None)."""
-    ids, size = video_ids(dataset), len(parts)
-    everything = sorted((item for part in parts for item in part), key=lambda item: item[0])
-    if [index for index, *_ in everything] != list(range(len(ids))):
-        raise RuntimeError(f'{dataset.name} lists {len(ids)} videos, but {len(everything)} came out of {size} ranks')
-    scored = [(index, p, z) for index, p, z, _ in everything if p is not None]
-    failed = {ids[index]: reason for index, p, _, reason in everything if p is None}
+    """The scores of all ranks' parts."""
+    ids = video_ids(dataset)
+    everything = sorted((video for part in parts for video in part), key=lambda video: video.place)
+    if [video.place for video in everything] != list(wanted):
+        raise RuntimeError(
+            f'{dataset.name} lists {len(wanted)} videos, but {len(everything)} came out of {len(parts)} ranks'
+        )
+    scored = [video for video in everything if video.reason is None]
+    failed = {ids[video.place]: video.reason for video in everything if video.reason is not None}
     if not scored:
         name, reason = next(iter(failed.items()))
-        raise UserError(f'none of the {len(ids)} videos of {dataset.name} can be decoded; the first: {name}: {reason}')
+        raise UserError(
+            f'none of the {len(wanted)} videos of {dataset.name} can be decoded; the first: {name}: {reason}'
+        )
+    places = [video.place for video in scored]
     return Scores(
-        ids=tuple(ids[index] for index, *_ in scored),
-        labels=np.array([dataset.records[index].label for index, *_ in scored], np.int64),
-        probabilities=np.stack([p for _, p, _ in scored]),
+        ids=tuple(ids[place] for place in places),
+        labels=np.array([dataset.records[place].label for place in places], np.int64),
+        probabilities=np.array([video.probabilities for video in scored]),
         branch_names=tuple(net.branch_names),
         classes=labels.classes,
         groups=labels.groups,
@@ -248,8 +274,8 @@ def _gathered(
         failed=failed,
         model=str(net.name),
         dataset=dataset.name,
-        targets=None if dataset.targets is None else dataset.targets[[index for index, *_ in scored]],
-        logits=np.stack([z for *_, z in scored]),
+        targets=None if dataset.targets is None else dataset.targets[places],
+        logits=np.array([video.logits for video in scored]),
     )
 
 

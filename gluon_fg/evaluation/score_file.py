@@ -78,6 +78,8 @@ def _checksums(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Dic
     """name -> SHA-256 of each array, with its type and shape, and of what `meta` says of them."""
     said = json.dumps({key: meta[key] for key in (*_NAMES, *_TEXTS, 'groups', 'failed')}, sort_keys=True)
     sums = {'names': hashlib.sha256(said.encode()).hexdigest()}
+    if meta.get('made') is not None:  # apart, so that readers from before it believe the file
+        sums['made'] = hashlib.sha256(json.dumps(meta['made'], sort_keys=True).encode()).hexdigest()
     for name, array in arrays.items():
         state = hashlib.sha256(f'{array.dtype.str} {array.shape}\n'.encode())
         state.update(np.ascontiguousarray(array).tobytes())

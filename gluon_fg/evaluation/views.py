@@ -11,13 +11,11 @@ from typing import (
     Generator,
     Iterable,
     Iterator,
-    List,
     NamedTuple,
     Optional,
     Sequence,
     Set,
     Tuple,
-    Union,
 )
 
 import mxnet as mx
@@ -26,10 +24,8 @@ from mxnet.gluon import HybridBlock
 from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
-from ..data.features import FeatureReader
 from ..data.labels import LabelSet
 from ..data.loader import ordered_map
-from ..data.rates import at_rate
 from ..data.transforms import to_input
 from ..data.video import VideoReader
 from ..deploy.execution import Execution
@@ -37,11 +33,10 @@ from ..deploy.fused import with_segments
 from ..deploy.predictor import forward_of
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
+from .batching import Merged, batches, cut_video
 from .protocol import Protocol, get_protocol
 
 logger = logging.getLogger(__name__)
-
-_SHORT = 'videos are shorter than clips'
 
 
 def read_videos(
@@ -164,16 +159,6 @@ def _groups(items: Iterable, size: int) -> Iterator[list]:
         yield group
 
 
-class Merged(NamedTuple):
-    """One video's outcome: its position in the list, and probabilities (branches, M) float64 or the error that
-    stopped it; beside probabilities the logits (M,) of the prediction, float64, averaged over the views as they are.
-    """
-
-    position: int
-    result: Union[np.ndarray, VideoError]
-    logits: Optional[np.ndarray] = None
-
-
 def merge_views(
     net: HybridBlock,
     sources: Iterable[Tuple[str, Callable]],
@@ -185,6 +170,7 @@ def merge_views(
     execution: Optional[Execution] = None,
     truth: Optional[Sequence[int]] = None,
     told: Optional[Set[str]] = None,
+    group: Optional[int] = None,
 ) -> Iterator[Merged]:
     """Compute the probabilities of every branch for each video, averaged over its views.
 
@@ -213,10 +199,13 @@ def merge_views(
         the true class of each source, for a network that takes labels (`net.takes_labels`); no other sees it
     told
         what the log was told by former calls, which is not told again; it takes up what is new
+    group
+        no batch has views of more than so many consecutive sources: the first ones, the next ones, ... (`sharing`);
+        None: they are all one group
 
     Yields
     ------
-    One `Merged` for each source: the scored ones in the order of `sources`, then the failed ones.
+    One `Merged` for each source: of each group the scored ones in the order of `sources`, then the failed ones.
 
     Raises
     ------
@@ -227,88 +216,25 @@ def merge_views(
         raise UserError(f'batch_size must be at least 1, got {batch_size}')
     ctx, spec = ctx or mx.cpu(), net.input_spec
     shown = protocol.shown(spec)
-    failed: List[Merged] = []
     execution = None if net.takes_labels else execution
     with contextlib.nullcontext() if execution else segments_as(net, protocol):
         forward = forward_of(net, execution, ctx, _segments(net, protocol)) if execution else _logits_of(net)
         stack = np.stack if spec.ndim == 3 else np.concatenate
-        cut = functools.partial(_cut, protocol, spec, labels, set() if told is None else told)
+        cut = functools.partial(cut_video, protocol, spec, labels, set() if told is None else told)
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
         with contextlib.closing(cuts):
-            for batch in _batches(_readable(cuts, failed), batch_size):
+            for batch, failed in batches(cuts, batch_size, group):
+                if not batch:
+                    yield from failed
+                    continue
                 x = to_input(stack([view for *_, view in batch]), shown, ctx)
                 true = _true_classes(batch, truth, labels, ctx) if net.takes_labels else ()
                 yield from _run(forward, net.to_probabilities, (x, *true), batch, labels)
-        yield from failed
-
-
-def _cut(protocol: Protocol, spec: InputSpec, labels: Optional[LabelSet], told: Set[str], job: tuple) -> tuple:
-    """(position, name, views and which are mirrored, or the error) of (position, (name, opener))."""
-    position, (name, opener) = job
-    try:
-        with opener() as reader:
-            _say_short(reader, spec, told)
-            return position, name, protocol.views(reader, spec, labels)
-    except VideoError as error:
-        return position, name, error
-
-
-def _say_short(reader: VideoReader, spec: InputSpec, told: Set[str]) -> None:
-    """Warn of the first video that is not half as long as the clips that the network was trained on."""
-    if spec.ndim == 2 or spec.sampling == 'spread' or isinstance(reader, FeatureReader) or _SHORT in told:
-        return
-    total, needed = len(at_rate(reader, spec.fps)), (spec.frames - 1) * spec.frame_stride + 1 + spec.fields
-    if 2 * total < needed:
-        told.add(_SHORT)
-        logger.warning(
-            '%s: has %d frames, the network takes clips of %d: frames are shown more than once, of this and of other '
-            'videos as short',
-            reader.path, total, needed,
-        )  # fmt: skip
-
-
-def _readable(cuts: Iterable[tuple], failed: List[Merged]) -> Iterator[tuple]:
-    """(video, views, which are mirrored) of those that could be read; the others are added to `failed`."""
-    for position, name, outcome in cuts:
-        if isinstance(outcome, VideoError):
-            failed.append(Merged(position, outcome))
-        else:
-            yield (_Video(position, name, len(outcome[0])), *outcome)
-
-
-def _batches(videos: Any, batch_size: int) -> Iterator[list]:
-    """Lists of at most `batch_size` (video, flipped, view) of one shape, in order, across videos; the last may be
-    partial.
-    """
-    batch: list = []
-    for video, views, flipped in videos:
-        for view, flip in zip(views, flipped):
-            if batch and (len(batch) == batch_size or view.shape != batch[0][-1].shape):
-                yield batch
-                batch = []
-            batch.append((video, bool(flip), view))
-    if batch:
-        yield batch
 
 
 def _logits_of(net: HybridBlock) -> Callable:
     """A function that gives the logits of every branch, without what the loss alone needs."""
     return lambda *inputs: net.branches(*inputs)[: len(net.branch_names)]
-
-
-class _Video:
-    """A video whose views are being averaged."""
-
-    def __init__(self, position: int, name: str, views: int):
-        self.position, self.name, self.views, self.missing = position, name, views, views
-        self.sum: Any = 0.0
-        self.logits: Any = 0.0
-
-    def add(self, probabilities: np.ndarray, logits: np.ndarray) -> bool:
-        """Add one view's (branches, M) and (M,); returns whether that was the last one."""
-        self.sum, self.logits = self.sum + probabilities, self.logits + logits
-        self.missing -= 1
-        return self.missing == 0
 
 
 def _true_classes(batch: Any, truth: Any, labels: Any, ctx: mx.Context) -> tuple:

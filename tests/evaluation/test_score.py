@@ -159,7 +159,7 @@ def test_ranks_share_the_videos_and_get_one_result(tools, dataset, size):
 
 def test_a_lost_video_is_noticed(tools, dataset):
     with pytest.raises(RuntimeError, match='lists 7 videos, but 3'):
-        score(tools.Probe(), dataset, '1x1', rank=1, size=2, gather=lambda part: [part])
+        score(tools.Probe(), dataset, '1x1', batch_size=2, rank=1, size=2, gather=lambda part: [part])
 
 
 def test_two_hundred_passes(tools, dataset):
