@@ -9,6 +9,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from .deploy.execution import Execution
+from .deploy.predictor import Computation, Predictor
 from .errors import UserError
 from .evaluation.predict import predict_with
 from .evaluation.protocol import Protocol, get_protocol
@@ -76,8 +77,9 @@ def predict(
         a file; a folder of videos; frames in memory, uint8 (T, H, W, 3) or a list of pictures (H, W, 3), in the order
         red, green, blue (those of OpenCV: frames[..., ::-1]); one such picture; or a list of these
     model
-        a trained network by name or folder, as `load_model` takes it, or a recognizer that has its weights; None: the
-        I3D of Kinetics-400 where its weights are to be had, else a tiny one of drawn shapes; the log says which
+        a trained network by name or folder, as `load_model` takes it, a recognizer that has its weights, or a
+        `gluon_fg.deploy.Predictor`; None: the I3D of Kinetics-400 where its weights are to be had, else a tiny one of
+        drawn shapes; the log says which
     params
         .params file for a model given by name or folder
     topk
@@ -119,7 +121,7 @@ def predict(
     windows = None if window is None else Windows(window, hop)
     if windows is not None:
         windows.check()
-    execution = Execution(runtime, precision)
+    execution: Computation = Execution(runtime, precision)
     if isinstance(protocol, str):
         protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
     if isinstance(model, (str, os.PathLike)):
@@ -128,6 +130,10 @@ def predict(
         from .training.named import default_model
 
         model = default_model(ctx).net
+    elif isinstance(model, Predictor):
+        if execution != Execution():
+            raise UserError('runtime and precision go with a network; a Predictor has its own')
+        model, execution = model.net, model
     elif params is not None or options:
         raise UserError('params and options go with the name of a model; a network must have its weights already')
     return predict_with(model, video, topk, protocol, ctx, batch_size, workers, windows, flow, execution)

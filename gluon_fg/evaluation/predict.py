@@ -11,6 +11,7 @@ from mxnet.gluon import HybridBlock
 
 from ..data.video import VideoReader
 from ..deploy.execution import Execution
+from ..deploy.predictor import Computation
 from ..errors import UserError, VideoError
 from .clips import Clip, clips_of, files_in, single_pictures
 from .frames import videos_of
@@ -45,7 +46,7 @@ def predict_with(
     workers: int = 2,
     windows: Optional[Windows] = None,
     flow: Optional[str] = None,
-    execution: Optional[Execution] = None,
+    execution: Optional[Computation] = None,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several, by a network: as `gluon_fg.predict`."""
     videos, folder = videos_of(video), False
@@ -97,7 +98,7 @@ def each_prediction(
     workers: int = 2,
     windows: Optional[Windows] = None,
     flow: Optional[str] = None,
-    execution: Optional[Execution] = None,
+    execution: Optional[Computation] = None,
 ) -> Iterator[Tuple[int, Prediction]]:
     """Tell the likeliest classes of videos, or of windows of them, one after another.
 
@@ -157,7 +158,7 @@ def _answered(
     ctx: mx.Context,
     batch_size: int,
     workers: int,
-    execution: Optional[Execution],
+    execution: Optional[Computation],
 ) -> Iterator[Tuple[int, Prediction]]:
     """(number, answer) of each (number, clip, what opens it)."""
     names = class_names(net)

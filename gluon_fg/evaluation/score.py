@@ -15,7 +15,7 @@ from mxnet.gluon import HybridBlock
 
 from ..data.datasets import VideoDataset
 from ..data.labels import LabelSet
-from ..deploy.execution import Execution, text_of
+from ..deploy.predictor import Computation, text_of
 from ..errors import UserError
 from . import score_file, work
 from .partial import Done
@@ -175,7 +175,7 @@ def score_dataset(
     size: int = 1,
     gather: Optional[Callable[[list], List[list]]] = None,
     progress: bool = True,
-    execution: Optional[Execution] = None,
+    execution: Optional[Computation] = None,
     told: Optional[Set[str]] = None,
     part: Optional[work.Work] = None,
 ) -> Scores:

@@ -28,9 +28,8 @@ from ..data.labels import LabelSet
 from ..data.loader import ordered_map
 from ..data.transforms import to_input
 from ..data.video import VideoReader
-from ..deploy.execution import Execution
 from ..deploy.fused import with_segments
-from ..deploy.predictor import forward_of
+from ..deploy.predictor import Computation, forward_of
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
 from .batching import Merged, batches, cut_video
@@ -167,7 +166,7 @@ def merge_views(
     ctx: Optional[mx.Context] = None,
     batch_size: int = 8,
     workers: int = 2,
-    execution: Optional[Execution] = None,
+    execution: Optional[Computation] = None,
     truth: Optional[Sequence[int]] = None,
     told: Optional[Set[str]] = None,
     group: Optional[int] = None,

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
 from ..data.scans import Stamp
-from ..deploy.execution import Execution
+from ..deploy.predictor import Computation
 from ..errors import VideoError
 from .batching import Merged
 from .partial import Done, Partial, of_rank
@@ -73,7 +73,7 @@ def opened(
 
 
 def settings_of(
-    protocol: Protocol, execution: Optional[Execution], ctx: Optional[mx.Context], batch_size: int
+    protocol: Protocol, execution: Optional[Computation], ctx: Optional[mx.Context], batch_size: int
 ) -> Dict[str, Any]:
     """Name what the last bits of a network's scores of a video depend on."""
     frames = 'own' if protocol.frames is None else protocol.frames
