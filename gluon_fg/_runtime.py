@@ -52,6 +52,11 @@ def running_decoder() -> bool:
     return sys.argv[:2] == ['-c', 'gluon_fg.data.decoder_process']
 
 
+def running_benchmark() -> bool:
+    """Whether this is a process that measures one thing (`deploy.measuring`) that needs no MXNet."""
+    return sys.argv[:2] == ['-c', 'gluon_fg.deploy.worker']
+
+
 def check_order() -> None:
     """Refuse to load MXNet after decord.
 
@@ -190,7 +195,7 @@ def load() -> None:
 
 
 # Whoever starts so calls `load` when it needs MXNet, or never does.
-LATER = running_doctor() or running_command() or running_decoder()
+LATER = running_doctor() or running_command() or running_decoder() or running_benchmark()
 if not LATER:
     load()
 
