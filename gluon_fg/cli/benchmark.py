@@ -10,26 +10,35 @@ import click
 
 from ..errors import UserError
 from ..files import temporary_folder
+from . import benchmark_models
 from .base import Command, Several
+from .benchmark_models import Models, model_options
 from .options import Output, output_options, print_json
 
 
 @click.command(
     cls=Command,
     example="""
+benchmark i3d_tiny_synthfg --precision float32 bfloat16
+benchmark --promises
 benchmark --quick --only 'inference*DFB over'
 benchmark --flops i3d_tiny_synthfg i3d_tiny_synthfg_dfb
 benchmark --loader --root my_videos
 benchmark --flow --quick
 """,
 )
-@click.argument('rest', nargs=-1, metavar='')
+@click.argument('names', nargs=-1, metavar='[NAME]...')
 @click.option('--quick', is_flag=True, help='Tiny networks only, few rounds.')
 @click.option('--only', metavar='PATTERN', help='Only rows whose title has this in it; * stands for anything.')
 @click.option('--rounds', type=int, help='Timed repetitions of each variant. [default: 15, quick 3]')
 @click.option('--flops', cls=Several, none_allowed=True, metavar='NAME...', help='Count these models, time nothing.')
-@click.option('--input', 'shape', metavar='N,C,T,H,W', help='For --flops: shape of the input. [default: one crop]')
-@click.option('--nclass', type=int, help='For --flops: classes of a model that has none of its own ("custom").')
+@click.option(
+    '--input',
+    'shape',
+    metavar='N,C,T,H,W',
+    help='For NAME, --flops: shape of the input of one clip. [default: one crop]',
+)
+@click.option('--nclass', type=int, help='For NAME, --flops: classes of a model that has none of its own ("custom").')
 @click.option('--loader', is_flag=True, help='Time reading of training clips, beside decord alone and GluonCV.')
 @click.option('--flow', is_flag=True, help='Time and judge optical flow, beside OpenCV called directly.')
 @click.option('--film', is_flag=True, help='Memory that 12 s of 4K take with 30 views; quick: 2 s of 1080 lines.')
@@ -40,22 +49,30 @@ benchmark --flow --quick
 @click.option('--dataset', metavar='NAME', help='For --loader: training videos of a dataset, which --root has.')
 @click.option('--videos', type=int, metavar='N', help='For --loader: so many. [default: 24, quick 4]')
 @click.option('--workers', type=int, metavar='N', help='For --loader: threads that read. [default: 2]')
+@model_options
 @output_options('File for the records, as JSON.', json=True)
 def benchmark(
-    rest: Tuple[str, ...],
+    names: Tuple[str, ...],
     quick: bool,
     only: Optional[str],
     rounds: Optional[int],
     flops: Optional[List[str]],
     shape: Optional[str],
     nclass: Optional[int],
+    models: Models,
     output: Output,
     **given: Any,
 ) -> None:
     """Measure speed as ratios, or count operations.
 
-    Two variants of a thing are timed in turn, A B A B ..., so that a busy moment of the machine touches both; printed
-    are the medians of both and of the ratio. Absolute times are this machine's alone.
+    NAME, of the zoo, is timed in each runtime and precision asked for, beside GluonCV's network as shipped, the same in
+    PyTorch (eager and frozen), ONNX Runtime and OpenVINO called directly, and the limit that this machine's fastest
+    matrix product of the type sets: latency, throughput, peak memory, each in a process of its own, in turn.
+
+    --promises does so for I3D ResNet-50 in all precisions and says of each promise whether it is kept here.
+
+    Without either, two variants of a thing are timed in turn, A B A B ..., so that a busy moment of the machine touches
+    both; printed are the medians of both and of the ratio. Absolute times are this machine's alone.
 
     --flops NAME counts instead, and runs nothing: GFLOPs (two for each multiply-add), multiply-adds and parameters of
     networks for one crop of one video, by kind of operator and by part for a single one.
@@ -68,12 +85,13 @@ def benchmark(
 
     --film predicts a large film by many views and prints how much memory that took at most.
     """
-    if rest and output.json:
-        raise UserError(f'--json prints the records and takes no file; write them with --out {rest[0]}')
-    if rest:
-        raise UserError(f'{rest[0]}: benchmark takes models by --flops NAME and rows by --only PATTERN')
-    if flops is None and (shape or nclass is not None):
-        raise UserError(f'{"--input" if shape else "--nclass"} goes with --flops NAME')
+    if output.json and names and names[-1].endswith('.json'):
+        raise UserError(f'--json prints the records and takes no file; write them with --out {names[-1]}')
+    if names and (flops is not None or only or given['flow'] or given['loader'] or given['film']):
+        raise UserError(f'{names[0]}: --flops takes names behind it, --only a pattern; the other modes take none')
+    if flops is None and not names and (shape or nclass is not None):
+        raise UserError(f'{"--input" if shape else "--nclass"} goes with --flops NAME, or with a NAME')
+    models.check(names, output)
     if flops is not None and not flops:
         raise UserError('--flops needs the name of a model, or several')
     if flops and (quick or only or rounds):
@@ -87,7 +105,11 @@ def benchmark(
     output.check()
     from ..files import atomic_write
 
-    if film:
+    records: Any
+    if names or models.promises:
+        asked = models.asked(quick, rounds, _input_of(shape) if shape else None, nclass)
+        records = benchmark_models.run(names, models, asked, quick, output)
+    elif film:
         records = _film(quick, output)
     elif flow:
         records = _flow(given['root'], quick, rounds, output)

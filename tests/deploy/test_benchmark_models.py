@@ -1,0 +1,63 @@
+"""Networks beside their peers: each in a process of its own, on the same weights, with the ratios that are claimed."""
+
+import dataclasses
+import importlib.util
+import statistics
+
+import pytest
+
+from gluon_fg import factory
+from gluon_fg.deploy import benchmark_models, benchmark_table
+from gluon_fg.deploy.benchmark_models import Asked, contenders, prepare
+from gluon_fg.deploy.contender import Contender
+from gluon_fg.deploy.flops import count
+from gluon_fg.deploy.measuring import Measured, side_by_side
+from gluon_fg.deploy.worker import timed
+
+TINY = 'i3d_tiny_synthfg'
+torch_here = pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='PyTorch is not installed')
+
+
+def measured(*rounds, precision='float32', by='gluon_fg', runtime='mxnet', **fields):
+    return Measured(Contender(by, precision, 1, runtime, shape=(2048,)), rounds, **fields)
+
+
+def test_ratios_are_taken_within_rounds_and_medians_over_them():
+    fast, slow = measured([1.0, 1.0], [10.0], [1.0]), measured([2.0], [21.0], [2.0, 2.0, 90.0])
+    assert slow.ms == 2.0 and slow.over(fast) == 2.0 and fast.over(slow) == 0.5
+    assert measured(list(range(1, 11))).p90 == 10 and measured([5.0]).p90 == 5.0
+
+
+def test_a_limit_is_the_time_of_the_operations_at_the_rate_of_the_product():
+    products = [measured([100.0], by='gemm', runtime=name) for name in 'ab'] + [
+        measured([50.0], by='gemm', runtime='c')
+    ]
+    limit = benchmark_models.limits(products)['float32']
+    assert limit.library == 'c' and limit.gflops == pytest.approx(2 * 2048**3 / 0.05 / 1e9)
+    flops = 2 * 2048**3 * 3  # three products' worth, in four times the time of one
+    assert limit.ratio(measured([200.0]), flops) == pytest.approx(4 / 3)
+
+
+def test_calls_fill_the_time_that_they_get():
+    calls = []
+    assert len(timed(lambda: calls.append(0), 5.0)) == len(calls) - 1 > 10  # the first of brief calls is not timed
+    assert len(timed(lambda: statistics.mean(range(300_000)), 0)) == 1
+
+
+@torch_here
+def test_each_is_measured_in_its_own_process_on_the_same_weights(tmp_path):
+    asked = Asked(runtimes=('mxnet',), rounds=2, threads=1)
+    subject = prepare(TINY, asked, 2, tmp_path)
+    wanted = [contender for contender in contenders(subject, asked) if contender.by in ('gluon_fg', 'PyTorch')]
+    records = side_by_side([*wanted, dataclasses.replace(wanted[1], precision='int4')], 2)
+    assert [r.contender.label for r in records] == ['gluon_fg mxnet', 'PyTorch', 'PyTorch']
+    *good, bad = records
+    assert all(len(r.rounds) == 2 and r.ms > 0 and 30 < r.peak_mb < 3000 for r in good)
+    assert 'int4' in bad.problem and '\n' not in bad.problem
+    listed = benchmark_models.rows(subject, 2, records, benchmark_models.limits(records))
+    ours, eager, refused = listed
+    assert subject.shape == (2, 3, 8, 48, 48) and 0 < ours['deviation'] < 1e-5 and eager['deviation'] == 0
+    assert ours['clips_per_s'] == pytest.approx(2000 / ours['ms']) and 'problem' in refused
+    assert ours['gflops'] == pytest.approx(count(factory.build(TINY), subject.shape).flops / ours['ms'] / 1e6)
+    lines = benchmark_table.block(listed)
+    assert len(lines) == 4 and 'int4' in lines[-1]
