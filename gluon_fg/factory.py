@@ -33,7 +33,7 @@ from .recognizers.twostream import TwoStream
 from .registry import ModelEntry, model_entry
 from .weights import gluoncv_start, imagenet
 from .weights.entries import Entry
-from .weights.index import find
+from .weights.index import find, model_root
 from .weights.params_file import read_params
 
 __all__ = [
@@ -244,6 +244,7 @@ def _pretrained(
         gluoncv_start.start(net, weights.file, weights.sibling, changed)
     else:
         load_published(net, weights, options, ctx)
+    net.quantized_beside = f'{model_root(root) / weights.file.stem}-'
     return net
 
 

@@ -16,7 +16,7 @@ ALLOWED = {
     'recognizers': {'nn', 'backbones', 'registry'},
     'weights': {'backbones'},
     'data': {'_runtime'},
-    'deploy': {'nn', 'factory', 'registry'},
+    'deploy': {'nn', 'factory', 'registry', 'weights'},
     'evaluation': {'data', 'deploy', 'registry', 'factory', 'weights'},
     'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy'},
     'visualization': {'data', 'evaluation', 'analysis'},

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -84,7 +84,7 @@ class Compiled:
         logger.info('compiled for %s in %.1f s', 'x'.join(map(str, shape)), took)
         return compute
 
-    def _model(self, shape: Shape) -> bytes:
+    def _model(self, shape: Shape) -> Union[bytes, str]:
         from .onnx import to_onnx
 
         traced = self._trace(shape)

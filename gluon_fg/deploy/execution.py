@@ -16,7 +16,7 @@ VARIABLE = 'GLUON_FG_RUNTIME'
 
 # I3D ResNet-50, 1x3x32x224x224, AVX-512, 2 cores: 340, 393 and 499 ms in float32; tiny networks in the same order
 _FASTEST_FIRST = ('openvino', 'mxnet', 'onnxruntime')
-_PRECISIONS_OF = {'mxnet': ('float32',), 'openvino': ('float32', 'bfloat16'), 'onnxruntime': ('float32',)}
+_PRECISIONS_OF = {'mxnet': ('float32', 'int8'), 'openvino': PRECISIONS, 'onnxruntime': ('float32',)}
 _BFLOAT16 = {'avx512_bf16', 'amx_bf16', 'bf16'}
 _NEEDED = {'mxnet': ('mxnet',), 'openvino': ('openvino', 'onnx'), 'onnxruntime': ('onnxruntime', 'onnx')}
 

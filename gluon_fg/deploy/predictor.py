@@ -19,6 +19,7 @@ from .execution import REFERENCE, Execution, thread_count
 from .folding import fold
 from .fused import Forward, fuse, fuse_layers, with_segments
 from .graph import Shape
+from .quantized.computing import Stored, mxnet_forward
 
 
 class Predictor:
@@ -185,6 +186,8 @@ def layers_forward(layers: HybridBlock, execution: Execution, ctx: Optional[mx.C
     ctx
         where it lies (default: CPU)
     """
+    if execution.precision == 'int8':
+        raise UserError('precision int8 is of whole networks, not of some of their layers; choose float32 or bfloat16')
     if execution.runtime == 'mxnet':
         return fuse_layers(layers, ctx)
     return _compiled(lambda shape: Traced(*fold(*deploy_symbol(layers)), ('features',)), execution).ndarrays
@@ -199,15 +202,21 @@ class _Computed(NamedTuple):
 
 
 def _compute(net: HybridBlock, execution: Execution, ctx: Optional[mx.Context], segments: int) -> _Computed:
+    int8 = execution.precision == 'int8'
     if execution.runtime == 'mxnet':
-        forward = fuse(net, ctx, segments if net.input_spec.ndim == 2 else None)
+        images = net.input_spec.ndim == 2
+        forward = mxnet_forward(net, segments) if int8 else fuse(net, ctx, segments if images else None)
         return _Computed(forward, lambda x: [z.asnumpy() for z in forward(mx.nd.array(x, ctx))])
+    if int8:
+        return _as_computed(Stored(net, segments, thread_count(execution.threads)))
     return _compiled(functools.partial(_traced, net, segments), execution, segments)
 
 
 def _compiled(trace: Callable[[Shape], Traced], execution: Execution, unit: int = 1) -> _Computed:
-    compiled = Compiled(trace, execution.runtime, execution.precision, thread_count(execution.threads), unit)
+    return _as_computed(Compiled(trace, execution.runtime, execution.precision, thread_count(execution.threads), unit))
 
+
+def _as_computed(compiled: Compiled) -> _Computed:
     def forward(x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
         return tuple(mx.nd.array(z) for z in compiled(x.asnumpy()))
 

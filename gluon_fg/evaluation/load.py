@@ -130,6 +130,7 @@ def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> Optional[Di
         gluoncv_start.start(net, path, Path(path).name, {})
     else:
         net.load_parameters(path, ctx=ctx, cast_dtype=True)
+    net.quantized_beside = f'{Path(path).with_suffix("")}-'
     if published:
         factory.know_classes(net, published)
         return published.input

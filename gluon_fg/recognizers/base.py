@@ -43,6 +43,8 @@ class Recognizer(Answers, Inspectable):
         name of the test protocol; name of the dataset whose classes it predicts, or None
     weights_source
         where `get_model` took its weights from, in words
+    quantized_beside
+        beginning of the path of its INT8 forms, beside its weights (`deploy.quantized`); None: weights of no file
     untrained
         structural names of the parameters that no weights trained for this task gave a value; None: all (ImageNet's
         are not for this task)
@@ -78,6 +80,7 @@ class Recognizer(Answers, Inspectable):
         self._labels: Any = None
         self.dataset: Optional[str] = None
         self.protocol, self.weights_source = 'train_time', 'random weights'
+        self.quantized_beside: Optional[str] = None
         self.untrained: Optional[FrozenSet[str]] = None
         self._input_spec = (
             InputSpec()

@@ -146,6 +146,8 @@ def load_run(
     load_parameters(net, str(path), ctx)
     net.protocol = config.test.protocol or net.protocol
     net.weights_source = f'training run {path}'
+    if params is None:
+        net.quantized_beside = os.path.join(folder, '')
     chosen = load_threshold(folder)
     net.threshold = chosen.value if chosen else config.test.threshold
     return net, config
