@@ -16,6 +16,7 @@ _COMMANDS = (
     'merge',
     'predict',
     'features',
+    'quantize',
     'compare',
     'fuse',
     'join',
