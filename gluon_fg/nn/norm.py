@@ -35,6 +35,11 @@ def deploy_mode() -> Iterator[None]:
             _form.deploy = before
 
 
+def deploying() -> bool:
+    """Whether this thread traces the form for inference: see `deploy_mode`."""
+    return _form.deploy
+
+
 class BatchNorm3D(nn.BatchNorm):
     """Batch normalization over (N, C, T, H, W), with the parameters and parameter names of Gluon's `BatchNorm`.
 
@@ -52,7 +57,7 @@ class BatchNorm3D(nn.BatchNorm):
         return 'batchnorm'  # full names as Gluon's: GluonCV's tools look for 'batchnorm' in them
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
-        if _form.deploy:
+        if deploying():
             return super().hybrid_forward(F, x, gamma, beta, running_mean, running_var)
         y = F.reshape(x, shape=(0, 0, -3, 0))  # (N, C, T*H, W)
         y = super().hybrid_forward(F, y, gamma, beta, running_mean, running_var)

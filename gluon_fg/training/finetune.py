@@ -21,11 +21,11 @@ from ..named_configs import config_names, find_config
 from ..weights import imagenet
 from . import distributed
 from .config import STARTS, Config, load_config
-from .loop import one_update
 from .parts import set_up
 from .run import StopFlag
 from .start import kinetics_weights
 from .state import TrainState
+from .updates import one_update, settle
 
 SECTION = 'custom'  # of the configs for one's own classes
 UNEVEN = 1.5  # times as many videos of one class as of another: the rare ones count more
@@ -285,7 +285,7 @@ def estimate(config: Config, evaluated: int, view: Optional[float] = None) -> Es
         with contextlib.closing(run.loader.batches(0)) as batches, StopFlag() as stop:
             for _ in range(min(3, len(run.loader))):  # the first one makes the graph
                 began = time.perf_counter()
-                one_update(run, state, 0, batches, stop)
+                settle(run, one_update(run, state, 0, batches), stop)
                 taken.append(time.perf_counter() - began)
                 if stop.set:
                     raise KeyboardInterrupt

@@ -12,12 +12,10 @@ import contextlib
 import functools
 import json
 import logging
-import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import mxnet as mx
-import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -36,7 +34,7 @@ from .preparation import prepare
 from .run import Interrupted, StopFlag
 from .sections import Config
 from .state import TrainState, resume, save
-from .step import Readings, check_finite, forward_backward, mean_of, means_of, update
+from .updates import Clock, Update, add_up, one_update, pace, settle
 
 logger = logging.getLogger(__name__)
 
@@ -105,87 +103,36 @@ def train(
 def train_one_epoch(run: Run, state: TrainState, epoch: int, stop: StopFlag) -> None:
     """All updates of an epoch that are not done yet, and its line in the log.
 
-    A run that was stopped behind an epoch's last update has none left to do, and goes on with its validation.
+    A run that was stopped behind an epoch's last update has none left to do, and goes on with its validation. What
+    comes of an update is waited for while the next one is computed already: the device never idles for the host.
     """
     train, first = run.config.train, state.updates - epoch * run.updates_per_epoch
-    pending: List[_Update] = []  # updates whose readings still lie on the device
+    pending: List[Update] = []  # updates whose readings still lie on the device
     with contextlib.closing(run.loader.batches(epoch, start=first * train.accumulate)) as batches:
         with _bar(run, epoch, first) as bar:
             for _ in range(first, run.updates_per_epoch):
-                done = one_update(run, state, epoch, batches, stop)
+                clock = Clock()
+                done = one_update(run, state, epoch, batches)
+                stopping = bool(pending) and settle(run, pending[-1], stop)
                 pending.append(done)
-                rate, clips = run.rate(state.updates - 1), _clips_per_second(run, done)
-                waiting = 100 * done.extra['data_seconds'] / done.extra['seconds']
-                bar.set_postfix_str(
-                    f'loss {done.loss:.3f}, lr {rate:.2g}, {clips:.1f} clips/s, {waiting:.0f} % waiting for data',
-                    refresh=False,
-                )
-                bar.update()
                 due = train.checkpoint_steps and state.updates % train.checkpoint_steps == 0
                 last = state.updates % run.updates_per_epoch == 0
-                if state.updates % train.log_steps == 0 or done.stopping or due or last:
-                    values, pending = add_up(run, state, pending), []
+                read = state.updates % train.log_steps == 0 or stopping or due or last
+                if read:
+                    stopping = settle(run, done, stop) or stopping
+                clock.stop(state, done)
+                _show(bar, run, state, pending)
+                if read:
+                    fields = {**pace(run, pending), **add_up(run, state, pending)}
+                    pending = []
                     if run.log and state.updates % train.log_steps == 0:
                         epochs = state.updates / run.updates_per_epoch
-                        fields = {'epoch': epochs, 'lr': rate, 'clips_per_second': clips, **done.extra, **values}
-                        run.log.write('train', state.updates, **fields)
-                if done.stopping or due or last and _is_validated(run.config, epoch):  # which may take long
+                        run.log.write('train', state.updates, epoch=epochs, lr=run.rate(state.updates - 1), **fields)
+                if stopping or due or last and _is_validated(run.config, epoch):  # which may take long
                     save(run, state)
-                if done.stopping:
+                if stopping:
                     raise Interrupted(f'stopped; start the same command again to resume {run.run_dir}')
     _write_epoch(run, state, epoch)
-
-
-class _Update:
-    """What came out of an update: its readings, pass by pass, its loss, its timings, and whether to stop."""
-
-    def __init__(self, passes: List[Readings], loss: float, extra: Dict[str, float], stopping: bool):
-        self.passes, self.loss, self.extra, self.stopping = passes, loss, extra, stopping
-
-
-def one_update(run: Run, state: TrainState, epoch: int, batches: Iterator, stop: StopFlag) -> _Update:
-    """Forward and backward passes and the optimizer's step. Of its readings the loss alone is waited for."""
-    train, world = run.config.train, run.world
-    began, cpu_began, waited, passes = time.perf_counter(), time.process_time(), 0.0, []
-    # Reseeding from the update's number makes dropout the same in a resumed run: MXNet's generator cannot be saved.
-    mx.random.seed((train.seed * 1_000_003 + state.updates * 64 + world.rank) % 2**31, ctx=run.ctx)
-    for _ in range(train.accumulate):
-        before = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - before
-        passes.append(forward_backward(run.net, batch, run.scaler, run.ctx, run.targets))
-    # One small exchange an update: every rank sees the same loss, and all stop together.
-    loss, asked = world.mean(np.array([mean_of(passes, 'loss'), float(stop.set)])).tolist()
-    if not np.isfinite(loss):
-        videos = [str(run.train_set.records[int(i)].path) for i in batch.indices[:3]]
-        values = dict(zip(passes[0], world.mean(np.array(list(means_of(passes).values()))).tolist()))
-        check_finite(values, f'epoch {epoch + 1}, update {state.updates + 1}', videos, run.run_dir)
-    run.trainer.set_learning_rate(run.rate(state.updates))
-    norm = update(run.trainer, run.params, run.scaler, train.batch_size * train.accumulate, train.clip)
-    state.updates += 1
-    if run.average:
-        run.average.update(state.updates)
-    extra = {'seconds': time.perf_counter() - began, 'data_seconds': waited}
-    state.seconds += extra['seconds']
-    state.cpu_seconds += time.process_time() - cpu_began  # does not grow when the machine is shared
-    return _Update(passes, loss, extra if norm is None else {**extra, 'grad_norm': norm}, asked > 0)
-
-
-def add_up(run: Run, state: TrainState, updates: List[_Update]) -> Dict[str, float]:
-    """Bring the readings of some updates to the host, as means over all ranks, and add them to the epoch's sums.
-
-    Returns
-    -------
-    The last update's: `loss`, `loss_<branch>`, `top1_<branch>`
-    """
-    names = list(updates[0].passes[0])
-    own = np.array([list(means_of(done.passes).values()) for done in updates])
-    values: Dict[str, float] = {}
-    for done, row in zip(updates, run.world.mean(own).tolist()):
-        values = dict(zip(names, row))
-        for name, value in {**values, 'updates': 1, **done.extra}.items():
-            state.sums[name] = state.sums.get(name, 0.0) + (value or 0.0)
-    return values
 
 
 def measure_batch_norm(run: Run, epoch: int) -> None:
@@ -284,8 +231,16 @@ def _is_validated(config: Config, epoch: int) -> bool:
     return epoch + 1 == config.train.epochs or bool(every and (epoch + 1) % every == 0)
 
 
-def _clips_per_second(run: Run, done: _Update) -> float:
-    return run.config.train.batch_size * run.config.train.accumulate * run.world.size / done.extra['seconds']
+def _show(bar: tqdm, run: Run, state: TrainState, pending: List[Update]) -> None:
+    """Move the progress bar on by an update; the loss it shows is the last one that is known."""
+    losses = [done.loss for done in pending if done.loss is not None]
+    loss = f'loss {losses[-1]:.3f}, ' if losses else ''
+    timing = pace(run, pending)
+    waiting = 100 * timing['data_seconds'] / timing['seconds']
+    rate, clips = run.rate(state.updates - 1), timing['clips_per_second']
+    text = f'{loss}lr {rate:.2g}, {clips:.1f} clips/s, {waiting:.0f} % waiting for data'
+    bar.set_postfix_str(text, refresh=False)
+    bar.update()
 
 
 def _bar(run: Run, epoch: int, first: int) -> tqdm:

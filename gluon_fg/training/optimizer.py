@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Collection, Dict, FrozenSet, Optional, Tuple
 
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError, unknown
@@ -14,13 +16,15 @@ from .sections import TrainConfig
 
 BACKBONE = 'branches.backbone.'
 State = Tuple[mx.nd.NDArray, mx.nd.NDArray]
+_TOGETHER = 45  # parameters that one operator updates, 60 at most; MXNet's default is 4
 
 
 @mx.optimizer.register
 class AdamW(mx.optimizer.Optimizer):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, alg. 2), the decay scaled by the rate.
 
-    MXNet 1.9.1 has the operator but no optimizer around it, and its operator takes the decay unscaled.
+    MXNet 1.9.1 has no such optimizer, and its operator for it (`multi_adamw_update`) rounds the squared mean to a few
+    digits. Its operator for Adam, which knows no bias, gets a rate and an epsilon that correct it.
 
     Parameters
     ----------
@@ -49,12 +53,12 @@ class AdamW(mx.optimizer.Optimizer):
         """One step of one parameter."""
         self._update_count(index)
         lr, wd, count = self._get_lr(index), self._get_wd(index), self._index_update_count[index]
-        mean, variance = state
-        grad = grad * self.rescale_grad
-        mean[:] = self.beta1 * mean + (1 - self.beta1) * grad
-        variance[:] = self.beta2 * variance + (1 - self.beta2) * grad * grad
-        root = mx.nd.sqrt(variance / (1 - self.beta2**count)) + self.epsilon
-        weight[:] = weight * (1 - lr * wd) - (lr / (1 - self.beta1**count)) * mean / root
+        beta1, beta2 = (float(np.float32(beta)) for beta in (self.beta1, self.beta2))  # as the operator has them
+        first, second = 1 - beta1**count, math.sqrt(1 - beta2**count)
+        if wd:
+            weight *= 1 - lr * wd
+        rates = dict(lr=lr * second / first, beta1=beta1, beta2=beta2, epsilon=self.epsilon * second)
+        mx.nd.adam_update(weight, grad, *state, out=weight, rescale_grad=self.rescale_grad, lazy_update=False, **rates)
 
 
 def freeze_parts(net: HybridBlock, train: TrainConfig, statistics: Optional[Collection[str]] = None) -> int:
@@ -114,4 +118,7 @@ def make_trainer(
     options = {'learning_rate': lr, 'wd': train.wd}
     if train.optimizer == 'sgd':
         options['momentum'] = train.momentum
-    return world.trainer(params, train.optimizer, options)
+    trainer = world.trainer(params, train.optimizer, options)
+    if train.optimizer == 'sgd':
+        trainer._optimizer.aggregate_num = _TOGETHER
+    return trainer

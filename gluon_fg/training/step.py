@@ -59,7 +59,7 @@ def means_of(passes: List[Readings]) -> Dict[str, float]:
 
 
 def check_finite(values: Dict[str, float], where: str, videos: List[str], run_dir: Path) -> None:
-    """Stop before a NaN or infinite loss reaches the weights: UserError naming branches, place and videos."""
+    """Stop before a NaN or infinite loss reaches a file: UserError naming branches, place and videos."""
     bad = [name[5:] for name, value in values.items() if name.startswith('loss_') and not np.isfinite(value)]
     if bad or not np.isfinite(values['loss']):
         raise UserError(
@@ -69,8 +69,8 @@ def check_finite(values: Dict[str, float], where: str, videos: List[str], run_di
         )
 
 
-def update(trainer: gluon.Trainer, params: list, scaler: Scaler, clips: int, clip: float) -> Optional[float]:
-    """Average gradients over ranks, clip them, and take the optimizer's step.
+def update(trainer: gluon.Trainer, params: list, scaler: Scaler, clips: int, clip: float) -> Optional[mx.nd.NDArray]:
+    """Average gradients over ranks, clip them, and take the optimizer's step; nothing is waited for.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def update(trainer: gluon.Trainer, params: list, scaler: Scaler, clips: int, cli
 
     Returns
     -------
-    The mean gradient's norm before clipping, or None without clipping.
+    The mean gradient's norm before clipping, still on the device, or None without clipping.
     """
     norm = None
     if clip:
@@ -89,7 +89,7 @@ def update(trainer: gluon.Trainer, params: list, scaler: Scaler, clips: int, cli
         scaler.unscale()
         scale = clips / trainer._scale  # gradients are sums over clips (and ranks); the limit is for the mean
         grads = [p.list_grad()[0] for p in params]
-        norm = float(gluon.utils.clip_global_norm(grads, clip * scale, check_isfinite=False).asscalar()) / scale
+        norm = gluon.utils.clip_global_norm(grads, clip * scale, check_isfinite=False) / scale
         trainer.update(clips)
     else:
         trainer.step(clips)

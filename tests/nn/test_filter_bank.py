@@ -22,7 +22,7 @@ def make(classes, channels, k, ndim):
 @settings(max_examples=20, deadline=None)
 @given(
     ndim=st.sampled_from([2, 3]), channels=st.sampled_from([1, 7, 16, 32, 48]), classes=st.integers(2, 6),
-    k=st.integers(1, 4), size=st.tuples(*[st.integers(1, 6)] * 3), hybrid=st.booleans(),
+    k=st.integers(1, 5), size=st.tuples(*[st.integers(1, 6)] * 3), hybrid=st.booleans(),
 )  # fmt: skip
 def test_values_and_gradients_equal_numpy(ndim, channels, classes, k, size, hybrid):
     bank, (w, b, v, c) = make(classes, channels, k, ndim)

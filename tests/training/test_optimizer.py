@@ -26,33 +26,37 @@ def adamw(weight, gradients, lr, wd, beta1=0.9, beta2=0.999, epsilon=1e-8):
 
 
 def test_adamw_equals_numpy_and_resumes(tmp_path):
-    """Gradients are sums over clips; a share of the rate is a share of step and decay."""
-    start = np.random.normal(size=(3, 5))
-    gradients = [np.random.normal(size=(3, 5)) for _ in range(6)]
+    """Gradients are sums over clips; a share of the rate is a share of step and decay, of each parameter its own."""
+    shares = [0.5, 1, 2]
+    starts = [np.random.normal(size=(3, 5)) for _ in shares]
+    gradients = np.random.normal(size=(6, len(shares), 3, 5))
 
-    def trainer_of(weight):
-        p = gluon.Parameter('w', shape=(3, 5))
-        p.initialize()
-        p.set_data(mx.nd.array(weight))
-        p.lr_mult = 0.5
-        return p, gluon.Trainer([p], 'adamw', {'learning_rate': 0.1, 'wd': 0.01}, kvstore=None)
+    def trainer_of(weights):
+        params = [gluon.Parameter(f'w{n}', shape=(3, 5)) for n in range(len(weights))]
+        for p, weight, share in zip(params, weights, shares):
+            p.initialize()
+            p.set_data(mx.nd.array(weight))
+            p.lr_mult = share
+        return params, gluon.Trainer(params, 'adamw', {'learning_rate': 0.1, 'wd': 0.01}, kvstore=None)
 
-    def learn(p, trainer, some):
-        for g in some:
+    def learn(params, trainer, some):
+        for step in some:
             with autograd.record():
-                loss = (p.data() * mx.nd.array(4 * g)).sum()
+                loss = mx.nd.add_n(*((p.data() * mx.nd.array(4 * g)).sum() for p, g in zip(params, step)))
             loss.backward()
             trainer.step(4)
-        return p.data().asnumpy()
+        return [p.data().asnumpy() for p in params]
 
-    whole = learn(*trainer_of(start), gradients)
-    np.testing.assert_allclose(whole, adamw(start, gradients, 0.05, 0.01), rtol=1e-5, atol=1e-6)
-    p, trainer = trainer_of(start)
-    half = learn(p, trainer, gradients[:3])
+    whole = learn(*trainer_of(starts), gradients)
+    for n, share in enumerate(shares):
+        expected = adamw(starts[n], gradients[:, n], 0.1 * share, 0.01)
+        np.testing.assert_allclose(whole[n], expected, rtol=1e-5, atol=1e-6)
+    params, trainer = trainer_of(starts)
+    half = learn(params, trainer, gradients[:3])
     trainer.save_states(str(tmp_path / 'states'))
-    p, trainer = trainer_of(half)
+    params, trainer = trainer_of(half)
     trainer.load_states(str(tmp_path / 'states'))
-    np.testing.assert_array_equal(learn(p, trainer, gradients[3:]), whole)
+    np.testing.assert_array_equal(learn(params, trainer, gradients[3:]), whole)
 
 
 def test_a_run_with_adamw_learns_and_its_config_is_kept(config, tmp_path):  # noqa: F811

@@ -148,8 +148,7 @@ def test_fixed_is_a_linear_classifier_on_the_features_of_the_network_in_testing(
     logits = features @ w.T + b
     p = np.exp(logits - logits.max(1, keepdims=True))
     p = p / p.sum(1, keepdims=True) - np.eye(2)[batch.labels]
-    state, stop = TrainState(), type('Flag', (), {'set': False})()
-    loop.one_update(run, state, 0, iter([batch]), stop)
+    loop.one_update(run, TrainState(), 0, iter([batch]))
     rate, wd = run.rate(0), config.train.wd
     expected = w - rate * (p.T @ features / len(p) + wd * w)
     np.testing.assert_allclose(weight.data().asnumpy(), expected, rtol=1e-4, atol=1e-5)
