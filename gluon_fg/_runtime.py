@@ -48,8 +48,13 @@ DECORD_SAFE = False
 
 
 def running_decoder() -> bool:
-    """Whether this is a process that only decodes (`data.isolated`): it needs no MXNet, and starts in a moment."""
-    return sys.argv[:2] == ['-c', 'gluon_fg.data.decoder_process']
+    """Whether this is a process that only decodes (`data.isolated`, `data.streams`): it needs no MXNet, and starts in a
+    moment.
+    """
+    return sys.argv[:1] == ['-c'] and sys.argv[1:2] in (
+        ['gluon_fg.data.decoder_process'],
+        ['gluon_fg.data.stream_process'],
+    )
 
 
 def running_benchmark() -> bool:

@@ -67,6 +67,9 @@ def predict(
     flow: Optional[str] = None,
     runtime: str = 'auto',
     precision: str = 'float32',
+    windows: Optional[float] = None,
+    stride: Optional[float] = None,
+    fps: Optional[float] = None,
     **options: Any,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several.
@@ -75,7 +78,9 @@ def predict(
     ----------
     video
         a file; a folder of videos; frames in memory, uint8 (T, H, W, 3) or a list of pictures (H, W, 3), in the order
-        red, green, blue (those of OpenCV: frames[..., ::-1]); one such picture; or a list of these
+        red, green, blue (those of OpenCV: frames[..., ::-1]); one such picture; or a list of these.
+        An iterator of pictures, the address of a stream ('rtsp://...'), the path of a pipe or the number of a camera
+        is predicted as its frames come
     model
         a trained network by name or folder, as `load_model` takes it, a recognizer that has its weights, or a
         `gluon_fg.deploy.Predictor`; None: the I3D of Kinetics-400 where its weights are to be had, else a tiny one of
@@ -90,9 +95,13 @@ def predict(
         device (default: CPU)
     batch_size, workers
         views in a forward pass; decoding threads
-    window, hop
+    windows, stride
         seconds: an answer for each window of that length in place of one for the video, from the start of one window
-        to that of the next `hop` (None: as long as the window). Frames in memory have 25 a second
+        to that of the next `stride` (None: as long as the window)
+    window, hop
+        former names of `windows` and `stride`
+    fps
+        frames per second of frames in memory; None: 25
     flow
         for a network that sees optical flow: the folder that it lies in, as `gluon-fg data flow` writes it, or 'dis';
         None: what lies beside the video or its frames, else it is computed (DIS)
@@ -104,9 +113,10 @@ def predict(
     Returns
     -------
     list
-        [(label, probability), ...], the likeliest first; with `window` one (start, end, [(label, probability), ...])
-        for each. For a list of videos a list of such lists, for a folder a dict of them by file; empty for a file that
-        cannot be decoded (which the log names). A class without a known name is called 'class 17'.
+        [(label, probability), ...], the likeliest first; with `windows` one (start, end, [(label, probability), ...])
+        for each; of what comes as it goes on, an iterator of these, each given as soon as it is known. For a list of
+        videos a list of such lists, for a folder a dict of them by file; empty for a file that cannot be decoded (which
+        the log names). A class without a known name is called 'class 17'.
         Below the network's threshold, if it has one, 'none of these' stands before them
 
     Raises
@@ -116,11 +126,12 @@ def predict(
     UserError
         no video; unknown model, protocol or option; parameters that do not fit; frames of another type
     """
-    if window is None and hop is not None:
-        raise UserError(f'hop {hop} goes with window, the seconds of each')
-    windows = None if window is None else Windows(window, hop)
-    if windows is not None:
-        windows.check()
+    seconds, step = window if windows is None else windows, hop if stride is None else stride
+    if seconds is None and step is not None:
+        raise UserError(f'stride {step} goes with windows, the seconds of each')
+    cut = None if seconds is None else Windows(seconds, step)
+    if cut is not None:
+        cut.check()
     execution: Computation = Execution(runtime, precision)
     if isinstance(protocol, str):
         protocol = get_protocol(protocol)  # a slip in it is said before the weights are fetched
@@ -136,4 +147,4 @@ def predict(
         model, execution = model.net, model
     elif params is not None or options:
         raise UserError('params and options go with the name of a model; a network must have its weights already')
-    return predict_with(model, video, topk, protocol, ctx, batch_size, workers, windows, flow, execution)
+    return predict_with(model, video, topk, protocol, ctx, batch_size, workers, cut, flow, execution, fps)

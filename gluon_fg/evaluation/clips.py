@@ -10,6 +10,7 @@ from ..data.datasets import VIDEO_SUFFIXES, some_suffixes
 from ..data.flow.place import FlowPlace
 from ..data.folders import files_below
 from ..data.isolated import open_isolated
+from ..data.packets import UNKNOWN_FPS
 from ..data.scans import ScanCache
 from ..data.segments import cut
 from ..data.video import IMAGE_SUFFIXES, ArrayReader, VideoReader, natural
@@ -91,7 +92,7 @@ def _is_film_of_images(folder: Union[str, os.PathLike]) -> bool:
     return any(name.lower().endswith(IMAGE_SUFFIXES) for name in os.listdir(folder))
 
 
-def clips_of(videos: Sequence[Any], flow: Optional[str] = None) -> List[Clip]:
+def clips_of(videos: Sequence[Any], flow: Optional[str] = None, fps: Optional[float] = None) -> List[Clip]:
     """Take files, folders of frames and arrays as clips.
 
     Parameters
@@ -100,6 +101,8 @@ def clips_of(videos: Sequence[Any], flow: Optional[str] = None) -> List[Clip]:
         each a path, or frames (`frames_of`)
     flow
         where the optical flow of files comes from (`data.flow.place`); that of frames in memory is computed
+    fps
+        of frames in memory; None: 25 a second
 
     Raises
     ------
@@ -115,7 +118,7 @@ def clips_of(videos: Sequence[Any], flow: Optional[str] = None) -> List[Clip]:
             path = os.fspath(video)
             clips.append(Clip(path, functools.partial(_opened, path, scans, flow)))
         else:
-            reader = ArrayReader(f'frames {number}', frames_of(video))
+            reader = ArrayReader(f'frames {number}', frames_of(video), fps or UNKNOWN_FPS)
             clips.append(Clip(reader.path, functools.partial(_same, reader)))
     return clips
 

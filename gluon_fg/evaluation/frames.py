@@ -18,7 +18,7 @@ def is_frames(video: Any) -> bool:
         return False
     if _is_picture(video) or hasattr(video, 'shape'):
         return getattr(getattr(video, 'dtype', None), 'kind', '') not in ('O', 'U')  # those are names of files
-    return isinstance(video, (list, tuple)) and bool(video) and _rank(video[0]) in (2, 3)
+    return isinstance(video, (list, tuple)) and bool(video) and is_picture(video[0])
 
 
 def videos_of(video: Any) -> list:
@@ -105,6 +105,11 @@ def _array(video: Any) -> np.ndarray:
 
 def _is_picture(video: Any) -> bool:
     return hasattr(video, '__array_interface__') and not isinstance(video, np.ndarray)
+
+
+def is_picture(video: Any) -> bool:
+    """Tell whether something is a single picture, or is taken for one: an array of two or three dimensions."""
+    return _rank(video) in (2, 3)
 
 
 def _rank(video: Any) -> int:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
+from ..data.packets import UNKNOWN_FPS
+from ..data.streams import FrameStream
 from ..data.video import VideoReader
 from ..deploy.execution import Execution
 from ..deploy.predictor import Computation
 from ..errors import UserError, VideoError
+from ..input_spec import InputSpec
 from .clips import Clip, clips_of, files_in, single_pictures
 from .frames import videos_of
+from .live import Watching, Window, as_live, windows_of_frames
 from .protocol import Protocol, get_protocol
 from .score import class_names
 from .threshold import ranked
@@ -47,8 +53,14 @@ def predict_with(
     windows: Optional[Windows] = None,
     flow: Optional[str] = None,
     execution: Optional[Computation] = None,
+    fps: Optional[float] = None,
 ) -> Any:
     """Tell the likeliest classes of a video, or of several, by a network: as `gluon_fg.predict`."""
+    live, video = as_live(video)
+    if live and (windows is not None or isinstance(video, str)):
+        answered_live = each_live(video, net, windows, topk, protocol, ctx, batch_size, execution, fps)
+        return ((answer.start, answer.end, answer.predictions) for answer in answered_live)
+    video = list(video) if live else video
     videos, folder = videos_of(video), False
     if isinstance(video, (str, os.PathLike)) and os.path.isdir(video):
         videos = files_in(video, net.input_spec)
@@ -56,7 +68,7 @@ def predict_with(
     single = len(videos) == 1 and videos[0] is video
     answers: List[Any] = [[] for _ in videos]
     failed = []
-    answered = each_prediction(videos, net, topk, protocol, ctx, batch_size, workers, windows, flow, execution)
+    answered = each_prediction(videos, net, topk, protocol, ctx, batch_size, workers, windows, flow, execution, fps)
     for number, answer in answered:
         if answer.error:
             failed.append(answer.error)
@@ -99,6 +111,7 @@ def each_prediction(
     windows: Optional[Windows] = None,
     flow: Optional[str] = None,
     execution: Optional[Computation] = None,
+    fps: Optional[float] = None,
 ) -> Iterator[Tuple[int, Prediction]]:
     """Tell the likeliest classes of videos, or of windows of them, one after another.
 
@@ -114,6 +127,8 @@ def each_prediction(
         where optical flow comes from, for networks that see it
     execution
         what computes the network; None: the fastest runtime (`Execution`)
+    fps
+        of frames in memory; None: 25 a second
 
     Yields
     ------
@@ -124,13 +139,10 @@ def each_prediction(
     UserError
         no video, frames of another type, an impossible number, flow for a network that sees none
     """
-    if topk < 1:
-        raise UserError(f'topk must be at least 1, got {topk}')
-    if windows is not None:
-        windows.check()
+    _check(topk, windows, fps)
     if flow is not None and not net.input_spec.fields:
         raise UserError(f'flow {flow}: {net.name} sees no optical flow; leave it out')
-    clips, ctx = clips_of(videos, flow), ctx or mx.cpu()
+    clips, ctx = clips_of(videos, flow, fps), ctx or mx.cpu()
     pictures = single_pictures(clips, net.input_spec)
     if pictures:
         logger.warning(
@@ -150,6 +162,70 @@ def each_prediction(
     yield from _answered(net, parts(), views, topk, ctx, batch_size, workers, execution)
 
 
+def each_live(
+    video: Union[str, Iterable[Any]],
+    net: HybridBlock,
+    windows: Optional[Windows] = None,
+    topk: int = 5,
+    protocol: Union[str, Protocol, None] = None,
+    ctx: Optional[mx.Context] = None,
+    batch_size: int = 8,
+    execution: Optional[Computation] = None,
+    fps: Optional[float] = None,
+) -> Iterator[Prediction]:
+    """Tell the likeliest classes of windows of what comes in its order, once, each as soon as its frames are there.
+
+    Parameters
+    ----------
+    video
+        a stream or a camera (`data.streams.is_stream`), or frames one after another
+    net, topk, protocol, ctx, batch_size, execution, fps
+        as for `each_prediction`
+    windows
+        how it is cut; None: as long as the network's clips are
+
+    Yields
+    ------
+    The answer of each window, in order; of a stream that does not wait those that there was time for.
+
+    Raises
+    ------
+    VideoError
+        nothing can be read there, or the stream broke off
+    UserError
+        frames of another type or size, an impossible number
+    """
+    windows = default_windows(net.input_spec) if windows is None else windows
+    _check(topk, windows, fps)
+    views = protocol if isinstance(protocol, Protocol) else get_protocol(protocol or net.protocol)
+    spec = net.input_spec
+    with contextlib.ExitStack() as stack:
+        cut: Iterable[Window]
+        if isinstance(video, str):
+            stream = FrameStream(video, None if spec.fields else spec.short_side)
+            cut = stack.enter_context(Watching(stream, windows))
+        else:
+            cut = windows_of_frames(video, windows, fps)
+        parts = ((0, clip, clip.open) for clip in map(Window.clip, cut))
+        for _, answer in _answered(net, parts, views, topk, ctx or mx.cpu(), batch_size, 0, execution, 1):
+            yield answer
+
+
+def default_windows(spec: InputSpec) -> Windows:
+    """Windows as long as the clips that a network takes, a second at least."""
+    frames = spec.segments if spec.ndim == 2 else (spec.frames - 1) * spec.frame_stride + 1
+    return Windows(max(1.0, round(frames / (spec.fps or UNKNOWN_FPS), 2)))
+
+
+def _check(topk: int, windows: Optional[Windows], fps: Optional[float]) -> None:
+    if topk < 1:
+        raise UserError(f'topk must be at least 1, got {topk}')
+    if windows is not None:
+        windows.check()
+    if fps is not None and not 0 < fps < math.inf:
+        raise UserError(f'fps must be a number of frames per second above 0, got {fps:g}')
+
+
 def _answered(
     net: HybridBlock,
     parts: Iterable[Tuple[int, Clip, Callable[[], VideoReader]]],
@@ -159,8 +235,9 @@ def _answered(
     batch_size: int,
     workers: int,
     execution: Optional[Computation],
+    group: Optional[int] = None,
 ) -> Iterator[Tuple[int, Prediction]]:
-    """(number, answer) of each (number, clip, what opens it)."""
+    """(number, answer) of each (number, clip, what opens it); with `group` 1 each before the next one is asked for."""
     names = class_names(net)
     taken: Dict[int, Tuple[int, Clip]] = {}
 
@@ -170,7 +247,8 @@ def _answered(
             yield clip.path, opener
 
     execution = execution or Execution()
-    for position, result, _ in merge_views(net, sources(), protocol, net.labels, ctx, batch_size, workers, execution):
+    merged = merge_views(net, sources(), protocol, net.labels, ctx, batch_size, workers, execution, group=group)
+    for position, result, _ in merged:
         number, clip = taken.pop(position)
         if isinstance(result, VideoError):
             yield number, Prediction(clip.path, [], result, clip.start, clip.end)

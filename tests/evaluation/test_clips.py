@@ -73,5 +73,5 @@ def test_frames_in_memory_are_predicted_as_their_file(tiny_synthfg):
 
 
 def test_a_hop_needs_a_window():
-    with pytest.raises(UserError, match='hop 2 goes with window'):
+    with pytest.raises(UserError, match='stride 2 goes with windows'):
         gluon_fg.predict('a.mp4', 'i3d_tiny_synthfg_dfb', hop=2)
