@@ -53,6 +53,17 @@ class Several(click.Option):
         self.none_allowed = none_allowed
 
 
+class Renamed(click.Option):
+    """An option whose first name is shown; the others are former ones, which go on working."""
+
+    def get_help_record(self, ctx: click.Context) -> Optional[Tuple[str, str]]:
+        names, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = names
+
+
 class Command(click.Command):
     """A command whose help ends with an example, and which loads MXNet only when it runs.
 

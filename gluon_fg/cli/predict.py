@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import sys
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
 import click
 
 from ..deploy.execution import Execution
-from ..errors import UserError, VideoError, printable
-from ..files import check_free
-from .base import Command
+from ..errors import UserError, VideoError
+from .base import Command, Renamed
 from .options import (
     ModelChoice,
     Output,
@@ -22,8 +19,8 @@ from .options import (
     model_options,
     output_options,
     pass_options,
-    print_json,
 )
+from .predict_output import Answers, Drawn
 
 
 @click.command(
@@ -31,7 +28,8 @@ from .options import (
     example="""
 predict data/synthfg/test/00005.mp4 --model i3d_tiny_synthfg_dfb --topk 3
 predict my_films --run runs/mine --out results.csv
-predict long.mp4 --window 4 --hop 2 --timeline long.png --film long_labeled.mp4
+predict long.mp4 --windows 4 --stride 2 --out long.srt --timeline long.png
+predict rtsp://camera.local/live --windows 4 --out seen.csv
 """,
 )
 @click.argument('paths', nargs=-1, required=True, metavar='VIDEO...')
@@ -47,15 +45,29 @@ predict long.mp4 --window 4 --hop 2 --timeline long.png --film long_labeled.mp4
     metavar='P',
     help="Say 'none of these' where the likeliest class is less likely. [default: of the run or the model]",
 )
-@click.option('--window', type=float, metavar='SECONDS', help='One answer for each window of a film of that length.')
-@click.option('--hop', type=float, metavar='SECONDS', help='From window to window. [default: as long as the window]')
+@click.option(
+    '--windows',
+    '--window',
+    cls=Renamed,
+    type=float,
+    metavar='SECONDS',
+    help='An answer for each window of that length.',
+)
+@click.option(
+    '--stride',
+    '--hop',
+    cls=Renamed,
+    type=float,
+    metavar='SECONDS',
+    help='From window to window. [default: as --windows]',
+)
 @flow_option
 @click.option('--film', metavar='OUT.mp4', help='The film with the likeliest classes over it; of several: a folder.')
-@click.option('--timeline', metavar='OUT.png', help='With --window: a picture of what is likeliest when.')
+@click.option('--timeline', metavar='OUT.png', help='With --windows: a picture of what is likeliest when.')
 @pass_options
 @device_option
 @execution_options
-@output_options('Table or JSON of all answers.', metavar='FILE.csv|.json', json=True)
+@output_options('Table, JSON or subtitles of all answers.', metavar='FILE.csv|.json|.jsonl|.srt', json=True)
 def predict(
     paths: Tuple[str, ...],
     network: ModelChoice,
@@ -63,8 +75,8 @@ def predict(
     topk: Optional[int],
     protocol: Optional[str],
     threshold: Optional[float],
-    window: Optional[float],
-    hop: Optional[float],
+    windows: Optional[float],
+    stride: Optional[float],
     flow: Optional[str],
     film: Optional[str],
     timeline: Optional[str],
@@ -77,10 +89,11 @@ def predict(
     """Say what happens in videos.
 
     VIDEO is a file, or a folder whose videos are all taken (also deeper ones); for a network on single images, its
-    images. A folder of images is one video for any other network. Without --model the I3D of Kinetics-400 is taken
-    where its weights are to be had, and a line says so.
+    images. A folder of images is one video for any other network. A stream is predicted in windows as it comes, until
+    it ends or Ctrl-C: an address (rtsp, rtmp, http, udp, ...), the number of a camera, a pipe, or - for standard input.
 
-    A video that cannot be decoded is named on stderr and does not stop the others; the exit code is then 2.
+    Without --model the I3D of Kinetics-400 is taken where its weights are to be had, and a line says so. A video that
+    cannot be decoded is named on stderr and does not stop the others; the exit code is then 2.
     """
     from ..evaluation.answers import ResultFile
     from ..evaluation.clips import files_of
@@ -89,14 +102,15 @@ def predict(
     from ..evaluation.windows import Windows
     from ..training.run import choose_context
 
-    _check(paths, topk, protocol, output)
+    live = _is_live(paths)
+    _check(paths, topk, protocol, windows, live, output)
     drawn = Drawn(film, timeline, output.force)
-    drawn.check(paths, window)
-    if hop is not None and window is None:
-        raise UserError(f'--hop {hop:g} is from window to window; give their length with --window SECONDS')
-    windows = None if window is None else Windows(window, hop)
-    if windows:
-        windows.check()
+    drawn.check(paths, windows, live)
+    if stride is not None and windows is None:
+        raise UserError(f'--stride {stride:g} is from window to window; give their length with --windows SECONDS')
+    cut = None if windows is None else Windows(windows, stride)
+    if cut:
+        cut.check()
     ctx = choose_context(device, 0)
     net = _network(network, ctx, threshold)
     views = protocol or net.protocol
@@ -106,25 +120,62 @@ def predict(
         click.echo(f'note: {net.name} knows no names of its classes; give them with --classes FILE', err=True)
     if topk and topk > net.nclass:
         click.echo(f'note: {net.name} has {net.nclass} classes; all of them are listed', err=True)
-    files = files_of(paths, net.input_spec)
+    files = list(paths) if live else files_of(paths, net.input_spec)
     targets = drawn.films_of(files)
     topk = topk or 5
-    answers = each_prediction(files, net, topk, views, ctx, batch_size, workers, windows, flow, execution)
     shown = min(topk, net.nclass) + (net.threshold is not None)  # 'none of these' stands before them
     results = ResultFile(output.out or '', shown, net.name, views)
-    by_video = _gathered(answers, results, len(files), quiet=output.json)
-    if output.json:
-        print_json(results.records())
-    if output.out:
-        click.echo(f'wrote {output.out}', err=output.json)
-    failed = [answer.error for answer in results.answers if answer.error]
-    failed += drawn.draw(files, by_video, targets, output.json)
+    taken = Answers(results, output, live, kept=drawn.wanted)
+    if live:
+        _watch(taken, _live_answers(paths[0], net, cut, topk, views, ctx, batch_size, execution))
+    else:
+        answers = each_prediction(files, net, topk, views, ctx, batch_size, workers, cut, flow, execution)
+        taken.take(answers, len(files))
+    failed = taken.errors + drawn.draw(files, taken.by_video, targets, output.json)
     for error in failed:
         click.echo(f'error: {error}', err=True)
     return 2 if failed else 0
 
 
-def _check(paths: Tuple[str, ...], topk: Optional[int], protocol: Optional[str], output: Output) -> None:
+def _is_live(paths: Tuple[str, ...]) -> bool:
+    """Whether it is one stream; raises UserError for several, or one among files."""
+    from ..data.streams import is_stream
+
+    streams = [path for path in paths if is_stream(path)]
+    if streams and len(paths) > 1:
+        raise UserError(f'{streams[0]} is a stream, which has no end to come to; give it alone')
+    return bool(streams)
+
+
+def _live_answers(path: str, net: Any, cut: Any, *rest: Any) -> Iterator[Tuple[int, Any]]:
+    """The answers of a stream's windows, as those of video 0."""
+    from ..evaluation.predict import default_windows, each_live
+
+    if cut is None:
+        cut = default_windows(net.input_spec)
+        click.echo(f'note: in windows of {cut.seconds:g} s; choose another length with --windows', err=True)
+    for answer in each_live(path, net, cut, *rest):
+        yield 0, answer
+
+
+def _watch(taken: Answers, answers: Iterator[Tuple[int, Any]]) -> None:
+    """Take the answers of a stream, whose usual end is Ctrl-C; what breaks it off is an error as that of a file."""
+    try:
+        taken.take(answers, 1)
+    except KeyboardInterrupt:
+        click.echo('stopped', err=True)
+    except VideoError as error:
+        taken.errors.append(error)
+
+
+def _check(
+    paths: Tuple[str, ...],
+    topk: Optional[int],
+    protocol: Optional[str],
+    windows: Optional[float],
+    live: bool,
+    output: Output,
+) -> None:
     """Refuse what cannot be, before a network is loaded."""
     from ..evaluation.answers import SUFFIXES
     from ..evaluation.protocol import get_protocol
@@ -134,6 +185,11 @@ def _check(paths: Tuple[str, ...], topk: Optional[int], protocol: Optional[str],
     if topk is not None and topk < 1:
         raise UserError(f'--topk must be at least 1, got {topk}')
     output.check(suffixes=SUFFIXES, inputs=paths)
+    if output.out and output.out.lower().endswith('.srt'):
+        if windows is None and not live:
+            raise UserError(f'--out {output.out}: subtitles show windows of a film; give their length with --windows')
+        if len(paths) > 1 or os.path.isdir(paths[0]):
+            raise UserError(f'--out {output.out}: subtitles are of one film; choose a .csv for several')
 
 
 def _network(network: ModelChoice, ctx: Any, threshold: Optional[float]) -> Any:
@@ -149,97 +205,3 @@ def _network(network: ModelChoice, ctx: Any, threshold: Optional[float]) -> Any:
     if threshold is not None:
         net.threshold = threshold
     return net
-
-
-def _gathered(answers: Iterator, results: Any, videos: int, quiet: bool) -> Dict[int, List[Any]]:
-    """Take answers as they come, into the file and onto the screen; returns those of each video by its position."""
-    from tqdm import tqdm
-
-    def kept() -> Iterator[Tuple[int, Any]]:
-        for number, answer in answers:
-            results.add(number, answer)
-            yield number, answer
-
-    by_video: Dict[int, List[Any]] = {}
-    with tqdm(total=videos, unit='video', disable=videos < 2 or not sys.stderr.isatty(), dynamic_ncols=True) as bar:
-        try:
-            for number, group in itertools.groupby(kept(), lambda pair: pair[0]):
-                good = [answer for _, answer in group if not answer.error]
-                bar.update()
-                if good:
-                    by_video.setdefault(number, []).extend(good)
-                if good and not quiet:
-                    bar.write('\n'.join(_lines(good)))
-        finally:
-            results.save()
-    return by_video
-
-
-def _lines(answers: List[Any]) -> Iterator[str]:
-    """A video's answer as text; of windows the stretches with the same likeliest class."""
-    from ..evaluation.answers import stretches
-
-    yield printable(answers[0].path)
-    if answers[0].end is None:
-        for label, p in answers[0].predictions:
-            yield f'  {100 * p:5.1f} %  {label}'
-        return
-    for part in stretches(answers):
-        yield f'  {part.start:7.2f} - {part.end:7.2f} s  {100 * part.probability:5.1f} %  {part.label}'
-
-
-class Drawn(NamedTuple):
-    """Which pictures are wanted: --film, --timeline, and --force to replace what is there."""
-
-    film: Optional[str]
-    timeline: Optional[str]
-    force: bool
-
-    def check(self, paths: Tuple[str, ...], window: Optional[float]) -> None:
-        """Refuse names that cannot be, or that are taken; raises UserError."""
-        if self.timeline:
-            if window is None:
-                raise UserError(f'--timeline {self.timeline} shows windows of a film; give their length with --window')
-            Output(self.timeline, self.force, False).check(suffixes=('.png',), flag='--timeline', inputs=paths)
-        if self.film and self.film.lower().endswith('.mp4'):
-            check_free(self.film, self.force, '--film', paths)
-
-    def films_of(self, files: List[str]) -> List[str]:
-        """The film to write for each video; none where none is wanted. Raises UserError for one that is there."""
-        if self.film is None:
-            return []
-        if self.film.lower().endswith('.mp4'):
-            if len(files) > 1:
-                raise UserError(f'--film {self.film}: there are {len(files)} videos; give a folder for their films')
-            return [self.film]
-        if os.path.splitext(self.film)[1]:
-            raise UserError(f'--film {self.film}: choose a name that ends in .mp4, or a folder')
-        from ..visualization.localized_videos import file_stems
-
-        targets = [os.path.join(self.film, f'{stem}.mp4') for stem in file_stems(files)]
-        for target in targets:
-            check_free(target, self.force, '--film', files)
-        return targets
-
-    def draw(self, files: List[str], by_video: Dict[int, List[Any]], targets: List[str], quiet: bool) -> List[Any]:
-        """Draw the pictures; returns the errors of films that could not be read as a whole."""
-        failed: List[Any] = []
-        if self.timeline and by_video:
-            from ..visualization.charts import save_chart
-            from ..visualization.predicted import timeline
-
-            save_chart(timeline({files[number]: answers for number, answers in by_video.items()}), self.timeline)
-            click.echo(f'wrote {self.timeline}', err=quiet)
-        for number, target in enumerate(targets):
-            if number not in by_video:
-                continue
-            from ..data.video import open_video
-            from ..visualization.predicted import labeled_film
-
-            try:
-                with open_video(files[number]) as reader:
-                    labeled_film(target, reader, by_video[number])
-                click.echo(f'wrote {target}', err=quiet)
-            except VideoError as error:
-                failed.append(error)
-        return failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import os
 from typing import List, Mapping, Sequence
 
@@ -45,14 +46,14 @@ def labeled_film(path: FilePath, reader: VideoReader, answers: Sequence[Predicti
     """
     height, width = _size(reader.size)
     parts = stretches_of_each(answers)
-    captions = [_caption(answer, shown, width) for answer in answers]
+    caption_of = functools.lru_cache(1)(lambda place: _caption(answers[place], shown, width))  # of hours there are many
     starts = [part.start for part in parts]
 
     def page(number: int, frame: np.ndarray) -> np.ndarray:
         smaller = frame.shape[1] > width
         picture = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
         seconds = float(reader.times[number]) if reader.times is not None else number / reader.fps
-        caption = captions[max(bisect.bisect_right(starts, seconds + 1e-6) - 1, 0)]
+        caption = caption_of(max(bisect.bisect_right(starts, seconds + 1e-6) - 1, 0))
         below_edge = picture[height - caption.shape[0] :, : caption.shape[1]]
         below_edge[:] = cv2.addWeighted(caption, 0.8, below_edge, 0.2, 0)
         return picture

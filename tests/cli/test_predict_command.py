@@ -1,12 +1,17 @@
 import csv
+import itertools
 import json
+import os
 import re
+import threading
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from gluon_fg import predict
+from gluon_fg.data.streams import Moment
 from gluon_fg.errors import UserError
 from gluon_fg.factory import get_model
 from gluon_fg.training.config import Config, save_config
@@ -109,14 +114,22 @@ def test_bad_input_is_one_line(error_line, params, good, tmp_path):
         ([tmp_path / 'empty', *known], 'no video in this folder'),
         ([tmp_path / 'no.mp4', *known], r'no\.mp4: '),
         ([video, '--run', tmp_path], 'no config.yaml there'),
-        ([video, *known, '--out', tmp_path / 'a.txt'], r'a\.txt: choose a name that ends in \.csv or \.json'),
+        (
+            [video, *known, '--out', tmp_path / 'a.txt'],
+            r'a\.txt: choose a name that ends in \.csv or \.json or \.jsonl or \.srt',
+        ),
         ([video, *known, '--out', video], 'choose a name that ends in|is one of the given files'),
         ([video, *known, '--window', '0'], 'windows must be a number of seconds above 0, got 0'),
-        ([video, *known, '--hop', '2'], '--hop 2 is from window to window; give their length with --window'),
+        ([video, *known, '--hop', '2'], '--stride 2 is from window to window; give their length with --windows'),
         ([video, *known, '--window', '1', '--hop', 'nan'], 'stride must be a number of seconds above 0, got nan'),
-        ([video, *known, '--timeline', tmp_path / 't.png'], 'give their length with --window'),
+        ([video, *known, '--timeline', tmp_path / 't.png'], 'give their length with --windows'),
         ([video, *known, '--film', video, '--force'], 'is one of the given files; choose another --film'),
         ([video, good[1], *known, '--film', tmp_path / 'a.mp4'], 'there are 2 videos; give a folder for their films'),
+        (['-', *known, '--film', tmp_path / 'a.mp4'], r'a\.mp4 is drawn over a film that is there; record the stream'),
+        ([video, '0', *known], '0 is a stream, which has no end to come to; give it alone'),
+        (['gopher://a', *known], "unknown kind of address in gopher://a: 'gopher'; choose from http"),
+        ([video, *known, '--out', tmp_path / 'a.srt'], 'subtitles show windows of a film; give their length'),
+        ([video, good[1], *known, '--out', tmp_path / 'a.srt', '--windows', '1'], 'subtitles are of one film; choose'),
         ([video, *known, '--film', tmp_path / 'a.avi'], r'a\.avi: choose a name that ends in \.mp4, or a folder'),
     ):
         line = error_line('predict', *arguments)
@@ -270,3 +283,80 @@ def test_a_picture_for_a_network_on_videos_is_said(command, params, tmp_path, ca
     caplog.clear()
     code, out, _ = command('predict', tmp_path, *known)  # a folder of images is the frames of one video
     assert code == 0 and out.splitlines()[0] == str(tmp_path) and 'single picture' not in caplog.text
+
+
+def test_a_stream_gives_the_table_of_its_film(command, params, long, tmp_path):
+    """Through a pipe, whose frames come once; the windows are printed one by one."""
+    known = ['--model', MODEL, '--params', params, '--windows', '1.5', '--stride', '1', '--topk', '2']
+    stream, pipe = tmp_path / 'long.mkv', tmp_path / 'pipe'
+    with av.open(str(long)) as source, av.open(str(stream), 'w') as target:
+        copy = target.add_stream(template=source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                target.mux(packet)
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(stream.read_bytes()))
+    writer.start()
+    code, out, err = command('predict', pipe, *known, '--out', tmp_path / 'p.csv')
+    writer.join()
+    assert code == 0, err
+    assert [line[:19] for line in out.splitlines()[1:5]] == [
+        f'  {start:7.2f} - {min(start + 1.5, 4):7.2f}' for start in range(4)
+    ]
+    assert command('predict', long, *known, '--out', tmp_path / 'f.csv')[0] == 0
+    for row, other in zip(rows_of(tmp_path / 'p.csv'), rows_of(tmp_path / 'f.csv')):
+        assert (row['start'], row['end'], row['label_1']) == (other['start'], other['end'], other['label_1'])
+        assert float(row['probability_1']) == pytest.approx(float(other['probability_1']), abs=1e-4)
+    assert len(rows_of(tmp_path / 'f.csv')) == len(rows_of(tmp_path / 'p.csv')) == 4
+
+
+class Endless:
+    """A camera that is stopped by Ctrl-C with its fourth window."""
+
+    path, fps, live, size = 'camera 0', 10.0, False, (60, 54)
+
+    def __init__(self, source, short_side):
+        self.source = source
+
+    def __iter__(self):
+        for number in itertools.count():
+            yield Moment(number / 10, np.full((54, 60, 3), number % 256, np.uint8))
+
+    def stop(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_a_camera_is_watched_until_it_is_stopped(command, params, tmp_path, monkeypatch):
+    from gluon_fg.evaluation import predict as predicting
+
+    def interrupted(*args, **options):
+        for number, result in enumerate(real(*args, **options)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield result
+
+    real = predicting.merge_views
+    monkeypatch.setattr(predicting, 'merge_views', interrupted)
+    monkeypatch.setattr(predicting, 'FrameStream', Endless)
+    code, out, err = command(
+        'predict', '0', '--model', MODEL, '--params', params, '--out', tmp_path / 'r.srt', '--json'
+    )
+    records = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and 'stopped' in err and 'note: in windows of 1 s' in err
+    assert [(r['path'], r['start'], r['end']) for r in records] == [('camera 0', n, n + 1) for n in range(3)]
+    last = (tmp_path / 'r.srt').read_text().strip().split('\n\n')[-1].splitlines()
+    assert last[1].endswith('--> 00:00:03,000')
+
+
+def test_former_names_of_the_windows_go_on(command, params, long):
+    known = ['--model', MODEL, '--params', params, '--topk', '1']
+    assert (
+        command('predict', long, *known, '--window', '2', '--hop', '1')[1]
+        == (command('predict', long, *known, '--windows', '2', '--stride', '1')[1])
+    )
+    shown = command('predict', '--help')[1]
+    assert '--windows' in shown and '--hop' not in shown and '--window ' not in shown
