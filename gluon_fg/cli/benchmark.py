@@ -42,6 +42,7 @@ benchmark --flow --quick
 @click.option('--loader', is_flag=True, help='Time reading of training clips, beside decord alone and GluonCV.')
 @click.option('--flow', is_flag=True, help='Time and judge optical flow, beside OpenCV called directly.')
 @click.option('--film', is_flag=True, help='Memory that 12 s of 4K take with 30 views; quick: 2 s of 1080 lines.')
+@click.option('--evaluation', is_flag=True, help="Time evaluation beside a loop over GluonCV's network and loader.")
 @click.option('--memory', type=int, metavar='N', help='For --loader: open N videos, and N more; does memory grow?')
 @click.option(
     '--root', metavar='FOLDER', help='For --loader, --flow: videos below it. [default: films rendered for it]'
@@ -84,10 +85,15 @@ def benchmark(
     prints how far off both are on scenes whose motion is known, and what JPEG's quality costs.
 
     --film predicts a large film by many views and prints how much memory that took at most.
+
+    --evaluation scores rendered films of three sizes by I3D ResNet-50 with random weights, 10 clips of each, and does
+    so in a plain loop over GluonCV's network, dataset and DataLoader: seconds, and how far the probabilities differ.
     """
     if output.json and names and names[-1].endswith('.json'):
         raise UserError(f'--json prints the records and takes no file; write them with --out {names[-1]}')
-    if names and (flops is not None or only or given['flow'] or given['loader'] or given['film']):
+    if names and (
+        flops is not None or only or given['flow'] or given['loader'] or given['film'] or given['evaluation']
+    ):
         raise UserError(f'{names[0]}: --flops takes names behind it, --only a pattern; the other modes take none')
     if flops is None and not names and (shape or nclass is not None):
         raise UserError(f'{"--input" if shape else "--nclass"} goes with --flops NAME, or with a NAME')
@@ -98,9 +104,11 @@ def benchmark(
         raise UserError('--flops times nothing: leave out --quick, --only and --rounds')
     if rounds is not None and rounds < 1:
         raise UserError(f'--rounds must be at least 1, got {rounds}')
-    film = given.pop('film')
-    if film and (flops or only or rounds or given['flow'] or given['loader']):
+    film, evaluation = given.pop('film'), given.pop('evaluation')
+    if film and (flops or only or rounds or evaluation or given['flow'] or given['loader']):
         raise UserError('--film measures memory: leave out what times or counts')
+    if evaluation and (flops or only or given['flow'] or given['loader']):
+        raise UserError('--evaluation times whole lists: leave out the other modes')
     flow, reading = given['flow'], _reading(given, bool(flops or only))
     output.check()
     from ..files import atomic_write
@@ -109,8 +117,8 @@ def benchmark(
     if names or models.promises:
         asked = models.asked(quick, rounds, _input_of(shape) if shape else None, nclass)
         records = benchmark_models.run(names, models, asked, quick, output)
-    elif film:
-        records = _film(quick, output)
+    elif film or evaluation:
+        records = _film(quick, output) if film else _evaluation(quick, rounds or 1, output)
     elif flow:
         records = _flow(given['root'], quick, rounds, output)
     elif reading:
@@ -170,6 +178,22 @@ def _film(quick: bool, output: Output) -> List[dict]:
     if not output.json:
         click.echo(str(measured))
     return [measured._asdict()]
+
+
+def _evaluation(quick: bool, rounds: int, output: Output) -> List[dict]:
+    from ..evaluation import speed
+
+    if quick:
+        asked = [('tsn_resnet18_v1b_kinetics400', '2x1', 2, 0.5, speed.SIZES[0])]
+    else:
+        asked = [(speed.MODEL, speed.PROTOCOL, 3, 10.0, size) for size in speed.SIZES]
+    records = []
+    for each in asked:
+        measured = speed.compare(*each, rounds=rounds)
+        records.append(measured._asdict())
+        if not output.json:
+            click.echo(str(measured))
+    return records
 
 
 def _flow(root: Optional[str], quick: bool, rounds: Optional[int], output: Output) -> List[dict]:

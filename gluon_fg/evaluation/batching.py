@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generator, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 import numpy as np
 
@@ -99,3 +100,22 @@ def _ended(batch: list, failed: List[Merged]) -> Iterator[Tuple[list, List[Merge
         yield batch, []
     if failed:
         yield [], failed
+
+
+def ahead(items: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """Give the items of a generator, of which the next one is made in a thread while the last one is used.
+
+    What that raises is raised where the item would have come. When this ends, the generator is closed.
+    """
+    end = object()
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix='gluon_fg-batch') as pool:
+            coming = pool.submit(next, items, end)
+            while True:
+                item = coming.result()
+                if item is end:
+                    return
+                coming = pool.submit(next, items, end)
+                yield item
+    finally:
+        items.close()

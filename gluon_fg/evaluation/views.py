@@ -32,7 +32,7 @@ from ..deploy.fused import with_segments
 from ..deploy.predictor import Computation, forward_of
 from ..errors import UserError, VideoError
 from ..input_spec import InputSpec
-from .batching import Merged, batches, cut_video
+from .batching import Merged, ahead, batches, cut_video
 from .protocol import Protocol, get_protocol
 
 logger = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ def merge_views(
     batch_size
         views in a forward pass, all of one size; the result does not depend on it beyond float rounding
     workers
-        threads that decode and cut views ahead; 0 does it between the forward passes
+        threads that decode and cut views ahead, beside one that makes the next batch; 0 does all between forward passes
     execution
         what computes a copy of the network, if it takes no labels; None: its own graph, as in training
     truth
@@ -221,12 +221,21 @@ def merge_views(
         stack = np.stack if spec.ndim == 3 else np.concatenate
         cut = functools.partial(cut_video, protocol, spec, labels, set() if told is None else told)
         cuts = ordered_map(cut, enumerate(sources), workers, prefetch=max(workers, 2))
-        with contextlib.closing(cuts):
-            for batch, failed in batches(cuts, batch_size, group):
+
+        def inputs() -> Generator[tuple, None, None]:
+            with contextlib.closing(cuts):
+                for batch, failed in batches(cuts, batch_size, group):
+                    x = to_input(stack([view for *_, view in batch]), shown, ctx) if batch else None
+                    if x is not None:
+                        x.wait_to_read()  # else it is made in its turn, behind the batch before it
+                    yield batch, failed, x
+
+        made = ahead(inputs()) if workers else inputs()
+        with contextlib.closing(made):
+            for batch, failed, x in made:
                 if not batch:
                     yield from failed
                     continue
-                x = to_input(stack([view for *_, view in batch]), shown, ctx)
                 true = _true_classes(batch, truth, labels, ctx) if net.takes_labels else ()
                 yield from _run(forward, net.to_probabilities, (x, *true), batch, labels)
 
