@@ -7,9 +7,12 @@ filters joined for a faster layer. In a graph that predicts they are the same ea
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
+import numpy as np
+
+from .graph import Shape, inferred_shapes
 
 Params = Dict[str, mx.nd.NDArray]
 _Output = Tuple[int, int]  # number of a node, number of its output
@@ -19,7 +22,7 @@ _SOURCES = frozenset(('_zeros', '_ones', '_full', '_arange', '_linspace', '_eye'
 _RANDOM = frozenset(('Dropout', '_shuffle'))
 
 
-def fold(symbol: mx.sym.Symbol, params: Params) -> Tuple[mx.sym.Symbol, Params]:
+def fold(symbol: mx.sym.Symbol, params: Params, shape: Optional[Sequence[int]] = None) -> Tuple[mx.sym.Symbol, Params]:
     """Compute once what depends on parameters alone, and put the results in the place of what computed them.
 
     Exact: the very operators compute them, in the types that they have. Nothing else of the graph changes; parameters
@@ -31,6 +34,9 @@ def fold(symbol: mx.sym.Symbol, params: Params) -> Tuple[mx.sym.Symbol, Params]:
         a graph for inference, not fused yet
     params
         'arg:name' or 'aux:name' -> NDArray, as `deploy_symbol` gives them; of all variables but the inputs
+    shape
+        of the one input 'data': then what depends on sizes alone, other than the batch's, is computed as well, and the
+        graph is of inputs of this size. None: it stays one of any size
 
     Returns
     -------
@@ -42,6 +48,8 @@ def fold(symbol: mx.sym.Symbol, params: Params) -> Tuple[mx.sym.Symbol, Params]:
     graph = json.loads(symbol.tojson())
     nodes = graph['nodes']
     values = {key.split(':', 1)[1]: value for key, value in params.items()}
+    if shape is not None:
+        values.update(_measured(symbol, graph, tuple(shape), values))
     constant = _constant(nodes, values)
     read = {
         (source, output)
@@ -60,6 +68,28 @@ def fold(symbol: mx.sym.Symbol, params: Params) -> Tuple[mx.sym.Symbol, Params]:
     values.update(rebuilt.values)
     kept = [name for name in symbol.list_inputs() if name in values]
     return symbol, {('aux:' if name in auxiliary else 'arg:') + name: values[name] for name in kept}
+
+
+def _measured(symbol: mx.sym.Symbol, graph: Dict[str, Any], shape: Shape, values: Params) -> Params:
+    """Make parameters of the nodes that count along an axis whose size is known, in the graph; returns their values."""
+    counting = [number for number, node in enumerate(graph['nodes']) if _counts(node)]
+    if not counting:
+        return {}
+    known = {name: value.shape for name, value in values.items()}
+    _, shapes = inferred_shapes(symbol, shape, 'the network', known=known)
+    measured = {}
+    for number in counting:
+        attributes = graph['nodes'][number]['attrs']
+        start, step = (float(attributes.get(key, usual)) for key, usual in (('start', 0), ('step', 1)))
+        name = f'size{number}'
+        measured[name] = mx.nd.array(start + step * np.arange(shapes[number, 0][0]), dtype='float32')
+        graph['nodes'][number] = {'op': 'null', 'name': name, 'inputs': []}
+    graph['arg_nodes'] = [number for number, node in enumerate(graph['nodes']) if node['op'] == 'null']
+    return measured
+
+
+def _counts(node: Dict[str, Any]) -> bool:
+    return node['op'] == '_contrib_arange_like' and node.get('attrs', {}).get('axis', 'None') not in ('None', '0')
 
 
 def _constant(nodes: List[Dict[str, Any]], values: Params) -> List[bool]:

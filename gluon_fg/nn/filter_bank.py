@@ -91,7 +91,7 @@ class DiscriminativeFilterBank(HybridBlock):
                 in_channels=in_channels,
                 weight_initializer=mx.init.Normal(1 / math.sqrt(in_channels)),
             )
-            self.pool = GlobalMaxPool()
+            self.pool = GlobalMaxPool(ndim)
             self.classifier = nn.Dense(
                 classes, in_units=filters, weight_initializer=mx.init.Normal(1 / (3 * math.sqrt(filters)))
             )

@@ -54,3 +54,48 @@ class BilinearUpsample(HybridBlock):
     def hybrid_forward(self, F, x, kernel):
         x = F.pad(x, mode='edge', pad_width=self._pad)
         return F.Deconvolution(x, kernel, **self._deconvolution)
+
+
+def doubled_onto(F: Any, x: Any, like: Any, ndim: int = 3, time: bool = False) -> Any:
+    """What `BilinearUpsample` gives, as products with matrices of interpolation: for networks that only predict.
+
+    Faster than its transposed convolution on a CPU: 3 in place of 10 ms for 2,048 channels of 4x7x7 positions. It gives
+    the size that is wanted at once: an odd one is not cut, and one beyond twice the size repeats the last position.
+
+    Parameters
+    ----------
+    F
+        `mx.nd` or `mx.sym`
+    x
+        (N, C, T, H, W), or (N, C, H, W) when `ndim` is 2
+    like
+        an array of as many axes, of whose size the result is
+    time
+        double time as well
+
+    Returns
+    -------
+    (N, C, T', H', W'), or (N, C, H', W'); T', H' and W' those of `like`, T' that of x without `time`
+    """
+    # One channel of each tells its size; the numbers do not matter.
+    small, large = (F.slice_axis(array, axis=1, begin=0, end=1) for array in (x, like))
+    height, width = (_interpolation(F, small, large, axis) for axis in (ndim, ndim + 1))
+    both = F.broadcast_mul(
+        F.expand_dims(F.expand_dims(height, axis=1), axis=3), F.expand_dims(F.expand_dims(width, axis=0), axis=2)
+    )  # (H, W, H', W')
+    both = F.reshape(both, shape=(-3, -3))
+    y = F.reshape(x, shape=(0,) * ndim + (-1,))  # (N, C, T, H * W)
+    if time:  # while there are few positions
+        y = F.transpose(y, axes=(0, 1, 3, 2))
+        y = F.dot(y, _interpolation(F, small, large, 2))
+        y = F.transpose(y, axes=(0, 1, 3, 2))
+    y = F.dot(y, both)
+    return F.reshape_like(y, large, lhs_begin=ndim, lhs_end=ndim + 1, rhs_begin=ndim, rhs_end=ndim + 2)
+
+
+def _interpolation(F: Any, x: Any, like: Any, axis: int) -> Any:
+    """(n, n') shares of each of n positions in each of the n' ones of the finer grid of `like`, along an axis."""
+    coarse, fine = (F.contrib.arange_like(array, axis=axis) for array in (x, like))
+    place = F.broadcast_minimum(F.relu(fine / 2 - 0.25), F.max(coarse))  # on the coarse grid, inside it
+    distance = F.abs(F.broadcast_sub(F.expand_dims(coarse, axis=1), F.expand_dims(place, axis=0)))
+    return F.relu(1 - distance)

@@ -25,8 +25,8 @@ from ..backbones.geometry import positions
 from ..backbones.residual import convolution
 from ..errors import UserError, unknown
 from ..nn.filter_bank import DiscriminativeFilterBank
-from ..nn.norm import batch_norm
-from ..nn.upsample import BilinearUpsample
+from ..nn.norm import batch_norm, deploying
+from ..nn.upsample import BilinearUpsample, doubled_onto
 from ..registry import alias, register
 from .base import Recognizer
 from .baseline import PHONE, PRETRAINED, TINY
@@ -70,7 +70,7 @@ class LocalBranch(HybridBlock):
                 f'branch needs space halved, and time kept or halved: choose a ResNet, or local_branch=False'
             )
         c4, c5, ndim = backbone.channels[4], backbone.channels[5], backbone.ndim
-        self._skip, self._halves_time = skip, steps[0] == 2
+        self._skip, self._halves_time, self._ndim = skip, steps[0] == 2, ndim
         self._doubled = tuple(range(2 if self._halves_time else ndim, 2 + ndim))  # axes
         self.channels = 2 * c5 if skip == 'concat' else c5
         with self.name_scope():
@@ -83,10 +83,14 @@ class LocalBranch(HybridBlock):
         self._repeat = tuple(n for axis in range(2 + ndim) for n in (0, short.get(axis, 0)))
 
     def hybrid_forward(self, F, f4):
-        local = self.upsample(self.stage(f4))
-        if any(self._repeat):
-            local = F.pad(local, mode='edge', pad_width=self._repeat)
-        local = F.slice_like(local, f4, axes=self._doubled)  # an odd size comes back one longer
+        local = self.stage(f4)
+        if deploying():
+            local = doubled_onto(F, local, f4, self._ndim, self._halves_time)
+        else:
+            local = self.upsample(local)
+            if any(self._repeat):
+                local = F.pad(local, mode='edge', pad_width=self._repeat)
+            local = F.slice_like(local, f4, axes=self._doubled)  # an odd size comes back one longer
         if self._skip == 'none':
             return local
         skip = self.skip_norm(self.skip(f4))

@@ -108,3 +108,14 @@ def test_networks_fold_to_the_bit(name):
     assert of_parameters_alone(folded) <= {'_copy'}  # of w_regular, an output
     for old, new in zip(values(symbol, params, data=x), values(folded, kept, data=x)):
         np.testing.assert_array_equal(new, old)
+
+
+def test_what_depends_on_sizes_is_a_parameter_where_they_are_known():
+    x = mx.sym.var('data')
+    y = mx.sym.broadcast_add(x, mx.sym.exp(mx.sym.contrib.arange_like(x, axis=1)))
+
+    folded, kept = fold(y, {}, (2, 3))
+
+    assert operators(folded) == ['null', 'null', 'broadcast_add'] and len(kept) == 1
+    np.testing.assert_array_equal(values(folded, kept, data=array(5, 3)), values(y, {}, data=array(5, 3)))
+    assert '_contrib_arange_like' in operators(fold(mx.sym.contrib.arange_like(x, axis=0) * x, {}, (3,))[0])

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from mxnet import autograd
 
 from gluon_fg.nn import BilinearUpsample, GlobalAvgPool
+from gluon_fg.nn.upsample import doubled_onto
 
 
 @settings(max_examples=15, deadline=None)
@@ -65,3 +66,25 @@ def test_global_average():
     x = mx.nd.random.normal(shape=(2, 5, 3, 4, 6))
     np.testing.assert_allclose(GlobalAvgPool(3)(x).asnumpy(), x.asnumpy().mean((2, 3, 4)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(GlobalAvgPool(2)(x[0]).asnumpy(), x[0].asnumpy().mean((2, 3)), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    ndim=st.sampled_from([2, 3]),
+    channels=st.sampled_from([1, 5, 16]),
+    size=st.tuples(*[st.integers(1, 7)] * 3),
+    beyond=st.tuples(*[st.integers(-1, 1)] * 3),
+    time=st.booleans(),
+)
+def test_products_with_matrices_give_the_same_at_any_size_wanted(ndim, channels, size, beyond, time):
+    time = time and ndim == 3
+    doubled = (2, 3, 4) if time else (ndim, ndim + 1)
+    x = mx.nd.random.normal(shape=(2, channels, *size[:ndim]))
+    wanted = [2 * n + b if axis in doubled else n for axis, (n, b) in enumerate(zip(size[:ndim], beyond), 2)]
+    y = doubled_onto(mx.nd, x, mx.nd.full((2, 3, *wanted), np.nan), ndim, time)
+
+    expected = reference.upsample(x.asnumpy(), doubled)
+    for axis in doubled:  # cut, or its last position repeated
+        places = np.minimum(np.arange(wanted[axis - 2]), expected.shape[axis] - 1)
+        expected = expected.take(places, axis)
+    np.testing.assert_allclose(y.asnumpy(), expected, rtol=1e-5, atol=1e-5)

@@ -151,7 +151,7 @@ def _transposed(graph: Graph, node: Node, value: Value) -> Value:
 def matrix_product(graph: Graph, node: Node) -> str:
     """Products of matrices, one for each position of the axes before; an alpha as a factor."""
     first, second = node.inputs[:2]
-    if node.op == 'dot' and (first.ndim, second.ndim) != (2, 2):
+    if node.op == 'dot' and (second.ndim != 2 or (first.ndim != 2 and node.flag('transpose_a'))):
         raise cannot(node, f'{first.ndim} and {second.ndim} axes')
     if node.number_of('axis', -2) != -2:
         raise cannot(node, f'axis {node.number_of("axis", -2)}')

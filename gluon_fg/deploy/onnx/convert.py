@@ -164,7 +164,7 @@ def network_graph(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[i
         outputs.update(_shown(net, data, views))
         symbol = mx.sym.Group(list(outputs.values()))
         params = parameters_of(net, symbol)
-    return NetworkGraph(*fold(symbol, params), shape, tuple(outputs))
+    return NetworkGraph(*fold(symbol, params, shape), shape, tuple(outputs))
 
 
 def view_names(net: HybridBlock) -> Tuple[str, ...]:

@@ -13,6 +13,7 @@ from mxnet.gluon import HybridBlock
 from ...nn.batch_norm_lstm import set_length
 from ...nn.norm import deploy_symbol
 from ...nn.tracing import TRACING
+from ..folding import fold
 from ..graph import inferred_shapes
 
 GRAPH, PARAMETERS, INPUT = 'graph.json', 'parameters.npz', 'input.npy'
@@ -73,7 +74,8 @@ def write(net: HybridBlock, x: np.ndarray, folder: Path) -> None:
             set_length(net, x.shape[2])
         symbol, params = deploy_symbol(net.branches)
     outputs = [symbol[number] for number in range(len(net.branch_names))]  # without auxiliary ones
-    graph = describe(mx.sym.Group(outputs), x.shape, net.name)
+    symbol, params = fold(mx.sym.Group(outputs), params, x.shape)
+    graph = describe(symbol, x.shape, net.name)
     used = {node['name'] for node in graph['nodes'] if node['op'] == 'null'}
     arrays = {name.split(':', 1)[1]: value for name, value in params.items()}
     with open(folder / GRAPH, 'w', encoding='utf-8') as stream:
