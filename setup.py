@@ -78,7 +78,8 @@ setup(
         'horovod': ['horovod==0.28.1', 'cffi', 'cloudpickle', 'packaging', 'psutil'],
         # TV-L1 flow. It writes the same files as opencv-python, a superset of them: pip installs it after that one.
         'flow': ['opencv-contrib-python>=4.5'],
-        'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4'],
+        # Faster runtimes, ONNX, and NNCF, which quantizes for OpenVINO. All else works without.
+        'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4', 'nncf>=2.13,<2.15'],
         'convert': ['torch>=2.0'],  # the tests of `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
         'dev': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy>=1.14,<1.15'],
     },

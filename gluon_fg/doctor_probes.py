@@ -91,6 +91,31 @@ def probe_gpu() -> Optional[Row]:
     return Row('ok', 'mxnet on gpu', f'{count} usable')
 
 
+def probe_runtimes() -> Row:
+    """What computes trained networks besides MXNet: each computes a small model, and the one that `auto` takes."""
+    from gluon_fg.deploy import execution
+
+    there = [name for name in execution.RUNTIMES[1:] if execution.installed(name)]
+    if not there:
+        return Row('ok', 'runtimes', "mxnet; faster ones would need pip install -c constraints.txt -e '.[deploy]'")
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ['N', 3]) for name in ('data', 'y')]
+    graph = helper.make_graph([helper.make_node('Relu', ['data'], ['y'])], 'relu', ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8).SerializeToString()
+    x = np.array([[-1, 0, 2]], 'f')
+    for name in there:
+        runtime = importlib.import_module(f'gluon_fg.deploy.runtimes.{name}')
+        (y,) = runtime.opened(model, 'float32', 1)((1, 3))(x)
+        if not np.array_equal(y, np.maximum(x, 0)):
+            return Row('note', 'runtimes', f'{name} computes a small model wrong', 'choose another: --runtime mxnet')
+    said = [f'{name} {installed(name)}' for name in (*there, 'nncf') if installed(name)]
+    able = [precision for precision in execution.PRECISIONS if execution.chosen(precision)]
+    best = ', '.join(f'{execution.chosen(precision)} in {precision}' for precision in able)
+    return Row('ok', 'runtimes', f'{", ".join(said)}; auto: {best}')
+
+
 def probe_gluoncv() -> Row:
     """GluonCV imports; its version."""
     from gluon_fg import _runtime
@@ -223,6 +248,7 @@ PROBES: Dict[str, Callable[[], Optional[Row]]] = {
     'numpy': probe_numpy,
     'mxnet': probe_mxnet,
     'mxnet on gpu': probe_gpu,
+    'runtimes': probe_runtimes,
     'gluoncv': probe_gluoncv,
     'opencv': probe_opencv,
     'flow': probe_flow,
@@ -232,7 +258,7 @@ PROBES: Dict[str, Callable[[], Optional[Row]]] = {
     'horovod': probe_horovod,
     'weights': probe_weights,
 }
-OPTIONAL = ('mxnet on gpu', 'flow', 'decord', 'horovod', 'weights')
+OPTIONAL = ('mxnet on gpu', 'runtimes', 'flow', 'decord', 'horovod', 'weights')
 
 
 def one_line(problem: object) -> str:

@@ -1,8 +1,8 @@
 """Make .venv with everything the project needs; called by setup_env.sh, with the standard library alone.
 
 A finished environment carries a stamp with a hash of what it was made from, so a later call returns at once. Without a
-stamp whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 leaves Horovod out, TORCH=0
-PyTorch, which scripts/convert.py alone needs.
+stamp whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 leaves Horovod out,
+DEPLOY=0 the runtimes besides MXNet, TORCH=0 PyTorch, which `gluon-fg zoo convert` alone needs.
 """
 
 import contextlib
@@ -23,10 +23,11 @@ STAMP, LOG, HOROVOD_LOG = VENV / 'setup.json', VENV / 'setup.log', VENV / 'horov
 PYTHON = VENV / 'bin' / 'python'
 THIS_PYTHON = '{}.{}'.format(*sys.version_info)
 MADE_FROM = ('setup.py', 'constraints.txt', 'scripts/setup_env.py')
-DISK_GB = 3.5  # the environment takes 2, pip's downloads and Horovod's build the rest
+DISK_GB = 4.5  # the environment takes 3, pip's downloads and Horovod's build the rest
 BUILD_TOOLS = ('cffi', 'cloudpickle', 'packaging', 'psutil')
 # What loads and saves checkpoints with PyTorch; the rest of what it asks for compiles and traces networks.
 TORCH = ('torch', 'typing_extensions')
+DEPLOY = ('onnx', 'onnxruntime', 'openvino', 'nncf')  # the extra of that name
 
 # What pip says -> what to do. The first that matches is printed after the end of the log.
 CAUSES = (
@@ -63,7 +64,7 @@ def read_stamp():
     """What is known of the finished environment in .venv; {} when there is none, or it no longer starts.
 
     made_from: the fingerprint; python: '3.11', say; horovod: 'built', 'failed', 'left out', or None while undecided;
-    torch: 'installed' or 'left out'
+    torch, deploy: 'installed' or 'left out'
     """
     try:
         stamp = json.loads(STAMP.read_text())
@@ -150,6 +151,21 @@ def install_packages():
             raise SetupError(explain(LOG))
 
 
+def add_deploy():
+    """Install the runtimes besides MXNet unless told not to; returns what the stamp keeps."""
+    if os.environ.get('DEPLOY') == '0':
+        return 'left out'
+    print('installing OpenVINO and ONNX Runtime (about a minute)', flush=True)
+    if pip_install(LOG, '--no-build-isolation', *DEPLOY):
+        return 'installed'
+    print(
+        f'OpenVINO and ONNX Runtime are left out: pip cannot install them, see {LOG.relative_to(ROOT)}. MXNet computes '
+        'then, more slowly; DEPLOY=1 tries again.',
+        flush=True,
+    )
+    return 'left out'
+
+
 def add_torch():
     """Install PyTorch unless told not to; returns what the stamp keeps.
 
@@ -167,6 +183,9 @@ def add_torch():
         flush=True,
     )
     return 'left out'
+
+
+OPTIONAL = {'deploy': add_deploy, 'torch': add_torch}
 
 
 def horovod_obstacle():
@@ -253,11 +272,14 @@ def set_up():
         if not stamp:
             create()
         install_packages()
-        stamp = {'made_from': wanted, 'python': stamp.get('python', THIS_PYTHON), 'horovod': None, 'torch': add_torch()}
+        stamp = {'made_from': wanted, 'python': stamp.get('python', THIS_PYTHON), 'horovod': None}
+        stamp.update((name, add()) for name, add in OPTIONAL.items())
         write_stamp(stamp)
-    elif stamp['torch'] != 'installed' and os.environ.get('TORCH') == '1':
-        stamp = {**stamp, 'torch': add_torch()}
-        write_stamp(stamp)
+    else:
+        for name, add in OPTIONAL.items():
+            if stamp[name] != 'installed' and os.environ.get(name.upper()) == '1':
+                stamp = {**stamp, name: add()}
+                write_stamp(stamp)
     if stamp['horovod'] != 'built':
         horovod = add_horovod(stamp['horovod'])
         if horovod != stamp['horovod']:

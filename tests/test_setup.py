@@ -31,6 +31,7 @@ case "$*" in
     *uninstall*) ;;
     *install*horovod) [ -f fail-horovod ] && cat fail-horovod && exit 1; touch horovod-is-there ;;
     *install*torch*) [ -f fail-torch ] && cat fail-torch && exit 1 ;;
+    *install*openvino*) [ -f fail-deploy ] && cat fail-deploy && exit 1 ;;
     *install*) [ -f fail-install ] && cat fail-install && exit 1 ;;
     *hvd*) [ -f horovod-is-there ] || exit 1 ;;
 esac
@@ -68,7 +69,7 @@ def setup_env(tmp_path, monkeypatch):
     run = subprocess.run
     monkeypatch.setattr(module.subprocess, 'run', venv)
     monkeypatch.setattr(module, 'horovod_obstacle', lambda: '')
-    for name in ('PYTHON', 'HOROVOD', 'TORCH'):
+    for name in ('PYTHON', 'HOROVOD', 'DEPLOY', 'TORCH'):
         monkeypatch.delenv(name, raising=False)
     module.calls, module.stamp = calls, lambda: json.loads(module.STAMP.read_text())
     return module
@@ -80,9 +81,11 @@ def test_everything_once_and_then_nothing(setup_env, capsys):
     installs = [call for call in calls if 'pip install' in call]
     assert calls[0] == 'venv' and '-e .[cpu,flow,dev]' in installs[1] and installs[-1].endswith(' horovod')
     assert all('-c constraints.txt' in call for call in installs), 'NumPy must be held in every call'
-    assert (setup_env.stamp()['horovod'], setup_env.stamp()['torch']) == ('built', 'installed')
+    assert [setup_env.stamp()[name] for name in ('horovod', 'deploy', 'torch')] == ['built', 'installed', 'installed']
     said = capsys.readouterr().out
-    assert [line.split()[0] for line in said.splitlines()] == ['creating', 'installing', 'building', '.venv']
+    assert [line.split()[0] for line in said.splitlines()] == [
+        'creating', 'installing', 'installing', 'building', '.venv',
+    ]  # fmt: skip
     assert setup_env.main() == 0
     assert setup_env.calls() == [] and capsys.readouterr().out == ''
 
@@ -183,6 +186,25 @@ def test_pytorch_that_is_not_to_be_had_is_left_out_in_one_line_until_asked_for(s
     monkeypatch.setenv('TORCH', '1')
     assert setup_env.main() == 0 and setup_env.stamp()['torch'] == 'installed'
     assert setup_env.main() == 0 and len([call for call in setup_env.calls() if 'torch' in call]) == 1
+
+
+def test_runtimes_that_are_not_to_be_had_are_left_out_in_one_line_until_asked_for(setup_env, monkeypatch, capsys):
+    (setup_env.ROOT / 'fail-deploy').write_text('ERROR: No matching distribution found for openvino\n')
+    for number in range(2):
+        assert setup_env.main() == 0
+        said = [line for line in capsys.readouterr().out.splitlines() if 'left out' in line]
+        assert len(said) == 1 - number and all('ONNX Runtime are left out: pip cannot install' in line for line in said)
+    assert setup_env.stamp()['deploy'] == 'left out' and setup_env.stamp()['torch'] == 'installed'
+    setup_env.calls()
+    (setup_env.ROOT / 'fail-deploy').unlink()
+    monkeypatch.setenv('DEPLOY', '1')
+    assert setup_env.main() == 0 and setup_env.stamp()['deploy'] == 'installed'
+    [call] = [call for call in setup_env.calls() if 'openvino' in call]
+    assert '-c constraints.txt' in call and not [name for name in setup_env.DEPLOY if name not in call]
+    setup_env.STAMP.unlink()
+    monkeypatch.setenv('DEPLOY', '0')
+    assert setup_env.main() == 0 and setup_env.stamp()['deploy'] == 'left out'
+    assert not [call for call in setup_env.calls() if 'openvino' in call]
 
 
 def test_pytorch_brings_no_libraries_of_cuda(setup_env, monkeypatch):
@@ -418,6 +440,18 @@ def metadata():
 
 def requirements(metadata):
     return [Requirement(text) for text in sum(metadata['extras_require'].values(), metadata['install_requires'])]
+
+
+def test_every_python_has_one_version_of_each_runtime(metadata):
+    lines = (REPO / 'constraints.txt').read_text().splitlines()
+    pins = [Requirement(line) for line in lines if line.startswith(('onnx', 'openvino', 'nncf', 'networkx', 'pymoo'))]
+    wanted = {r.name: r.specifier for r in map(Requirement, metadata['extras_require']['deploy'])}
+    for version in ('3.8', '3.9', '3.10', '3.11'):
+        held = [pin for pin in pins if not pin.marker or pin.marker.evaluate({'python_version': version})]
+        assert sorted(pin.name for pin in held) == ['networkx', 'nncf', 'onnx', 'onnxruntime', 'openvino', 'pymoo']
+        for pin in held:
+            [exact] = pin.specifier
+            assert exact.version in wanted.get(pin.name, pin.specifier)
 
 
 def test_numpy_is_capped_where_mxnet_needs_it(metadata):

@@ -86,7 +86,7 @@ class Execution:
         if _needs_mxnet(net, ctx):
             wanted = 'mxnet'
         elif wanted == 'auto':
-            wanted = next((name for name in _FASTEST_FIRST if not _problem(name, self.precision)), 'mxnet')
+            wanted = chosen(self.precision) or 'mxnet'
         _check(wanted, self.precision)
         return dataclasses.replace(self, runtime=wanted)._checked_threads()
 
@@ -102,6 +102,11 @@ class Execution:
 
 # What numbers that are published are made by: it is the same wherever the package is installed.
 REFERENCE = Execution('mxnet')
+
+
+def chosen(precision: str) -> str:
+    """Name the fastest runtime that is installed and computes in a precision; '' where none does."""
+    return next((runtime for runtime in _FASTEST_FIRST if not _problem(runtime, precision)), '')
 
 
 def installed(runtime: str) -> bool:
