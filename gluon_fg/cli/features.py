@@ -13,7 +13,15 @@ import click
 
 from ..errors import UserError, unknown
 from .base import Command, Several
-from .options import DataChoice, ModelChoice, device_option, model_options, pass_options, splits_options
+from .options import (
+    DataChoice,
+    ModelChoice,
+    device_option,
+    execution_options,
+    model_options,
+    pass_options,
+    splits_options,
+)
 
 INPUT = (
     'frames',
@@ -47,6 +55,7 @@ features data/synthfg/test --model i3d_tiny_synthfg --stage 5 --pool --out vecto
 @click.option('--pool', is_flag=True, help='One vector a view, and one of each video in features.npy; not to train on.')
 @pass_options
 @device_option
+@execution_options
 def features(
     listed: Tuple[str, ...], network: ModelChoice, data: List[DataChoice], out: str, device: str, **given: Any
 ) -> int:
@@ -78,7 +87,7 @@ def features(
     kept = '' if given['pool'] else keep_network(net, out)
     failed = 0
     for number, each in enumerate(lists):
-        failed += _extract(net, each, wanted[min(number, 1)], kept, ctx, given['batch_size'], given['workers'])
+        failed += _extract(net, each, wanted[min(number, 1)], kept, ctx, given)
     if given['pool']:
         click.echo('next: ' + _load('features.npy', lists[0].folder))
     elif listed:
@@ -151,7 +160,7 @@ def _listed(paths: Sequence[str], net: Any) -> Any:
     return from_paths(files_of(paths, net.input_spec), net.labels, ', '.join(paths[:3]))
 
 
-def _extract(net: Any, listed: _Listed, wanted: Any, kept: str, ctx: Any, batch_size: int, workers: int) -> int:
+def _extract(net: Any, listed: _Listed, wanted: Any, kept: str, ctx: Any, given: Any) -> int:
     """Write the features of one list; returns how many of its videos failed."""
     from ..evaluation.extract import extract_features, settings_of, view_shape, write_vectors
 
@@ -165,10 +174,11 @@ def _extract(net: Any, listed: _Listed, wanted: Any, kept: str, ctx: Any, batch_
         f'{"s" if views > 1 else ""} each: {shape} {wanted.dtype}, {_bytes(size)} a video, '
         f'{_bytes(size * len(videos))} in all'
     )
-    settings = settings_of(net, wanted, videos.labels, videos.name, kept)
-    done = extract_features(
-        net, videos, listed.folder, wanted, settings, ctx, batch_size, workers, progress=sys.stderr.isatty()
-    )
+    execution = given['execution']
+    settings = settings_of(net, wanted, videos.labels, videos.name, kept, execution.precision)
+    passes = {name: given[name] for name in ('batch_size', 'workers', 'execution')}
+    progress = sys.stderr.isatty()
+    done = extract_features(net, videos, listed.folder, wanted, settings, ctx, progress=progress, **passes)
     click.echo(
         f'{len(videos)} videos listed = {done.made + done.kept} with features'
         f'{f" ({done.kept} were there)" if done.kept else ""} + {len(done.failed)} failed; {listed.folder}'

@@ -59,6 +59,8 @@ class FeatureSettings:
         what the videos are called
     classes, groups, flip_map
         as in `LabelSet`
+    precision
+        in which the network was computed (`deploy.execution`), whatever `dtype` they are kept in
     """
 
     model: str
@@ -74,6 +76,7 @@ class FeatureSettings:
     classes: List[str]
     groups: Optional[List[str]]
     flip_map: List[int]
+    precision: str = 'float32'
 
     @property
     def spec(self) -> InputSpec:

@@ -174,7 +174,9 @@ def forward_of(
     return _compute(net, execution, ctx, num_segments or net.num_segments).ndarrays
 
 
-def layers_forward(layers: HybridBlock, execution: Execution, ctx: Optional[mx.Context] = None) -> Forward:
+def layers_forward(
+    layers: HybridBlock, execution: Execution, ctx: Optional[mx.Context] = None, num_segments: int = 1
+) -> Forward:
     """A block of one input and one output, such as the first stages of a backbone, as `forward_of` makes a network.
 
     Parameters
@@ -185,12 +187,16 @@ def layers_forward(layers: HybridBlock, execution: Execution, ctx: Optional[mx.C
         what computes it, decided already
     ctx
         where it lies (default: CPU)
+    num_segments
+        frames of a video, for layers of a network on images, whose batches have a multiple of them
     """
     if execution.precision == 'int8':
         raise UserError('precision int8 is of whole networks, not of some of their layers; choose float32 or bfloat16')
     if execution.runtime == 'mxnet':
         return fuse_layers(layers, ctx)
-    return _compiled(lambda shape: Traced(*fold(*deploy_symbol(layers)), ('features',)), execution).ndarrays
+    return _compiled(
+        lambda shape: Traced(*fold(*deploy_symbol(layers)), ('features',)), execution, num_segments
+    ).ndarrays
 
 
 class _Computed(NamedTuple):

@@ -23,7 +23,9 @@ from ..data.labels import LabelSet
 from ..data.loader import ordered_map, random_view
 from ..data.transforms import TrainTransform, View, to_input
 from ..data.video import VideoReader
-from ..deploy.fused import Forward, fuse_layers
+from ..deploy.execution import REFERENCE, Execution
+from ..deploy.fused import Forward
+from ..deploy.predictor import layers_forward
 from ..errors import UserError, VideoError
 from ..files import atomic_path, atomic_write, sha256
 from ..input_spec import FeatureSpec, InputSpec
@@ -122,6 +124,7 @@ def extract_features(
     batch_size: int = 8,
     workers: int = 2,
     progress: bool = False,
+    execution: Execution = REFERENCE,
 ) -> Extracted:
     """Write the features of every video of a dataset into a folder, one file each; what is there already is kept.
 
@@ -142,6 +145,8 @@ def extract_features(
         as for `merge_views`
     progress
         whether to draw a progress bar
+    execution
+        what computes the network
 
     Raises
     ------
@@ -162,7 +167,7 @@ def extract_features(
         cuts = ordered_map(job, wanted, workers, prefetch=max(workers, 2))
         bar = tqdm(total=len(names), initial=len(names) - len(wanted), unit='video', disable=not progress)
         with segments_as(net, get_protocol(request.protocol)), closing(cuts), bar:
-            forward = fuse_layers(_path(net, request), ctx)
+            forward = layers_forward(_path(net, request), execution.decided(net, ctx), ctx, net.num_segments)
             for batch in _batches(_readable(cuts, failed, bar), batch_size):
                 for video in _run(forward, net.input_spec, batch, request, ctx or mx.cpu()):
                     save_views(file_of(folder, video.name), video.done)
@@ -177,7 +182,12 @@ def extract_features(
 
 
 def settings_of(
-    net: HybridBlock, request: Request, labels: LabelSet, dataset: str, network_sha256: str = ''
+    net: HybridBlock,
+    request: Request,
+    labels: LabelSet,
+    dataset: str,
+    network_sha256: str = '',
+    precision: str = 'float32',
 ) -> FeatureSettings:
     """Describe the features of a network, as they are written into a manifest."""
     own = fingerprint(net.branches.backbone, request.stage)
@@ -195,6 +205,7 @@ def settings_of(
         classes=list(labels.classes),
         groups=None if labels.groups is None else list(labels.groups),
         flip_map=[int(label) for label in labels.flip_map],
+        precision=precision,
     )
 
 

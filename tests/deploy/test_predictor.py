@@ -13,7 +13,7 @@ from gluon_fg.data.catalog import build_dataset
 from gluon_fg.deploy import Predictor, cache, compiled
 from gluon_fg.deploy.execution import Execution
 from gluon_fg.deploy.fused import with_segments
-from gluon_fg.deploy.predictor import forward_of
+from gluon_fg.deploy.predictor import forward_of, layers_forward
 from gluon_fg.errors import UserError
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import Scores, score_dataset
@@ -100,6 +100,19 @@ def test_threads_share_a_predictor(nets, other):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for out, z in zip(pool.map(predictor, inputs), right):
             assert_same(out, z, 1e-6)
+
+
+@pytest.mark.parametrize('name', ['i3d_tiny_custom_dfb', 'r2d_tiny_custom', 'tsn_tiny_custom'])
+def test_layers_are_computed_as_networks_are(other, name):
+    net = randomized(name)
+    layers = mx.gluon.nn.HybridSequential()
+    layers.add(*net.branches.backbone.path(4))
+    size = (8, 40, 33) if net.input_spec.ndim == 3 else (40, 33)
+    x = np.random.default_rng(0).normal(size=(2 * net.num_segments, 3, *size)).astype('f')
+    right = layers(mx.nd.array(x)).asnumpy()
+    (out,) = layers_forward(layers, Execution(other), num_segments=net.num_segments)(mx.nd.array(x))
+    assert right.std() > 0
+    assert_same([out.asnumpy()], [right])
 
 
 def test_bfloat16_is_near_and_not_the_same(nets):

@@ -159,7 +159,7 @@ def test_vectors_are_what_the_classifier_reads(net, videos, tmp_path):
 
 @pytest.mark.parametrize('value, message', [(1e6, 'choose --dtype float32'), (np.nan, 'of a run that diverged')])
 def test_features_too_large_for_float16_or_not_finite_are_refused(value, message, net, videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract, 'fuse_layers', lambda *_: lambda x: (mx.nd.full((len(x), 2, 1, 1, 1), value),))
+    monkeypatch.setattr(extract, 'layers_forward', lambda *_: lambda x: (mx.nd.full((len(x), 2, 1, 1, 1), value),))
     with pytest.raises(UserError, match=message):
         make(net, videos, tmp_path / 'out', stage=5)
     assert not list((tmp_path / 'out').rglob('*.npz'))
