@@ -113,7 +113,7 @@ def predict(
         cut.check()
     ctx = choose_context(device, 0)
     net = _network(network, ctx, threshold)
-    views = protocol or net.protocol
+    views, execution = protocol or net.protocol, execution.decided(net, ctx)
     if classes:
         name_classes(net, classes)
     elif net.classes is None:
@@ -124,7 +124,7 @@ def predict(
     targets = drawn.films_of(files)
     topk = topk or 5
     shown = min(topk, net.nclass) + (net.threshold is not None)  # 'none of these' stands before them
-    results = ResultFile(output.out or '', shown, net.name, views)
+    results = ResultFile(output.out or '', shown, net.name, views, execution.text)
     taken = Answers(results, output, live, kept=drawn.wanted)
     if live:
         _watch(taken, _live_answers(paths[0], net, cut, topk, views, ctx, batch_size, execution))

@@ -73,12 +73,13 @@ def stretches(answers: Iterable[Prediction]) -> List[Stretch]:
     return done + merging.rest()
 
 
-def as_record(answer: Prediction, model: str, protocol: str) -> Dict[str, Any]:
+def as_record(answer: Prediction, model: str, protocol: str, execution: str) -> Dict[str, Any]:
     """A video's answer, or that of a window of it, as plain data."""
     return {
         'path': answer.path,
         'model': model,
         'protocol': protocol,
+        'execution': execution,
         **({} if answer.end is None else {'start': answer.start, 'end': answer.end}),
         'predictions': [{'label': label, 'probability': p} for label, p in answer.predictions],
         **({'error': answer.error.reason} if answer.error else {}),
@@ -86,12 +87,15 @@ def as_record(answer: Prediction, model: str, protocol: str) -> Dict[str, Any]:
 
 
 class _Form:
-    """How answers are written: `head`, records with `between` between them, and `tail`."""
+    """How answers are written: `head`, records with `between` between them, and `tail`.
+
+    Every record has the `facts`: names of network, views, and what computed them.
+    """
 
     head, between, tail = '', '', ''
 
-    def __init__(self, topk: int, model: str, protocol: str):
-        self.topk, self.model, self.protocol = topk, model, protocol
+    def __init__(self, topk: int, *facts: str):
+        self.topk, self.facts = topk, facts
 
     def record(self, answer: Prediction) -> str:
         """The text of an answer."""
@@ -99,36 +103,36 @@ class _Form:
 
 
 class _Table(_Form):
-    def __init__(self, topk: int, model: str, protocol: str):
-        super().__init__(topk, model, protocol)
+    def __init__(self, topk: int, *facts: str):
+        super().__init__(topk, *facts)
         ranked = [name for n in range(1, topk + 1) for name in (f'label_{n}', f'probability_{n}')]
-        self.head = _row(['path', 'start', 'end', *ranked, 'error', 'model', 'protocol'])
+        self.head = _row(['path', 'start', 'end', *ranked, 'error', 'model', 'protocol', 'execution'])
 
     def record(self, answer: Prediction) -> str:
         cells = [cell for label, p in answer.predictions for cell in (label, f'{p:.6f}')]
         cells += [''] * (2 * self.topk - len(cells))
         times = ['', ''] if answer.end is None else [f'{answer.start:.3f}', f'{answer.end:.3f}']
         error = answer.error.reason if answer.error else ''
-        return _row([answer.path, *times, *cells, error, self.model, self.protocol])
+        return _row([answer.path, *times, *cells, error, *self.facts])
 
 
 class _Json(_Form):
     head, between, tail = '[\n', ',\n', '\n]\n'
 
     def record(self, answer: Prediction) -> str:
-        return textwrap.indent(json.dumps(as_record(answer, self.model, self.protocol), indent=1), ' ')
+        return textwrap.indent(json.dumps(as_record(answer, *self.facts), indent=1), ' ')
 
 
 class _JsonLines(_Form):
     def record(self, answer: Prediction) -> str:
-        return json.dumps(as_record(answer, self.model, self.protocol)) + '\n'
+        return json.dumps(as_record(answer, *self.facts)) + '\n'
 
 
 class _Subtitles(_Form):
     """Stretches of one film; the last ones, which may go on, are the tail."""
 
-    def __init__(self, topk: int, model: str, protocol: str):
-        super().__init__(topk, model, protocol)
+    def __init__(self, topk: int, *facts: str):
+        super().__init__(topk, *facts)
         self._merging, self._count = Merging(), 0
 
     def record(self, answer: Prediction) -> str:
@@ -170,8 +174,8 @@ class ResultFile:
     """A file of answers that has each as soon as it is known, and is whole at any time.
 
     .csv: a row for each video or window: path, start, end (seconds; empty for whole videos), label_1, probability_1,
-    label_2, ..., error, model, protocol. .json: the records of `as_record`, .jsonl one in each line. .srt: the
-    stretches of one film as subtitles. Memory does not grow with the answers.
+    label_2, ..., error, model, protocol, execution. .json: the records of `as_record`, .jsonl one in each line. .srt:
+    the stretches of one film as subtitles. Memory does not grow with the answers.
 
     Parameters
     ----------
@@ -179,13 +183,13 @@ class ResultFile:
         ends in one of `SUFFIXES`; '' writes nothing
     topk
         labels of an answer
-    model, protocol
-        names of both, which every record has
+    model, protocol, execution
+        names of network and views, and runtime and precision (`Execution.text`), which every record has
     """
 
-    def __init__(self, path: str, topk: int, model: str, protocol: str):
+    def __init__(self, path: str, topk: int, model: str, protocol: str, execution: str):
         self.path = path
-        self._form = _FORMS[os.path.splitext(path)[1].lower() if path else '.csv'](topk, model, protocol)
+        self._form = _FORMS[os.path.splitext(path)[1].lower() if path else '.csv'](topk, model, protocol, execution)
         self._file: Optional[IO[bytes]] = None
         self._end = 0  # of the records, in bytes
         self._runs: List[Tuple[int, int, int]] = []  # number of a video, where its records begin and end
@@ -197,7 +201,7 @@ class ResultFile:
 
     def record(self, answer: Prediction) -> Dict[str, Any]:
         """An answer as plain data."""
-        return as_record(answer, self._form.model, self._form.protocol)
+        return as_record(answer, *self._form.facts)
 
     def add(self, number: int, answer: Prediction) -> None:
         """Write an answer of the video with a number.

@@ -58,7 +58,9 @@ def test_bad_videos_do_not_stop_the_others(run_command, params, good, tmp_path):
         'text',
         'missing',
     ]
-    assert len(answers) == 6 and {(a['model'], a['protocol']) for a in answers} == {(MODEL, 'train_time')}
+    assert len(answers) == 6 and {(a['model'], a['protocol'], a['execution']) for a in answers} == {
+        (MODEL, 'train_time', 'mxnet float32')
+    }
     for answer, path in zip(fine, good):
         expected = predict(str(path), MODEL, params=str(params), topk=3)
         assert [p['label'] for p in answer['predictions']] == [label for label, _ in expected]

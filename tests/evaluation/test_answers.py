@@ -31,7 +31,7 @@ def read(path):
 def test_a_file_is_whole_after_each_answer_and_in_order_at_the_end(tmp_path, suffix):
     path = tmp_path / f'r{suffix}'
     path.write_text('what was there before, which is longer than what comes' * 99)
-    results = ResultFile(str(path), 2, 'net', '1x1')
+    results = ResultFile(str(path), 2, 'net', '1x1', 'openvino bfloat16')
     given_in = [
         (0, window(0, 1, path='a, "b".mp4')),
         (0, window(1, 2, 'jump', path='a, "b".mp4')),
@@ -53,19 +53,19 @@ def test_a_file_is_whole_after_each_answer_and_in_order_at_the_end(tmp_path, suf
 
 
 def test_a_table_as_it_stands(tmp_path):
-    results = ResultFile(str(tmp_path / 'r.csv'), 2, 'net', '1x1')
+    results = ResultFile(str(tmp_path / 'r.csv'), 2, 'net', '1x1', 'openvino bfloat16')
     results.add(0, window(0, 1.5, p=0.75))
     results.close()
     assert (tmp_path / 'r.csv').read_text().splitlines() == [
-        'path,start,end,label_1,probability_1,label_2,probability_2,error,model,protocol',
-        'a.mp4,0.000,1.500,run,0.750000,rest,0.250000,,net,1x1',
+        'path,start,end,label_1,probability_1,label_2,probability_2,error,model,protocol,execution',
+        'a.mp4,0.000,1.500,run,0.750000,rest,0.250000,,net,1x1,openvino bfloat16',
     ]
 
 
 def test_subtitles_are_those_that_a_player_reads(tmp_path):
     """FFmpeg reads them: times in milliseconds, a text of one line, though a class has an arrow and two lines."""
     path = tmp_path / 'r.srt'
-    results, seen = ResultFile(str(path), 1, 'net', '1x1'), []
+    results, seen = ResultFile(str(path), 1, 'net', '1x1', 'openvino bfloat16'), []
     odd = 'left --> right\nand back'
     for start, label in ((0, 'run'), (2, 'run'), (4, odd), (6, odd), (3600, 'run')):
         results.add(0, window(start, start + 4, label))
@@ -83,7 +83,7 @@ def test_subtitles_are_those_that_a_player_reads(tmp_path):
 @pytest.mark.parametrize('suffix', ['.csv', '.json', '.srt'])
 def test_where_the_disk_is_full_the_answers_before_stay(tmp_path, suffix):
     path = tmp_path / f'r{suffix}'
-    results = ResultFile(str(path), 2, 'net', '1x1')
+    results = ResultFile(str(path), 2, 'net', '1x1', 'openvino bfloat16')
     results.add(0, window(0, 1))
     results.add(0, window(1, 2, 'jump'))
     before = path.read_bytes()
