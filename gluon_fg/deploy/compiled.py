@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
 import mxnet as mx
 import numpy as np
 
+from ..errors import UserError
 from . import cache
 from .graph import Shape
 
@@ -88,10 +89,13 @@ class Compiled:
         from .onnx import to_onnx
 
         traced = self._trace(shape)
-        return cache.kept(
-            _key(traced, shape),
-            lambda: to_onnx(traced.symbol, traced.params, shape, traced.names).SerializeToString(),
-        )
+        try:
+            return cache.kept(
+                _key(traced, shape),
+                lambda: to_onnx(traced.symbol, traced.params, shape, traced.names).SerializeToString(),
+            )
+        except UserError as error:
+            raise UserError(f'{error}; choose the runtime mxnet') from None
 
 
 def _key(traced: Traced, shape: Shape) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import logging
 import os
 import re
 from typing import Any, List, Optional
 
 from ..errors import UserError, unknown
+
+logger = logging.getLogger(__name__)
 
 RUNTIMES = ('mxnet', 'openvino', 'onnxruntime')
 PRECISIONS = ('float32', 'bfloat16', 'int8')
@@ -61,7 +64,8 @@ class Execution:
         """Say what computes a network: the same runtime on every start, 'auto' no more.
 
         'auto' is MXNet on a GPU and for a network that takes labels; else the one that the environment variable
-        GLUON_FG_RUNTIME names; else the fastest that is installed and knows the precision.
+        GLUON_FG_RUNTIME names; else the fastest that is installed, has the precision and knows the network's operators,
+        for int8 one for which the network was quantized.
 
         Parameters
         ----------
@@ -86,7 +90,7 @@ class Execution:
         if _needs_mxnet(net, ctx):
             wanted = 'mxnet'
         elif wanted == 'auto':
-            wanted = chosen(self.precision) or 'mxnet'
+            wanted = _fastest(net, self.precision)
         _check(wanted, self.precision)
         return dataclasses.replace(self, runtime=wanted)._checked_threads()
 
@@ -117,6 +121,25 @@ def installed(runtime: str) -> bool:
 def runtimes_of(precision: str) -> List[str]:
     """List the runtimes that compute in a precision, installed or not."""
     return [runtime for runtime in RUNTIMES if precision in _PRECISIONS_OF[runtime]]
+
+
+def _fastest(net: Any, precision: str) -> str:
+    """The runtime that `auto` is for a network on the processor."""
+    if precision == 'int8':
+        from .quantized.store import FACTS, folder_of
+
+        able = [name for name in _FASTEST_FIRST if not _problem(name, precision)]
+        return next((name for name in able if (folder_of(net, name) / FACTS).is_file()), able[0])
+    wanted = chosen(precision) or 'mxnet'
+    if wanted == 'mxnet':
+        return wanted
+    from .onnx.convert import unknown_operators
+
+    missing = unknown_operators(net)
+    if not missing:
+        return wanted
+    logger.warning('%s: computed by mxnet, as %s cannot be converted for %s', net.name, missing[0], wanted)
+    return 'mxnet'
 
 
 def _needs_mxnet(net: Any, ctx: Any) -> bool:

@@ -12,6 +12,12 @@ from gluon_fg.errors import UserError
 class Net:
     name, takes_labels = 'net', False
 
+    @staticmethod
+    def branches(x):
+        return (x,)
+
+    branch_names = ('only',)
+
 
 class Oracle(Net):
     takes_labels = True
@@ -34,6 +40,8 @@ def everything(monkeypatch):
 ])  # fmt: skip
 def test_auto_is_the_fastest_that_is_installed_and_can(everything, there, chosen, precision):
     everything.setattr(execution, 'installed', lambda runtime: runtime in there)
+    if chosen == 'openvino':
+        pytest.importorskip('onnx')
     if precision == 'bfloat16' and chosen == 'mxnet':
         with pytest.raises(UserError, match='bfloat16: mxnet has none; choose the runtime openvino$'):
             Execution(precision=precision).decided(Net())
@@ -63,6 +71,29 @@ def test_what_cannot_be_is_refused_at_once(given, said):
     with pytest.raises(UserError) as caught:
         Execution(**given)
     assert str(caught.value).startswith(said)
+
+
+def test_auto_is_mxnet_for_operators_that_cannot_be_converted(everything, caplog):
+    pytest.importorskip('onnx')
+    net = Net()
+    net.branches = lambda x: (mx.sym.Correlation(mx.sym.BatchNorm(x), x),)
+    assert Execution().decided(net).runtime == 'mxnet'
+    assert [r.getMessage() for r in caplog.records] == [
+        'net: computed by mxnet, as Correlation cannot be converted for openvino'
+    ]
+    net.branches = lambda x: (x + mx.sym.Correlation(mx.sym.var('w'), mx.sym.var('v')),)  # of parameters alone
+    assert Execution().decided(net).runtime == 'openvino'
+
+
+@pytest.mark.parametrize('made, chosen', [((), 'openvino'), (('mxnet',), 'mxnet'), (('mxnet', 'openvino'), 'openvino')])
+def test_auto_in_int8_is_what_the_network_was_quantized_for(everything, tmp_path, monkeypatch, made, chosen):
+    from gluon_fg.deploy.quantized import store
+
+    monkeypatch.setattr(store, 'folder_of', lambda net, runtime: tmp_path / runtime)
+    for runtime in made:
+        (tmp_path / runtime).mkdir()
+        (tmp_path / runtime / store.FACTS).write_text('{}')
+    assert Execution(precision='int8').decided(Net()).runtime == chosen
 
 
 def test_what_is_not_installed_or_not_in_the_processor_is_refused_in_a_line(everything):

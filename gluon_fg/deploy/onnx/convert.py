@@ -167,6 +167,18 @@ def network_graph(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[i
     return NetworkGraph(*fold(symbol, params, shape), shape, tuple(outputs))
 
 
+def unknown_operators(net: HybridBlock) -> List[str]:
+    """List the operators of a recognizer's branches that cannot be converted."""
+    with TRACING, deploy_mode():
+        symbol = mx.sym.Group(list(net.branches(mx.sym.var('data'))[: len(net.branch_names)]))
+    nodes = json.loads(symbol.tojson())['nodes']
+    computed: List[bool] = []  # of the input, and not of parameters alone, which `fold` takes away
+    for node in nodes:
+        computed.append(node['name'] == 'data' or any(computed[source] for source, *_ in node['inputs']))
+    used = {node['op'] for node, counts in zip(nodes, computed) if counts} - {'null'}
+    return sorted(used - set(OPERATORS))
+
+
 def view_names(net: HybridBlock) -> Tuple[str, ...]:
     """What a recognizer can show beside its logits: its maps (`net.map_info`), and the responses of class filters."""
     return (*net.map_info, *(['filter_responses'] if net.filters_per_class else []))
