@@ -14,6 +14,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')  # sums in another order differ in
 _HOME = tempfile.TemporaryDirectory(prefix='gluon_fg-tests-')  # weights that a user has fetched change no test
 os.environ['MXNET_HOME'] = _HOME.name
 os.environ.setdefault('GLUON_FG_RUNTIME', 'mxnet')  # compiles nothing; what other runtimes do has tests of its own
+os.environ['GLUON_FG_CACHE'] = os.path.join(_HOME.name, 'converted')
 
 import gluon_fg  # noqa: E402, F401  isort: skip
 import mxnet as mx  # noqa: E402

@@ -27,11 +27,6 @@ SHAPES = {  # of one video, never the size that the network was made for
 }
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv('GLUON_FG_CACHE', str(tmp_path_factory.getbasetemp() / 'converted'))
-
-
 @pytest.fixture(params=OTHERS)
 def other(request):
     """A runtime besides MXNet."""
