@@ -51,6 +51,7 @@ PAGES = [
             'pytorch',
             'extending',
             'speed',
+            'deploying',
             'commands',
             'robustness',
         )
@@ -66,6 +67,7 @@ NOT_RUN = {  # a command's beginning -> why no test runs it
     'pip wheel': 'tests/cli/test_wheel.py builds the wheel and works with it',
     'pip install': 'it needs a network; tests/cli/test_wheel.py installs the wheel without one',
     'gluon-fg zoo fetch i3d_inceptionv1_same_kinetics400': 'it needs a network; tests/weights/test_packages.py has one',
+    'python run_exported.py': 'tests/deploy/test_exporting.py runs it where nothing of MXNet is',
     'gluon-fg demo': 'minutes; tests/cli/test_demo_command.py runs its steps',
     'gluon-fg data prepare films': 'it needs a network; tests/cli/test_data_command.py fetches from a stand-in',
     'gluon-fg predict films': 'it needs the films and the weights, and so a network',
@@ -152,6 +154,8 @@ def reason_not_to_run(command):
             return reason
     if 'tsm' in command and not has_module('torch'):
         return 'it needs PyTorch'
+    if command.startswith('gluon-fg export') and not has_module('onnx'):
+        return 'it needs the extra deploy'
     return None
 
 
@@ -214,6 +218,8 @@ def outputs(tmp_path_factory):
                 file = re.match(r'# (\w+\.(?:py|yaml))\n', text)
                 if file:
                     (home / file.group(1)).write_text(text)
+                elif 'onnxruntime' in text and not has_module('onnxruntime'):
+                    continue
                 elif language == 'python':
                     shell.run([sys.executable, '-c', text], f'{page}: {text}')
                 elif language == 'sh':

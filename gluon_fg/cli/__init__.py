@@ -17,6 +17,7 @@ _COMMANDS = (
     'predict',
     'features',
     'quantize',
+    'export',
     'compare',
     'fuse',
     'join',
