@@ -16,28 +16,40 @@ class _Form(threading.local):
     """How this thread traces: another may be training meanwhile."""
 
     deploy = False
+    converted = False
 
 
 _form = _Form()
 
 
 @contextlib.contextmanager
-def deploy_mode() -> Iterator[None]:
+def deploy_mode(converted: bool = False) -> Iterator[None]:
     """While open, `BatchNorm3D` is traced as one plain BatchNorm operator: the form that fuses and converts.
 
     Read when a graph is traced, by this thread: graphs that exist already keep their form. Not for training.
+
+    Parameters
+    ----------
+    converted
+        whether the graph is for another runtime than MXNet: what is fast differs, not the result
     """
     with TRACING:
-        before, _form.deploy = _form.deploy, True
+        before = _form.deploy, _form.converted
+        _form.deploy, _form.converted = True, converted
         try:
             yield
         finally:
-            _form.deploy = before
+            _form.deploy, _form.converted = before
 
 
 def deploying() -> bool:
     """Whether this thread traces the form for inference: see `deploy_mode`."""
     return _form.deploy
+
+
+def converting() -> bool:
+    """Whether this thread traces the form for inference in another runtime than MXNet: see `deploy_mode`."""
+    return _form.deploy and _form.converted
 
 
 class BatchNorm3D(nn.BatchNorm):

@@ -156,7 +156,7 @@ def network_graph(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[i
             raise unknown(f'view of {net.name}', view, view_names(net))
     shape = tuple(shape) or input_shape(net.input_spec)
     mx.nd.waitall()  # running statistics may still be under way, unannounced
-    with TRACING, deploy_mode():
+    with TRACING, deploy_mode(converted=True):
         if net.input_spec.ndim == 3:
             set_length(net, shape[2])
         data = mx.sym.var('data')

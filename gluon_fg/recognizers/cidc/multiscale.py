@@ -12,6 +12,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from ...errors import UserError
 from ...nn.cidc import CIDC
+from ...nn.norm import deploying
 from ...nn.upsample import BilinearUpsample
 
 # What the last unit's batch norm scale starts with: F_CIDC is small beside the features of a trained backbone then.
@@ -64,6 +65,8 @@ class SpatialAttention(HybridBlock):
         if self._time > 1:
             weight = F.repeat(weight, self._time, axis=2)
         weight = F.slice_like(weight, early, axes=(2, 3, 4))  # an odd size comes back one longer
+        if deploying():
+            return F.broadcast_mul(early, 1 + weight)
         return early * F.Convolution(1 + weight, spread, kernel=(1, 1, 1), num_filter=self._channels, no_bias=True)
 
 
