@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
+import importlib.util
 import statistics
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -26,11 +27,13 @@ from .fused import fuse
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One of two things that a row compares: a model with options, on its plain graph or on the fused one."""
+    """One of two things that a row compares: a model with options, on its plain graph or on the fused one, or rewritten
+    in PyTorch (`by`: a training step alone)."""
 
     label: str
     model: str
     fused: bool = False
+    by: str = 'MXNet'
     options: Tuple[Tuple[str, Any], ...] = ()
 
     @property
@@ -72,7 +75,7 @@ def rows(quick: bool = False, pattern: Optional[str] = None) -> List[Row]:
     quick
         those with tiny networks alone
     pattern
-        those whose title has this in it; * stands for anything
+        those whose title has this in it; * stands for anything. None: all, those beside PyTorch where that is installed
 
     Raises
     ------
@@ -82,6 +85,8 @@ def rows(quick: bool = False, pattern: Optional[str] = None) -> List[Row]:
     with open(config_folder() / 'benchmark.yaml', encoding='utf-8') as stream:
         listed = [_row(fields) for fields in safe_yaml.parse(stream.read(), stream.name)]
     listed = [row for row in listed if row.quick or not quick]
+    if pattern is None and importlib.util.find_spec('torch') is None:
+        listed = [row for row in listed if 'PyTorch' not in (row.first.by, row.second.by)]
     wanted = [row for row in listed if fnmatch.fnmatchcase(row.what.lower(), f'*{(pattern or "").lower()}*')]
     if not wanted:
         raise UserError(f'no row has {pattern!r}; there are {"; ".join(repr(row.what) for row in listed)}')
@@ -177,13 +182,21 @@ def _inference(variant: Variant, x: mx.nd.NDArray) -> Callable[[], None]:
 
 
 def _training_step(variant: Variant, x: mx.nd.NDArray) -> Callable[[], None]:
-    """A function that runs one forward, backward and update, and waits for it."""
-    net, label = variant.net, mx.nd.array(np.arange(x.shape[0]))
+    if variant.by == 'PyTorch':
+        from . import torch_training
+
+        return torch_training.training_step(variant.net, x.asnumpy(), rate=1e-4, momentum=0.9)
+    return training_step(variant.net, x, mx.nd.array(np.arange(x.shape[0])))
+
+
+def training_step(net: Any, x: mx.nd.NDArray, label: mx.nd.NDArray) -> Callable[[], None]:
+    """A function that runs one forward, backward and update of a network, and waits for it."""
     trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 1e-4, 'momentum': 0.9}, kvstore=None)
+    trainer._optimizer.aggregate_num = 45  # as a run's: see `training.optimizer`
 
     def run() -> None:
         with autograd.record():
-            loss = net.loss(net.branches(x), label)
+            loss = net.loss(net.branches(x, label) if net.takes_labels else net.branches(x), label)
         loss.backward()
         trainer.step(len(label))
         mx.nd.waitall()
