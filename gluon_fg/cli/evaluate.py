@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -135,7 +134,7 @@ def evaluate(
             f'({views.name}: {views.description})'
         )
     sharing: Dict[str, Any] = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
-    sharing.update(progress=sys.stderr.isatty(), execution=execution)
+    sharing.update(progress=True, execution=execution)
     kept = paths[0].with_suffix('.partial')
     scores = score_dataset(net, videos, views, ctx, batch_size, workers, **sharing, part=Work(part, kept, output.force))
     others = others and score_dataset(net, others, views, ctx, batch_size, workers, **sharing)

@@ -19,6 +19,7 @@ from ..deploy.predictor import Computation, text_of
 from ..errors import UserError
 from . import score_file, work
 from .partial import Done
+from .progress import Progress
 from .protocol import Protocol
 from .provenance import Provenance
 from .sharing import group_size, groups
@@ -192,7 +193,7 @@ def score_dataset(
     rank, size, gather
         this process among how many; `gather(list)` returns every rank's list, in rank order, on every rank
     progress
-        whether rank 0 draws a progress bar
+        whether rank 0 draws a progress bar, or says a line a minute where there is no terminal
     told
         what the log was told by former calls, which is not told again; it takes up what is new. None: tell all
     part
@@ -221,14 +222,13 @@ def score_dataset(
         missing = [group for group in mine if group not in before]
         if kept and done and rank == 0:
             logger.warning('%s: %d videos are scored already; going on from there', kept.path, len(done))
-        shown = progress and rank == 0
-        bar = stack.enter_context(work.progress_bar(sum(map(len, mine)), len(done), protocol.name, shown))
+        count = stack.enter_context(Progress(sum(map(len, mine)), len(done), protocol.name, progress and rank == 0))
         ids = video_ids(dataset)
         places = [place for group in missing for place in group]
         sources = [(ids[i], functools.partial(dataset.open, i)) for i in places]
         truth = [dataset.records[i].label for i in places]
         merged = merge_views(net, sources, protocol, labels, ctx, batch_size, workers, execution, truth, told, length)
-        for group, videos in zip(missing, work.by_group(work.noted(merged, bar, told), missing)):
+        for group, videos in zip(missing, work.by_group(work.noted(merged, count, told), missing)):
             done += videos
             if kept:
                 kept.add(group, videos, [work.stamp(dataset, place) for place in group])

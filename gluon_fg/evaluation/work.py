@@ -10,7 +10,6 @@ from typing import Any, ContextManager, Dict, Iterable, Iterator, List, NamedTup
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
-from tqdm import tqdm
 
 from ..data.datasets import VideoDataset
 from ..data.scans import Stamp
@@ -18,6 +17,7 @@ from ..deploy.predictor import Computation
 from ..errors import VideoError
 from .batching import Merged
 from .partial import Done, Partial, of_rank
+from .progress import Progress
 from .protocol import Protocol
 from .provenance import Provenance, network_sha256
 from .sharing import WHOLE, Shard
@@ -92,17 +92,12 @@ def stamp(dataset: VideoDataset, place: int) -> List[int]:
     return [0, 0]
 
 
-def progress_bar(total: int, done: int, title: str, shown: bool) -> tqdm:
-    """Make the bar of so many videos, some of which are done already, with the time that is left."""
-    return tqdm(total=total, initial=done, desc=title, unit='video', disable=not shown, dynamic_ncols=True)
-
-
-def noted(merged: Iterable[Merged], bar: tqdm, told: Set[str]) -> Iterator[Merged]:
-    """Pass on what comes of videos; errors are logged, and the bar moves."""
+def noted(merged: Iterable[Merged], progress: Progress, told: Set[str]) -> Iterator[Merged]:
+    """Pass on what comes of videos; errors are logged, and counted."""
     for outcome in merged:
         if isinstance(outcome.result, VideoError):
             say_once(told, logging.WARNING, f'not scored: {outcome.result}')
-        bar.update()
+        progress.update()
         yield outcome
 
 

@@ -16,6 +16,7 @@ from gluon_fg.errors import UserError, VideoError
 from gluon_fg.evaluation import partial
 from gluon_fg.evaluation.merge import merge
 from gluon_fg.evaluation.partial import Done, Partial
+from gluon_fg.evaluation.progress import Progress
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.provenance import network_sha256
 from gluon_fg.evaluation.score import Scores, score_dataset
@@ -267,3 +268,19 @@ def test_a_network_is_told_from_others_by_its_settings_and_every_weight(net):
     assert network_sha256(net) != before
     net.input_spec = spec
     assert network_sha256(net) == before
+
+
+def test_a_log_says_now_and_then_how_long_it_takes_yet(monkeypatch, caplog, capfd):
+    clock = iter(range(0, 10000, 25))
+    monkeypatch.setattr('gluon_fg.evaluation.progress.time.monotonic', lambda: float(next(clock)))
+    with Progress(20, 10, 'dfb_3d', True) as progress:
+        for _ in range(10):
+            progress.update()
+    with Progress(20, 0, 'silent', False) as progress:
+        for _ in range(20):
+            progress.update()
+    lines = [record.message for record in caplog.records]  # 25 s a video, 3 videos until the first 60 s are over
+    assert lines == [
+        f'dfb_3d: {n} of 20 videos, {left} left' for n, left in ((13, '02:55'), (16, '01:40'), (19, '00:25'))
+    ]
+    assert capfd.readouterr().err == '', 'no bar where there is no terminal'
