@@ -134,13 +134,27 @@ class Quantizer:
         self._nodes = json.loads(self._fused.tojson())['nodes']
         inside = {name: node['name'] for node in self._nodes for name in _fused_into(node)}
         self._places = {layer.name: inside[layer.node] for layer in layers if layer.node in inside}
-        self.layers = tuple(self._places)
-        if not self.layers:
+        if not self._places:
             raise UserError(f'{net.name} cannot be quantized: it has no convolution that MXNet computes in INT8')
         known = set(self._fused.list_arguments()) | set(self._fused.list_auxiliary_states())
         arrays = {name: value.asnumpy() for name, value in params.items() if name.split(':', 1)[1] in known}
         self._packed = pack(arrays, _weights(symbol, layers, arrays))
         self._ranges = self._measured(batches)
+        wrong = {node['name'] for node in self._nodes if self._overflows(node)}
+        self._places = {name: place for name, place in self._places.items() if place not in wrong}
+        self.layers = tuple(self._places)
+
+    def _overflows(self, node: Mapping[str, Any]) -> bool:
+        """Whether a convolution adds to its output what has no negative numbers, and has some itself.
+
+        MXNet takes the sum's 8 bits, which hold no sign, for those of the output, which do: what is above half of the
+        range becomes negative.
+        """
+        if not _is_convolution(node) or node.get('attrs', {}).get('with_sum') != 'true':
+            return False
+        added = self._nodes[node['inputs'][-1][0]]['name']
+        low = [self._ranges.get(name, (0.0, 0.0))[0] for name in (f'{node["name"]}_output', f'{added}_output')]
+        return low[0] < 0 <= low[1]
 
     def quantized(self, excluded: Collection[str] = ()) -> Model:
         """Make the network with all layers quantized but those excluded."""
@@ -173,8 +187,8 @@ class Quantizer:
         names = set()
         for node in self._nodes:
             if _is_convolution(node):
-                source = self._nodes[node['inputs'][0][0]]
-                names |= {f'{node["name"]}_output', source['name'], f'{source["name"]}_output'}
+                sources = [self._nodes[source]['name'] for source in (node['inputs'][0][0], node['inputs'][-1][0])]
+                names |= {f'{node["name"]}_output', sources[0], *(f'{source}_output' for source in sources)}
         return names & outputs
 
 
