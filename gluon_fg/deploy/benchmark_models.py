@@ -7,9 +7,12 @@ matrix product of the type. All are timed in turn, each in a process of its own 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -17,11 +20,12 @@ import numpy as np
 from .. import factory
 from ..errors import UserError
 from ..files import temporary_folder
+from . import cache
 from . import contender as kinds
 from .contender import Contender
-from .execution import RUNTIMES, Execution, runtimes_of
+from .execution import RUNTIMES, Execution, runtimes_of, thread_count
 from .flops import Cost, count, input_shape
-from .machine import cores, facts, has_bfloat16
+from .machine import facts, has_bfloat16
 from .measuring import Measured, Say, side_by_side
 from .peers import gemm, graph_files
 
@@ -29,7 +33,7 @@ GEMM_SIZE = 2048
 _PEERS = {
     kinds.EAGER: ('float32',),
     kinds.FROZEN: ('float32', 'bfloat16'),
-    kinds.ONNX_RUNTIME: ('float32',),
+    kinds.ONNX_RUNTIME: ('float32', 'int8'),
     kinds.OPENVINO: ('float32', 'bfloat16', 'int8'),
 }
 
@@ -70,7 +74,7 @@ class Asked:
     @property
     def count(self) -> int:
         """Threads that compute."""
-        return self.threads or cores()
+        return thread_count(self.threads)
 
     def possible(self, say: Say) -> Asked:
         """The same without a precision that the processor does not compute in, which is said."""
@@ -110,6 +114,23 @@ class Subject:
         return Contender(by, precision, threads, runtime, name, self.nclass, self.shape, str(self.folder))
 
 
+@contextlib.contextmanager
+def workplace(name: str, asked: Asked, batch: int) -> Iterator[Path]:
+    """Give a folder for a network's files: one of the cache where INT8 forms are made, which takes minutes, else new.
+
+    What lies there is of the same random weights each time.
+    """
+    if 'int8' not in asked.precisions:
+        with temporary_folder() as temporary:
+            yield Path(temporary)
+        return
+    versions = sorted(facts()['packages'].items())
+    made_of = json.dumps([name, asked.shape, asked.nclass, batch, versions])
+    folder = cache.folder() / 'benchmark' / hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+
+
 def prepare(name: str, asked: Asked, batch: int, folder: Path) -> Subject:
     """Build a network with random weights and write it, and a random input of `batch` clips, for other processes.
 
@@ -136,7 +157,7 @@ def prepare(name: str, asked: Asked, batch: int, folder: Path) -> Subject:
     auto = {}
     for precision in asked.precisions:
         try:
-            auto[precision] = Execution('auto', precision, asked.threads).decided(net).runtime
+            auto[precision] = Execution('auto', precision).decided(net).runtime
         except UserError:
             pass  # no runtime that is installed knows it; a row of each says why
     return Subject(name, entry.gluoncv, cost, shape, asked.nclass, folder, auto)
@@ -226,8 +247,8 @@ def measure(names: Sequence[str], asked: Asked, say: Say) -> Dict[str, Any]:
     result: Dict[str, Any] = {'machine': facts(), 'limits': [], 'models': [], 'rows': []}
     for name in names:
         for batch in asked.batches:
-            with temporary_folder() as folder:
-                subject = prepare(name, asked, batch, Path(folder))
+            with workplace(name, asked, batch) as folder:
+                subject = prepare(name, asked, batch, folder)
                 wanted = [*contenders(subject, asked), *products(asked.precisions, asked.count)]
                 records = side_by_side(wanted, asked.rounds, say)
             result['models'] += [subject.record()] if batch == asked.batches[0] else []

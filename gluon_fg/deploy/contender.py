@@ -96,25 +96,66 @@ def make(contender: Contender) -> Tuple[Run, Outputs]:
     return direct.make(contender.by, contender.precision, Path(contender.folder), contender.threads)
 
 
+def quantize(contender: Contender) -> None:
+    """Make the INT8 form of the network in its folder, in this process, which then has no other use.
+
+    Raises
+    ------
+    UserError
+        a package is not installed, or the network cannot be quantized
+    """
+    if contender.by != OURS:
+        from .peers import direct
+
+        direct.quantize(Path(contender.folder))
+        return
+    from .quantized import onednn, openvino, store
+
+    net, x = _network(contender), _input(contender)
+    quantizer = {'mxnet': onednn.Quantizer, 'openvino': openvino.Quantizer}[contender.runtime](net, [x])
+    facts = {
+        'network': net.name,
+        'runtime': contender.runtime,
+        'weights': store.weights_hash(net),
+        'protocol': 'random inputs',
+        'input': store.input_of(net, net.num_segments, x.shape),
+        'fixed_sizes': list(quantizer.fixed_sizes),
+    }
+    store.save(quantizer.quantized(), store.folder_of(net, contender.runtime), facts)
+
+
+def quantized_file(contender: Contender) -> Path:
+    """What says that `quantize` is done: a file in the network's folder."""
+    folder = Path(contender.folder)
+    return folder / f'int8-{contender.runtime}' / 'facts.json' if contender.by == OURS else folder / 'int8.onnx'
+
+
 def _ours(contender: Contender) -> Tuple[Run, Outputs]:
     import mxnet as mx
 
-    from .. import factory
     from .execution import Execution
     from .predictor import forward_of
 
-    entry, _ = factory.resolve(contender.model)
-    clips = len(contender.shape) == 5 and 'frames' in entry.options
-    net = factory.build(contender.model, contender.nclass, **({'frames': contender.shape[2]} if clips else {}))
-    net.load_parameters(str(Path(contender.folder) / 'net.params'))
     x = mx.nd.array(_input(contender))
-    forward = forward_of(net, Execution(contender.runtime, contender.precision, contender.threads))
+    execution = Execution(contender.runtime, contender.precision, contender.threads)
+    forward = forward_of(_network(contender), execution)
 
     def run() -> None:
         for output in forward(x):
             output.wait_to_read()
 
     return run, [output.asnumpy().ravel().tolist() for output in forward(x)]
+
+
+def _network(contender: Contender) -> Any:
+    from .. import factory
+
+    entry, _ = factory.resolve(contender.model)
+    clips = len(contender.shape) == 5 and 'frames' in entry.options
+    net = factory.build(contender.model, contender.nclass, **({'frames': contender.shape[2]} if clips else {}))
+    net.load_parameters(str(Path(contender.folder) / 'net.params'))
+    net.quantized_beside = os.path.join(contender.folder, '')
+    return net
 
 
 def _gluoncv(contender: Contender) -> Tuple[Run, Outputs]:

@@ -6,10 +6,10 @@ import dataclasses
 import importlib.util
 import logging
 import os
-import re
 from typing import Any, List, Optional
 
 from ..errors import UserError, unknown
+from .machine import cores, has_bfloat16
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,6 @@ VARIABLE = 'GLUON_FG_RUNTIME'
 # I3D ResNet-50, 1x3x32x224x224, AVX-512, 2 cores: 340, 393 and 499 ms in float32; tiny networks in the same order
 _FASTEST_FIRST = ('openvino', 'mxnet', 'onnxruntime')
 _PRECISIONS_OF = {'mxnet': ('float32', 'int8'), 'openvino': PRECISIONS, 'onnxruntime': ('float32',)}
-_BFLOAT16 = {'avx512_bf16', 'amx_bf16', 'bf16'}
 _NEEDED = {'mxnet': ('mxnet',), 'openvino': ('openvino', 'onnx'), 'onnxruntime': ('onnxruntime', 'onnx')}
 
 
@@ -161,31 +160,9 @@ def _problem(runtime: str, precision: str) -> str:
         )
     if not installed(runtime):
         return f"runtime {runtime} is not installed: pip install 'gluon_fg[deploy]', or choose mxnet"
-    if precision == 'bfloat16' and not _BFLOAT16.intersection(_processor_features()):
+    if precision == 'bfloat16' and not has_bfloat16():
         return 'precision bfloat16: this processor does not compute in it (avx512_bf16, amx_bf16); choose float32'
     return ''
-
-
-def _processor_features() -> List[str]:
-    """Flags of the processor as Linux lists them; none elsewhere."""
-    try:
-        with open('/proc/cpuinfo', encoding='utf-8', errors='replace') as stream:
-            listed = re.search(r'^(?:flags|Features)\s*:(.*)$', stream.read(), re.M)
-    except OSError:
-        return []
-    return listed.group(1).split() if listed else []
-
-
-def cores() -> float:
-    """How many cores this process may use: those it is bound to, and no more than a container's share."""
-    affinity = getattr(os, 'sched_getaffinity', None)
-    count = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
-    try:
-        with open('/sys/fs/cgroup/cpu.max', encoding='ascii') as stream:
-            quota = re.match(r'(\d+) (\d+)', stream.read())
-    except OSError:
-        quota = None
-    return min(count, int(quota.group(1)) / int(quota.group(2))) if quota else count
 
 
 def thread_count(asked: Optional[int] = None) -> int:

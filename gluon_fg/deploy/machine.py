@@ -54,15 +54,21 @@ def describe(known: Dict[str, Any]) -> str:
     memory = f', {known["memory_gb"]:.0f} GB' if known['memory_gb'] else ''
     packages = ', '.join(f'{name} {version}' for name, version in known['packages'].items())
     return (
-        f'{known["processor"]}, {known["cores"]} cores{memory}; {" ".join(known["features"])}\n'
+        f'{known["processor"]}, {known["cores"]:g} cores{memory}; {" ".join(known["features"])}\n'
         f'Python {known["python"]}, {packages}'
     )
 
 
-def cores() -> int:
-    """Processors that this process may use."""
+def cores() -> float:
+    """How many cores this process may use: those it is bound to, and no more than a container's share."""
     affinity = getattr(os, 'sched_getaffinity', None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    count = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    try:
+        with open('/sys/fs/cgroup/cpu.max', encoding='ascii') as stream:
+            quota = re.match(r'(\d+) (\d+)', stream.read())
+    except OSError:
+        quota = None
+    return min(count, int(quota.group(1)) / int(quota.group(2))) if quota else count
 
 
 def processor() -> Tuple[str, frozenset]:

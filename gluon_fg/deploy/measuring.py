@@ -17,7 +17,7 @@ from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from ..errors import UserError
 from ..interrupts import kept_from_children
-from .contender import Contender
+from .contender import Contender, quantized_file
 
 _START = "import sys; sys.path[:] = sys.argv[2].split('\\n'); from gluon_fg.deploy.worker import main; main()"
 _ROUND = 60.0  # ms that one thing runs in a round, where it is faster than that
@@ -139,6 +139,10 @@ def side_by_side(contenders: Sequence[Contender], rounds: int, say: Say = lambda
     with _processes(contenders) as processes:
         ready: List[Dict[str, Any]] = []
         for number, (contender, process) in enumerate(zip(contenders, processes)):
+            problem = quantized(contender, say) if contender.precision == 'int8' and contender.folder else ''
+            if problem:
+                ready.append({'problem': problem})
+                continue
             say(f'{number + 1} of {len(contenders)}: {contender.label} {contender.precision} {contender.model}')
             process.send(make=dataclasses.asdict(contender))  # one after another: they would want the same processors
             ready.append(process.answer())
@@ -162,6 +166,16 @@ def side_by_side(contenders: Sequence[Contender], rounds: int, say: Say = lambda
             facts = process.answer()
             records.append(Measured(contender, taken, state['seconds'], facts['peak_mb'], state['outputs']))
     return records
+
+
+def quantized(contender: Contender, say: Say = lambda text: None) -> str:
+    """Make the INT8 form of a contender in a process of its own, where it is not there yet; returns why not, or ''."""
+    if quantized_file(contender).is_file():
+        return ''
+    say(f'INT8 for {contender.label} is made once')
+    with _processes([contender]) as (process,):
+        process.send(quantize=dataclasses.asdict(contender))
+        return str(process.answer().get('problem', ''))
 
 
 def at_once(contender: Contender, ranks: int, rounds: int) -> List[float]:

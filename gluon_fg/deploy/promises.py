@@ -15,7 +15,7 @@ from .. import safe_yaml
 from ..files import temporary_folder
 from ..named_configs import config_folder
 from . import contender as kinds
-from .benchmark_models import Asked, Limit, Subject, contenders, limits, prepare, products, rows
+from .benchmark_models import Asked, Limit, Subject, contenders, limits, prepare, products, rows, workplace
 from .contender import DIRECT
 from .machine import facts, processor
 from .measuring import Measured, Say, side_by_side
@@ -97,8 +97,8 @@ def judge(quick: bool, asked: Asked, say: Say) -> Dict[str, Any]:
     promises = listed(quick)
     asked = dataclasses.replace(asked, shape=promises.shape).possible(say)
     result: Dict[str, Any] = {'machine': facts()}
-    with temporary_folder() as folder:
-        subject = prepare(promises.model, asked, 1, Path(folder))
+    with workplace(promises.model, asked, 1) as folder:
+        subject = prepare(promises.model, asked, 1, folder)
         wanted = [*contenders(subject, asked), *products(asked.precisions, asked.count)]
         records = side_by_side(wanted, asked.rounds, say)
     best = limits(records)

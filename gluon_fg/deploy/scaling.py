@@ -14,8 +14,9 @@ from .. import factory
 from ..errors import UserError
 from ..files import temporary_folder
 from .benchmark_models import Asked, Subject, contenders, prepare
+from .execution import thread_count
 from .flops import input_shape
-from .machine import cores, facts
+from .machine import facts
 from .measuring import Say, at_once, side_by_side
 
 FRAMES = (8, 16, 32, 64)
@@ -49,8 +50,8 @@ def measure(name: str, asked: Asked, say: Say) -> Dict[str, Any]:
         except UserError as error:
             say(f'{axis} {value}: {error}')  # a network of one length, or too small a frame
     here = dataclasses.replace(asked, shape=base)
-    for count in sorted({1, 2, cores()}):
-        if count <= cores():
+    for count in sorted({1, 2, thread_count()}):
+        if count <= thread_count():
             points += _point(name, dataclasses.replace(here, threads=count), 1, 'threads', count, say)
             points += _ranks(name, dataclasses.replace(here, threads=1), count, say)
     return {'machine': facts(), 'model': name, 'shape': list(base), 'points': points}

@@ -1,6 +1,7 @@
 """A process of its own that makes one thing and runs it when asked: requests and answers are lines of JSON.
 
 {"make": {fields of a Contender}} -> {"seconds": to be ready, "outputs": of the network, or null}
+{"quantize": {fields}} -> {"done": true}, the INT8 form is in the contender's folder
 {"run": milliseconds} -> {"times": of calls in ms, as many as fit, at least one}
 {"facts": true} -> {"peak_mb": the most memory it ever held}
 A mistake of the user's is {"problem": "one line"}.
@@ -16,7 +17,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from ..errors import UserError
-from .contender import Contender, make
+from .contender import Contender, make, quantize
 
 _BRIEF = 20.0  # ms: after other processes had the processor, a call this brief is run once without being timed
 
@@ -49,6 +50,10 @@ def peak_mb() -> Optional[float]:
     return int(peak.group(1)) * 1024 / 1e6 if peak else None
 
 
+def _contender(fields: Dict[str, Any]) -> Contender:
+    return Contender(**{**fields, 'shape': tuple(fields['shape'])})
+
+
 def main() -> None:
     """Answer requests until there are no more."""
     answers = os.fdopen(os.dup(1), 'w')
@@ -59,11 +64,13 @@ def main() -> None:
         try:
             if 'make' in request:
                 began = time.perf_counter()
-                fields = request['make']
-                run, outputs = make(Contender(**{**fields, 'shape': tuple(fields['shape'])}))
+                run, outputs = make(_contender(request['make']))
                 for _ in range(2):
                     run()
                 answer: Dict[str, Any] = {'seconds': time.perf_counter() - began, 'outputs': outputs}
+            elif 'quantize' in request:
+                quantize(_contender(request['quantize']))
+                answer = {'done': True}
             elif 'run' in request:
                 answer = {'times': timed(run, request['run'])}
             else:

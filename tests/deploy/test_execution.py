@@ -27,7 +27,7 @@ class Oracle(Net):
 def everything(monkeypatch):
     """A computer that has every runtime and computes in bfloat16; nothing is said in the environment."""
     monkeypatch.setattr(execution, 'installed', lambda runtime: True)
-    monkeypatch.setattr(execution, '_processor_features', lambda: ['avx512f', 'avx512_bf16'])
+    monkeypatch.setattr(execution, 'has_bfloat16', lambda: True)
     monkeypatch.delenv('GLUON_FG_RUNTIME')
     return monkeypatch
 
@@ -97,7 +97,7 @@ def test_auto_in_int8_is_what_the_network_was_quantized_for(everything, tmp_path
 
 
 def test_what_is_not_installed_or_not_in_the_processor_is_refused_in_a_line(everything):
-    everything.setattr(execution, '_processor_features', lambda: ['avx512f'])
+    everything.setattr(execution, 'has_bfloat16', lambda: False)
     with pytest.raises(UserError, match='bfloat16: this processor does not compute in it'):
         Execution('openvino', 'bfloat16').decided(Net())
     everything.setattr(execution, 'installed', lambda runtime: runtime == 'mxnet')
