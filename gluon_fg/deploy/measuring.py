@@ -1,4 +1,4 @@
-"""Times of several things in one run: each in a process of its own, in turn, A B C A B C ...
+"""Times of several things in one run: each in a process of its own, in turn, A B C C B A ...
 
 A busy moment of the machine then touches all of them, and the ratio of two is taken within each round. Memory is that
 of the process alone.
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from ..errors import UserError
@@ -21,6 +22,7 @@ from .contender import Contender, quantized_file
 
 _START = "import sys; sys.path[:] = sys.argv[2].split('\\n'); from gluon_fg.deploy.worker import main; main()"
 _ROUND = 60.0  # ms that one thing runs in a round, where it is faster than that
+_PAUSE = 0.1  # seconds until the threads of the one before, which wait in a loop for more to do, have gone to sleep
 Say = Callable[[str], None]
 
 
@@ -149,8 +151,10 @@ def side_by_side(contenders: Sequence[Contender], rounds: int, say: Say = lambda
         times: List[List[List[float]]] = [[] for _ in contenders]
         for turn in range(rounds):
             say(f'round {turn + 1} of {rounds}')
-            for number, process in enumerate(processes):
+            order = list(enumerate(processes))
+            for number, process in order if turn % 2 else reversed(order):  # nobody always comes behind the same
                 if 'problem' not in ready[number]:
+                    time.sleep(_PAUSE)
                     process.send(run=_ROUND)
                     answer = process.answer()
                     if 'problem' in answer:
