@@ -195,7 +195,7 @@ def layers_forward(
     if execution.runtime == 'mxnet':
         return fuse_layers(layers, ctx)
     return _compiled(
-        lambda shape: Traced(*fold(*deploy_symbol(layers)), ('features',)), execution, num_segments
+        lambda shape: Traced(*fold(*deploy_symbol(layers), shape), ('features',)), execution, num_segments
     ).ndarrays
 
 

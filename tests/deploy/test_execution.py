@@ -3,20 +3,23 @@ import sys
 
 import mxnet as mx
 import pytest
+from networks import randomized
 
 from gluon_fg.deploy import execution
 from gluon_fg.deploy.execution import PRECISIONS, Execution, thread_count
 from gluon_fg.errors import UserError
+from gluon_fg.input_spec import InputSpec
 
 
 class Net:
-    name, takes_labels = 'net', False
+    name, takes_labels, branch_names, input_spec = 'net', False, ('only',), InputSpec()
+    map_info, filters_per_class, _children = {}, 0, {}
 
-    @staticmethod
-    def branches(x):
-        return (x,)
+    def branches(self, x):
+        return (mx.sym.relu(x),)
 
-    branch_names = ('only',)
+    def collect_params(self):
+        return {}
 
 
 class Oracle(Net):
@@ -76,13 +79,11 @@ def test_what_cannot_be_is_refused_at_once(given, said):
 def test_auto_is_mxnet_for_operators_that_cannot_be_converted(everything, caplog):
     pytest.importorskip('onnx')
     net = Net()
-    net.branches = lambda x: (mx.sym.Correlation(mx.sym.BatchNorm(x), x),)
+    net.branches = lambda x: (mx.sym.Correlation(x, x),)
     assert Execution().decided(net).runtime == 'mxnet'
     assert [r.getMessage() for r in caplog.records] == [
         'net: computed by mxnet, as Correlation cannot be converted for openvino'
     ]
-    net.branches = lambda x: (x + mx.sym.Correlation(mx.sym.var('w'), mx.sym.var('v')),)  # of parameters alone
-    assert Execution().decided(net).runtime == 'openvino'
 
 
 @pytest.mark.parametrize('made, chosen', [((), 'openvino'), (('mxnet',), 'mxnet'), (('mxnet', 'openvino'), 'openvino')])
@@ -126,3 +127,11 @@ def test_asking_imports_no_runtime():
     )
     said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
     assert said.split(maxsplit=1)[1].strip() == '[]'
+
+
+@pytest.mark.parametrize(
+    'name', ['i3d_tiny_custom_dfb', 'i3d_tiny_custom_cidc', 'topheavy_tiny_custom_u2s', 'c3d_tiny_custom']
+)
+def test_auto_converts_the_networks_of_every_method(everything, name):
+    pytest.importorskip('onnx')
+    assert Execution().decided(randomized(name)).runtime == 'openvino'

@@ -169,13 +169,7 @@ def network_graph(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[i
 
 def unknown_operators(net: HybridBlock) -> List[str]:
     """List the operators of a recognizer's branches that cannot be converted."""
-    with TRACING, deploy_mode():
-        symbol = mx.sym.Group(list(net.branches(mx.sym.var('data'))[: len(net.branch_names)]))
-    nodes = json.loads(symbol.tojson())['nodes']
-    computed: List[bool] = []  # of the input, and not of parameters alone, which `fold` takes away
-    for node in nodes:
-        computed.append(node['name'] == 'data' or any(computed[source] for source, *_ in node['inputs']))
-    used = {node['op'] for node, counts in zip(nodes, computed) if counts} - {'null'}
+    used = {node['op'] for node in json.loads(network_graph(net).symbol.tojson())['nodes']} - {'null'}
     return sorted(used - set(OPERATORS))
 
 
