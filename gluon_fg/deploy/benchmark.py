@@ -53,6 +53,7 @@ class Row:
     second: Variant
     quick: bool = False
     paper_flops: Optional[Tuple[float, float]] = None
+    counted: bool = False
 
     def functions(self) -> List[Callable[[], None]]:
         """What is timed, for each variant."""
@@ -60,11 +61,12 @@ class Row:
         return [make(variant, _clips(*self.input)) for variant in (self.first, self.second)]
 
     def flops_ratio(self) -> Optional[Dict[str, float]]:
-        """Operations of the first over those of the second, as counted here and as the paper has it."""
-        if self.paper_flops is None:
+        """Operations of the first over those of the second, as counted here and, where it has it, in the paper."""
+        if self.paper_flops is None and not self.counted:
             return None
         ours, theirs = (count(variant.net, self.input).macs for variant in (self.first, self.second))
-        return {'ours': ours / theirs, 'paper': self.paper_flops[0] / self.paper_flops[1]}
+        paper = {} if self.paper_flops is None else {'paper': self.paper_flops[0] / self.paper_flops[1]}
+        return {'ours': ours / theirs, **paper}
 
 
 def rows(quick: bool = False, pattern: Optional[str] = None) -> List[Row]:

@@ -126,11 +126,12 @@ def export(
     check_packages(to)
     from .onnx import network_graph  # an extra: everything else works without it
 
-    graph = network_graph(net, views)
+    native = network_graph(net, views, converted=False)
+    graph = native if to == 'symbol' else network_graph(net, views)
     with temporary_folder(paths[0].parent) as folder:
         written = [folder / path.name for path in paths]
         _WRITERS[to](graph, facts(net, graph), written)
-        reference = _in_mxnet(graph.symbol, graph.params)
+        reference = _in_mxnet(native.symbol, native.params)
         batches = _batches(graph.shape, clips)
         wanted = [_expected(net, batch, graph.names) for batch in batches]
         checks = tuple(

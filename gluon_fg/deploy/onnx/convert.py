@@ -147,8 +147,10 @@ def network_onnx(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[in
     return to_onnx(*network_graph(net, views, shape))
 
 
-def network_graph(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[int] = ()) -> NetworkGraph:
-    """Trace what `network_onnx` converts: arguments and errors are its."""
+def network_graph(
+    net: HybridBlock, views: Sequence[str] = (), shape: Sequence[int] = (), converted: bool = True
+) -> NetworkGraph:
+    """Trace what `network_onnx` converts, arguments and errors are its; not `converted`: in the form for MXNet."""
     if net.takes_labels:
         raise UserError(f"{net.name} takes the true labels (select 'oracle'), which a file for prediction has none of")
     for view in views:
@@ -156,7 +158,7 @@ def network_graph(net: HybridBlock, views: Sequence[str] = (), shape: Sequence[i
             raise unknown(f'view of {net.name}', view, view_names(net))
     shape = tuple(shape) or input_shape(net.input_spec)
     mx.nd.waitall()  # running statistics may still be under way, unannounced
-    with TRACING, deploy_mode(converted=True):
+    with TRACING, deploy_mode(converted):
         if net.input_spec.ndim == 3:
             set_length(net, shape[2])
         data = mx.sym.var('data')
