@@ -7,6 +7,7 @@ import functools
 import itertools
 import logging
 import math
+import os
 import threading
 import time
 from typing import Any, Deque, Generator, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
@@ -225,8 +226,10 @@ def as_live(video: Any) -> Tuple[bool, Any]:
     """
     if isinstance(video, int) and not isinstance(video, bool):
         return True, str(video)
-    if isinstance(video, str):
-        return is_stream(video), video
+    if isinstance(video, (str, os.PathLike)):
+        path = os.fspath(video)
+        live = isinstance(path, str) and is_stream(path)
+        return live, path if live else video
     if not hasattr(video, '__next__'):
         return False, video
     first = list(itertools.islice(video, 1))

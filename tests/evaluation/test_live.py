@@ -1,6 +1,7 @@
 """Frames that come one after another: the same windows as of the film, none held too long, none waited for."""
 
 import logging
+import os
 import threading
 import time
 
@@ -142,7 +143,9 @@ def test_what_breaks_off_tells_it_behind_its_windows_and_who_stops_need_not_wait
     assert source.stopped.is_set() and not windows._thread.is_alive()
 
 
-def test_what_comes_once():
+def test_what_comes_once(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    assert as_live(tmp_path / 'pipe') == (True, str(tmp_path / 'pipe')) and as_live(tmp_path) == (False, tmp_path)
     frames = numbered(3)
     for video, live in ((0, True), ('rtsp://host/live', True), ('-', True), ('a.mp4', False), (frames, False)):
         assert as_live(video)[0] == live
