@@ -51,6 +51,7 @@ PAGES = [
             'pytorch',
             'extending',
             'speed',
+            'int8',
             'deploying',
             'commands',
             'robustness',

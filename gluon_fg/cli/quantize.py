@@ -61,7 +61,7 @@ def quantize(model: str, calib: List[str], test: List[str], output: Output, **gi
     with). Layers are left in float32 where the scores of clips that were held back agree too little.
 
     The result lies in a folder beside the weights (int8-RUNTIME in a run), is a quarter of their size, and is used with
-    --precision int8 of predict, evaluate and features, or gluon_fg.predict(..., precision='int8').
+    --precision int8 of predict and evaluate, or gluon_fg.predict(..., precision='int8').
     """
     from ..evaluation import quantizing
     from ..evaluation.protocol import get_protocol
