@@ -63,6 +63,34 @@ def pytest_runtest_teardown(item):
         _collect_at = max(_MUCH, _resident() + _MUCH // 2)
 
 
+# Files whose tests take minutes, the longest first.
+_LONG = (
+    'tests/test_readme.py',
+    'tests/test_zoo.py',
+    'tests/training/test_stages.py',
+    'tests/training/test_recipe.py',
+    'tests/training/test_jobs.py',
+    'tests/studies/test_study.py',
+    'tests/cli/test_wheel.py',
+    'tests/cli/test_demo_command.py',
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand the long files out first: xdist's order, most tests first, has them last, where the other workers wait."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LongFirst(LoadFileScheduling):
+        def _assign_work_unit(self, node):
+            first = [scope for scope in self.workqueue if scope in _LONG]
+            for scope in sorted(first, key=_LONG.index, reverse=True):
+                self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
+
+    return LongFirst(config, log) if config.getvalue('dist') == 'loadfile' else None
+
+
 _MUCH = 2 * 10**9  # bytes
 _collect_at = _MUCH
 
