@@ -15,7 +15,7 @@ from .pooling import GlobalMaxPool
 _LANES = 16  # channels that oneDNN keeps together on processors with AVX-512
 
 
-class _Filters:
+class _Filters(HybridBlock):
     """A convolution that computes as many outputs as fill whole groups of channels, and drops those beyond its own.
 
     For other numbers oneDNN chooses a layout of its own for the gradient of the input, on which the backward pass of a
