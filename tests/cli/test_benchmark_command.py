@@ -87,6 +87,16 @@ def test_json_alone_on_stdout(command, error_line):
         (['--input', '1,3,8,48,48'], '--input goes with --flops'),
         (['--only', 'no such row'], "no row has 'no such row'; there are 'inference, tiny"),
         (['--rounds', 0], '--rounds'),
+        (['i3d_tiny_synthfgg'], "unknown model 'i3d_tiny_synthfgg'; did you mean"),
+        (['i3d_tiny_synthfg', '--runtime', 'tensorrt'], "unknown runtime 'tensorrt'"),
+        (['i3d_tiny_synthfg', '--precision', 'float16'], "unknown precision 'float16'"),
+        (['i3d_tiny_synthfg', '--batch', '0'], "from 1, got '0'"),
+        (['i3d_tiny_synthfg', '--input', '1,3,48,48'], 'takes an input of 5 numbers'),
+        (['i3d_tiny_synthfg', '--promises'], 'leave out i3d_tiny_synthfg'),
+        (['i3d_tiny_synthfg', '--only', 'x'], 'the other modes take none'),
+        (['--precision', 'int8'], '--precision goes with a NAME'),
+        (['--threads', 2], '--threads goes with a NAME'),
+        (['i3d_tiny_synthfg', '--plot', 'x.png'], '--plot goes with --scaling'),
     ],
 )
 def test_mistakes(error_line, tmp_path, arguments, said):
