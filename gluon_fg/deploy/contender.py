@@ -112,7 +112,7 @@ def quantize(contender: Contender) -> None:
     from .quantized import onednn, openvino, store
 
     net, x = _network(contender), _input(contender)
-    quantizer = {'mxnet': onednn.Quantizer, 'openvino': openvino.Quantizer}[contender.runtime](net, [x])
+    quantizer: Any = {'mxnet': onednn.Quantizer, 'openvino': openvino.Quantizer}[contender.runtime](net, [x])
     facts = {
         'network': net.name,
         'runtime': contender.runtime,
