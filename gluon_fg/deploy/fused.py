@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from typing import Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 from mxnet import gluon
@@ -17,13 +17,28 @@ from mxnet import gluon
 from ..nn.batch_norm_lstm import set_length
 from ..nn.norm import deploy_symbol
 from ..nn.tracing import TRACING
+from .folding import fold
 
+Graph = Tuple[mx.sym.Symbol, gluon.ParameterDict]
 Forward = Callable[[mx.nd.NDArray], Tuple[mx.nd.NDArray, ...]]
 
 
-def fused_symbol(net: gluon.HybridBlock) -> mx.sym.Symbol:
-    """The fused inference graph of a recognizer's logits, branch by branch, of the variable 'data'."""
-    return _logits(net, deploy_symbol(net.branches)[0]).get_backend_symbol('MKLDNN')
+def fused_graph(net: gluon.HybridBlock) -> Graph:
+    """The fused inference graph of a recognizer's logits, branch by branch, of the variable 'data'; what it reads."""
+    outputs, arrays = deploy_symbol(net.branches)
+    return _fused(_logits(net, outputs), arrays, net.collect_params())
+
+
+def _fused(symbol: mx.sym.Symbol, arrays: Mapping[str, mx.nd.NDArray], own: gluon.ParameterDict) -> Graph:
+    """Fuse a graph in which what depends on weights alone is a constant; the weights stay the network's own."""
+    symbol, arrays = fold(symbol, dict(arrays))
+    params = gluon.ParameterDict()
+    params.update(own)
+    for key, array in arrays.items():
+        name = key.split(':', 1)[1]
+        if name not in params:
+            params.get_constant(name, array).initialize()
+    return symbol.get_backend_symbol('MKLDNN'), params
 
 
 def _logits(net: gluon.HybridBlock, outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
@@ -55,11 +70,11 @@ def fuse(net: gluon.HybridBlock, ctx: Optional[mx.Context] = None, num_segments:
     A function from a batch (N, 3, T, H, W), or (N * num_segments, 3, H, W), to the tuple of the branches' logits (N,
     M).
     """
-    make = fused_symbol if _has_fused_graphs(ctx) else _plain_symbol
+    make = fused_graph if _has_fused_graphs(ctx) else _plain_graph
     with TRACING, with_segments(net, num_segments):
         if set_length(net, net.input_spec.frames):
             return _of_one_length(net, make)
-        return _compiled(make(net), net.collect_params())
+        return compiled(*make(net))
 
 
 @contextlib.contextmanager
@@ -76,11 +91,11 @@ def with_segments(net: gluon.HybridBlock, segments: Optional[int]) -> Iterator[N
             net.num_segments = before
 
 
-def _plain_symbol(net: gluon.HybridBlock) -> mx.sym.Symbol:
-    return _logits(net, net.branches(mx.sym.var('data')))
+def _plain_graph(net: gluon.HybridBlock) -> Graph:
+    return _logits(net, net.branches(mx.sym.var('data'))), net.collect_params()
 
 
-def _of_one_length(net: gluon.HybridBlock, make: Callable[[gluon.HybridBlock], mx.sym.Symbol]) -> Forward:
+def _of_one_length(net: gluon.HybridBlock, make: Callable[[gluon.HybridBlock], Graph]) -> Forward:
     """A recognizer whose graph is of clips of one length, as a function of clips of any: the last graph is held."""
     held: Dict[int, Forward] = {}
 
@@ -90,7 +105,7 @@ def _of_one_length(net: gluon.HybridBlock, make: Callable[[gluon.HybridBlock], m
             if frames not in held:
                 set_length(net, frames)
                 held.clear()
-                held[frames] = _compiled(make(net), net.collect_params())
+                held[frames] = compiled(*make(net))
             forward = held[frames]
         return forward(x)
 
@@ -107,15 +122,15 @@ def fuse_layers(layers: gluon.HybridBlock, ctx: Optional[mx.Context] = None) -> 
     if not _has_fused_graphs(ctx):
         layers.hybridize(static_alloc=True, static_shape=True)
         return lambda x: (layers(x),)
-    return _compiled(deploy_symbol(layers)[0].get_backend_symbol('MKLDNN'), layers.collect_params())
+    return compiled(*_fused(*deploy_symbol(layers), layers.collect_params()))
 
 
 def _has_fused_graphs(ctx: Optional[mx.Context]) -> bool:
     return (ctx or mx.cpu()).device_type == 'cpu' and mx.runtime.Features().is_enabled('MKLDNN')
 
 
-def _compiled(symbol: mx.sym.Symbol, params: mx.gluon.ParameterDict) -> Forward:
-    """A graph over parameters that exist, of the variable 'data', as a function."""
+def compiled(symbol: mx.sym.Symbol, params: gluon.ParameterDict) -> Forward:
+    """A graph over parameters that exist, of the variable 'data', as a function that threads may share."""
     data = mx.sym.var('data', dtype='float32')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # types of the parameters: they have theirs already

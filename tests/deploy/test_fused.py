@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_fg.deploy.fused import fuse, fused_symbol
+from gluon_fg.deploy.fused import fuse, fused_graph
 from gluon_fg.factory import get_model
 from gluon_fg.nn import batch_norms
 
@@ -62,7 +62,7 @@ def test_fused_equals_plain_for_one_size_after_another(nets, fused, name, videos
 
 @pytest.mark.parametrize('name', NAMES)
 def test_batch_norm_and_convolution_are_one_from_the_fused_graph(nets, name):
-    top = [node['op'] for node in json.loads(fused_symbol(nets[name]).tojson())['nodes']]
+    top = [node['op'] for node in json.loads(fused_graph(nets[name])[0].tojson())['nodes']]
     # the stem's stays: there the tiny networks pool between convolution and batch norm
     assert top.count('BatchNorm') == 1 and 'Convolution' not in top
     assert top.count('_sg_mkldnn_conv') >= len(batch_norms(nets[name]))

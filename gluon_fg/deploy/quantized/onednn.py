@@ -10,15 +10,13 @@ gives the ranges of all tensors.
 from __future__ import annotations
 
 import json
-import threading
-import warnings
 from pathlib import Path
-from typing import Any, Callable, Collection, Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Sequence, Set, Tuple
 
 import mxnet as mx
 import numpy as np
 from mxnet.contrib import quantization
-from mxnet.gluon import HybridBlock, ParameterDict, SymbolBlock
+from mxnet.gluon import HybridBlock, ParameterDict
 
 from ...errors import UserError
 from ...files import atomic_write
@@ -26,11 +24,11 @@ from ...nn.batch_norm_lstm import set_length
 from ...nn.norm import deploy_symbol
 from ...nn.tracing import TRACING
 from ...npz import NpzError, read_npz
+from .. import fused
 from ..folding import fold
+from ..fused import Forward
 from .layers import Layer, layers_of
 from .packing import pack, unpack
-
-Forward = Callable[[mx.nd.NDArray], Tuple[mx.nd.NDArray, ...]]
 
 FILE = 'model.npz'
 _KINDS = {'graph': 'u', 'arg:*': 'f', 'aux:*': 'f', 'int8:arg:*': 'i', 'scale:arg:*': 'f'}
@@ -44,18 +42,7 @@ def compiled(symbol: mx.sym.Symbol, arrays: Mapping[str, mx.nd.NDArray]) -> Forw
         p = params.get(name.split(':', 1)[1], shape=array.shape, grad_req='null')
         p.initialize(mx.init.Zero())
         p.set_data(array)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)  # types of the parameters: they have theirs already
-        block = SymbolBlock(symbol, mx.sym.var('data', dtype='float32'), params=params)
-    block.hybridize(static_alloc=True, static_shape=True)
-    lock = threading.Lock()  # its plan of memory serves one call after another
-
-    def forward(x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, ...]:
-        with lock:
-            outputs = block(x)
-        return tuple(outputs) if isinstance(outputs, (list, tuple)) else (outputs,)
-
-    return forward
+    return fused.compiled(symbol, params)
 
 
 class Model:
