@@ -98,8 +98,8 @@ def test_graphs_of_one_length_serve_clips_of_any_at_once():
 
 def test_the_form_for_inference_is_that_of_its_thread(monkeypatch):
     """A network that another thread trains meanwhile must not be traced in it: its gradients would fail."""
-    net = get_model('i3d_tiny_custom_dfb', nclass=5, pretrained_base=False)
-    other = get_model('i3d_tiny_custom_dfb', nclass=5, pretrained_base=False)
+    net = get_model('i3d_tiny_custom', nclass=5, pretrained_base=False)
+    other = get_model('i3d_tiny_custom', nclass=5, pretrained_base=False)
     tracing, seen = threading.Event(), threading.Event()
     first = net.branches.backbone.stem
 

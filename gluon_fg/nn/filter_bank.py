@@ -28,10 +28,15 @@ class _Filters(HybridBlock):
         more = -filters % _LANES
         if deploying() or not more:
             return super().hybrid_forward(F, x, weight, bias)
-        weight = F.concat(weight, F.zeros((more, *shape)), dim=0)
-        bias = F.concat(bias, F.zeros((more,)), dim=0)
+        weight = F.reshape(_with_zeros(F, F.reshape(weight, (1, 1, filters, -1)), more), (-1, *shape))
+        bias = F.reshape(_with_zeros(F, F.reshape(bias, (1, 1, filters, 1)), more), (-1,))
         y = F.Convolution(x, weight, bias, name='fwd', **{**self._kwargs, 'num_filter': filters + more})
         return F.slice_axis(y, axis=1, begin=0, end=filters)
+
+
+def _with_zeros(F, rows, more):
+    """(1, 1, R, S) -> (1, 1, R + more, S). Operators without inputs, such as zeros, fail in mixed precision."""
+    return F.pad(rows, mode='constant', constant_value=0, pad_width=(0, 0, 0, 0, 0, more, 0, 0))
 
 
 class _Filters2D(_Filters, nn.Conv2D):
