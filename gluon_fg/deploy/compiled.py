@@ -36,6 +36,9 @@ class Traced(NamedTuple):
     names: Tuple[str, ...]
 
 
+Source = Callable[[Shape], Union[bytes, str]]
+
+
 class Compiled:
     """A network as a function from an array to a list of arrays, which several threads may call.
 
@@ -44,16 +47,16 @@ class Compiled:
 
     Parameters
     ----------
-    trace
-        takes the shape of the smallest batch, and returns the graph
+    source
+        takes the shape of the smallest batch, and returns the model in ONNX, or the name of its file
     runtime, precision, threads
         as `Execution` has them; the runtime is one that starts from ONNX
     unit
         rows of the smallest batch: 1, or the frames of one video for a network on images
     """
 
-    def __init__(self, trace: Callable[[Shape], Traced], runtime: str, precision: str, threads: int, unit: int = 1):
-        self._trace, self._unit = trace, unit
+    def __init__(self, source: Source, runtime: str, precision: str, threads: int, unit: int = 1):
+        self._source, self._unit = source, unit
         self._runtime, self._facts = importlib.import_module(f'{__package__}.runtimes.{runtime}'), (precision, threads)
         self._models: Dict[Shape, Callable[[Shape], Compute]] = {}
         self._computes: collections.OrderedDict[Shape, Compute] = collections.OrderedDict()
@@ -78,17 +81,32 @@ class Compiled:
         if view not in self._models:
             if len(self._models) == _CONVERTED:
                 del self._models[next(iter(self._models))]
-            self._models[view] = self._runtime.opened(self._model((self._unit, *view)), *self._facts)
+            self._models[view] = self._runtime.opened(self._source((self._unit, *view)), *self._facts)
         compute = self._models[view](shape)
         took = time.perf_counter() - begin
         self.seconds += took
         logger.info('compiled for %s in %.1f s', 'x'.join(map(str, shape)), took)
         return compute
 
-    def _model(self, shape: Shape) -> Union[bytes, str]:
+
+def converted(trace: Callable[[Shape], Traced]) -> Source:
+    """Make the source of models that are converted from graphs, each once: they are kept on disk (`cache`).
+
+    Parameters
+    ----------
+    trace
+        takes the shape of the smallest batch, and returns the graph
+
+    Raises
+    ------
+    UserError
+        the source raises it for an operator that cannot be converted
+    """
+
+    def source(shape: Shape) -> bytes:
         from .onnx import to_onnx
 
-        traced = self._trace(shape)
+        traced = trace(shape)
         try:
             return cache.kept(
                 _key(traced, shape),
@@ -96,6 +114,8 @@ class Compiled:
             )
         except UserError as error:
             raise UserError(f'{error}; choose the runtime mxnet') from None
+
+    return source
 
 
 def _key(traced: Traced, shape: Shape) -> str:

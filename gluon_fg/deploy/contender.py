@@ -109,6 +109,7 @@ def quantize(contender: Contender) -> None:
 
         direct.quantize(Path(contender.folder))
         return
+    from ..weights.fingerprint import weights_sha256
     from .quantized import onednn, openvino, store
 
     net, x = _network(contender), _input(contender)
@@ -116,7 +117,7 @@ def quantize(contender: Contender) -> None:
     facts = {
         'network': net.name,
         'runtime': contender.runtime,
-        'weights': store.weights_hash(net),
+        'weights': weights_sha256(net),
         'protocol': 'random inputs',
         'input': store.input_of(net, net.num_segments, x.shape),
         'fixed_sizes': list(quantizer.fixed_sizes),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import importlib
 import importlib.util
 import json
@@ -24,6 +23,7 @@ from mxnet.gluon import HybridBlock, SymbolBlock
 
 from ..errors import UserError, unknown
 from ..files import atomic_write, check_free, temporary_folder
+from ..weights.fingerprint import weights_sha256
 from .execution import thread_count
 
 SUFFIXES = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin'), 'symbol': ('-symbol.json', '-0000.params', '-facts.json')}
@@ -182,19 +182,9 @@ def facts(net: HybridBlock, graph: Any) -> Dict[str, Any]:
         'threshold': net.threshold,
         'model': net.name,
         'weights': str(net.weights_source),
-        'weights_sha256': weights_hash(net),
+        'weights_sha256': weights_sha256(net),
         'gluon_fg': gluon_fg.__version__,
     }
-
-
-def weights_hash(net: HybridBlock) -> str:
-    """SHA-256 of all parameters of a network, by their names in it."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(net._collect_params_with_prefix().items()):
-        array = parameter.data(parameter.list_ctx()[0]).asnumpy()
-        digest.update(f'{name} {array.dtype.str} {array.shape}\n'.encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _write_onnx(graph: Any, known: Mapping[str, Any], paths: Sequence[Path]) -> None:

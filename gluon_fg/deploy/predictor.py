@@ -14,12 +14,12 @@ from mxnet.gluon import HybridBlock
 from ..errors import UserError
 from ..nn.norm import deploy_symbol
 from ..nn.tracing import TRACING
-from .compiled import Compiled, Traced
+from .compiled import Compiled, Traced, converted
 from .execution import REFERENCE, Execution, thread_count
 from .folding import fold
 from .fused import Forward, fuse, fuse_layers, with_segments
 from .graph import Shape
-from .quantized.computing import Stored, mxnet_forward
+from .quantized.computing import mxnet_forward, openvino_compiled
 
 
 class Predictor:
@@ -214,12 +214,14 @@ def _compute(net: HybridBlock, execution: Execution, ctx: Optional[mx.Context], 
         forward = mxnet_forward(net, segments) if int8 else fuse(net, ctx, segments if images else None)
         return _Computed(forward, lambda x: [z.asnumpy() for z in forward(mx.nd.array(x, ctx))])
     if int8:
-        return _as_computed(Stored(net, segments, thread_count(execution.threads)))
+        return _as_computed(openvino_compiled(net, segments, thread_count(execution.threads)))
     return _compiled(functools.partial(_traced, net, segments), execution, segments)
 
 
 def _compiled(trace: Callable[[Shape], Traced], execution: Execution, unit: int = 1) -> _Computed:
-    return _as_computed(Compiled(trace, execution.runtime, execution.precision, thread_count(execution.threads), unit))
+    return _as_computed(
+        Compiled(converted(trace), execution.runtime, execution.precision, thread_count(execution.threads), unit)
+    )
 
 
 def _as_computed(compiled: Compiled) -> _Computed:

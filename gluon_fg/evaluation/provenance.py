@@ -7,10 +7,10 @@ import hashlib
 import json
 from typing import Any, Dict, Optional
 
-import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from ..errors import UserError
+from ..weights.fingerprint import weights_sha256
 from .sharing import WHOLE, Shard
 
 # Of a block: its place among the blocks of a process, what hybridizing it leaves, and where it comes from
@@ -68,14 +68,8 @@ class Provenance:
 
 def network_sha256(net: HybridBlock) -> str:
     """SHA-256 of a network: equal where its layers, their settings, its input and all its parameters are equal."""
-    mx.nd.waitall()  # running statistics may still be under way, unannounced
     described = [repr(net), str(net.name), net.branch_names, str(net.input_spec), bool(net.multi_label), _settings(net)]
-    state = hashlib.sha256(json.dumps(described).encode())
-    for name, p in sorted(net._collect_params_with_prefix().items()):
-        values = p.data(p.list_ctx()[0]).asnumpy()
-        state.update(f'{name} {values.dtype.str} {values.shape}\n'.encode())
-        state.update(values.tobytes())
-    return state.hexdigest()
+    return hashlib.sha256(json.dumps([*described, weights_sha256(net)]).encode()).hexdigest()
 
 
 def _settings(block: HybridBlock) -> list:

@@ -22,6 +22,7 @@ from ..deploy.quantized import onednn, openvino, store
 from ..deploy.quantized.search import agreement, search
 from ..errors import UserError, VideoError, unknown
 from ..input_spec import InputSpec
+from ..weights.fingerprint import weights_sha256
 from .clips import files_of
 from .metrics import summarize
 from .protocol import Protocol
@@ -206,7 +207,7 @@ def quantize(
         facts = {
             'network': net.name,
             'runtime': request.runtime,
-            'weights': store.weights_hash(net),
+            'weights': weights_sha256(net),
             'protocol': request.protocol.name,
             'input': store.input_of(net, net.num_segments, calibrating[0].shape),
             'fixed_sizes': list(quantizer.fixed_sizes),

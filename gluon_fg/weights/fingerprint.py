@@ -1,4 +1,4 @@
-"""Telling whether two networks have the same first stages: by their layers, and by the values of their parameters."""
+"""Telling networks, and the first stages of networks, from each other: by layers, and by the values of parameters."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def fingerprint(backbone: Backbone, stage: int) -> Fingerprint:
     for p in params.values():
         weights.update(p.data(p.list_ctx()[0]).astype('float32').asnumpy().tobytes())
     return Fingerprint(layers.hexdigest(), weights.hexdigest())
+
+
+def weights_sha256(net: HybridBlock) -> str:
+    """SHA-256 of the values of all parameters under their names in the network: the same in every process."""
+    mx.nd.waitall()  # as in `fingerprint`
+    state = hashlib.sha256()
+    for name, p in sorted(net._collect_params_with_prefix().items()):
+        values = p.data(p.list_ctx()[0]).asnumpy()
+        state.update(f'{name} {values.dtype.str} {values.shape}\n'.encode())
+        state.update(values.tobytes())
+    return state.hexdigest()
 
 
 def _kinds(blocks: List[HybridBlock]) -> Set[str]:

@@ -20,6 +20,7 @@ from gluon_fg.deploy.quantized import onednn, openvino, store
 from gluon_fg.deploy.quantized.packing import pack, unpack
 from gluon_fg.deploy.quantized.search import agreement, search
 from gluon_fg.errors import UserError
+from gluon_fg.weights.fingerprint import weights_sha256
 
 NETS = ('c3d_tiny_custom', 'fused3d_tiny_custom', 'i3d_tiny_custom_cidc', 'i3d_tiny_custom_dfb', 'lstm_tiny_custom')
 NETS += ('tsn_tiny_custom_u2s', 'r2d_tiny_custom_attention', 'topheavy_tiny_custom_u2s')
@@ -103,7 +104,7 @@ def stored(tmp_path):
     model = onednn.Quantizer(net, batches).quantized()
     facts = {
         'runtime': 'mxnet',
-        'weights': store.weights_hash(net),
+        'weights': weights_sha256(net),
         'protocol': 'train_time',
         'input': store.input_of(net, 1, batches[0].shape),
         'fixed_sizes': [],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Set, Tuple
+from typing import Optional, Set, Tuple
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -13,22 +13,15 @@ from ..graph import Shape
 from .store import load
 
 
-class Stored(Compiled):
-    """The INT8 form for OpenVINO, as a function of arrays; arguments as of `mxnet_forward`, and threads."""
+def openvino_compiled(net: HybridBlock, segments: int, threads: int) -> Compiled:
+    """The INT8 form for OpenVINO as a function of arrays; arguments as of `mxnet_forward`, and threads."""
 
-    def __init__(self, net: HybridBlock, segments: int, threads: int):
-        super().__init__(_no_trace, 'openvino', 'int8', threads, segments)
-        self._net, self._segments = net, segments
+    def source(shape: Optional[Shape] = None) -> str:
         with with_segments(net, _of_images(net, segments)):
-            load(net, 'openvino')  # what is wrong is said before anything is read
+            return str(load(net, 'openvino', shape).model.path)
 
-    def _model(self, shape: Shape) -> str:
-        with with_segments(self._net, _of_images(self._net, self._segments)):
-            return str(load(self._net, 'openvino', shape).model.path)
-
-
-def _no_trace(shape: Shape) -> Any:
-    raise NotImplementedError
+    source()  # what is wrong is said before anything is read
+    return Compiled(source, 'openvino', 'int8', threads, segments)
 
 
 def mxnet_forward(net: HybridBlock, segments: int) -> Forward:

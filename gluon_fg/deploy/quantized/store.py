@@ -7,18 +7,17 @@ which weights it is, how it was made, and how well it agrees with them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from ... import safe_json
 from ...errors import UserError, unknown
 from ...files import atomic_folder, atomic_write, sha256
+from ...weights.fingerprint import weights_sha256
 from ...weights.index import model_root
 from . import onednn, openvino
 
@@ -65,22 +64,11 @@ class Loaded(NamedTuple):
             )
 
 
-def weights_hash(net: HybridBlock) -> str:
-    """SHA-256 of the values of all parameters under their structural names: the same in every process."""
-    mx.nd.waitall()  # running statistics may still be under way, unannounced
-    state = hashlib.sha256()
-    for name, p in sorted(net._collect_params_with_prefix().items()):
-        array = p.data(p.list_ctx()[0]).astype('float32').asnumpy()
-        state.update(f'{name} {array.shape}\n'.encode())
-        state.update(array.tobytes())
-    return state.hexdigest()
-
-
 def folder_of(net: HybridBlock, runtime: str) -> Path:
     """The folder of a network's quantized form for a runtime, whether or not it is there; raises UserError."""
     if runtime not in KINDS:
         raise unknown('runtime for int8', runtime, KINDS)
-    beside = net.quantized_beside or f'{model_root() / net.name}-{weights_hash(net)[:8]}-'
+    beside = net.quantized_beside or f'{model_root() / net.name}-{weights_sha256(net)[:8]}-'
     return Path(f'{beside}int8-{runtime}')
 
 
@@ -135,7 +123,7 @@ def load(net: HybridBlock, runtime: str, shape: Optional[Sequence[int]] = None) 
         files, weights = facts['files'], facts['weights']
         if facts['format'] != FORMAT or facts['runtime'] != runtime:
             raise UserError(f'{folder}: not of this version and runtime; {again}')
-        if weights != weights_hash(net):
+        if weights != weights_sha256(net):
             raise UserError(f'{folder} was made of other weights than {net.name} has now; {again}')
         damaged = [name for name, digest in files.items() if _digest(folder / name) != digest]
         loaded = Loaded(folder, facts, None)
