@@ -1,6 +1,7 @@
 """Networks of the zoo with weights that hide nothing, and their parameters as NumPy arrays."""
 
 import mxnet as mx
+import numpy as np
 
 from gluon_fg import factory
 from gluon_fg.nn.norm import batch_norms
@@ -31,6 +32,18 @@ def randomize(net):
         for name, p in layer.params.items():
             if not layer._kwargs['fix_gamma'] or name.endswith(('mean', 'var')):
                 p.set_data(mx.nd.random.uniform(0.5, 1.5, shape=p.shape))
+    return net
+
+
+def moderate(name):
+    """A recognizer whose batch norms and biases are random and small, so that its logits stay of usual size; seeded."""
+    net = factory.get_model(name, nclass=CLASSES, pretrained_base=False)
+    rng = np.random.default_rng(0)
+    for key, p in net.collect_params().items():
+        if key.endswith(('gamma', 'running_var')):
+            p.set_data(mx.nd.array(rng.uniform(0.5, 1.5, p.shape)))
+        if key.endswith(('beta', 'bias', 'running_mean')):
+            p.set_data(mx.nd.array(rng.uniform(-0.3, 0.3, p.shape)))
     return net
 
 

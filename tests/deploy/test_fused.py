@@ -5,29 +5,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import moderate
 
 from gluon_fg.deploy.fused import fuse, fused_graph
-from gluon_fg.factory import get_model
 from gluon_fg.nn import batch_norms
 
 NAMES = ['i3d_tiny_custom_dfb', 'tsn_tiny_custom_dfb', 'i3d_tiny_custom']
 
 
-def network(name):
-    """A network whose batch norms do something: all of their parameters and statistics random."""
-    net = get_model(name, nclass=5, pretrained_base=False)
-    rng = np.random.default_rng(0)
-    for key, p in net.collect_params().items():
-        if key.endswith(('gamma', 'running_var')):
-            p.set_data(mx.nd.array(rng.uniform(0.5, 1.5, p.shape)))
-        if key.endswith(('beta', 'running_mean')):
-            p.set_data(mx.nd.array(rng.uniform(-0.3, 0.3, p.shape)))
-    return net
-
-
 @pytest.fixture(scope='module')
 def nets():
-    return {name: network(name) for name in NAMES}
+    return {name: moderate(name) for name in NAMES}
 
 
 @pytest.fixture(scope='module')

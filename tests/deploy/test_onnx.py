@@ -1,10 +1,10 @@
 import mxnet as mx
 import numpy as np
 import pytest
+from networks import moderate
 
 import gluon_fg
 from gluon_fg.deploy.flops import input_shape
-from gluon_fg.factory import get_model
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
@@ -14,18 +14,6 @@ from gluon_fg.deploy.onnx import network_onnx, view_names  # noqa: E402
 
 ALL = [name for name in gluon_fg.list_models() if 'tiny' in name and 'custom' in name]
 TINY = [name for name in ALL if 'flow_' not in name or name.replace('flow_', '') not in ALL]  # other channels alone
-
-
-def network(name):
-    """A network whose batch norms do something: all of their parameters and statistics random."""
-    net = get_model(name, nclass=5, pretrained_base=False)
-    rng = np.random.default_rng(0)
-    for key, p in net.collect_params().items():
-        if key.endswith(('gamma', 'running_var')):
-            p.set_data(mx.nd.array(rng.uniform(0.5, 1.5, p.shape)))
-        if key.endswith(('beta', 'bias', 'running_mean')):
-            p.set_data(mx.nd.array(rng.uniform(-0.3, 0.3, p.shape)))
-    return net
 
 
 def in_onnxruntime(model):
@@ -55,7 +43,7 @@ def expected(net, x):
 
 @pytest.mark.parametrize('name', TINY)
 def test_tiny_networks_and_all_they_show_in_both_runtimes(name):
-    net = network(name)
+    net = moderate(name)
     model = network_onnx(net, view_names(net))
     onnx.checker.check_model(model, full_check=True)
     first, *rest = input_shape(net.input_spec)
