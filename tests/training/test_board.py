@@ -42,17 +42,17 @@ def test_the_events_are_tensorboardxs(tmp_path, first):
 
 
 def test_a_full_disk_is_an_error_and_no_wait(tmp_path):
-    threads = threading.active_count()
+    before = set(threading.enumerate())  # those of other tests may end meanwhile
     board = Board(tmp_path / 'board')
-    assert threading.active_count() == threads
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    assert set(threading.enumerate()) <= before
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
     try:
         with pytest.raises(OSError) as caught:
             for step in range(40):
                 board.add({'train/loss': 1.0}, step)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / 'board')
     board.close()
     assert os.path.getsize(next((tmp_path / 'board').iterdir())) > 200  # what was not written then
