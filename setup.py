@@ -32,7 +32,13 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['gluon_fg', 'gluon_fg.*']),
-    package_data={'gluon_fg': ['py.typed', 'visualization/*.html']},
+    package_data={
+        'gluon_fg': [
+            'py.typed',
+            'visualization/*.html',
+            *(f'visualization/*/*.{kind}' for kind in ('html', 'css', 'js')),
+        ]
+    },
     include_package_data=True,
     cmdclass={'build_py': BuildWithFiles},
     entry_points={'console_scripts': ['gluon-fg = gluon_fg.cli:main']},

@@ -1,0 +1,94 @@
+"""The page kit: one file, nothing from outside, texts of others as texts, lists that keep their numbers."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from gluon_fg.errors import UserError
+from gluon_fg.visualization.pages import Card, Cell, Section, bar, cards, drawn, picture, table, write_page
+
+EVIL = '"><script>alert(1)</script>\'</td>'
+
+
+def packed(markup):
+    """The JSON below a table of many rows."""
+    text = re.search(r'<script type="application/json">(.*?)</script>', markup, re.DOTALL)[1]
+    return json.loads(text)
+
+
+def cells(markup):
+    return re.findall(r'<td[^>]*>(.*?)</td>', markup)
+
+
+def test_texts_of_others_are_texts_everywhere(tmp_path):
+    body = table([EVIL, 'n'], [[EVIL, 1]] * 12, name=EVIL, caption=EVIL) + table(['a'], [[EVIL]] * 3, shown=2)
+    body += cards([Card(Markup('<b>{}</b>').format(EVIL), (EVIL,), (1,))], [EVIL])
+    body += picture(np.zeros((2, 2, 3), np.uint8), EVIL) + bar(0.5, EVIL) + drawn(Figure((2, 2)), EVIL)
+    path = write_page(tmp_path / 'p.html', EVIL, EVIL, [Section('a', EVIL, body, EVIL)])
+    text = path.read_text()
+    scripts = re.findall(r'<script[^>]*>', text)
+    assert sorted(scripts) == ['<script type="application/json">', '<script>']
+    assert 'alert(1)</script' not in text and text.count('alert(1)') > 20
+    assert packed(body)['columns'][0]['texts'] == [EVIL] * 3
+
+
+def test_a_page_names_nothing_outside_and_is_not_replaced_unasked(tmp_path):
+    path = write_page(tmp_path / 'p.html', 'x', '', [Section('a', 'A', drawn(Figure((2, 2)), 'empty'))])
+    text = re.sub(r'xmlns(:xlink)?="[^"]*"', '', path.read_text())
+    assert 'http' not in text.replace('http-equiv', '')
+    with pytest.raises(UserError, match='p.html is there already; use --force'):
+        write_page(path, 'y', '', [])
+    assert 'class="contents"' not in write_page(path, 'y', '', [], force=True).read_text()
+    with pytest.raises(ValueError, match='two sections'):
+        write_page(path, 'y', '', [Section('a', 'A', Markup('')), Section('a', 'B', Markup(''))], force=True)
+
+
+def test_numbers_stand_right_and_are_sorted_by_their_values():
+    rows = [['a', 0.5, Cell('50.0', 0.5)], ['b', None, Cell('none', None)], ['c', np.float32(2), Cell('3', 3)]]
+    markup = table(['name', 'x', 'y'], rows)
+    assert cells(markup) == ['a', '0.5', '50.0', 'b', '\u2013', 'none', 'c', '2.0', '3']
+    assert re.findall(r'data-value="([^"]*)"', markup) == ['0.5', '0.5', '', '', '2.0', '3']
+    assert 'class="tools"' not in markup and 'class="tools"' in table(['a'], [['b']] * 9)
+
+
+def test_rows_beyond_the_first_are_packed_and_complete():
+    rows = [
+        [f'v{i}', ('open', 'close')[i % 2], Cell(f'{i} %', i / 7), i, Markup('<b>{}</b>').format(i)] for i in range(9)
+    ]
+    data = packed(table(list('abcde'), rows, shown=4))
+    name, word, share, number, html = data['columns']
+    assert data['rows'] == 9 and name == {'texts': [row[0] for row in rows]}
+    assert [word['pool'][place] for place in word['texts']] == [row[1] for row in rows] and word['pool'] == [
+        'open',
+        'close',
+    ]
+    assert share['texts'] == [row[2].text for row in rows]
+    assert share['values'] == pytest.approx([row[2].value for row in rows], rel=1e-5)
+    assert number == {'values': list(range(9))}
+    assert html == {'html': True, 'texts': [str(row[4]) for row in rows]}
+
+
+def test_a_drawing_takes_the_inks_of_its_page_and_keeps_its_texts():
+    figure = Figure((5, 3))
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color='#e64b3c', label='top-1 <b>')
+    axis.grid()
+    axis.legend()
+    svg = drawn(figure, 'a line')
+    assert 'top-1 &lt;b&gt;' in svg and '#e64b3c' in svg and 'currentColor' in svg and 'var(--line)' in svg
+    assert not re.search(r'#(000000|ffffff|b0b0b0)', svg) and 'font-family' not in svg and 'DejaVu' not in svg
+    ids = re.findall(r' id="([^"]*)"', svg)
+    assert ids and len(ids) == len(set(ids)) and set(re.findall(r'#(s[0-9a-f]{8}[\w.-]*)', svg)) <= set(ids)
+    assert 'max-width: 480px' in svg
+
+
+def test_pictures_are_made_small_or_kept_exactly():
+    noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3)).astype(np.uint8)
+    small = picture(noise, 'noise', width=80)
+    assert 'image/webp' in small and 'width="80" height="45"' in small and len(small) < 8000
+    exact = picture(noise, 'noise', width=640, exact=True)
+    assert 'image/png' in exact and 'width="640" height="360"' in exact and 'class="exact"' in exact
