@@ -23,6 +23,7 @@ from ..evaluation.score import class_names
 from .clips import placement
 from .placement import Box, Placement, check_box
 from .scan import Maxima, Part, require_filters, scan
+from .tubes import Tube, follow
 
 Video = Any  # a file (or folder of frames), an open reader, or frames as `gluon_fg.predict` takes them
 
@@ -94,7 +95,10 @@ class ResponseVolume(NamedTuple):
 
 
 class Localization(NamedTuple):
-    """Where filters fire in one video: `peaks` by class as asked, strongest first, and their filters' `volumes`."""
+    """Where filters fire in one video: `peaks` by class as asked, strongest first, and their filters' `volumes`.
+
+    `tubes` holds, by filter, its peak followed over time.
+    """
 
     path: str
     length: int
@@ -102,6 +106,7 @@ class Localization(NamedTuple):
     size: Tuple[int, int]  # (W, H)
     peaks: List[Peak]
     volumes: Dict[int, ResponseVolume]
+    tubes: Dict[int, Tube]
 
 
 def localize(
@@ -153,7 +158,7 @@ def examine(
     box, cells
         see `Placement.box`
     volumes
-        whether to keep the response volumes of the peaks' filters
+        whether to keep the response volumes of the peaks' filters, and to follow the peaks through them
     overlap
         False: clips follow each other without overlap, in half the time; peaks gather at their ends then
     ctx, batch_size
@@ -175,7 +180,8 @@ def examine(
         place = placement(net, net.response_geometry, reader.size)
         peaks = _strongest([_peak(net, best, number, place, reader.fps, box, cells) for number in wanted], top)
         kept = {peak.filter: _volume(slices, wanted, peak.filter, place) for peak in peaks} if volumes else {}
-        return Localization(str(reader.path), len(reader), reader.fps, reader.size, peaks, kept)
+        tubes = {peak.filter: _tube(peak, kept[peak.filter], box, cells) for peak in peaks} if volumes else {}
+        return Localization(str(reader.path), len(reader), reader.fps, reader.size, peaks, kept, tubes)
 
 
 def _maxima(parts: Iterator[Part], size: Tuple[int, int], wanted: Optional[List[int]]) -> Tuple[Maxima, List[Part]]:
@@ -235,6 +241,12 @@ def _volume(slices: Sequence[Part], wanted: List[int], number: int, placement: P
                 maps[frame] = np.maximum(maps[frame], cells) if frame in maps else cells
     frames = sorted(maps)
     return ResponseVolume(number, np.array(frames), np.stack([maps[frame] for frame in frames]), placement)
+
+
+def _tube(peak: Peak, volume: ResponseVolume, box: str, cells: float) -> Tube:
+    """A filter's peak followed through its responses."""
+    moment = int(np.flatnonzero(volume.frames == peak.frame)[0])
+    return follow(volume.frames, volume.maps, volume.placement, (moment, *peak.cell[1:]), box, cells)
 
 
 def wanted_filters(net: HybridBlock, filters: Optional[Sequence[int]], classes: Optional[Sequence]) -> List[int]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..analysis.localization import Localization, Peak
+from ..analysis.tubes import Tube
 from ..data.video import VideoReader
 from .figures import (
     COLORS,
@@ -48,7 +49,7 @@ class Example(NamedTuple):
 def strip(
     located: Localization, reader: VideoReader, predictions: Predictions = None, columns: int = 5, height: int = 170
 ) -> Figure:
-    """Draw a row for each peak: the frames around it, the peak's frame outlined and boxed, and its heat map.
+    """Draw a row for each peak: the frames around it with its tube's box, its own outlined, and its heat map.
 
     Parameters
     ----------
@@ -73,8 +74,9 @@ def strip(
             if here:
                 volume = located.volumes[peak.filter]
                 heated = boxed(tint(picture, volume.heat(index), volume.limits), peak.box, scale, color)
-            if peak.frames[0] <= index <= peak.frames[1]:
-                picture = boxed(picture, peak.box, scale, color, 2 if here else 1)
+            if visibility(peak, located.tubes[peak.filter], index, reader.fps) == 1:
+                corners = peak.box if here else located.tubes[peak.filter].box_at(index)
+                picture = boxed(picture, corners, scale, color, 2 if here else 1)
             picture = framed(picture, color if here else PAPER)
             panels.append(captioned(image(picture), f'{index / reader.fps:.2f} s, frame {index}', bold=here))
         panels.append(captioned(image(framed(heated)), 'response'))
@@ -111,8 +113,9 @@ def filter_grid(examples: Sequence[Example], title: str, columns: int = 4, heigh
 def film(path: FilePath, located: Localization, reader: VideoReader, predictions: Predictions = None) -> int:
     """Write the video as mp4 (same frames and rate) with boxes, heat map, responses over time and predictions.
 
-    On the left the frames with each filter's box, which fades in and out around its peak; on the right the heat map of
-    the strongest filter; below, each filter's highest response in each frame, with a mark at the present one.
+    On the left the frames with each filter's box, which follows the peak's tube and fades at its ends; on the right the
+    heat map of the strongest filter; below, each filter's highest response in each frame, with a mark at the present
+    one.
 
     Returns
     -------
@@ -139,11 +142,13 @@ def film(path: FilePath, located: Localization, reader: VideoReader, predictions
         left, _ = fit(frame, 320, widest=640)
         right = tint(left, strongest.heat(number), strongest.limits)
         for place, peak in enumerate(located.peaks):
-            share = visibility(peak, number, reader.fps)
+            tube = located.tubes[peak.filter]
+            share = visibility(peak, tube, number, reader.fps)
             if share > 0:
-                left = boxed(left, peak.box, scale, COLORS[place % len(COLORS)], 2, share)
+                corners = tube.box_at(number)
+                left = boxed(left, corners, scale, COLORS[place % len(COLORS)], 2, share)
                 if place == 0:
-                    right = boxed(right, peak.box, scale, PAPER, 1, share)
+                    right = boxed(right, corners, scale, PAPER, 1, share)
         return background.with_pictures(number, [left, right])
 
     return write_film(path, reader, page)
@@ -156,12 +161,12 @@ def _bar(share: float) -> np.ndarray:
     return bar
 
 
-def visibility(peak: Peak, frame: int, fps: float) -> float:
-    """How strongly a peak's box is drawn in a frame: 1 in the frames of its cell, falling to 0 on either side within
-    the length of the cell or 0.4 s, whichever is longer."""
-    first, last = peak.frames
+def visibility(peak: Peak, tube: Tube, frame: int, fps: float) -> float:
+    """How strongly a box is drawn in a frame: 1 within the tube and in the frames of the peak's cell, falling to 0 on
+    either side within the length of the cell or 0.4 s, whichever is longer."""
+    first, last = min(peak.frames[0], tube.frames[0]), max(peak.frames[1], tube.frames[-1])
     distance = max(first - frame, frame - last, 0)
-    return max(0.0, 1 - distance / (1 + max(last - first + 1, 0.4 * fps)))
+    return max(0.0, 1 - distance / (1 + max(peak.frames[1] - peak.frames[0] + 1, 0.4 * fps)))
 
 
 def frames_around(peak: Peak, total: int, columns: int) -> List[int]:

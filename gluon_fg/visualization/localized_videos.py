@@ -183,7 +183,10 @@ def file_stems(paths: Sequence[str]) -> List[str]:
 
 
 def _record(path: str, predictions: Sequence[Tuple[str, float]], located: Localization) -> dict:
-    """One video's entry of peaks.json; boxes and points in pixels of the video, frames counted from 0."""
+    """One video's entry of peaks.json; boxes and points in pixels of the video, frames counted from 0.
+
+    A peak's `tube` is the place of its response over time, a record of frame, box and score for each moment.
+    """
     width, height = located.size
     return {
         'video': path,
@@ -193,7 +196,10 @@ def _record(path: str, predictions: Sequence[Tuple[str, float]], located: Locali
         'height': height,
         'predictions': [{'class': label, 'probability': p} for label, p in predictions],
         'peaks': [
-            {('class' if key == 'class_name' else key): value for key, value in peak._asdict().items()}
+            {
+                **{('class' if key == 'class_name' else key): value for key, value in peak._asdict().items()},
+                'tube': located.tubes[peak.filter].as_list(),
+            }
             for peak in located.peaks
         ],
     }

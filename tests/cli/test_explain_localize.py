@@ -68,6 +68,9 @@ def test_pictures_of_good_videos_beside_a_bad_one(run_command, command, videos, 
         printed = done.stdout.split(f'{entry["video"]}: predicted ')[1]
         expected = localize(net, entry['video'], classes=[predicted], top=3)
         assert [p['filter'] for p in entry['peaks']] == [p.filter for p in expected]
+        for peak in entry['peaks']:  # is a moment of its own tube
+            (at,) = [moment for moment in peak['tube'] if moment['frame'] == peak['frame']]
+            assert at['box'] == pytest.approx(peak['box']) and at['score'] == pytest.approx(peak['value'])
         for found, peak in zip(entry['peaks'], expected):
             assert (found['class'], found['frame'], found['box']) == (predicted, peak.frame, list(peak.box))
             assert found['value'] == pytest.approx(peak.value, rel=1e-5)

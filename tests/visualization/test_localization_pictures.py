@@ -113,12 +113,16 @@ def test_a_film_that_fails_leaves_nothing(flash, tmp_path):
 
 
 def test_visibility_fades_within_the_cell_or_four_tenths_of_a_second(light, flash):
-    peak = examine(light(), flash(30, (48, 48), (8, 8, 16, 16), [12]), filters=[0]).peaks[0]
-    shares = [localization.visibility(peak, t, 10.0) for t in range(30)]
+    found = examine(light(), flash(30, (48, 48), (8, 8, 16, 16), [12]), filters=[0])
+    peak, tube = found.peaks[0], found.tubes[0]
+    shares = [localization.visibility(peak, tube, t, 10.0) for t in range(30)]
     assert shares[12] == 1 and shares[11] == shares[13] == pytest.approx(0.8) and shares[17] == 0 and shares[7] == 0
     long = peak._replace(frames=(8, 15))
-    shares = [localization.visibility(long, t, 1.0) for t in (7, 8, 15, 16, 24)]
+    shares = [localization.visibility(long, tube, t, 1.0) for t in (7, 8, 15, 16, 24)]
     assert shares == pytest.approx([8 / 9, 1, 1, 8 / 9, 0])
+    long = tube._replace(frames=(8, 15), boxes=2 * tube.boxes)
+    shares = [localization.visibility(peak, long, t, 1.0) for t in (6, 7, 8, 15, 16, 17)]
+    assert shares == pytest.approx([0, 1 / 2, 1, 1, 1 / 2, 0])
 
 
 def test_heat_is_hottest_at_the_peak(light, flash):
