@@ -8,7 +8,7 @@ import click
 
 from ..errors import UserError
 from .base import Command, Several
-from .options import Output, output_options, print_json
+from .options import Output, groups_option, output_options, print_json, regrouped
 
 
 @click.command(
@@ -37,6 +37,7 @@ compare runs/baseline/scores.npz runs/dfb/scores.npz --per-class 5 --similar --c
     is_flag=True,
     help='Of Kinetics-400: gains of its 38 parent classes, which overlap (DFB table 2).',
 )
+@groups_option
 @click.option('--seed', type=int, default=0, show_default=True, help='Of the bootstrap.')
 @click.option('--csv', metavar='FILE', help="Also write every class's gain there.")
 @click.option('--markdown', metavar='FILE', help='Also write the tables of classes and pairs there.')
@@ -50,6 +51,7 @@ def compare(
     per_class: Optional[int],
     similar: Optional[List[str]],
     parents: bool,
+    groups: Optional[str],
     seed: int,
     csv: Optional[str],
     markdown: Optional[str],
@@ -70,9 +72,9 @@ def compare(
     from ..evaluation.score import Scores
 
     targets = {'--out': output.out, '--csv': csv, '--markdown': markdown, '--chart': chart}
-    _check(files, targets, output, per_class)
+    _check(files, targets, output, per_class, groups)
     pair = (files[0], files[1])
-    a, b = (Scores.load(path) for path in pair)
+    a, b = (regrouped(Scores.load(path), groups) for path in pair)
     named = [gaining.parse_pair(text, a.classes) for text in similar or ()] or None
     members = parent_members(LabelSet(a.classes)) if parents else None
     result = comparing.compare(a, b, branch_a, branch_b, pair, pairs, seed, members=members)
@@ -97,13 +99,19 @@ def _title(path: str, scores: Any, branch: Optional[str]) -> str:
     return f'{path} ({scores.model}, {branch or scores.branch_names[0]}, {scores.protocol})'
 
 
-def _check(files: Tuple[str, ...], targets: Dict[str, Optional[str]], output: Output, per_class: Optional[int]) -> None:
+def _check(
+    files: Tuple[str, ...],
+    targets: Dict[str, Optional[str]],
+    output: Output,
+    per_class: Optional[int],
+    groups: Optional[str],
+) -> None:
     """Refuse what cannot be compared or written, before anything is read."""
     if output.json and len(files) == 3 and any(path.endswith('.json') for path in files):
         raise UserError('--json prints the numbers and takes no file; write them with --out FILE.json')
     if len(files) != 2:
         raise UserError(f'give two score files, the reference first; got {len(files)}')
-    taken = list(files)
+    taken = [*files, *([groups] if groups else [])]
     for flag, path in targets.items():
         if path:
             output.check(flag=flag, path=path, inputs=taken)
@@ -154,6 +162,7 @@ fuse rgb.npz flow.npz --weights 1 1.5 --on logits --out both.npz
 @click.argument('files', nargs=-1, required=True, metavar='SCORES.npz...')
 @click.option('--weights', cls=Several, type=float, metavar='W...', help='Of each. [default: all the same]')
 @click.option('--names', cls=Several, metavar='NAME...', help='Of each in the tables. [default: the models]')
+@groups_option
 @click.option(
     '--on',
     default='probabilities',
@@ -163,7 +172,9 @@ fuse rgb.npz flow.npz --weights 1 1.5 --on logits --out both.npz
     '(Two-Stream I3D, TSN).',
 )
 @output_options('The new score file.', metavar='FUSED.npz', required=True, json=True)
-def fuse(files: Tuple[str, ...], weights: List[float], names: List[str], on: str, output: Output) -> None:
+def fuse(
+    files: Tuple[str, ...], weights: List[float], names: List[str], groups: Optional[str], on: str, output: Output
+) -> None:
     """Make one prediction of several networks.
 
     Two streams, or an ensemble. The files are written by gluon-fg evaluate, of the same videos. Prints the accuracies
@@ -176,9 +187,9 @@ def fuse(files: Tuple[str, ...], weights: List[float], names: List[str], on: str
     from ..evaluation.report import report_paths, write_report
     from ..evaluation.score import Scores
 
-    output.check(inputs=files)
+    output.check(inputs=[*files, groups])
     paths = report_paths(str(output.out), output.force)
-    each = [Scores.load(path) for path in files]
+    each = [regrouped(Scores.load(path), groups) for path in files]
     scores = fuse_scores(each, weights or None, names or None, on, files)
     for note in notes_of(each, files):
         click.echo(f'note: {note}', err=True)

@@ -19,10 +19,12 @@ from .options import (
     data_options,
     device_option,
     execution_options,
+    groups_option,
     model_options,
     output_options,
     pass_options,
     print_json,
+    regrouped,
 )
 
 
@@ -60,6 +62,7 @@ evaluate --run runs/mine --split val --refuse 0.05 --none videos/of_other_things
     metavar='I/N',
     help='Score part I of N of the list, for jobs or machines side by side; gluon-fg merge puts the parts together.',
 )
+@groups_option
 @pass_options
 @device_option
 @execution_options
@@ -75,6 +78,7 @@ def evaluate(
     refuse: Optional[float],
     strangers: List[str],
     shard: Optional[str],
+    groups: Optional[str],
     batch_size: int,
     workers: int,
     device: str,
@@ -123,26 +127,36 @@ def evaluate(
     paths = report_paths(output.out or os.path.join(network.folder or '', own), output.force)
     videos = known_to(net, videos)
     labels = check_classes(net, videos.labels, videos.name)
+    regrouped(labels, groups)  # before anything slow
     others = _strangers(net, strangers, refuse)
-    learned = learned_line(named.config, videos, split)
-    if world.rank == 0 and learned:
-        click.echo(learned, err=True)
-    if world.rank == 0 and not output.json:
-        stretch = f'part {part.text} of ' if shard else ''
-        click.echo(
-            f'{net.name} on {stretch}{len(videos)} videos of {videos.name}, views of each: {views.count(labels)} '
-            f'({views.name}: {views.description})'
-        )
+    if world.rank == 0:
+        _announce(net, (videos, labels), views, part, learned_line(named.config, videos, split), output.json)
     sharing: Dict[str, Any] = {'rank': world.rank, 'size': world.size, 'gather': world.gather_objects}
     sharing.update(progress=True, execution=execution)
     kept = paths[0].with_suffix('.partial')
     scores = score_dataset(net, videos, views, ctx, batch_size, workers, **sharing, part=Work(part, kept, output.force))
     others = others and score_dataset(net, others, views, ctx, batch_size, workers, **sharing)
     if world.rank == 0:
-        _report(scores, paths, _refused(scores, others, refuse, net.threshold, network.folder), output.json)
+        refused = _refused(scores, others, refuse, net.threshold, network.folder)
+        _report(regrouped(scores, groups), paths, refused, output.json)
         partial.remove(paths[0].with_suffix('.partial'))
     world.barrier()
     return _code([scores, others] if others else [scores], world)
+
+
+def _announce(net: Any, listed: Any, views: Any, part: Any, learned: Optional[str], as_json: bool) -> None:
+    """Say what is scored, and how; of videos that the network has learned from, that it has."""
+    from ..evaluation.sharing import WHOLE
+
+    if learned:
+        click.echo(learned, err=True)
+    videos, labels = listed
+    if not as_json:
+        stretch = '' if part == WHOLE else f'part {part.text} of '
+        click.echo(
+            f'{net.name} on {stretch}{len(videos)} videos of {videos.name}, views of each: '
+            f'{views.count(labels)} ({views.name}: {views.description})'
+        )
 
 
 def _part(shard: Optional[str], refuse: Optional[float], strangers: Sequence[str]) -> Any:

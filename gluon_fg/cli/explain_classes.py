@@ -18,10 +18,12 @@ from .options import (
     data_options,
     device_option,
     execution_options,
+    groups_option,
     model_options,
     output_options,
     pass_options,
     print_json,
+    regrouped,
 )
 
 _PARAMS = 'Their parameters, one file for each; - for the default: the published weights, or best.params of a run.'
@@ -79,23 +81,25 @@ explain confusion runs/mine/scores_val_5x1.npz --out confusion.png
 )
 @click.argument('first', metavar='A')
 @click.argument('second', metavar='[B]', required=False)
-@click.option('--group', 'groups', multiple=True, metavar='NAME', help='Only this group; may be repeated.')
+@click.option('--group', 'chosen', multiple=True, metavar='NAME', help='Only this group; may be repeated.')
+@groups_option
 @output_options('The picture, a .png.', required=True)
-def confusion(first: str, second: Optional[str], groups: Any, output: Output) -> None:
+def confusion(first: str, second: Optional[str], chosen: Any, groups: Optional[str], output: Output) -> None:
     """Show the confusion inside each group of look-alike classes, of one model or of two side by side.
 
     A and B are score files of `gluon-fg evaluate` for the same videos, the baseline first. Classes without groups, as
     your own, are shown in one matrix; of more than 60 the 30 that take part in the most mistakes. `gluon-fg compare`
     prints the pairs of classes that they confuse most.
     """
-    output.check(suffixes=('.png',), inputs=[first, second])
+    output.check(suffixes=('.png',), inputs=[first, second, groups])
     from ..evaluation.score import Scores
     from ..visualization.charts import save_chart
     from ..visualization.confusion import confusion_chart
 
-    a, b = Scores.load(first), Scores.load(second) if second else None
+    a = regrouped(Scores.load(first), groups)
+    b = regrouped(Scores.load(second), groups) if second else None
     titles = (a.model, b.model if b else '')
-    save_chart(confusion_chart(a, b, titles, list(groups) or None), path_of(output))
+    save_chart(confusion_chart(a, b, titles, list(chosen) or None), path_of(output))
     click.echo(f'wrote {output.out}')
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import click
 
 from .base import Command
-from .options import Output, output_options, print_json
+from .options import Output, groups_option, output_options, print_json, regrouped
 
 
 @click.command(
@@ -17,8 +17,9 @@ merge runs/dfb/scores_test_dfb_3d.*of4.npz --out runs/dfb/scores_test_dfb_3d.npz
 """,
 )
 @click.argument('files', nargs=-1, required=True, metavar='PART.npz...')
+@groups_option
 @output_options('Score file. [default: scores.npz in the current folder]', metavar='FILE.npz', json=True)
-def merge(files: Tuple[str, ...], output: Output) -> None:
+def merge(files: Tuple[str, ...], groups: Optional[str], output: Output) -> None:
     """Put the parts of an evaluation together that gluon-fg evaluate --shard i/n has scored.
 
     Prints the accuracies and writes the files that gluon-fg evaluate writes of the whole list, with the same numbers.
@@ -32,8 +33,8 @@ def merge(files: Tuple[str, ...], output: Output) -> None:
     from ..evaluation.threshold import refusals
 
     paths = report_paths(output.out or 'scores.npz', output.force)
-    output.check(inputs=files, path=str(paths[0]))
-    scores = merge_scores([Scores.load(path) for path in files], files)
+    output.check(inputs=[*files, groups], path=str(paths[0]))
+    scores = regrouped(merge_scores([Scores.load(path) for path in files], files), groups)
     threshold = scores.made.threshold if scores.made else None
     refused = None if threshold is None else refusals(scores, threshold, None)
     table = write_report(scores, paths, refused)

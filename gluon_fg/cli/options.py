@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -171,6 +172,23 @@ def splits_options(function: Callable) -> Callable:
     split = click.option('--split', cls=Several, metavar='NAME...', help='One split or several. [default: train val]')
     names = {'dataset': 'dataset', 'root': 'root', 'split': 'splits', 'flow': 'flow'}
     return _gathered(record, 'data', names, [*_dataset_options(), split])(function)
+
+
+def groups_option(function: Callable) -> Callable:
+    """Add --groups; the command gets `groups`, the path of a file, which `regrouped` reads for scores."""
+    return click.option(
+        '--groups',
+        metavar='FILE.csv',
+        help='Groups of the classes: a table class,group, as gluon-fg explain groups writes. [default: those of the '
+        'dataset]',
+    )(function)
+
+
+def regrouped(scores: Any, groups: Optional[str]) -> Any:
+    """Scores with the groups that --groups names in place of their own; as they are without; raises UserError."""
+    from ..data.class_groups import read_groups
+
+    return scores if groups is None else dataclasses.replace(scores, groups=read_groups(groups, scores.classes))
 
 
 def device_option(function: Callable) -> Callable:

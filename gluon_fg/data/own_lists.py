@@ -18,9 +18,11 @@ import numpy as np
 from .. import safe_json
 from ..errors import UserError
 from ..files import atomic_write, sha256
+from . import class_groups
 from .catalog.entry import SPLITS
 from .datasets import VideoRecord
 from .label_lists import SEPARATOR
+from .labels import LabelSet
 from .own_videos import OwnVideos
 from .splitting import folds_by_source, sources_of, split_by_source
 
@@ -129,7 +131,8 @@ def _in_class(own: OwnVideos, record: VideoRecord) -> str:
 def write_lists(folder: Path, own: OwnVideos, parts: Parts, parting: Parting) -> None:
     """Write a list of each split, as `data.dataset=csv` reads it, with the link `videos` to where the videos are.
 
-    Beside them: left_out.csv, and split.json with how the split was made, which is written last.
+    Beside them: left_out.csv, the `groups.csv` that lies with the videos, and split.json with how the split was made,
+    which is written last.
     """
     folder.mkdir(parents=True, exist_ok=True)
     link(folder, own.root)
@@ -145,6 +148,9 @@ def write_lists(folder: Path, own: OwnVideos, parts: Parts, parting: Parting) ->
     if own.several is not None:  # their numbers mean nothing without
         with atomic_write(folder / CLASSES) as stream:
             stream.writelines(f'{name}\n' for name in own.classes)
+    groups = class_groups.with_groups_beside(LabelSet(own.classes), own.root).groups
+    if groups is not None:
+        class_groups.write_groups(folder / class_groups.FILE, own.classes, groups)
     _write_csv(folder / 'left_out.csv', ['path', 'reason'], [[repr(p)[1:-1], r] for p, r in own.left_out.items()])
     with atomic_write(folder / 'split.json') as stream:
         json.dump(parting._asdict(), stream, indent=1)

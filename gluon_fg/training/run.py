@@ -17,6 +17,7 @@ from mxnet.gluon import HybridBlock
 from .. import factory
 from ..data.catalog import build_dataset
 from ..data.catalog.layouts import in_fold
+from ..data.class_groups import with_groups_beside
 from ..data.datasets import VideoDataset
 from ..data.kept import shared_cache
 from ..data.labels import LabelSet
@@ -143,6 +144,8 @@ def load_run(
     config.model.options = factory.run_options(config.model.name, path, config.model.options)
     net = build_network(config, ctx)
     _know_own_classes(net, folder / 'classes.txt')  # first: a published file of other classes is refused
+    if net.labels is not None:
+        net.labels = with_groups_beside(net.labels, folder, folder / SPLIT)
     load_parameters(net, str(path), ctx)
     net.protocol = config.test.protocol or net.protocol
     net.weights_source = f'training run {path}'

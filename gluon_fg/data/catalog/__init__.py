@@ -12,6 +12,7 @@ import pkgutil
 from typing import Mapping, Optional, Union
 
 from ...errors import UserError
+from ..class_groups import with_groups_beside
 from ..datasets import VideoDataset
 from ..manifest import open_manifest
 from .entry import DatasetInfo, Request, dataset_info, label_set, list_datasets, register_dataset
@@ -49,6 +50,8 @@ def build_dataset(
       'diving48', 'gym99', 'gym288': as they are published, or such lists; each one's file says what is looked for
     - 'stanfordcars', 'stanforddogs': images, as their archives unpack; 'imagenet1k': images, a folder for each class
 
+    Classes that have no groups get those of a `groups.csv` in the folder (`gluon_fg.data.class_groups`).
+
     Parameters
     ----------
     split
@@ -70,8 +73,10 @@ def build_dataset(
     info = dataset_info(name)
     if sizes and not info.rendered:
         raise UserError(f'sizes are for the dataset synthfg, which is rendered; {name!r} is what it is')
-    if not info.rendered:
-        videos, root = open_manifest(name, split, root, cache)
-        if videos is not None:
-            return videos
-    return info.open(info, Request(split, root, cache, sizes or {}))
+    if info.rendered:
+        return info.open(info, Request(split, root, cache, sizes or {}))
+    videos, root = open_manifest(name, split, root, cache)
+    if videos is None:
+        videos = info.open(info, Request(split, root, cache))
+    videos.labels = with_groups_beside(videos.labels, root, videos.root)
+    return videos
