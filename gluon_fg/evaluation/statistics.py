@@ -149,6 +149,20 @@ def gain_interval(only_a: int, only_b: int, videos: int) -> Tuple[float, float]:
     return float(max(middle - half, -1)), float(min(middle + half, 1))
 
 
+def wilson(hits: int, videos: int, level: float = 0.95) -> Tuple[float, float]:
+    """The interval of a share, such as an accuracy: `hits` of `videos` (Wilson 1927), fractions between 0 and 1.
+
+    Unlike Wald's it has a width where all or none are right, and holds what it promises for few videos, too.
+
+    Raises
+    ------
+    ValueError
+        no video, or more hits than videos
+    """
+    limits = stats.binomtest(hits, videos).proportion_ci(level, 'wilson')
+    return float(limits.low), float(limits.high)
+
+
 def mean_and_spread(values: Sequence[float]) -> Tuple[float, float]:
     """The mean of several runs and their sample standard deviation, which is NaN for a single run."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float('nan')

@@ -18,6 +18,7 @@ from gluon_fg.evaluation.statistics import (
     paired_t_test,
     spearman,
     t_interval,
+    wilson,
 )
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / 'model_zoo' / 'studies').glob('*.json'))
@@ -183,3 +184,13 @@ def test_spearman_and_its_interval():
     assert 0.92 < inside / 400 < 0.98
     assert spearman([1, 1, 1], [1, 2, 3]) == (None, None, None)
     assert spearman([1, 2, 3], [1, 2, 3]) == (pytest.approx(1), None, None)
+
+
+@pytest.mark.parametrize(
+    'hits, videos, low, high',
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_published_intervals(hits, videos, low, high):
+    """Newcombe, Two-sided confidence intervals for the single proportion, 1998, table I, method 3."""
+    assert wilson(hits, videos) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(videos - hits, videos) == pytest.approx((1 - high, 1 - low), abs=5e-5)

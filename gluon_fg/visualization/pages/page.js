@@ -92,8 +92,8 @@
   }
 
   function compare(place, down) {
-    return (one, other) => {
-      const [a, b] = [one.values[place], other.values[place]];
+    return (first, second) => {
+      const [a, b] = [first.values[place], second.values[place]];
       if (a === null || b === null) return (a === null) - (b === null);
       const order = typeof a === 'number' && typeof b === 'number' ? a - b : collator.compare(String(a), String(b));
       return down ? -order : order;
