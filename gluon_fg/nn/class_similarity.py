@@ -174,6 +174,56 @@ def related_pairs(related: np.ndarray, s: np.ndarray, names: Optional[Sequence[s
     ]
 
 
+class Cuts(NamedTuple):
+    """Every way in which one threshold can part a matrix's pairs of classes into similar ones and others.
+
+    Cut 0 takes no pair, each further one the most similar pairs that are left, those of equal similarity together.
+
+    Parameters
+    ----------
+    alphas
+        (cuts,) the threshold of each, S >= alpha, decreasing: halfway between the last pair in and the first one out,
+        so that it can be written down with a few digits
+    ones
+        (cuts,) int, how many ones the matrix of 0 and 1 has then beside its diagonal, two a pair
+    entry
+        (M, M) int, the first cut that takes each pair; 0 on the diagonal
+    """
+
+    alphas: np.ndarray
+    ones: np.ndarray
+    entry: np.ndarray
+
+    @property
+    def averages(self) -> np.ndarray:
+        """(cuts,) n, the categories that a prediction selects on average, itself counted."""
+        return 1 + self.ones / len(self.entry)
+
+
+def cuts(s: np.ndarray) -> Cuts:
+    """All cuts of similarities S (M, M), symmetric: see `Cuts`."""
+    above = np.triu_indices(len(s), 1)
+    values, place, counts = np.unique(-s[above], return_inverse=True, return_counts=True)  # most similar first
+    bounds = np.concatenate([[np.inf], -values, [-np.inf]])
+    entry = np.zeros(s.shape, np.int64)
+    entry[above] = 1 + place
+    return Cuts(
+        np.array([_between(upper, lower) for upper, lower in zip(bounds[:-1], bounds[1:])]),
+        2 * np.concatenate([[0], np.cumsum(counts)]),
+        entry + entry.T,
+    )
+
+
+def _between(upper: float, lower: float) -> float:
+    """A threshold that `upper` reaches and `lower` does not; either may be infinite."""
+    if np.isinf(lower):
+        return min(float(upper), 0.0) if np.isfinite(upper) else 1.0
+    if np.isinf(upper):
+        upper = 1.0 if lower < 1 else np.nextafter(lower, np.inf)
+    middle = float((upper + lower) / 2)
+    return middle if middle > lower else float(upper)
+
+
 def class_numbers(label: Any, rows: int, classes: int) -> np.ndarray:
     """Labels (rows,) as int64; raises UserError for another shape or a number outside 0..M-1."""
     label = label.asnumpy() if isinstance(label, mx.nd.NDArray) else np.asarray(label)

@@ -15,7 +15,7 @@ import mxnet as mx
 import numpy as np
 
 from ...errors import UserError
-from ...nn.class_similarity import AllReduce, checked_state, class_numbers, merged
+from ...nn.class_similarity import AllReduce, checked_state, class_numbers, cuts, merged
 
 
 class TrueRanks:
@@ -116,8 +116,7 @@ def threshold(s: np.ndarray, n: float) -> Threshold:
     number of ones in a column of the CSM, its diagonal included. n = 1 leaves no pair, n = M takes all.
 
     **Ties**: pairs of equal similarity come in together or not at all, and a pair brings two ones, so that n is met
-    as nearly as possible; of two averages equally near the smaller is taken. Alpha lies halfway between the last pair
-    in and the first one out, so that it can be written down with a few digits.
+    as nearly as possible; of two averages equally near the smaller is taken. See `gluon_fg.nn.class_similarity.Cuts`.
 
     Parameters
     ----------
@@ -134,12 +133,9 @@ def threshold(s: np.ndarray, n: float) -> Threshold:
     classes = len(s)
     if not 1 <= n <= classes:
         raise UserError(f'the average number of confusing categories must be from 1 to {classes}, got {n!r}')
-    values, counts = np.unique(s[np.triu_indices(classes, 1)], return_counts=True)
-    values, counts = values[::-1], counts[::-1]  # most similar first
-    ones = 2 * np.concatenate([[0], np.cumsum(counts)])  # without the diagonal, after so many different values
-    cut = int(np.abs(ones - (n - 1) * classes).argmin())  # the first of equals
-    bounds = np.concatenate([[np.inf], values, [-np.inf]])
-    return Threshold(_between(bounds[cut], bounds[cut + 1]), 1 + float(ones[cut]) / classes)
+    every = cuts(s)
+    best = int(np.abs(every.ones - (n - 1) * classes).argmin())  # the first of equals
+    return Threshold(float(every.alphas[best]), 1 + float(every.ones[best]) / classes)
 
 
 def binary_csm(s: np.ndarray, alpha: float) -> np.ndarray:
@@ -164,13 +160,3 @@ def binary_csm(s: np.ndarray, alpha: float) -> np.ndarray:
             stacklevel=2,
         )
     return csm
-
-
-def _between(upper: float, lower: float) -> float:
-    """A threshold that `upper` reaches and `lower` does not; either may be infinite."""
-    if np.isinf(lower):
-        return min(float(upper), 0.0) if np.isfinite(upper) else 1.0
-    if np.isinf(upper):
-        upper = 1.0 if lower < 1 else np.nextafter(lower, np.inf)
-    middle = float((upper + lower) / 2)
-    return middle if middle > lower else float(upper)
