@@ -1,14 +1,15 @@
-"""Which filters separate their class from the others, which do nothing, and whether peaks fall on the true detail."""
+"""Which filters separate their class from the others, and which do nothing."""
 
 from __future__ import annotations
 
 import csv
 import os
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
+from scipy.stats import rankdata
 
 from ..data.datasets import VideoDataset
 from ..data.video import VideoReader
@@ -16,8 +17,6 @@ from ..errors import UserError
 from ..evaluation.score import check_classes, known_to
 from ..evaluation.views import read_videos
 from ..files import atomic_write
-from .clips import placement
-from .placement import Placement
 from .scan import Maxima, require_filters, scan
 
 SAME = 0.99  # cosine similarity from which two filters count as one
@@ -39,6 +38,9 @@ class FilterStrength(NamedTuple):
     note
         'dead' where the response is the same on every video, 'like 17' where an earlier filter has the same direction
         (cosine similarity of their weights above 0.99), else ''
+    auc
+        share of pairs of a video of its class and one of another in which the own one has the higher response, equal
+        ones counted half (area under the ROC curve): 1 for a filter that separates its class, 0.5 for chance
     """
 
     filter: int
@@ -49,6 +51,7 @@ class FilterStrength(NamedTuple):
     strength: float
     spread: float
     note: str
+    auc: float
 
 
 def filter_strength(
@@ -76,37 +79,51 @@ def filter_strength(
     UserError
         a network without class filters, another class list, a class without a video that can be decoded
     """
+    names, dataset, chosen = filters_and_videos(net, dataset, limit)
+    maxima = [(i, of_video.value) for i, of_video in maxima_of(net, dataset, chosen, ctx, batch_size)]
+    labels = check_every_class(net, names, dataset, [i for i, _ in maxima])
+    return rated(net, names, labels, np.stack([value for _, value in maxima]))
+
+
+def filters_and_videos(
+    net: HybridBlock, dataset: VideoDataset, limit: Optional[int]
+) -> Tuple[Tuple[str, ...], VideoDataset, List[int]]:
+    """The network's classes, the dataset with them, and the videos to look at; raises as `filter_strength` does."""
     require_filters(net)
     dataset = known_to(net, dataset)
     names = check_classes(net, dataset.labels, dataset.name).classes
-    per_class, chosen = net.filters_per_class, _chosen(dataset, limit)
-    _check_every_class(net, names, dataset, chosen)
-    maxima = list(_maxima(net, dataset, chosen, ctx, batch_size))
-    labels = _check_every_class(net, names, dataset, [i for i, _ in maxima])
-    responses = np.stack([of_video.value for _, of_video in maxima])  # (videos, M*K)
-    weights = net.class_filters()
+    chosen = chosen_videos(dataset, limit)
+    check_every_class(net, names, dataset, chosen)
+    return names, dataset, chosen
+
+
+def rated(net: HybridBlock, names: Sequence[str], labels: np.ndarray, responses: np.ndarray) -> List[FilterStrength]:
+    """Rate every filter by its highest responses: see `filter_strength`.
+
+    Parameters
+    ----------
+    net, names
+        the network and its classes
+    labels, responses
+        (V,) and (V, M*K) of each video: its class, the highest response of each filter
+    """
+    weights, per_class, rows = net.class_filters(), net.filters_per_class, []
     notes = _notes(responses, weights.reshape(-1, weights.shape[-1]))
-    rows = []
-    for number in range(responses.shape[1]):
-        label = number // per_class
-        mine = responses[labels == label, number].mean(dtype=np.float64)
-        rest = responses[labels != label, number].mean(dtype=np.float64)
-        rows.append(
-            FilterStrength(
-                number,
-                label,
-                names[label],
-                float(mine),
-                float(rest),
-                float(mine - rest),
-                float(responses[:, number].std(dtype=np.float64)),
-                notes[number],
-            )
-        )
+    for label in range(net.nclass):
+        numbers = range(label * per_class, (label + 1) * per_class)
+        of_class = responses[:, numbers].astype(np.float64)
+        mine, rest = of_class[labels == label], of_class[labels != label]
+        own, others, spread = mine.mean(axis=0), rest.mean(axis=0), of_class.std(axis=0)
+        # Mann and Whitney's U of the own class's videos, as a share of all pairs
+        ranks = rankdata(of_class, axis=0)[labels == label].sum(axis=0)
+        auc = (ranks - len(mine) * (len(mine) + 1) / 2) / (len(mine) * len(rest))
+        for k, number in enumerate(numbers):
+            means = float(own[k]), float(others[k]), float(own[k] - others[k]), float(spread[k])
+            rows.append(FilterStrength(number, label, names[label], *means, notes[number], float(auc[k])))
     return sorted(rows, key=lambda row: (row.label, -row.strength, row.filter))
 
 
-def _check_every_class(
+def check_every_class(
     net: HybridBlock, names: Sequence[str], dataset: VideoDataset, chosen: Sequence[int]
 ) -> np.ndarray:
     """The labels of the chosen videos; refuses them where a class has none, or where there is one class only."""
@@ -139,112 +156,7 @@ def _notes(responses: np.ndarray, weights: np.ndarray) -> List[str]:
     return notes
 
 
-class Pointing(NamedTuple):
-    """How often peaks fall on the true detail; fractions of `videos`.
-
-    Parameters
-    ----------
-    videos
-        counted videos: labeled, with a box
-    hits
-        the peak of the true class's strongest filter lies in a true box of its frame
-    chance
-        the same for a cell drawn at random from the response volume (expected value)
-    center
-        the same for the center of the peak's own frame: what pointing always at the middle would give
-    groups
-        group name -> Pointing of its videos; empty where classes have no groups
-    """
-
-    videos: int
-    hits: float
-    chance: float
-    center: float
-    groups: Dict[str, Pointing]
-
-
-Truth = Union[Mapping[str, Sequence], Callable[[int], Sequence]]
-
-
-def pointing_accuracy(
-    net: HybridBlock,
-    dataset: VideoDataset,
-    truth: Truth,
-    limit: Optional[int] = None,
-    ctx: Optional[mx.Context] = None,
-    batch_size: int = 8,
-) -> Pointing:
-    """The pointing game: does the true class's strongest filter peak on the true detail, at a frame where it shows?
-
-    Of the K filters of a video's true class, the one with the highest response on that video counts. Its cell's center
-    (a point in space and time) must lie inside one of the boxes of the detail in that frame.
-
-    Parameters
-    ----------
-    truth
-        boxes of each video, by path of its record (`data.synthfg.read_truth`) or from a function of its index: objects
-        with frame `t` and pixels [y0, y1) x [x0, x1) of the original frame
-    net, dataset, limit, ctx, batch_size
-        as for `filter_strength`
-
-    Raises
-    ------
-    UserError
-        a network without class filters, another class list, or no video with a label and a box
-    """
-    require_filters(net)
-    dataset = known_to(net, dataset)
-    labels = check_classes(net, dataset.labels, dataset.name)
-    boxes_of = truth if callable(truth) else lambda i: truth.get(dataset.records[i].path, ())
-    chosen = [i for i in _chosen(dataset, limit) if len(boxes_of(i))]
-    if not chosen:
-        raise UserError(f'{dataset.name} has no video with a label and a box of the true detail')
-    per_class, results, counted = net.filters_per_class, [], []
-    for i, maxima in _maxima(net, dataset, chosen, ctx, batch_size):
-        label, boxes = dataset.records[i].label, boxes_of(i)
-        place = placement(net, net.response_geometry, maxima.size)
-        number = label * per_class + int(maxima.value[label * per_class : (label + 1) * per_class].argmax())
-        t, y, x = maxima.cell[number]
-        frame = int(maxima.clip[number][place.frame(t)])
-        width, height = maxima.size
-        results.append(
-            (
-                _inside(boxes, frame, *place.point((y, x))),
-                _chance(boxes, place, maxima),
-                _inside(boxes, frame, width / 2, height / 2),
-            )
-        )
-        counted.append(i)
-    if not results:
-        raise UserError(f'none of the {len(chosen)} videos of {dataset.name} can be decoded')
-    everything = np.array(results, np.float64)
-    groups = {}
-    if labels.groups is not None:
-        of = np.array([labels.groups[dataset.records[i].label] for i in counted])
-        groups = {name: _pointing(everything[of == name], {}) for name in labels.group_names if (of == name).any()}
-    return _pointing(everything, groups)
-
-
-def _pointing(results: np.ndarray, groups: Dict[str, Pointing]) -> Pointing:
-    """Means of (hit, chance, center) of each video."""
-    hits, chance, center = (float(value) for value in results.mean(axis=0))
-    return Pointing(len(results), hits, chance, center, groups)
-
-
-def _inside(boxes: Sequence, frame: int, x: float, y: float) -> bool:
-    return any(box.t == frame and box.x0 <= x < box.x1 and box.y0 <= y < box.y1 for box in boxes)
-
-
-def _chance(boxes: Sequence, place: Placement, maxima: Maxima) -> float:
-    """Share of all cells that counted whose center lies on a box."""
-    rows, columns = maxima.shape
-    points = [place.point((y, x)) for y in range(rows) for x in range(columns)]
-    frames = [int(clip[place.frame(t)]) for clip, t in maxima.moments]
-    shown = {frame: np.mean([_inside(boxes, frame, *point) for point in points]) for frame in set(frames)}
-    return float(np.mean([shown[frame] for frame in frames]))
-
-
-def _chosen(dataset: VideoDataset, limit: Optional[int]) -> List[int]:
+def chosen_videos(dataset: VideoDataset, limit: Optional[int]) -> List[int]:
     """Positions of the labeled videos, of each class the first `limit`."""
     if limit is not None and limit < 1:
         raise UserError(f'limit must be at least 1, got {limit}')
@@ -257,8 +169,13 @@ def _chosen(dataset: VideoDataset, limit: Optional[int]) -> List[int]:
     return chosen
 
 
-def _maxima(
-    net: HybridBlock, dataset: VideoDataset, chosen: Sequence[int], ctx: Optional[mx.Context], batch_size: int
+def maxima_of(
+    net: HybridBlock,
+    dataset: VideoDataset,
+    chosen: Sequence[int],
+    ctx: Optional[mx.Context],
+    batch_size: int = 8,
+    progress: bool = False,
 ) -> Iterator[Tuple[int, Maxima]]:
     """Maxima of every filter on each of the chosen videos that can be decoded."""
 
@@ -268,4 +185,4 @@ def _maxima(
             maxima.update(part)
         return maxima
 
-    return read_videos(dataset, chosen, read, workers=0)
+    return read_videos(dataset, chosen, read, workers=0, progress=progress)

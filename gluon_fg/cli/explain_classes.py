@@ -47,7 +47,8 @@ def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device
     """
     output.check()
     network.check_data(data)
-    from ..analysis.filters import filter_strength, pointing_accuracy, write_strength
+    from ..analysis.filters import filter_strength, write_strength
+    from ..analysis.pointing import pointing_accuracy
     from ..training.named import dataset_of
     from ..training.run import choose_context
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gluon_fg.analysis.filters import filter_strength, pointing_accuracy, write_strength
+from gluon_fg.analysis.filters import filter_strength, write_strength
+from gluon_fg.analysis.pointing import pointing_accuracy
 from gluon_fg.analysis.scan import scan
 from gluon_fg.data import synthfg
 from gluon_fg.data.labels import LabelSet
