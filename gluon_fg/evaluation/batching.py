@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generator, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
@@ -23,19 +24,22 @@ _SHORT = 'videos are shorter than clips'
 
 class Merged(NamedTuple):
     """One video's outcome: its position in the list, and probabilities (branches, M) float64 or the error that
-    stopped it; beside probabilities the logits (M,) of the prediction, float64, averaged over the views as they are.
+    stopped it; beside probabilities the logits (M,) of the prediction, float64, averaged over the views as they are,
+    and the seconds that it took to decode the video and cut its views, as a clock on the wall counts them.
     """
 
     position: int
     result: Union[np.ndarray, VideoError]
     logits: Optional[np.ndarray] = None
+    seconds: Optional[float] = None
 
 
 class Video:
     """A video whose views are being averaged."""
 
-    def __init__(self, position: int, name: str, views: int):
+    def __init__(self, position: int, name: str, views: int, seconds: Optional[float] = None):
         self.position, self.name, self.views, self.missing = position, name, views, views
+        self.seconds = seconds
         self.sum: Any = 0.0
         self.logits: Any = 0.0
 
@@ -47,14 +51,16 @@ class Video:
 
 
 def cut_video(protocol: Protocol, spec: InputSpec, labels: Optional[LabelSet], told: Set[str], job: tuple) -> tuple:
-    """Give (position, name, views and which are mirrored, or the error) of (position, (name, opener))."""
+    """Give (position, name, views and which are mirrored, or the error, seconds) of (position, (name, opener))."""
     position, (name, opener) = job
+    started = time.perf_counter()
     try:
         with opener() as reader:
             _say_short(reader, spec, told)
-            return position, name, protocol.views(reader, spec, labels)
+            outcome: Any = protocol.views(reader, spec, labels)
     except VideoError as error:
-        return position, name, error
+        outcome = error
+    return position, name, outcome, time.perf_counter() - started
 
 
 def _say_short(reader: VideoReader, spec: InputSpec, told: Set[str]) -> None:
@@ -78,12 +84,12 @@ def batches(cuts: Iterable[tuple], batch_size: int, group: Optional[int]) -> Ite
     """
     batch: list = []
     failed: List[Merged] = []
-    for position, name, outcome in cuts:
+    for position, name, outcome, seconds in cuts:
         if isinstance(outcome, VideoError):
             failed.append(Merged(position, outcome))
         else:
             views, flipped = outcome
-            video = Video(position, name, len(views))
+            video = Video(position, name, len(views), seconds)
             for view, flip in zip(views, flipped):
                 if batch and (len(batch) == batch_size or view.shape != batch[0][-1].shape):
                     yield batch, []

@@ -92,6 +92,7 @@ def check_same_videos(a: Scores, b: Scores, names: Tuple[str, str] = ('A', 'B'))
         probabilities=b.probabilities[order],
         targets=targets,
         logits=None if b.logits is None else b.logits[order],
+        seconds=None if b.seconds is None else b.seconds[order],
     )
 
 

@@ -35,6 +35,7 @@ def merge(parts: Sequence[Scores], names: Sequence[str]) -> Scores:
     made, first, _ = known[0]
     _check_complete(known)
     ordered = [scores for _, scores, _ in known]
+    timed = all(scores.seconds is not None for scores in ordered)
     return dataclasses.replace(
         first,
         ids=tuple(name for scores in ordered for name in scores.ids),
@@ -43,6 +44,7 @@ def merge(parts: Sequence[Scores], names: Sequence[str]) -> Scores:
         failed={name: reason for scores in ordered for name, reason in scores.failed.items()},
         targets=None if first.targets is None else np.concatenate([scores.targets for scores in ordered]),
         logits=None if first.logits is None else np.concatenate([scores.logits for scores in ordered]),
+        seconds=np.concatenate([scores.seconds for scores in ordered]) if timed else None,
         made=dataclasses.replace(made, shard=WHOLE, first=0),
     )
 

@@ -28,13 +28,14 @@ _FORMAT = 'gluon_fg partial scores 1'
 
 class Done(NamedTuple):
     """What came of a video: its place in the list, and probabilities (branches, M) and logits (M,) of the prediction,
-    float32, or why it could not be decoded.
+    float32, or why it could not be decoded; and the seconds that decoding took, where they are known.
     """
 
     place: int
     probabilities: Optional[np.ndarray]
     logits: Optional[np.ndarray]
     reason: Optional[str] = None
+    seconds: Optional[float] = None
 
 
 class Partial:
@@ -177,7 +178,8 @@ def _packed(done: Done) -> Any:
     if done.probabilities is None or done.logits is None:
         return done.reason
     arrays = (done.probabilities, done.logits)
-    return [[list(array.shape), base64.b64encode(array.astype('<f4').tobytes()).decode('ascii')] for array in arrays]
+    packed: List[Any] = [[list(a.shape), base64.b64encode(a.astype('<f4').tobytes()).decode('ascii')] for a in arrays]
+    return packed if done.seconds is None else [*packed, float(done.seconds)]
 
 
 def _group_of(line: bytes) -> Tuple[range, List[Done], List[Any]]:
@@ -188,8 +190,9 @@ def _group_of(line: bytes) -> Tuple[range, List[Done], List[Any]]:
         if isinstance(packed, str):
             videos.append(Done(place, None, None, packed))
         else:
-            probabilities, logits = (np.frombuffer(base64.b64decode(text), '<f4').reshape(of) for of, text in packed)
-            videos.append(Done(place, probabilities, logits))
+            arrays, seconds = packed[:2], packed[2] if len(packed) > 2 else None
+            probabilities, logits = (np.frombuffer(base64.b64decode(text), '<f4').reshape(of) for of, text in arrays)
+            videos.append(Done(place, probabilities, logits, None, seconds if seconds is None else float(seconds)))
     if not len(group) == len(videos) == len(said['stamps']):
         raise ValueError('it is no group of videos')
     return group, videos, said['stamps']

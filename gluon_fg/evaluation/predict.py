@@ -248,8 +248,8 @@ def _answered(
 
     execution = execution or Execution()
     merged = merge_views(net, sources(), protocol, net.labels, ctx, batch_size, workers, execution, group=group)
-    for position, result, _ in merged:
-        number, clip = taken.pop(position)
+    for outcome in merged:
+        result, (number, clip) = outcome.result, taken.pop(outcome.position)
         if isinstance(result, VideoError):
             yield number, Prediction(clip.path, [], result, clip.start, clip.end)
         else:

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 import os
-from typing import Callable, Dict, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -60,6 +60,9 @@ class Scores:
         runtime and precision that computed them, for example 'mxnet float32'; '': not known
     made
         what they are made of; None: not told
+    seconds
+        (N,) float32, how long it took to decode each video and cut its views, with all that the machine did beside.
+        None: not kept
     """
 
     ids: Tuple[str, ...]
@@ -76,6 +79,7 @@ class Scores:
     logits: Optional[np.ndarray] = None
     execution: str = ''
     made: Optional[Provenance] = None
+    seconds: Optional[np.ndarray] = None
 
     def __post_init__(self) -> None:
         videos, branches, classes = len(self.ids), len(self.branch_names), len(self.classes)
@@ -90,6 +94,8 @@ class Scores:
             )
         if self.logits is not None and self.logits.shape != (videos, classes):
             raise ValueError(f'logits {self.logits.shape} for {videos} videos, {classes} classes')
+        if self.seconds is not None and self.seconds.shape != (videos,):
+            raise ValueError(f'seconds {self.seconds.shape} for {videos} videos')
         if self.groups is not None and len(self.groups) != classes:
             raise ValueError(f'{len(self.groups)} groups for {classes} classes')
 
@@ -115,19 +121,11 @@ class Scores:
         """Write a compressed .npz with arrays `probabilities`, `labels`, where there are some `targets` and `logits`,
         and a JSON text `meta`; atomic, nothing pickled. Readers from before `logits` read it, too.
         """
-        meta = {
-            'ids': self.ids,
-            'branch_names': self.branch_names,
-            'classes': self.classes,
-            'fingerprint': self.fingerprint,
-            'groups': self.groups,
-            'protocol': self.protocol,
-            'failed': self.failed,
-            'model': self.model,
-            'dataset': self.dataset,
-            'execution': self.execution,
-            'made': None if self.made is None else self.made.as_dict(),
-        }
+        names, texts = ('ids', 'branch_names', 'classes', 'fingerprint', 'groups'), ('model', 'dataset', 'execution')
+        meta: Dict[str, Any] = {key: getattr(self, key) for key in (*names, 'protocol', 'failed', *texts)}
+        meta['made'] = None if self.made is None else self.made.as_dict()
+        if self.seconds is not None:
+            meta['seconds'] = score_file.shortest(self.seconds)
         arrays: Dict[str, np.ndarray] = {
             'probabilities': self.probabilities.astype(np.float32),
             'labels': self.labels.astype(np.int64),
@@ -158,6 +156,7 @@ class Scores:
                 logits=arrays.get('logits'),
                 execution=meta.get('execution', ''),
                 made=Provenance.read(meta.get('made')),
+                seconds=None if meta.get('seconds') is None else np.array(meta['seconds'], np.float32),
             )
             score_file.check_unchanged(path, meta, arrays, scores.fingerprint)
         except UserError as error:  # of the class names, which do not know the file
@@ -263,6 +262,7 @@ def _gathered(
             f'none of the {len(wanted)} videos of {dataset.name} can be decoded; the first: {name}: {reason}'
         )
     places = [video.place for video in scored]
+    timed = all(video.seconds is not None for video in scored)  # not where a former version's work is gone on with
     return Scores(
         ids=tuple(ids[place] for place in places),
         labels=np.array([dataset.records[place].label for place in places], np.int64),
@@ -276,6 +276,7 @@ def _gathered(
         dataset=dataset.name,
         targets=None if dataset.targets is None else dataset.targets[places],
         logits=np.array([video.logits for video in scored]),
+        seconds=np.array([video.seconds for video in scored], np.float32) if timed else None,
     )
 
 

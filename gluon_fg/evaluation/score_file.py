@@ -1,7 +1,8 @@
 """The file of scores: how it is written, and what has to hold before its numbers are believed.
 
 A .npz with the arrays `probabilities`, `labels`, where there are some `targets` and `logits`, and a JSON text `meta`.
-Since 0.2 `meta` has `checksums`: the SHA-256 of each array, and of all names and texts.
+Since 0.2 `meta` has `checksums`: the SHA-256 of each array, and of all names and texts. What came later and no reader
+needs, `made` and `seconds`, lies in `meta`, too: readers from before an array refuse a file that has it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any, Dict, Mapping, Tuple, Union
+from typing import Any, Dict, List, Mapping, Tuple, Union
 
 import numpy as np
 
@@ -22,6 +23,7 @@ FORMATS = (1, 2)  # 2 with targets, which a reader of 1 would take for single la
 _KINDS = {'meta': 'U', 'probabilities': 'f', 'labels': 'iu', 'targets': 'b', 'logits': 'f'}
 _NAMES, _TEXTS = ('ids', 'branch_names', 'classes'), ('protocol', 'model', 'dataset', 'fingerprint')
 _ROUNDED = 1e-3  # how far beyond 1 a mean of rounded probabilities may be
+_LONGEST = 1e9  # seconds
 
 
 def write(path: Union[str, os.PathLike], meta: Dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -30,6 +32,11 @@ def write(path: Union[str, os.PathLike], meta: Dict[str, Any], arrays: Mapping[s
     meta['checksums'] = _checksums(meta, arrays)
     with atomic_write(path, 'wb') as stream:
         np.savez_compressed(stream, meta=np.array(json.dumps(meta)), **arrays)
+
+
+def shortest(values: np.ndarray) -> List[float]:
+    """List float32 numbers as the shortest decimals that are read as the same float32 again."""
+    return [float(str(value)) for value in values.astype(np.float32)]
 
 
 def read(path: Union[str, os.PathLike]) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
@@ -80,6 +87,8 @@ def _checksums(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Dic
     sums = {'names': hashlib.sha256(said.encode()).hexdigest()}
     if meta.get('made') is not None:  # apart, so that readers from before it believe the file
         sums['made'] = hashlib.sha256(json.dumps(meta['made'], sort_keys=True).encode()).hexdigest()
+    if meta.get('seconds') is not None:
+        sums['seconds'] = hashlib.sha256(json.dumps(meta['seconds']).encode()).hexdigest()
     for name, array in arrays.items():
         state = hashlib.sha256(f'{array.dtype.str} {array.shape}\n'.encode())
         state.update(np.ascontiguousarray(array).tobytes())
@@ -96,6 +105,8 @@ def _problem_of_meta(meta: Dict[str, Any]) -> str:
             return f'its {key} is no text'
     if not isinstance(meta.get('execution', ''), str):
         return 'its execution is no text'
+    if not _are_seconds(meta.get('seconds'), len(meta['ids'])):
+        return 'its seconds are no number of 0 or more for each video'
     failed = meta.get('failed')
     if not isinstance(failed, dict) or not _are_texts(list(failed.values())):
         return 'its failed videos have no names and reasons'
@@ -106,6 +117,13 @@ def _problem_of_meta(meta: Dict[str, Any]) -> str:
 
 def _are_texts(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _are_seconds(values: Any, videos: int) -> bool:
+    if values is None:
+        return True
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    return numbers and len(values) == videos and all(0 <= value <= _LONGEST for value in values)
 
 
 def _problem_of_arrays(meta: Dict[str, Any], arrays: Mapping[str, np.ndarray]) -> str:

@@ -266,7 +266,7 @@ def _run(forward: Any, to_probabilities: Callable, inputs: Any, batch: Any, labe
                 f"{video.name}: the network's output is not finite; are these the parameters of a run that diverged?"
             )
         if video.add(*((p[:, labels.flip_map], z[labels.flip_map]) if flip else (p, z))):
-            yield Merged(video.position, video.sum / video.views, video.logits / video.views)
+            yield Merged(video.position, video.sum / video.views, video.logits / video.views, video.seconds)
 
 
 @contextlib.contextmanager

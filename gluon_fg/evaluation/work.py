@@ -121,4 +121,4 @@ def _done(place: int, outcome: Merged) -> Done:
     if isinstance(outcome.result, VideoError):
         return Done(place, None, None, outcome.result.reason)
     assert outcome.logits is not None
-    return Done(place, outcome.result.astype('float32'), outcome.logits.astype('float32'))
+    return Done(place, outcome.result.astype('float32'), outcome.logits.astype('float32'), None, outcome.seconds)

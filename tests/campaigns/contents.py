@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, List
 
+import numpy as np
 from pyarrow import parquet
 
 # Of records and summaries: how long it took, this time, checksums of what has times in it, and who started it.
@@ -39,11 +41,20 @@ def _content(path: Path, folder: bytes) -> Any:
             return _timeless(json.loads(data))
         if path.suffix in ('.csv', '.md', '.txt', '.yaml'):
             return [_SPENT.sub('', line) for line in data.decode().splitlines()]
+        if path.suffix == '.npz':
+            return _arrays(path)
         if path.suffix == '.parquet':  # beside the table is where it was made
             return parquet.read_table(path).to_pydict()
-    except ValueError:
+    except (ValueError, zipfile.BadZipFile):
         pass  # half a file: compared as it is
     return hashlib.sha256(data).hexdigest()
+
+
+def _arrays(path: Path) -> Dict[str, Any]:
+    """Arrays of a file by their names; of scores, the texts but how long each video took."""
+    with np.load(path, allow_pickle=False) as arrays:
+        content = {name: [str(a.dtype), a.shape, hashlib.sha256(a.tobytes()).hexdigest()] for name, a in arrays.items()}
+        return {**content, 'meta': _timeless(json.loads(str(arrays['meta'])))} if 'meta' in content else content
 
 
 def _timeless(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """evaluate --shard and merge, and an evaluation that goes on: the files are those of an undivided one."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -19,6 +20,13 @@ def given(tiny_synthfg, tmp_path_factory):
     return (*MODEL, '--params', params, '--root', tiny_synthfg, '--batch-size', 4)
 
 
+def same_but_for_seconds(path, other):
+    """Give scores the seconds of others, which are never twice the same."""
+    scores, seconds = Scores.load(path), Scores.load(other).seconds
+    assert len(scores.seconds) == len(seconds) and scores.seconds.min() > 0
+    dataclasses.replace(scores, seconds=seconds).save(path)
+
+
 def test_parts_merge_into_the_files_of_the_whole(command, error_line, given, tmp_path):
     assert command('evaluate', *given, '--out', tmp_path / 'whole.npz')[0] == 0
     for number in (2, 1):
@@ -31,6 +39,7 @@ def test_parts_merge_into_the_files_of_the_whole(command, error_line, given, tmp
     assert not (tmp_path / 'm.npz').exists()
     code, text, _ = command('merge', *parts, '--out', tmp_path / 'm.npz')
     assert code == 0 and '24 videos listed = 24 scored + 0 failed' in text
+    same_but_for_seconds(tmp_path / 'm.npz', tmp_path / 'whole.npz')
     for suffix in ('.npz', '.metrics.json', '.per_class.csv'):
         assert (tmp_path / f'm{suffix}').read_bytes() == (tmp_path / f'whole{suffix}').read_bytes()
     assert 'is there already; use --force' in error_line('merge', *parts, '--out', tmp_path / 'm.npz')
@@ -78,6 +87,7 @@ def test_an_evaluation_that_ended_half_way_goes_on(command, error_line, given, t
     assert 'begin anew with --force' in line and kept.read_bytes()[: len(lines[0])] == lines[0]
     assert command('evaluate', *given, '--out', out)[0] == 0
     assert f'{kept}: 12 videos are scored already; going on from there' in caplog.text
+    same_but_for_seconds(out, tmp_path / 'whole.npz')
     assert out.read_bytes() == (tmp_path / 'whole.npz').read_bytes()
     assert not list(tmp_path.glob('*.partial'))
     np.testing.assert_array_equal(Scores.load(out).logits, Scores.load(tmp_path / 'whole.npz').logits)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.errors import UserError
-from gluon_fg.evaluation.compare import as_dict, compare, format_comparison
+from gluon_fg.evaluation.compare import as_dict, check_same_videos, compare, format_comparison
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.evaluation.statistics import mcnemar
 
@@ -72,6 +72,8 @@ def test_videos_are_matched_by_name_not_by_place():
         B, ids=tuple(B.ids[i] for i in order), labels=B.labels[order], probabilities=B.probabilities[order]
     )
     assert compare(A, shuffled) == compare(A, B)
+    timed = dataclasses.replace(shuffled, seconds=order.astype(np.float32))
+    assert check_same_videos(A, timed, ('A', 'B')).seconds.tolist() == list(range(8))
 
 
 def test_any_branch_can_be_compared():

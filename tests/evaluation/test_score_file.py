@@ -26,6 +26,7 @@ SCORES = Scores(
     model='net',
     dataset='mine val',
     logits=RNG.normal(size=(6, 3)).astype(np.float32),
+    seconds=np.array([0.1, 1 / 3, 2e-6, 0, 12345.678, 0.25], np.float32),
 )
 
 
@@ -121,6 +122,8 @@ def test_arrays_that_cannot_be_are_told(path, name, value, message):
     [
         *[(key, value) for key in ('ids', 'branch_names', 'classes') for value in (None, 3, 'abc', [1, 2], ['a'], {})],
         *[(key, value) for key in ('protocol', 'model', 'dataset', 'fingerprint') for value in (None, 3, [])],
+        *[('seconds', value) for value in (3, [], 'text', [0.1] * 5, [0.1] * 5 + [-1], [0.1] * 5 + ['1'])],
+        *[('seconds', [0.1] * 5 + [value]) for value in (float('nan'), float('inf'), None, True, 10**400, {})],
         *[('failed', value) for value in (None, [], {'a': 3}, 'text')],
         *[('groups', value) for value in (3, 'abc', ['a'], [1, 2, 3])],
         ('ids', ['a'] * 6),
@@ -137,7 +140,7 @@ def test_texts_that_cannot_be_are_told(path, key, value):
     assert refused(path)
     del meta[key]
     rewritten(path, meta, arrays)
-    assert refused(path)
+    assert key == 'seconds' or refused(path)
 
 
 @pytest.mark.parametrize('text', ['[' * 100_000, '1' * 5000, '{', '', 'null', '[]', '"a"', '{"kind": 1}', '\ud800'])
@@ -156,10 +159,25 @@ def test_a_changed_number_does_not_fit_its_checksum(path):
         assert refused(path, f'its {name} do not fit their checksum')
     np.savez_compressed(path, meta=np.array(json.dumps({**meta, 'model': 'another'})), **arrays)
     assert refused(path, 'its names do not fit their checksum')
+    np.savez_compressed(path, meta=np.array(json.dumps({**meta, 'seconds': [0.5] * 6})), **arrays)
+    assert refused(path, 'its seconds do not fit their checksum')
     np.savez_compressed(path, meta=np.array(json.dumps({**meta, 'checksums': 3})), **arrays)
     assert refused(path, 'do not fit')
     rewritten(path, meta, arrays)  # a former version's file
     assert same(Scores.load(path), SCORES)
+
+
+def test_readers_from_before_seconds_read_them(path):
+    """They refuse arrays that they do not know, and look at no other key of `meta` than theirs."""
+    meta, arrays = parts(path)
+    assert sorted(arrays) == ['labels', 'logits', 'probabilities'] and meta['format'] == 1
+    without = dataclasses.replace(SCORES, seconds=None)
+    without.save(path)
+    before = parts(path)[0]
+    assert same(Scores.load(path), without) and 'seconds' not in before
+    assert {key: value for key, value in meta['checksums'].items() if key != 'seconds'} == before['checksums']
+    with pytest.raises(ValueError, match=r'seconds \(2,\) for 6 videos'):
+        dataclasses.replace(SCORES, seconds=np.zeros(2, np.float32))
 
 
 def header(descr, shape):

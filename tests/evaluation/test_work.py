@@ -70,9 +70,11 @@ def scored(net, films, batch_size=4, protocol='3xwhole', **options):
 
 
 def check_same(one, other):
-    """Every field, to the last bit."""
+    """Every field, to the last bit; how long the videos took is another number each time."""
+    assert [len(scores.seconds) for scores in (one, other)] == [len(one.ids)] * 2
+    assert min(one.seconds.min(), other.seconds.min()) > 0
     for field in dataclasses.fields(Scores):
-        if field.name != 'made':
+        if field.name not in ('made', 'seconds'):
             np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
 
 
@@ -110,8 +112,11 @@ def test_shards_put_together_in_any_order_are_the_undivided_scores(net, films, t
     merged = merge(parts, 'cab')
     check_same(merged, whole)
     assert merged.made == whole.made and merged.made.shard == (1, 1) and merged.failed == {'2.mp4': 'is broken'}
+    np.testing.assert_array_equal(merged.seconds, np.concatenate([parts[at].seconds for at in (1, 2, 0)]))
+    old = [dataclasses.replace(part, seconds=None) for part in parts[:1]] + parts[1:]
+    assert merge(old, 'cab').seconds is None, 'a part of a former version does not tell'
     merged.save(tmp_path / 'merged.npz')
-    whole.save(tmp_path / 'whole.npz')
+    dataclasses.replace(whole, seconds=merged.seconds).save(tmp_path / 'whole.npz')
     assert (tmp_path / 'merged.npz').read_bytes() == (tmp_path / 'whole.npz').read_bytes()
 
 
@@ -198,7 +203,10 @@ def test_what_is_of_something_else_is_not_gone_on_with(net, films, tmp_path, cap
     assert len(again.opened) == 11
 
 
-VIDEOS = [Done(0, np.ones((2, 3), 'f4') / 3, np.arange(3, dtype='f4')), Done(1, None, None, 'is "cut" ü\n')]
+VIDEOS = [
+    Done(0, np.ones((2, 3), 'f4') / 3, np.arange(3, dtype='f4'), None, 0.125),
+    Done(1, None, None, 'is "cut" ü\n'),
+]
 KEY = {'network': 'a' * 64, 'batch size': 8}
 
 
@@ -222,6 +230,7 @@ def test_a_file_that_a_kill_has_cut_gives_what_is_whole_and_grows_again(tmp_path
         for group, videos in kept.groups.items():
             np.testing.assert_array_equal(videos[0].probabilities, VIDEOS[0].probabilities)
             np.testing.assert_array_equal(videos[0].logits, VIDEOS[0].logits)
+            assert videos[0].seconds == 0.125
             assert [video.place for video in videos] == list(group) and videos[1].reason == VIDEOS[1].reason
     path.write_bytes(b'')
     assert written(path) == whole
@@ -241,6 +250,17 @@ def test_a_damaged_file_never_gives_other_numbers(tmp_path_factory, data):
             assert groups_left == max(whole[:at].count(b'\n') - 1, 0)
     except UserError as error:
         assert 'x.partial, which an evaluation that did not end has left, is' in str(error) and at < whole.index(b'\n')
+
+
+def test_scored_videos_of_a_former_version_are_gone_on_with(tmp_path):
+    path, untimed = tmp_path / 'x.partial', [VIDEOS[0]._replace(seconds=None), VIDEOS[1]]
+    with Partial(path, KEY) as kept:
+        kept.add(range(2), untimed, [[1, 2], [3, 4]])
+    assert path.read_bytes().count(b'0.125') == 0
+    with Partial(path, KEY) as kept:
+        first, second = kept.groups[range(2)]
+    np.testing.assert_array_equal(first.logits, VIDEOS[0].logits)
+    assert (first.seconds, second) == (None, VIDEOS[1])
 
 
 def test_two_evaluations_do_not_write_one_file(tmp_path):
