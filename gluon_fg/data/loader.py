@@ -191,7 +191,9 @@ class TrainLoader:
             for p in range(f, f + self.batch_size)
         )
         positions = ((epoch, p, int(order[place % len(order)])) for p, place in places)
-        samples = ordered_map(self._draw, positions, self.workers, self.prefetch * self.batch_size)
+        # With small batches, too, no thread waits for a single slow video
+        ahead = max(self.prefetch * self.batch_size, 2 * self.workers)
+        samples = ordered_map(self._draw, positions, self.workers, ahead)
         try:
             for step in range(start, len(self)):
                 batch = self._collect([next(samples) for _ in range(self.batch_size)])

@@ -2,6 +2,7 @@
 
 from .batch_norm_lstm import BatchNormLSTM, StepNorm
 from .cidc import CIDC
+from .dropout import Dropout
 from .filter_bank import DiscriminativeFilterBank
 from .lstm import FrameLSTM
 from .mask_gate import MaskedAvgPool, MaskGate
@@ -19,6 +20,7 @@ __all__ = [
     'BatchNormLSTM',
     'BilinearUpsample',
     'DiscriminativeFilterBank',
+    'Dropout',
     'FrameLSTM',
     'GlobalAvgPool',
     'GlobalMaxPool',

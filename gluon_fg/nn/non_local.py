@@ -58,8 +58,8 @@ class NonLocal(HybridBlock):
                 for f in (phi, g)
             )
         query, key, value = (F.reshape(f, shape=(0, 0, -1)) for f in (theta, phi, g))  # (N, E, P), (N, E, P') twice
-        attention = F.softmax(
-            F.batch_dot(query, key, transpose_a=True) * self._scale, axis=2
-        )  # (N, P, P'), rows sum to 1
+        # Scaled before the product, which float16 could not hold where features are large
+        product = F.batch_dot(query * self._scale, key, transpose_a=True)
+        attention = F.softmax(product, axis=2)  # (N, P, P'), rows sum to 1
         attended = F.batch_dot(value, attention, transpose_b=True)  # (N, E, P)
         return x + self.bn(self.W(F.reshape_like(attended, theta)))

@@ -13,6 +13,7 @@ from mxnet.gluon import HybridBlock, nn
 from ..backbones import Backbone
 from ..errors import UserError
 from ..nn.consensus import average_consensus
+from ..nn.dropout import Dropout
 from ..nn.norm import clear_cached_graphs
 from ..nn.pooling import GlobalAvgPool
 from ..nn.tracing import TracedOnce
@@ -55,7 +56,7 @@ class Branches(TracedOnce):
         with self.name_scope():
             self.backbone = backbone
             self.pool = GlobalAvgPool(backbone.ndim)
-            self.dropout = nn.Dropout(trunk.dropout)
+            self.dropout = Dropout(trunk.dropout)
             self.classifier = self.make_classifier(backbone, trunk, features)
 
     def make_classifier(self, backbone: Backbone, trunk: Trunk, features: Optional[int] = None) -> HybridBlock:
