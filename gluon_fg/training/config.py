@@ -115,7 +115,8 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
     ------
     UserError
         a stage that cannot be a folder's name, holds no sections, has an unknown key or a wrong value, names
-        `model.start` and is not the first, or holds out videos that a stage before it has learned
+        `model.start` and is not the first, holds out videos that a stage before it has learned, or trains in another
+        precision than those, which are of one process
     """
     parts: Dict[str, Config] = {}
     for name, changes in config.stages.items():
@@ -144,6 +145,11 @@ def stage_configs(config: Config, source: str = 'config') -> Dict[str, Config]:
                 raise UserError(
                     f'{where} holds out {made.data.hold_out:g} of the training videos, but stage {former} '
                     f'before it learns them: set data.hold_out there, too'
+                )
+            if before.train.precision != made.train.precision:
+                raise UserError(
+                    f'{where} trains in {made.train.precision}, stage {former} in {before.train.precision}: a process '
+                    'has a single precision; choose the same for all stages'
                 )
         parts[name] = made
     return parts

@@ -17,6 +17,7 @@ from mxnet.contrib import amp
 from ..errors import UserError
 
 _BFLOAT16 = np.dtype([('bfloat16', np.uint16)])  # MXNet's own name for it
+_enabled: List[str] = []  # the precision of this process, once AMP has wrapped MXNet's operators: nothing undoes that
 
 
 def enable(precision: str, ctx: mx.Context) -> None:
@@ -26,7 +27,7 @@ def enable(precision: str, ctx: mx.Context) -> None:
     ------
     UserError
         float16 on a CPU (MXNet has no float16 convolution there), bfloat16 on a GPU, or on a CPU without AVX-512
-        (oneDNN has no bfloat16 there)
+        (oneDNN has no bfloat16 there); another precision than the one below float32 that this process has trained in
     """
     on_cpu = ctx.device_type == 'cpu'
     if precision == 'float16' and on_cpu:
@@ -35,8 +36,14 @@ def enable(precision: str, ctx: mx.Context) -> None:
         raise UserError('train.precision bfloat16 is for the CPU; choose float32 or float16 on a GPU')
     if precision == 'bfloat16' and not computes_bfloat16():
         raise UserError('train.precision bfloat16 needs a CPU with AVX-512, which this one lacks; choose float32')
-    if precision != 'float32':
+    if _enabled and _enabled != [precision]:
+        raise UserError(
+            f'train.precision {precision}: this process has trained in {_enabled[0]}, which MXNet cannot switch off; '
+            'start another one'
+        )
+    if precision != 'float32' and not _enabled:
         amp.init(target_dtype=precision)
+        _enabled.append(precision)
 
 
 def computes_bfloat16() -> bool:

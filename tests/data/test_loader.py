@@ -259,6 +259,19 @@ def test_ordered_map_stops_what_has_not_begun():
     assert len(started) < 12
 
 
+@pytest.mark.parametrize('batch_size, workers, prefetch, expected', [(2, 8, 4, 16), (1, 0, 1, 1), (6, 2, 4, 24)])
+def test_small_batches_do_not_leave_threads_idle(batch_size, workers, prefetch, expected, monkeypatch):
+    asked = []
+
+    def watched(fn, items, workers, prefetch):
+        asked.append(prefetch)
+        return ordered_map(fn, items, workers, prefetch)
+
+    monkeypatch.setattr('gluon_fg.data.loader.ordered_map', watched)
+    next(make(batch_size=batch_size, workers=workers, prefetch=prefetch).batches(0))
+    assert asked == [expected]
+
+
 def test_synthfg_trains_end_to_end(tiny_synthfg):
     from gluon_fg.data import build_dataset, to_input
 

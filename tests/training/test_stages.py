@@ -389,6 +389,10 @@ def test_without_a_trained_universal_network(settings, tmp_path):
             ('stages={a: {}, b: {data: {hold_out: 0.1}}}',),
             'stages.b holds out 0.1 of the training .* stage a before it',
         ),
+        (
+            ('stages={a: {train: {precision: float16}}, b: {}}',),
+            'stages.b trains in float32, stage a in float16: .* choose the same for all stages',
+        ),
         (('model.options={csm_from: test}',), "unknown csm_from 'test'; choose from held_out, val"),
         (('stages={../a: {}}',), 'a stage is a folder of the run'),
         (('stages={a: {}, b: {model: {name: tsn_tiny_synthfg}}}',), 'do not exist|shape|no parameters'),
