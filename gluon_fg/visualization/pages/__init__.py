@@ -4,7 +4,7 @@
 """
 
 from .page import Section, write_page
-from .parts import bar, drawn, facts, interval, picture, tiles, verdict
+from .parts import bar, drawn, facts, interval, json_data, picture, tiles, verdict
 from .tables import Card, Cell, Column, cards, percent_cell, table
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     'drawn',
     'facts',
     'interval',
+    'json_data',
     'percent_cell',
     'picture',
     'table',

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import re
 import warnings
-from typing import Iterable, Tuple, Union
+from typing import Any, Iterable, Tuple, Union
 
 import cv2
 import matplotlib
@@ -147,3 +148,11 @@ def facts(pairs: Iterable[Tuple[Text, Text]]) -> Markup:
     """Show names and what belongs to them as two columns."""
     rows = (Markup('<div><dt>{}</dt><dd>{}</dd></div>').format(name, value) for name, value in pairs)
     return Markup('<dl class="facts">') + Markup('').join(rows) + Markup('</dl>')
+
+
+def json_data(value: Any, name: str = '') -> Markup:
+    """Keep plain data in the page for its scripts: as JSON in which no text ends the element; `name` is its address."""
+    text = json.dumps(value, separators=(',', ':'), ensure_ascii=False).replace('<', '\\u003c')
+    text = text.replace('\u2028', '\\u2028').replace('\u2029', '\\u2029')
+    given = Markup(' id="{}"').format(name) if name else ''
+    return Markup('<script type="application/json"{}>{}</script>').format(given, Markup(text))

@@ -13,6 +13,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 from markupsafe import Markup
 
+from .parts import json_data
+
 _SHOWN = 200  # rows that are drawn at once
 _FILTERED = 9  # rows from which on there is a box for words
 
@@ -189,21 +191,8 @@ def _data(rows: Sequence[Sequence[Value]], numeric: Sequence[bool]) -> Markup:
     Of a column of numbers: `values`, and `texts` where they are shown otherwise; of texts that come again and again:
     `pool`, and `texts` with their places in it; `html` says whether texts are markup.
     """
-    return Markup('<script type="application/json">{}</script>').format(
-        Markup(
-            json.dumps(
-                {
-                    'rows': len(rows),
-                    'columns': [_packed([row[i] for row in rows], numeric[i]) for i in range(len(numeric))],
-                },
-                separators=(',', ':'),
-                ensure_ascii=False,
-            )
-            .replace('<', '\\u003c')
-            .replace('\u2028', '\\u2028')
-            .replace('\u2029', '\\u2029')
-        )
-    )
+    packed = [_packed([row[i] for row in rows], numeric[i]) for i in range(len(numeric))]
+    return json_data({'rows': len(rows), 'columns': packed})
 
 
 def _packed(cells: Sequence[Value], number: bool) -> Dict[str, Any]:
