@@ -18,6 +18,7 @@ _COMMANDS = (
     'features',
     'quantize',
     'export',
+    'report',
     'compare',
     'fuse',
     'join',

@@ -33,7 +33,7 @@ def _classes(content: Content) -> Section:
         'class',
         *(['group'] if content.scores.groups else []),
         Column('videos', 'with this label'),
-        *_measured(content),
+        *_measured(content, 'top-1'),
         'most often taken for',
         Column('of those', 'videos of this class that are taken for it'),
     ]
@@ -48,16 +48,16 @@ def _nothing(rows: Rows) -> Rows:
     return [None] * len(rows)
 
 
-def _measured(content: Content) -> List[Column]:
+def _measured(content: Content, name: str) -> List[Column]:
     """The columns of an accuracy, with its interval or, of two score files, with their difference."""
     if content.other is None:
-        return [
-            Column('top-1, %'),
-            Column('95 % interval', 'Wilson: from, to, in percent'),
-            Column('', 'the same, drawn'),
-        ]
+        return [Column(f'{name}, %'), Column('95 % interval', 'Wilson: from, to, in percent')]
     a, b = content.titles
-    return [Column(f'{a}, %'), Column(f'{b}, %'), Column('difference', f'{b} minus {a}, in percent of the videos')]
+    return [
+        Column(f'{name}, {a}, %'),
+        Column(f'{b}, %'),
+        Column('difference', f'{b} minus {a}, in percent of the videos'),
+    ]
 
 
 def _class_row(content: Content, row: dict, other: Optional[dict]) -> Tuple[Any, ...]:
@@ -66,23 +66,22 @@ def _class_row(content: Content, row: dict, other: Optional[dict]) -> Tuple[Any,
         row['name'],
         *([row['group']] if content.scores.groups else []),
         row['videos'],
-        *_accuracy(row['top1'], row['correct'], row['videos'], other['top1'] if other else None),
+        *_accuracy(row, other, 'top1'),
         wrong,
         row['confused'] or None,
     )
 
 
-def _accuracy(value: Optional[float], right: int, videos: int, other: Optional[float]) -> List[Cell]:
-    if other is not None and value is not None:
-        return [percent_cell(value), percent_cell(other), signed(other - value)]
+def _accuracy(row: Dict[str, Any], other: Optional[Dict[str, Any]], key: str) -> List[Cell]:
+    """The cells of `_measured`: a share of videos with its interval, or that of two networks and their difference."""
+    value, nothing = row[key], percent_cell(None)
     if value is None:
-        return [percent_cell(None)] * 3
-    low, high = wilson(right, videos)
-    return [
-        percent_cell(value),
-        Cell(f'{100 * low:.1f}\u2013{100 * high:.1f}', low),
-        Cell(interval(value, low, high), value),
-    ]
+        return [nothing] * (2 if other is None else 3)
+    if other is not None:
+        return [percent_cell(value), percent_cell(other[key]), signed(other[key] - value)]
+    low, high = wilson(round(value * row['videos']), row['videos'])
+    text = Markup('{:.1f}\u2013{:.1f} {}').format(100 * low, 100 * high, interval(value, low, high))
+    return [percent_cell(value), Cell(text, low)]
 
 
 def signed(difference: float) -> Cell:
@@ -99,35 +98,25 @@ def wrong_link(true: str, predicted: str) -> Markup:
 
 def _groups(content: Content) -> Section:
     first = per_group(content.scores)
-    second = _nothing(first)
-    if content.other is not None and content.other.groups:
-        second = per_group(content.other)
-    rows = []
-    for row, other in zip(first, second):
-        rows.append(
-            (
-                row['name'],
-                row['classes'],
-                row['videos'],
-                percent_cell(row['top1']),
-                *([percent_cell(other['top1'])] if other else []),
-                *_accuracy(
-                    row['within_group'],
-                    round((row['within_group'] or 0) * row['videos']),
-                    row['videos'],
-                    other['within_group'] if other else None,
-                ),
-            )
+    second: Rows = _nothing(first) if content.other is None else per_group(content.other)
+    rows = [
+        (
+            row['name'],
+            row['classes'],
+            row['videos'],
+            *(percent_cell(each['top1']) for each in (row, other) if each is not None),
+            *_accuracy(row, other, 'within_group'),
         )
-    tops = [Column('top-1, %', "mean of its classes' top-1")]
-    if second[0]:
-        tops = [Column(f'top-1 of {title}, %', "mean of its classes' top-1") for title in content.titles]
-    within = [column._replace(title=f'within: {column.title}' if column.title else '') for column in _measured(content)]
+        for row, other in zip(first, second)
+    ]
+    tops = [f'top-1, {title}, %' for title in content.titles] if content.other is not None else ['top-1, %']
+    means = [Column(title, "mean of its classes' top-1") for title in tops]
+    columns: List[Any] = ['group', 'classes', 'videos', *means, *_measured(content, 'within group')]
     lead = (
         'Top-1 is the mean over the classes of the group. Within the group: the likeliest class of the true group '
         'alone is the true one, so that look-alikes are told apart, whatever other groups got.'
     )
-    return Section('groups', 'Groups', table(['group', 'classes', 'videos', *tops, *within], rows), lead)
+    return Section('groups', 'Groups', table(columns, rows), lead)
 
 
 def _precisions(content: Content) -> Section:
@@ -144,9 +133,9 @@ def _precisions(content: Content) -> Section:
             ends = [drawing]
         group = [row['group']] if content.scores.groups else []
         rows.append((row['name'], *group, row['videos'], percent_cell(row['ap']), *ends))
-    measured = [Column('AP, %'), Column('', 'the same, drawn')]
+    measured = [Column('AP, %'), Column('drawn', 'the same as a bar')]
     if content.other is not None:
-        measured = _measured(content)
+        measured = _measured(content, 'AP')
     columns: List[Any] = [
         'class',
         *(['group'] if content.scores.groups else []),

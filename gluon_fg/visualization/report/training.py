@@ -23,12 +23,13 @@ def sections(content: Content) -> List[Section]:
         return []
     figures = [drawing for drawing in (_losses(run.records), _accuracies(run.records), _rates(run.records)) if drawing]
     body = [Markup('<div class="drawings">{}</div>').format(Markup('').join(figures))] if figures else []
-    body.append(facts([*run.facts, *((name, _said(value)) for name, value in run.environment.items())]))
-    body.append(
-        Markup('<details><summary>Configuration, every value</summary><pre><code>{}</code></pre></details>').format(
-            run.config
-        )
-    )
+    body.append(facts(run.facts))
+    environment = facts((name, _said(value)) for name, value in run.environment.items())
+    for title, folded in (
+        ('Computed with', environment),
+        ('Configuration, every value', Markup('<pre><code>{}</code></pre>').format(run.config)),
+    ):
+        body.append(Markup('<details><summary>{}</summary>{}</details>').format(title, folded))
     return [Section('training', 'Training', Markup('').join(body))]
 
 
@@ -58,8 +59,9 @@ def _losses(records: Sequence[Mapping[str, Any]]) -> Markup:
         lines = _named(records, 'train', 'loss') or lines
     if not lines:
         return Markup('')
-    positive = all(y > 0 for _, _, ys in lines for y in ys)
-    return _chart('training loss', lines, {'yscale': 'log'} if positive else {}, 'training loss over epochs')
+    values = [y for _, _, ys in lines for y in ys]
+    wide = min(values) > 0 and max(values) > 20 * min(values)
+    return _chart('training loss', lines, {'yscale': 'log'} if wide else {}, 'training loss over epochs')
 
 
 def _accuracies(records: Sequence[Mapping[str, Any]]) -> Markup:
