@@ -40,7 +40,7 @@ _LAST = """<script>
 addEventListener('load', async () => {
   const images = [...document.images];
   images.forEach(i => { i.loading = 'eager'; });
-  await Promise.all(images.map(i => i.decode().catch(() => null)));
+  await Promise.all(images.map(i => i.complete || new Promise(done => { i.onload = i.onerror = done; })));
   let value = null;
   try { value = await (async () => { %s })(); } catch (e) { seenErrors.push('script of the test: ' + e); }
   parent.postMessage({
@@ -75,7 +75,7 @@ class Seen(NamedTuple):
     spills
         pixels by which the page is wider than the window: 0 unless the reader has to scroll sideways
     opened
-        seconds from the start of loading until all pictures were decoded and the script was done; waiting costs none
+        seconds from the start of loading until all pictures were there and the script was done; waiting costs none
     """
 
     value: Any
@@ -118,21 +118,23 @@ def check_page(page, script='', **window) -> Seen:
     return seen
 
 
-def screenshot(page, out, width=1280, height=900, dark=False, timeout=120) -> Path:
-    """Take a PNG picture of the upper left of a page, for people to look at."""
+def screenshot(page, out, width=1280, height=900, dark=False, timeout=120, anchor='') -> Path:
+    """Take a PNG picture of the top of a page, or of what comes from an anchor on, for people to look at."""
     out = Path(out).resolve()
     if out.exists():
         out.unlink()
     options = f'--screenshot={out}', '--hide-scrollbars'
-    done = _run(Path(page).resolve(), width, height, dark, timeout, *options)
+    done = _run(Path(page).resolve(), width, height, dark, timeout, *options, anchor=anchor)
     assert out.is_file(), done.stderr[-2000:]
     cv2.imwrite(str(out), cv2.imread(str(out))[:, :width])
     return out
 
 
-def _run(page, width, height, dark, timeout, *options):
+def _run(page, width, height, dark, timeout, *options, anchor=''):
     home = Path(tempfile.mkdtemp(prefix='browser-'))
-    (home / 'frame.html').write_text(_FRAME % (width, height, html.escape(page.as_uri())), encoding='utf-8')
+    (home / 'frame.html').write_text(
+        _FRAME % (width, height, html.escape(f'{page.as_uri()}#{anchor}')), encoding='utf-8'
+    )
     command = [
         CHROMIUM, '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-background-networking',
         '--no-first-run', '--mute-audio', '--disable-extensions', f'--user-data-dir={home}', '--enable-logging=stderr',
