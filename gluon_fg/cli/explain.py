@@ -24,6 +24,7 @@ _ORDER = 'gluon_fg.cli.explain_order'
         'order': _ORDER,
         'filters': _CLASSES,
         'confusion': _CLASSES,
+        'groups': 'gluon_fg.cli.explain_groups',
         'similarity': _CLASSES,
         'weights': _CLASSES,
         'tsne': _CLASSES,
