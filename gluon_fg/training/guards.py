@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Collection, List, Optional
 
 import numpy as np
@@ -266,6 +267,33 @@ def check_frozen_stages(freeze: Collection[str], untrained: Collection[str], sta
                 f'train.freeze {list(freeze)}: {stage} has random weights, which nothing would change; '
                 'leave it out, or set model.start to weights that have it'
             )
+
+
+SKIPS, LEAST_SCALE = 50, 1.0  # updates in a row that may be left out, and the loss scale that is too small for any use
+
+
+def check_loss_scale(scale: float, skipped: int, run_dir: Path) -> None:
+    """Stop a float16 run whose gradients stay infinite however little its loss is scaled: it learns nothing.
+
+    Parameters
+    ----------
+    scale
+        what the next loss is multiplied with
+    skipped
+        updates in a row that were left out
+    run_dir
+        the run's folder
+
+    Raises
+    ------
+    UserError
+        too many updates in a row, or a scale below 1
+    """
+    if skipped and (skipped >= SKIPS or scale < LEAST_SCALE):
+        raise UserError(
+            f'float16: the gradients of {skipped} updates in a row were infinite, at a loss scale of {scale:g} by now; '
+            f'lower train.lr, set train.clip, or train in float32. The last checkpoint of {run_dir} is from before'
+        )
 
 
 def constant_prediction(scores: Scores) -> Optional[str]:

@@ -74,10 +74,14 @@ class RunLog:
         self._board = Board(Path(run_dir) / 'tensorboard', step + 1 if step else 0)
 
     def write(self, event: str, step: int, **values: Any) -> None:
-        """Record `values` under an event name ('train', 'epoch', 'val', ...) at `step` updates done."""
+        """Record `values` under an event name ('train', 'epoch', 'val', ...) at `step` updates done.
+
+        Numbers that are not finite, which JSON has no word for, become null.
+        """
         self._check()
+        known = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
         with naming(self.path):
-            self._stream.write(json.dumps({'event': event, 'step': step, **values}) + '\n')
+            self._stream.write(json.dumps({'event': event, 'step': step, **known}) + '\n')
             self._stream.flush()
         self._count += 1
         numbers = {name: v for name, v in values.items() if isinstance(v, (int, float)) and math.isfinite(v)}

@@ -257,8 +257,10 @@ def _bar(run: Run, epoch: int, first: int) -> tqdm:
 def _write_epoch(run: Run, state: TrainState, epoch: int) -> None:
     """The epoch's means, and the sums begin anew."""
     if run.log:
-        count, totals = state.sums['updates'], {name: state.sums[name] for name in ('seconds', 'data_seconds')}
-        means = {name: value / count for name, value in state.sums.items() if name not in ('updates', *totals)}
+        sums = dict(state.sums)
+        count, norms = sums.pop('updates'), sums.pop('norms', 0)
+        totals = {name: sums.pop(name) for name in ('seconds', 'data_seconds')}
+        means = {name: value / (norms if name == 'grad_norm' else count) for name, value in sums.items()}
         fields = {'epoch': epoch + 1, 'lr': run.rate(state.updates - 1), **totals}
         run.log.write('epoch', state.updates, **fields, failed_videos=len(run.loader.failed), **means)
     state.sums = {}

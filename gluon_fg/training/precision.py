@@ -80,6 +80,16 @@ class Scaler:
         if self.active:
             amp.unscale(self._trainer)
 
+    @property
+    def scale(self) -> float:
+        """What the next loss is multiplied with; 1 where nothing is scaled."""
+        return float(self._trainer._amp_loss_scaler._next_loss_scale) if self.active else 1.0
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the last update was left out, because a gradient had become infinite: its scale was halved then."""
+        return self.active and self.scale < self._trainer._amp_loss_scaler._loss_scale
+
     def state(self) -> dict:
         """What a checkpoint must keep; MXNet's `save_states` does not."""
         return {name: getattr(self._trainer._amp_loss_scaler, name) for name in self._FIELDS} if self.active else {}

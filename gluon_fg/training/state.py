@@ -36,6 +36,8 @@ class TrainState:
         training videos that could not be read, with the reason
     records
         lines of metrics.jsonl
+    skipped, skipped_in_a_row
+        updates that were left out, a gradient in float16 being infinite: all, and those since the last that was not
     """
 
     updates: int = 0
@@ -46,6 +48,13 @@ class TrainState:
     metrics: Dict[str, Any] = dataclasses.field(default_factory=dict)
     failed: Dict[str, str] = dataclasses.field(default_factory=dict)
     records: Optional[int] = None
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    def count_skip(self, skipped: bool) -> None:
+        """Count an update that was left out, or was not."""
+        self.skipped += skipped
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
 
     def epochs(self, updates_per_epoch: int) -> int:
         """Epochs that are done, their validation included: a run may have been stopped in front of that."""
@@ -86,8 +95,12 @@ def _state_of(saved: Dict[str, Any], path: Path) -> TrainState:
             raise ValueError('no state of a run')
         seconds, cpu_seconds = float(saved['seconds']), float(saved['cpu_seconds'])
         sums = {str(name): float(value) for name, value in saved['sums'].items()}
+        if 'grad_norm' in sums:
+            sums.setdefault('norms', sums['updates'])  # former versions counted every update's
         failed = {str(path): str(reason) for path, reason in saved.get('failed', {}).items()}
-        return TrainState(saved['step'], best, seconds, cpu_seconds, sums, metrics, failed, records and int(records))
+        skips = (int(saved.get(name, 0)) for name in ('skipped', 'skipped_in_a_row'))
+        records = records and int(records)
+        return TrainState(saved['step'], best, seconds, cpu_seconds, sums, metrics, failed, records, *skips)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f'checkpoint {path} cannot be loaded (state.json: {error}); remove that folder to resume from the one '

@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Optional
 import mxnet as mx
 import numpy as np
 
+from . import guards
 from .parts import Run
 from .run import StopFlag
 from .state import TrainState
@@ -31,7 +32,7 @@ class Update:
     loss
         once it is known
     extra
-        its timings, and `grad_norm`
+        its timings, and where it is clipped and was not left out `grad_norm` and `norms`, 1
     """
 
     def __init__(
@@ -68,6 +69,9 @@ def one_update(run: Run, state: TrainState, epoch: int, batches: Iterator) -> Up
     run.trainer.set_learning_rate(run.rate(state.updates))
     norm = update(run.trainer, run.params, run.scaler, train.batch_size * train.accumulate, train.clip)
     state.updates += 1
+    state.count_skip(run.scaler.skipped)
+    guards.check_loss_scale(run.scaler.scale, state.skipped_in_a_row, run.run_dir)
+    norm = None if run.scaler.skipped else norm  # which is infinite then
     if run.average:
         run.average.update(state.updates)
     videos = [str(run.train_set.records[int(i)].path) for i in batch.indices[:3]]
@@ -111,17 +115,20 @@ def add_up(run: Run, state: TrainState, updates: List[Update]) -> Dict[str, floa
 
     Returns
     -------
-    The last update's: `loss`, `loss_<branch>`, `top1_<branch>`, and `grad_norm` where gradients are clipped
+    The last update's: `loss`, `loss_<branch>`, `top1_<branch>`, and `grad_norm` where gradients are clipped; in float16
+    the `loss_scale` of the next one, and how many updates of the run were `skipped`
     """
     names = list(updates[0].passes[0])
     for done in updates:
-        if done.norm is not None:
-            done.extra['grad_norm'] = float(done.norm.asscalar())
+        norm = None if done.norm is None else float(done.norm.asscalar())
+        if norm is not None and np.isfinite(norm):
+            done.extra.update(grad_norm=norm, norms=1)
     own = np.array([list(means_of(done.passes).values()) for done in updates])
     values: Dict[str, float] = {}
     for done, row in zip(updates, run.world.mean(own).tolist()):
         values = dict(zip(names, row))
         for name, value in {**values, 'updates': 1, **done.extra}.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
-    norm = {name: value for name, value in updates[-1].extra.items() if name == 'grad_norm'}
-    return {**norm, **values}
+    last = {name: value for name, value in updates[-1].extra.items() if name == 'grad_norm'}
+    scaling = {'loss_scale': run.scaler.scale, 'skipped': state.skipped} if run.scaler.active else {}
+    return {**last, **values, **scaling}
