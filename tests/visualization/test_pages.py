@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from browser import check_page, needs_browser
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -92,3 +93,44 @@ def test_pictures_are_made_small_or_kept_exactly():
     assert 'image/webp' in small and 'width="80" height="45"' in small and len(small) < 8000
     exact = picture(noise, 'noise', width=640, exact=True)
     assert 'image/png' in exact and 'width="640" height="360"' in exact and 'class="exact"' in exact
+
+
+ASKED = """
+const box = document.getElementById('big'), words = box.querySelector('input'), body = box.querySelector('tbody');
+const shown = () => [...body.rows].map((row) => row.cells[0].textContent + row.cells[2].textContent);
+const head = (place) => box.querySelectorAll('th button')[place];
+const type = (text) => { words.value = text; words.dispatchEvent(new Event('input')); };
+const seen = { first: shown() };
+head(2).click(); seen.up = [shown(), box.querySelector('th[aria-sort]').getAttribute('aria-sort')];
+head(2).click(); seen.down = shown();
+head(2).click(); seen.again = [shown(), box.querySelector('th[aria-sort]')];
+box.querySelector('.next').click(); seen.more = shown();
+type('V1'); seen.part = [shown(), box.querySelector('.count').value];
+type('"close" "v'); seen.half = shown();
+document.getElementById('link').click(); seen.link = [words.value, shown()];
+const cards = document.getElementById('cards'), order = cards.querySelector('select');
+const faces = () => [...cards.querySelectorAll('.card')].map((card) => card.textContent);
+order.value = '0'; order.dispatchEvent(new Event('change')); seen.cards = faces();
+const small = document.querySelector('#small'); small.querySelector('th button').click();
+seen.small = [...small.querySelectorAll('tbody td')].map((cell) => cell.textContent);
+return seen;
+"""
+
+
+@needs_browser
+def test_lists_are_sorted_and_filtered_in_a_browser(tmp_path):
+    rows = [[f'v{i}', ('open', 'close')[i % 2], Cell(f'{i % 3} %', None if i == 4 else i % 3)] for i in range(12)]
+    link = Markup('<a id="link" href="#a" data-find="big" data-words="&quot;v3&quot; &quot;close&quot;">3</a>')
+    bodies = [Card(Markup('<p>{}</p>').format(name), (name,), (value,)) for name, value in zip('abc', (1, None, 3))]
+    body = table(['video', 'class', 'share'], rows, name='big', shown=5) + link
+    body += cards(bodies, ['certainty'], name='cards') + table(['n'], [[10], [9], [None], [2]], name='small')
+    page = write_page(tmp_path / 'p.html', 'lists', '', [Section('a', 'A', body)])
+    seen = check_page(page, ASKED, width=390).value
+    assert seen['first'] == ['v00 %', 'v11 %', 'v22 %', 'v30 %', 'v41 %']
+    assert seen['up'] == [['v00 %', 'v30 %', 'v60 %', 'v90 %', 'v11 %'], 'ascending']
+    assert seen['down'] == ['v22 %', 'v52 %', 'v82 %', 'v112 %', 'v11 %']
+    assert seen['again'] == [seen['first'], None] and len(seen['more']) == 10
+    assert seen['part'] == [['v11 %', 'v101 %', 'v112 %'], '3 of 12']
+    assert seen['half'] == ['v11 %', 'v30 %', 'v52 %', 'v71 %', 'v90 %']  # a quote that is not closed asks nothing yet
+    assert seen['link'] == ['"v3" "close"', ['v30 %']]
+    assert seen['cards'] == ['c', 'a', 'b'] and seen['small'] == ['2', '9', '10', '\u2013']
