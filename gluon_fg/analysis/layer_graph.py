@@ -183,7 +183,8 @@ class LayerGraph:
                 self.shapes,
                 key=lambda name: (-np.prod(self.shapes[name][-2:]), self.shapes[name][1], self._entries[name]),
             )
-            return next(name for name in self.shapes if self._entries[name] == self._entries[last])
+            same = [name for name in self.shapes if self._entries[name] == self._entries[last]]
+            return min(same, key=lambda name: name.count('.'))  # the outermost of blocks that end with each other
         counted = [self.net.branch_names.index(name) for name in self.net.trained_branches]
         complete = [name for name in stages if all(self.reads(name)[place] for place in counted)]
         return (complete or stages)[-1]

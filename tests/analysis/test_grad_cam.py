@@ -287,6 +287,7 @@ def test_networks_of_gluoncv_say_less_of_themselves():
 
     net = ActionRecResNetV1b(18, 6, pretrained_base=False, num_segments=2)
     net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
+    net(noise((2, 3, 64, 64)))
     spec = spec_of(net).replace(short_side=64, crop_size=64)
     assert spec.segments == 2 and spec.ndim == 2
     first, second = GradCam(net, spec=spec).answers(film(), [(5, None), (4, None)])
