@@ -138,7 +138,7 @@ def evaluate(
     others = others and score_dataset(net, others, views, ctx, batch_size, workers, **sharing)
     if world.rank == 0:
         refused = _refused(scores, others, refuse, net.threshold, network.folder)
-        _report(regrouped(scores, groups), paths, refused, output.json)
+        _report(regrouped(scores, groups), paths, refused, output.json, data.root)
         partial.remove(paths[0].with_suffix('.partial'))
     world.barrier()
     return _code([scores, others] if others else [scores], world)
@@ -168,7 +168,7 @@ def _part(shard: Optional[str], refuse: Optional[float], strangers: Sequence[str
     return Shard.parse(shard) if shard else WHOLE
 
 
-def _report(scores: Any, paths: Any, refused: Any, as_json: bool) -> None:
+def _report(scores: Any, paths: Any, refused: Any, as_json: bool, root: Optional[str]) -> None:
     from ..evaluation.metrics import summarize
     from ..evaluation.report import write_report
     from ..evaluation.sharing import WHOLE
@@ -183,8 +183,9 @@ def _report(scores: Any, paths: Any, refused: Any, as_json: bool) -> None:
         every = str(paths[0]).replace(f'{shard.number}of', '*of')
         hint = f'gluon-fg merge {every} --out FILE.npz, when all {shard.of} parts are there'
     else:
-        hint = f'gluon-fg compare {paths[0]} OTHER.npz' if scores.targets is None else ''
-    click.echo(table + (f'\nnext: {hint}' if hint else ''))
+        hint = f'gluon-fg report {paths[0]}{f" --root {root}" if root else ""}'
+        hint += f'\n      gluon-fg compare {paths[0]} OTHER.npz' if scores.targets is None else ''
+    click.echo(f'{table}\nnext: {hint}')
 
 
 def _code(measured: Sequence[Any], world: Any) -> int:

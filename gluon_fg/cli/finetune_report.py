@@ -120,7 +120,7 @@ def _pictures(scores: Any, videos: Any, folder: Path) -> List[Path]:
 
 
 def next_commands(folder: Path, place: str, split: str, net: Any, scores: Any) -> List[str]:
-    """The three commands that come next, as they must be typed: predict, explain, publish."""
+    """The four commands that come next, as they must be typed: predict, report, explain, publish."""
     video = _video(folder, place, scores.ids[0])
     if net.filters_per_class:
         explain = ['explain', 'localize', video, '--run', str(folder), '--out', str(folder / 'explained')]
@@ -128,7 +128,12 @@ def next_commands(folder: Path, place: str, split: str, net: Any, scores: Any) -
         explain = ['explain', 'activation', video, '--models', str(folder), '--out', str(folder / 'activation.png')]
     publish = ['zoo', 'publish', str(folder), '--repo', 'my_zoo', '--name', _published_name(folder)]
     publish += ['--split', split, '--licence', 'all rights reserved']
-    commands: Sequence[Sequence[str]] = (['predict', video, '--run', str(folder)], explain, publish)
+    commands: Sequence[Sequence[str]] = (
+        ['predict', video, '--run', str(folder)],
+        ['report', str(folder)],
+        explain,
+        publish,
+    )
     return [' '.join(map(shlex.quote, ['gluon-fg', *words])) for words in commands]
 
 

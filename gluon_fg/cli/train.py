@@ -69,5 +69,5 @@ def train(
             click.echo(stop, err=True)
         return 130
     if world.rank == 0:
-        click.echo(f'next: gluon-fg evaluate --run {folder}')
+        click.echo(f'next: gluon-fg evaluate --run {folder}\n      gluon-fg report {folder}')
     return 0

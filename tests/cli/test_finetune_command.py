@@ -74,7 +74,7 @@ def test_a_folder_becomes_a_network(command, place, printed):
     assert (run / 'report/wrong.png').is_file() == (right < len(scores.ids))
     assert (run / 'classes.txt').read_text(encoding='utf-8').split('\n')[:3] == list(scores.classes)
     commands = [line.strip() for line in out.split('next:\n')[1].splitlines()]
-    assert len(commands) == 3 and all(line in page for line in commands)
+    assert len(commands) == 4 and all(line in page for line in commands)
     printed['commands'] = commands
 
 
@@ -86,7 +86,7 @@ def test_the_same_words_again_train_nothing_and_say_the_same(command, place, pri
     assert [line.strip() for line in out.split('next:\n')[1].splitlines()] == printed['commands']
 
 
-@pytest.mark.parametrize('number, name', enumerate(['predict', 'explain', 'publish']))
+@pytest.mark.parametrize('number, name', enumerate(['predict', 'report', 'explain', 'publish']))
 def test_each_printed_command_runs_as_it_is(command, place, printed, number, name):
     words = shlex.split(printed['commands'][number])
     assert words[0] == 'gluon-fg' and name in words[:3]
@@ -94,6 +94,8 @@ def test_each_printed_command_runs_as_it_is(command, place, printed, number, nam
     assert code == 0, err
     if name == 'predict':
         assert re.search(r'[\d.]+ %  (opening a door|closing a door|wérfen)\n', out)
+    elif name == 'report':  # of the scores that are there
+        assert 'evaluating' not in out and 'no pictures' not in err and (place / 'runs/mine/report.html').is_file()
     elif name == 'explain':
         assert json.loads((place / 'runs/mine/explained/peaks.json').read_text())
     else:
