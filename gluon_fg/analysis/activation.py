@@ -172,17 +172,14 @@ def _activations(
     frames: List[Piece] = []
     probabilities = []
     shown = [n for n in net.map_info if n in net.activation_names or backbone and n == 'F5']
-    names: Dict[str, Tuple[Optional[str], ...]] = {n: net.map_info[n].directions or (None,) for n in shown}
     for clip in seen_clips(net, reader, clips, ctx):
         probabilities.append(clip.probabilities[0])
         frames.append(clip.piece(np.arange(clip.subclips)))
-        for volume, sides in names.items():
-            for side, maps in zip(sides, np.split(att(clip.maps[volume][None])[0], len(sides))):
-                part = f'{volume} {side}' if sides[1:] else volume
-                where = places(len(maps), clip.subclips, side)
-                pieces.setdefault(part, []).append(clip.piece(where, maps))
+        for volume in shown:
+            for part, piece in att_pieces(net, clip, volume).items():
+                pieces.setdefault(part, []).append(piece)
     parts = {part: joined(of_part, place_in(net, reader)) for part, of_part in pieces.items()}
-    for volume in names:  # both sides of a volume share their colors
+    for volume in shown:  # both sides of a volume share their colors
         group = [part for part in parts if part.split(' ')[0] == volume]
         ends = np.array([parts[part].limits for part in group])
         limits = float(ends[:, 0].min()), float(ends[:, 1].max())
@@ -259,6 +256,16 @@ def seen_clips(
                 f'{net.name}: its features are not finite; are these the parameters of a run that diverged?'
             )
         yield SeenClip(clip, shares, maps, maps['F5'].shape[1], place if clips_have_time else None)
+
+
+def att_pieces(net: HybridBlock, clip: SeenClip, volume: str) -> Dict[str, Piece]:
+    """att of a volume of features of a clip, by its name; where it has several directions, by that and each of them."""
+    sides = net.map_info[volume].directions or (None,)
+    shares = np.split(att(clip.maps[volume][None])[0], len(sides))
+    return {
+        f'{volume} {side}' if sides[1:] else volume: clip.piece(places(len(maps), clip.subclips, side), maps)
+        for side, maps in zip(sides, shares)
+    }
 
 
 def joined(pieces: Sequence[Piece], place: Placement, quantity: str = 'att') -> MapSeries:

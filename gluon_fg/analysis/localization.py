@@ -175,7 +175,7 @@ def examine(
     if top is not None and top < 1:
         raise UserError(f'top must be at least 1, got {top}')
     check_box(box, cells)
-    with _reader(video) as reader:
+    with reader_of(video) as reader:
         best, slices = _maxima(scan(net, reader, ctx, batch_size, overlap), reader.size, wanted if volumes else None)
         place = placement(net, net.response_geometry, reader.size)
         peaks = _strongest([_peak(net, best, number, place, reader.fps, box, cells) for number in wanted], top)
@@ -287,7 +287,7 @@ def class_label(net: HybridBlock, name: Union[str, int]) -> int:
 
 
 @contextlib.contextmanager
-def _reader(video: Video) -> Iterator[VideoReader]:
+def reader_of(video: Video) -> Iterator[VideoReader]:
     """An open reader: the one given (left open), or that of the file or the frames."""
     if isinstance(video, (str, os.PathLike)):
         with open_video(os.fspath(video)) as reader:

@@ -51,8 +51,11 @@ class Placement(NamedTuple):
         last = max(math.ceil(self._moment(cell) + half) - 1, first)
         return self._in_clip(first), self._in_clip(last)
 
-    def point(self, cell: Tuple[int, int]) -> Tuple[float, float]:
-        """(x, y) of the center of cell (y', x') in the original video's pixels, brought into the frame."""
+    def point(self, cell: Tuple[float, float]) -> Tuple[float, float]:
+        """(x, y) of the center of cell (y', x') in the original video's pixels, brought into the frame.
+
+        A cell between others is a place between their centers.
+        """
         y, x = (self._to_video(self._place(i), axis) for axis, i in enumerate(cell))
         # at most just below the far edge, which belongs to no pixel
         return min(max(x, 0.0), float(np.nextafter(self.size[1], 0))), min(
@@ -99,7 +102,7 @@ class Placement(NamedTuple):
     def _moment(self, cell: float) -> float:
         return self.geometry.offset[0] + self.geometry.stride[0] * cell
 
-    def _place(self, cell: int) -> float:
+    def _place(self, cell: float) -> float:
         """Middle of a cell on an edge scale, where pixel i covers [i, i + 1)."""
         return self.geometry.offset[1] + self.geometry.stride[1] * cell + 0.5
 

@@ -65,7 +65,7 @@ def follow(
     middle = float(np.median(maps))
     height = float(maps[peak]) - middle
     heights = (maps - middle) / height if height > 0 else np.zeros(maps.shape)
-    places = [[peak[1:]] if moment == peak[0] else highest(one) for moment, one in enumerate(maps)]
+    places = [[peak[1:]] if moment == peak[0] else highest(shown) for moment, shown in enumerate(maps)]
     boxes = [np.array([placement.box(place, kind, cells) for place in of_moment]) for of_moment in places]
     scores = [heights[moment][tuple(np.transpose(of_moment))] for moment, of_moment in enumerate(places)]
     path = best_path(boxes, scores)

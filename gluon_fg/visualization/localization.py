@@ -76,7 +76,7 @@ def strip(
                 heated = boxed(tint(picture, volume.heat(index), volume.limits), peak.box, scale, color)
             if visibility(peak, located.tubes[peak.filter], index, reader.fps) == 1:
                 corners = peak.box if here else located.tubes[peak.filter].box_at(index)
-                picture = boxed(picture, corners, scale, color, 2 if here else 1)
+                picture = boxed(picture, corners, scale, color)
             picture = framed(picture, color if here else PAPER)
             panels.append(captioned(image(picture), f'{index / reader.fps:.2f} s, frame {index}', bold=here))
         panels.append(captioned(image(framed(heated)), 'response'))
