@@ -19,16 +19,16 @@ from typing import Any, Callable, Dict, List, Optional
 from ..errors import UserError
 from .contender import Contender, make, quantize
 
-_BRIEF = 20.0  # ms: after other processes had the processor, a call this brief is run once without being timed
-
 
 def timed(run: Callable[[], Any], budget: float) -> List[float]:
-    """Times in ms of one call after another, until `budget` ms are over; at least one."""
+    """Times in ms of one call after another, until `budget` ms are over; at least one.
+
+    Before them it runs once without being timed: other processes had the processor and its caches, and a network is
+    the slower then the more weights it has (a twentieth of a call of 0.5 s).
+    """
+    run()
     times: List[float] = []
     began = time.perf_counter()
-    run_once = _call(run)
-    if run_once >= _BRIEF:
-        times.append(run_once)
     while not times or 1000 * (time.perf_counter() - began) + times[-1] < budget:
         times.append(_call(run))
     return times
