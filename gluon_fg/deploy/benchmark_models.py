@@ -11,11 +11,14 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock
 
 from .. import factory
 from ..errors import UserError
@@ -28,8 +31,10 @@ from .flops import Cost, count, input_shape
 from .machine import facts, has_bfloat16
 from .measuring import Measured, Say, side_by_side
 from .peers import gemm, graph_files
+from .quantized import store
 
 GEMM_SIZE = 2048
+_CODE = tuple(f'{room}/**/*.py' for room in ('backbones', 'deploy', 'nn', 'recognizers', 'weights'))  # makes INT8 forms
 _PEERS = {
     kinds.EAGER: ('float32',),
     kinds.FROZEN: ('float32', 'bfloat16'),
@@ -118,17 +123,15 @@ class Subject:
 def workplace(name: str, asked: Asked, batch: int) -> Iterator[Path]:
     """Give a folder for a network's files: one of the cache where INT8 forms are made, which takes minutes, else new.
 
-    What lies there is of the same random weights each time.
+    What lies there is of the same random weights each time, and made by the same code: other code has another folder.
     """
     if 'int8' not in asked.precisions:
         with temporary_folder() as temporary:
             yield Path(temporary)
         return
     versions = sorted(facts()['packages'].items())
-    made_of = json.dumps([name, asked.shape, asked.nclass, batch, versions])
-    folder = cache.folder() / 'benchmark' / hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    yield folder
+    made_of = json.dumps([name, asked.shape, asked.nclass, batch, versions, cache.code_digest(*_CODE)])
+    yield cache.folder_of('benchmark', hashlib.sha256(made_of.encode()).hexdigest())
 
 
 def prepare(name: str, asked: Asked, batch: int, folder: Path) -> Subject:
@@ -154,6 +157,7 @@ def prepare(name: str, asked: Asked, batch: int, folder: Path) -> Subject:
     x = np.random.default_rng(0).uniform(-1, 1, shape).astype('float32')
     graph_files.write(net, x, folder)
     net.save_parameters(str(folder / 'net.params'))
+    _remove_unfit(net, shape, folder)
     auto = {}
     for precision in asked.precisions:
         try:
@@ -161,6 +165,18 @@ def prepare(name: str, asked: Asked, batch: int, folder: Path) -> Subject:
         except UserError:
             pass  # no runtime that is installed knows it; a row of each says why
     return Subject(name, entry.gluoncv, cost, shape, asked.nclass, folder, auto)
+
+
+def _remove_unfit(net: HybridBlock, shape: Sequence[int], folder: Path) -> None:
+    """Remove INT8 forms of a folder that are not of this network and input, or damaged: they are made anew."""
+    net.quantized_beside = os.path.join(folder, '')
+    for runtime in store.KINDS:
+        form = store.folder_of(net, runtime)
+        if form.exists():
+            try:
+                store.load(net, runtime, shape)
+            except UserError:
+                shutil.rmtree(form)
 
 
 def contenders(subject: Subject, asked: Asked) -> List[Contender]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
+import time
 from pathlib import Path
 from typing import Callable, List, Tuple
 
+from ..errors import UserError
 from ..files import atomic_write
 
 logger = logging.getLogger(__name__)
 
 FOLDER = 'GLUON_FG_CACHE'
-LIMIT = 2 << 30  # bytes, of all entries
+LIMIT = 2 << 30  # bytes, of all entries; and of all folders of a kind
+_IN_USE = 3600  # seconds
 _BEGIN = b'gluon_fg cache 1\n'  # then the SHA-256 of what follows it, in hexadecimal and a line of its own
 
 
@@ -52,6 +56,55 @@ def kept(key: str, make: Callable[[], bytes]) -> bytes:
         logger.warning('%s: converted models cannot be kept there (%s); %s=FOLDER names another', path.parent,
                        error.strerror, FOLDER)  # fmt: skip
     return model
+
+
+def folder_of(kind: str, key: str) -> Path:
+    """A folder of the cache for what takes minutes to make; it is there, empty or as it was left.
+
+    Folders of the kind that were not used for longest go where all together are larger than `LIMIT`, but for those used
+    within the last hour, by this process or another.
+
+    Parameters
+    ----------
+    kind
+        name of a folder in the cache
+    key
+        hexadecimal digest of everything that its content depends on
+
+    Raises
+    ------
+    UserError
+        it cannot be made
+    """
+    own = folder() / kind / key[:16]
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f'{own}: no folder can be made there ({error.strerror}); {FOLDER}=FOLDER names another'
+        ) from error
+    os.utime(own)
+    others = sorted((path.stat().st_mtime, path) for path in own.parent.iterdir() if path.is_dir())
+    room = LIMIT - sum(_size(path) for _, path in others)
+    for used, path in others:
+        if room >= 0 or used > time.time() - _IN_USE:
+            break
+        room += _size(path)
+        shutil.rmtree(path, ignore_errors=True)
+    return own
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob('*') if file.is_file())
+
+
+def code_digest(*patterns: str) -> str:
+    """SHA-256 of files of this package's code, which changes more often than its version: paths or globs within it."""
+    state = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for path in sorted(path for pattern in patterns for path in package.glob(pattern)):
+        state.update(path.read_bytes())
+    return state.hexdigest()
 
 
 def _read(path: Path) -> Tuple[bytes, str]:

@@ -10,7 +10,6 @@ import json
 import logging
 import threading
 import time
-from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple, Union
 
 import mxnet as mx
@@ -148,8 +147,4 @@ def _sources() -> List[str]:
     """Versions of what converts: of the package's own code by its digest, which changes more often than its number."""
     import onnx
 
-    state = hashlib.sha256()
-    here = Path(__file__).parent
-    for path in sorted([*here.glob('onnx/*.py'), here / 'folding.py', here / 'graph.py']):
-        state.update(path.read_bytes())
-    return [onnx.__version__, state.hexdigest()]
+    return [onnx.__version__, cache.code_digest('deploy/onnx/*.py', 'deploy/folding.py', 'deploy/graph.py')]

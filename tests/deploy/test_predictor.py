@@ -209,6 +209,27 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['e.onnx', 'of another program']
 
 
+def test_folders_not_used_for_longest_go_first_but_none_in_use(tmp_path, monkeypatch):
+    monkeypatch.setenv('GLUON_FG_CACHE', str(tmp_path))
+    monkeypatch.setattr(cache, 'LIMIT', 1000)
+    forms = tmp_path / 'forms'
+    for age, key in enumerate('abc'):
+        own = cache.folder_of('forms', key * 64)
+        assert own == forms / (key * 16) and not list(own.iterdir())
+        (own / 'deep').mkdir()
+        (own / 'deep' / 'file').write_bytes(b'x' * 400)
+        cache.os.utime(own, (age, age))
+    assert (cache.folder_of('forms', 'a' * 64) / 'deep' / 'file').read_bytes() == b'x' * 400  # used just now
+    assert sorted(path.name[0] for path in forms.iterdir()) == ['a', 'c']
+    (cache.folder_of('forms', 'd' * 64) / 'file').write_bytes(b'x' * 5000)
+    cache.folder_of('forms', 'e' * 64)
+    assert sorted(path.name[0] for path in forms.iterdir()) == ['a', 'd', 'e']  # all used within the hour
+    (tmp_path / 'file').write_text('no folder')
+    monkeypatch.setenv('GLUON_FG_CACHE', str(tmp_path / 'file'))
+    with pytest.raises(UserError, match='GLUON_FG_CACHE=FOLDER names another'):
+        cache.folder_of('forms', 'a' * 64)
+
+
 def test_a_folder_that_cannot_be_written_costs_a_line(tmp_path, monkeypatch, caplog):
     (tmp_path / 'file').write_text('no folder')
     monkeypatch.setenv('GLUON_FG_CACHE', str(tmp_path / 'file'))
