@@ -133,7 +133,7 @@ def export(
         _WRITERS[to](graph, facts(net, graph), written)
         reference = _in_mxnet(native.symbol, native.params)
         batches = _batches(graph.shape, clips)
-        wanted = [_expected(net, batch, graph.names) for batch in batches]
+        wanted = [expected(net, batch, graph.names) for batch in batches]
         checks = tuple(
             _checked(runtime, _opened(runtime, written, thread_count(threads)), reference, batches, wanted)
             for runtime in _runtimes(to)
@@ -260,7 +260,7 @@ def _batches(shape: Tuple[int, ...], clips: Sequence[np.ndarray]) -> List[np.nda
     return [*random, *(np.ascontiguousarray(clip, 'float32') for clip in clips)]
 
 
-def _expected(net: HybridBlock, x: np.ndarray, names: Sequence[str]) -> List[np.ndarray]:
+def expected(net: HybridBlock, x: np.ndarray, names: Sequence[str]) -> List[np.ndarray]:
     """What the network itself gives for a batch, by the names of outputs."""
     data = mx.nd.array(x)
     outputs = dict(zip(net.branch_names, net.branches(data)))

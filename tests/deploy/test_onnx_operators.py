@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.errors import UserError
+from gluon_fg.nn.non_local import NonLocal
 from gluon_fg.nn.norm import deploy_symbol
 from gluon_fg.nn.same_padding import SameConv2D, SameConv3D, SameMaxPool2D, SameMaxPool3D
 
@@ -104,6 +105,18 @@ def test_same_padding_is_padding(make, size):
     model, results = in_both(*fold(*deploy_symbol(layer)), (1, *x.shape[1:]), x)
     assert [node.op_type in ('Conv', 'MaxPool') for node in model.graph.node] == [True]  # nothing is turned around
     for given in results:
+        np.testing.assert_allclose(given, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize('subsample, size', [(False, (3, 5, 4)), (True, (3, 5, 4)), (True, (2, 6, 7))])
+def test_a_non_local_layer(subsample, size):
+    layer = NonLocal(6, subsample)
+    layer.initialize(mx.init.Normal(0.7))
+    layer.bn.gamma.set_data(mx.nd.array(np.linspace(1, 2, 6)))  # it starts as the identity
+    x = np.random.default_rng(0).normal(size=(2, 6, *size)).astype('float32')
+    wanted = layer(mx.nd.array(x)).asnumpy()
+    assert np.abs(wanted - x).max() > 0.5
+    for given in in_both(*deploy_symbol(layer), (1, 6, *size), x)[1]:
         np.testing.assert_allclose(given, wanted, atol=1e-5)
 
 
