@@ -115,6 +115,11 @@ class Protocol:
         if self.flips not in FLIPS:
             raise unknown('kind of flips', self.flips, FLIPS)
 
+    @property
+    def key(self) -> str:
+        """All that the views of a video depend on, in a word: equal for protocols that differ in their names alone."""
+        return f'{self.clips}x{self.crops}-{self.flips}@{"own" if self.frames is None else self.frames}'
+
     def num_segments(self, spec: InputSpec) -> int:
         """What a network on images must have as `num_segments`: how many frames of its input make one view."""
         return self.shown(spec).segments if self.clips == 1 else 1

@@ -76,9 +76,8 @@ def settings_of(
     protocol: Protocol, execution: Optional[Computation], ctx: Optional[mx.Context], batch_size: int
 ) -> Dict[str, Any]:
     """Name what the last bits of a network's scores of a video depend on."""
-    frames = 'own' if protocol.frames is None else protocol.frames
     return {
-        'protocol': f'{protocol.clips}x{protocol.crops}-{protocol.flips}@{frames}',
+        'protocol': protocol.key,
         'runtime or precision': execution.text if execution else 'own graph',
         'device': (ctx or mx.cpu()).device_type,
         'batch size': batch_size,
