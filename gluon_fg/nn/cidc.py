@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import mxnet as mx
 import numpy as np
@@ -134,6 +134,11 @@ class CIDC(HybridBlock):
             self._effective(mx.nd, getattr(self, f'{name}_weight').data(), getattr(self, self._seen_name(name)).data())
             for name in self._kernels
         ]
+
+    def seen(self) -> Dict[str, np.ndarray]:
+        """Which frames each output sees, (T', T) bool, by the name of each of `kernel()`."""
+        outputs = self.out_frames // len(self._kernels)
+        return {name: visible(self._frames, outputs, 'full' if self._blind else name) > 0 for name in self._kernels}
 
     def _effective(self, F, k, seen):
         """Softmax over the frames that a row sees (eq. 5), then their range stretched to [-1, 1]; 0 elsewhere."""

@@ -91,6 +91,24 @@ class ClassRelation(NamedTuple):
     matrix: np.ndarray
 
 
+class TimeKernels(NamedTuple):
+    """What one layer's convolutions over time, of a clip as a whole, have learned.
+
+    Parameters
+    ----------
+    title
+        which layer it is, in words
+    weights
+        (C, T', T) float32: what output t' of channel c takes of frame t, in the order of the clip's frames
+    seen
+        (T', T) bool: which frames each output may see
+    """
+
+    title: str
+    weights: np.ndarray
+    seen: np.ndarray
+
+
 class PrepareContext(NamedTuple):
     """What a training run offers to a method that makes something of the training set before the first update.
 

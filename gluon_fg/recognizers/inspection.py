@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..nn.mask_gate import MaskGate
 from ..nn.norm import clear_cached_graphs
 from ..nn.tracing import TracedOnce
-from .contract import ClassRelation, FeatureKind, MapInfo
+from .contract import ClassRelation, FeatureKind, MapInfo, TimeKernels
 
 
 class Inspectable(TracedOnce):
@@ -105,6 +105,10 @@ class Inspectable(TracedOnce):
     def selected_classes(self, predicted: int) -> List[int]:
         """The other classes whose masks the network looks through where it predicts a class; none for most."""
         return []
+
+    def kernels(self) -> Tuple[TimeKernels, ...]:
+        """The kernels over time of each layer that has some, from the input on; none for most networks."""
+        return ()
 
     @property
     def gates(self) -> Tuple[MaskGate, ...]:

@@ -5,7 +5,7 @@ The file `network.py` draws where it stands.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
@@ -152,6 +152,12 @@ class MultiScale(_Attending):
                 setattr(self, f'units{stage}', stack)
         self.out_frames = width
 
+    def each_unit(self) -> Iterator[Tuple[int, int, CIDC]]:
+        """(stage, number in the stage, unit), from the input on."""
+        for stage in self._stages:
+            for number, unit in enumerate(getattr(self, f'units{stage}'), 1):
+                yield stage, number, unit
+
     def hybrid_forward(self, F, *features):
         y = None
         for stage, x in zip(self._stages, self.attended(features)):
@@ -196,6 +202,11 @@ class BothWays(_Attending):
             self.forward_stack = MultiScale(scales, False, 'forward', normalize, out_frames)
             self.backward_stack = MultiScale(scales, False, 'backward', normalize, out_frames)
         self.out_frames = self.forward_stack.out_frames + self.backward_stack.out_frames
+
+    def each_unit(self) -> Iterator[Tuple[int, int, CIDC]]:
+        """(stage, number in the stage, unit), the forward ones first."""
+        yield from self.forward_stack.each_unit()
+        yield from self.backward_stack.each_unit()
 
     def hybrid_forward(self, F, *features):
         inputs = self.attended(features)

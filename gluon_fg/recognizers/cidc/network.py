@@ -34,7 +34,7 @@ from ...nn.cidc import DIRECTIONS, check_normalize
 from ...nn.pooling import GlobalAvgPool
 from ..base import Recognizer
 from ..branches import Branches, View, new_classifier
-from ..contract import MapInfo, Trunk
+from ..contract import MapInfo, TimeKernels, Trunk
 from .multiscale import BothWays, MultiScale, Scales
 
 FUSIONS = ('time', 'channel', 'sum', 'average')
@@ -281,6 +281,14 @@ class CIDCNetwork(Recognizer):
         """F ('F5') and F_CIDC, both (N, C, T', H', W'), for activation maps (sec. 4.5)."""
         self.branches.check_input(x)
         return dict(zip(('F5', 'F_CIDC'), self.views['maps'](x)))
+
+    def kernels(self) -> Tuple[TimeKernels, ...]:
+        """The weights w of every unit in each direction (eq. 5, rescaled)."""
+        return tuple(
+            TimeKernels(f'stage {stage}, unit {number}, {way}', weights.asnumpy(), seen)
+            for stage, number, unit in self.branches.cidc.each_unit()
+            for (way, seen), weights in zip(unit.seen().items(), unit.kernel())
+        )
 
     @property
     def input_spec(self) -> InputSpec:
