@@ -223,3 +223,49 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> Tuple[Optional[float], O
         return rho, rho, rho
     half = _NORMAL * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
     return rho, float(np.tanh(np.arctanh(rho) - half)), float(np.tanh(np.arctanh(rho) + half))
+
+
+def exchange_test(right: np.ndarray, others: np.ndarray) -> float:
+    """The chance that one of several equally good ways to show each video differs as much from the others as this one.
+
+    If a way were as good as the others, each of the S + 1 answers to a video would be as likely to be the one that it
+    got: of a video that m of them have right, this one has it right with probability m / (S + 1). The number of videos
+    that it has right is then a sum of such draws, whose distribution is computed exactly. With one other way it is
+    McNemar's test. Two-sided: twice the smaller tail.
+
+    Parameters
+    ----------
+    right
+        (N,) bool, whether this way has each video right
+    others
+        (S, N) bool, whether each other way has
+
+    Returns
+    -------
+    p-value; 1 where no video tells the ways apart
+    """
+    ways = len(others) + 1
+    counts = right.astype(np.int64) + others.sum(axis=0)
+    telling = (counts > 0) & (counts < ways)
+    total = np.ones(1)  # distribution of the number of right answers among the telling videos
+    for count, videos in zip(*np.unique(counts[telling], return_counts=True)):
+        total = np.convolve(total, stats.binom.pmf(np.arange(videos + 1), videos, count / ways))
+    seen = int(right[telling].sum())
+    return float(min(2 * min(total[: seen + 1].sum(), total[seen:].sum()), 1.0))
+
+
+def change_interval(changes: np.ndarray) -> Tuple[float, float]:
+    """The 95 % interval of a mean change on few videos: `gain_interval`, for changes between -1 and 1.
+
+    A video's change is the difference of two accuracies, each a mean over some ways to show it. With one way each the
+    changes are -1, 0 and 1, and the interval is Agresti and Min's.
+
+    Parameters
+    ----------
+    changes
+        (N,) from -1 to 1
+    """
+    total = len(changes) + 2
+    middle = changes.sum() / total
+    half = _NORMAL * np.sqrt((changes**2).sum() + 1 - changes.sum() ** 2 / total) / total
+    return float(max(middle - half, -1)), float(min(middle + half, 1))
