@@ -11,7 +11,7 @@ from .base import Command, Group
 from .options import Output
 
 _VIDEOS, _CLASSES = 'gluon_fg.cli.explain_videos', 'gluon_fg.cli.explain_classes'
-_ORDER = 'gluon_fg.cli.explain_order'
+_ORDER, _TIME = 'gluon_fg.cli.explain_order', 'gluon_fg.cli.explain_time'
 
 
 @click.group(
@@ -22,6 +22,8 @@ _ORDER = 'gluon_fg.cli.explain_order'
         'activation': _VIDEOS,
         'masks': _VIDEOS,
         'order': _ORDER,
+        'time': _TIME,
+        'kernels': _TIME,
         'filters': _CLASSES,
         'confusion': _CLASSES,
         'groups': 'gluon_fg.cli.explain_groups',
