@@ -20,10 +20,12 @@ from .options import (
     data_options,
     device_option,
     execution_options,
+    groups_option,
     model_options,
     output_options,
     pass_options,
     print_json,
+    regrouped,
 )
 
 
@@ -41,6 +43,7 @@ explain time --run runs/mine --shuffles 5 --out time_of_mine
 @click.option(
     '--shuffles', type=int, default=3, show_default=True, help="Random orders of each video's frames, each a pass."
 )
+@groups_option
 @pass_options
 @device_option
 @execution_options
@@ -51,12 +54,13 @@ def time(
     data: DataChoice,
     protocol: Optional[str],
     shuffles: int,
+    groups: Optional[str],
     batch_size: int,
     workers: int,
     device: str,
     execution: Execution,
     output: Output,
-) -> None:
+) -> int:
     """Tell which classes need the order of frames, or its direction, and which a single frame tells.
 
     Scores a split with the frames of each view as they are, reversed, shuffled, frozen to the middle one, at half the
@@ -72,8 +76,7 @@ def time(
     from ..evaluation.altered import alterations, check_alterable
     from ..evaluation.altered_scores import score_altered
     from ..evaluation.protocol import get_protocol
-    from ..evaluation.score import check_classes, known_to
-    from ..training.named import dataset_of
+    from ..evaluation.score import check_classes
     from ..training.run import choose_context
     from ..visualization.time_probes import write_time_probes
 
@@ -88,8 +91,9 @@ def time(
     named = network.load(ctx)
     net, views = named.net, views or get_protocol(named.net.protocol)
     frames = check_alterable(views, net.input_spec, named.title)  # before a set is rendered
-    videos = known_to(net, dataset_of(named, data.split, data.dataset, data.root, data.flow).videos)
-    wanted, left_out = alterations(check_classes(net, videos.labels, videos.name), shuffles)
+    videos = _videos(named, data)
+    labels = regrouped(check_classes(net, videos.labels, videos.name), groups)
+    wanted, left_out = alterations(labels, shuffles)
     say: Any = (lambda line: click.echo(line, err=True)) if output.json else click.echo
     say(f'{named.title} on {len(videos)} videos of {videos.name}, {len(wanted)} times: {views.name}, {frames} frames')
     if left_out:
@@ -99,23 +103,44 @@ def time(
         net, videos, views, wanted, folder, output.force, say, ctx, execution,
         batch_size=batch_size, workers=workers, progress=progress,
     )  # fmt: skip
-    found = time_probes(scores)
+    found = time_probes({alteration: regrouped(each, groups) for alteration, each in scores.items()})
     kernels = kernel_facts(net) if net.kernels() else ()
     write_time_probes(found, files, _notes(frames, shuffles, left_out), kernels, output.force)
     if output.json:
         print_json({**as_dict(found), 'findings': findings(found)})
-        return
+        return _code(scores[wanted[0]])
     click.echo(f'\n{format_probes(found)}\n')
     click.echo('\n'.join(findings(found)) + '\n')
     click.echo(f'wrote {", ".join(map(str, files))}')
     click.echo(f'next: gluon-fg compare {folder}/forward.npz {folder}/reversed.npz --per-class 5')
+    return _code(scores[wanted[0]])
+
+
+def _videos(named: Any, data: DataChoice) -> Any:
+    """The videos, if their answers can be right or wrong; raises UserError."""
+    from ..evaluation.score import known_to
+    from ..training.named import dataset_of
+
+    videos = known_to(named.net, dataset_of(named, data.split, data.dataset, data.root, data.flow).videos)
+    if videos.targets is not None:
+        raise UserError(f'{videos.name}: its videos have several labels, so that none is the right one')
+    if not any(record.label >= 0 for record in videos.records):
+        raise UserError(f'{videos.name}: no video has a label, so that no accuracy can change')
+    return videos
+
+
+def _code(scores: Any) -> int:
+    """Say how many videos could not be decoded, and return the exit code."""
+    if scores.failed:
+        click.echo(f'{len(scores.failed)} of {scores.listed} videos could not be decoded', err=True)
+    return 2 if scores.failed else 0
 
 
 def _notes(frames: int, shuffles: int, left_out: str) -> List[str]:
     """How it was measured, for the page."""
     notes = [
         f'A view has {frames} frames. Changed is their order alone, after they were cut: the pixels are the same. Of '
-        f' shuffled frames each video has {shuffles} random orders, one for all its views.',
+        f'shuffled frames each video has {shuffles} random orders, one for all its views.',
         'Intervals are of Agresti and Min (2005) over the videos. The test is exact: were the order of no matter, each '
         'order of a video would be as likely to be the one that is right; with one other order it is the test of '
         'McNemar. Tests of classes are corrected by Holm for all classes and changes together.',
