@@ -176,7 +176,7 @@ def relation_similarity(net: HybridBlock) -> ClassSimilarity:
     relation = net.class_relation
     if relation is None:
         raise UserError(f'{net.name} has no matrix that relates its classes; leave out --own to count over videos')
-    name, matrix = relation
+    name, matrix, _ = relation
     if (matrix == np.eye(len(matrix))).all():
         raise UserError(f'the {name} of {net.name} has no pair of classes: training has not built it yet, or left none')
     similarity = Similarity(name, None, (matrix + matrix.T) / 2)

@@ -12,6 +12,7 @@ from .options import Output
 
 _VIDEOS, _CLASSES = 'gluon_fg.cli.explain_videos', 'gluon_fg.cli.explain_classes'
 _ORDER, _TIME = 'gluon_fg.cli.explain_order', 'gluon_fg.cli.explain_time'
+_RELATION = 'gluon_fg.cli.explain_relation'
 
 
 @click.group(
@@ -27,7 +28,8 @@ _ORDER, _TIME = 'gluon_fg.cli.explain_order', 'gluon_fg.cli.explain_time'
         'filters': _CLASSES,
         'confusion': _CLASSES,
         'groups': 'gluon_fg.cli.explain_groups',
-        'similarity': _CLASSES,
+        'similarity': _RELATION,
+        'relation': _RELATION,
         'weights': _CLASSES,
         'tsne': _CLASSES,
         'gate': _CLASSES,

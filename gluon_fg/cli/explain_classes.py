@@ -1,4 +1,4 @@
-"""`gluon-fg explain filters|confusion|similarity|weights|tsne|gate`: classes, filters, features over many videos."""
+"""`gluon-fg explain filters|confusion|weights|tsne|gate`: classes, filters, features over many videos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from ..deploy.execution import Execution
 from ..errors import UserError, unknown
 from .base import Command, Several
-from .explain import ExplainCommand, path_of
+from .explain import path_of
 from .options import (
     DataChoice,
     ModelChoice,
@@ -101,115 +101,6 @@ def confusion(first: str, second: Optional[str], chosen: Any, groups: Optional[s
     b = regrouped(Scores.load(second), groups) if second else None
     titles = (a.model, b.model if b else '')
     save_chart(confusion_chart(a, b, titles, list(chosen) or None), path_of(output))
-    click.echo(f'wrote {output.out}')
-
-
-@click.command(
-    short_help='Tell how similar classes are to a network.',
-    cls=ExplainCommand,
-    example="""\
-explain similarity --model i3d_tiny_synthfg --root data/synthfg --split test --out similar.npz
-explain similarity --similarity similar.npz --scores scores.npz --out relation.png""",
-    instead="--sparsity FILE reads what training counted, --own takes the network's own matrix",
-)
-@model_options
-@click.option('--dataset', metavar='NAME', help='For example synthfg, folder, csv. [default: of the run, or the model]')
-@click.option('--root', metavar='FOLDER', help="The dataset's folder. [default: of the run, or its own]")
-@click.option('--split', default='train', show_default=True, help='train, val or test.')
-@click.option('--own', is_flag=True, help='Take the matrix by which the network itself relates its classes.')
-@click.option('--sparsity', metavar='FILE.npz', help="Take what training counted: a file in the run's folder.")
-@click.option('--similarity', 'files', cls=Several, metavar='FILE...', help='Instead of a model: files written before.')
-@click.option('--scores', cls=Several, metavar='FILE...', help='Score files of `gluon-fg evaluate`, one for each.')
-@click.option(
-    '--scale',
-    type=click.Choice(['own', 'shared']),
-    default='own',
-    show_default=True,
-    help='Stretch similarities for each kind of features (eq. 7), or all by the same ends.',
-)
-@click.option('--bins', type=int, default=10, show_default=True, help='Intervals of similarity.')
-@output_options('FILE.npz, and beside it FILE.png with the matrices; with --scores the picture, a .png.', required=True)
-def similarity(
-    network: ModelChoice,
-    dataset: Optional[str],
-    root: Optional[str],
-    split: str,
-    own: bool,
-    sparsity: Optional[str],
-    files: List[str],
-    scores: List[str],
-    scale: str,
-    bins: int,
-    output: Output,
-) -> None:
-    """Tell how similar classes are to a network, and whether those are the classes that it gets wrong.
-
-    With --model or --run: count which channels of the features each class fires, over a split, one view of each video,
-    for every kind of the network's features; written as .npz, with a picture of the matrices.
-
-    With --similarity and --scores: draw each class's similarity to all others (eq. 7) against its accuracy. Each kind
-    of features is set against the accuracy of the prediction that is made of it.
-    """
-    if files or scores:
-        if network.name or network.run or own or sparsity:
-            raise UserError('give either a model to count for, or --similarity and --scores to draw')
-        _draw_relation(files, scores, scale, bins, output)
-        return
-    _write_similarity(network, DataChoice(dataset, root, split), own, sparsity, output)
-
-
-def _write_similarity(
-    network: ModelChoice, data: DataChoice, own: bool, sparsity: Optional[str], output: Output
-) -> None:
-    network.check()
-    if not path_of(output).endswith('.npz'):
-        raise UserError(f'--out {output.out}: similarities are written as .npz; choose a name that ends so')
-    picture = path_of(output)[:-4] + '.png'
-    output.check(inputs=[network.params, sparsity])
-    output.check(path=picture)
-    if own and sparsity:
-        raise UserError('--own and --sparsity are two sources; choose one')
-    if (own or sparsity) and (data.dataset or data.root):
-        raise UserError(f'{"--own" if own else "--sparsity"} counts no videos; leave out --dataset and --root')
-    from ..analysis.similarity import class_similarity, most_similar, relation_similarity, training_similarity
-    from ..training.named import dataset_of
-    from ..visualization.charts import save_chart, similarity_chart
-
-    if not (own or sparsity):
-        network.check_data(data)
-    named = network.load()
-    if own:
-        similar = relation_similarity(named.net)
-    elif sparsity:
-        similar = training_similarity(named.net, sparsity)
-    else:
-        dataset, _ = dataset_of(named, data.split, data.dataset, data.root, data.flow)
-        source = f'{len(dataset)} videos of {dataset.name}'
-        similar = class_similarity(named.net, dataset, source, progress=sys.stderr.isatty())
-    similar = similar._replace(model=named.title)
-    similar.save(path_of(output))
-    save_chart(similarity_chart(similar), picture)
-    for number, kind in enumerate(similar.kinds):
-        click.echo(f'{kind.kind}: most similar classes (S, 0 for the least similar pair)')
-        for pair in most_similar(similar, number):
-            click.echo(f'  {pair.names[0]} / {pair.names[1]}  {pair.similarity:.3f}')
-    click.echo(f'wrote {output.out} and {picture}')
-
-
-def _draw_relation(files: List[str], scores: List[str], scale: str, bins: int, output: Output) -> None:
-    if len(files) != len(scores):
-        raise UserError(f'{len(files)} files of similarities and {len(scores)} of scores; give one for each')
-    output.check(suffixes=('.png',), inputs=[*files, *scores])
-    from ..analysis.similarity import ClassSimilarity
-    from ..analysis.similarity_accuracy import format_series, relate
-    from ..evaluation.score import Scores
-    from ..visualization.charts import relation_chart, save_chart
-
-    pairs = [(ClassSimilarity.load(a), Scores.load(b)) for a, b in zip(files, scores)]
-    series = relate(pairs, scale)
-    save_chart(relation_chart(series, bins), path_of(output))
-    click.echo(format_series(series))
-    click.echo('(mean similarity before stretching; the correlation is of similarity by eq. 7 and top-1, over classes)')
     click.echo(f'wrote {output.out}')
 
 

@@ -85,10 +85,13 @@ class ClassRelation(NamedTuple):
         what the method's paper calls the matrix
     matrix
         (M, M) float64, 0 to 1, with a diagonal of 1: column i holds how much each class counts where i is predicted
+    counted
+        name of the file in a run's folder that has the similarities which training made it of
     """
 
     name: str
     matrix: np.ndarray
+    counted: str = ''
 
 
 class TimeKernels(NamedTuple):

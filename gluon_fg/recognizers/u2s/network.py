@@ -33,7 +33,7 @@ from ...nn.norm import clear_cached_graphs, freeze
 from ..base import Recognizer
 from ..contract import ClassRelation, FeatureKind, MapInfo, PrepareContext, Trunk
 from .branches import FeatureMaps, U2SBranches, U2SOptions, UniversalFeatures
-from .prepare import prepare
+from .prepare import COUNTED, prepare
 
 STAGES = ('specific', 'joint')
 _MAPS = types.MappingProxyType(
@@ -168,7 +168,7 @@ class U2S(Recognizer):
         """The category similarity matrix, or None without a mask network."""
         if self.csm is None:
             return None
-        return ClassRelation('CSM', self.csm.data(self.csm.list_ctx()[0]).asnumpy().astype(np.float64))
+        return ClassRelation('CSM', self.csm.data(self.csm.list_ctx()[0]).asnumpy().astype(np.float64), COUNTED)
 
     def selected_classes(self, predicted: int) -> List[int]:
         """The categories with a value above 0 in the CSM's column; of a real-valued CSM that is nearly all."""

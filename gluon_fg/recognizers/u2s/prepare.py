@@ -21,6 +21,7 @@ from ..contract import PrepareContext
 from .csm import TrueRanks, binary_csm, threshold
 
 CSM = 'branches.masks.csm'  # the parameter's structural name
+COUNTED = 'csm.npz'  # in the run's folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def prepare(net: Any, context: PrepareContext, n: Optional[float], target: float
         n = _smallest(net, validation if source == 'val' else _held_out(net, context), target)
     matrix = build_csm(net, context, n)
     context.say(str(matrix))
-    context.save('csm.npz', **matrix.arrays())
+    context.save(COUNTED, **matrix.arrays())
     context.record(
         'csm',
         n=n,
