@@ -8,7 +8,7 @@ So only with `train.batch_norm=frozen` and no dropout does a job on n ranks foll
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class World:
     """
 
     rank, size, local_rank = 0, 1, 0
+    nccl = True  # whether gradients on GPUs are averaged by NCCL, where there are several ranks
 
     def trainer(self, params: Any, optimizer: str, options: Dict[str, Any]) -> mx.gluon.Trainer:
         """The Gluon trainer; over several ranks gradients are averaged before the update."""
@@ -53,6 +54,7 @@ class HorovodWorld(World):
     def __init__(self, hvd: Any):
         self._hvd = hvd
         self.rank, self.size, self.local_rank = hvd.rank(), hvd.size(), hvd.local_rank()
+        self.nccl = bool(hvd.nccl_built())
 
     def trainer(self, params: Any, optimizer: str, options: Dict[str, Any]) -> mx.gluon.Trainer:
         return self._hvd.DistributedTrainer(params, optimizer, options)
@@ -69,9 +71,35 @@ class HorovodWorld(World):
         return self._hvd.allgather_object(value, name='gluon_fg.gather')
 
 
-def launched_ranks() -> int:
-    """How many ranks the launcher announced in the environment; 1 outside a launcher."""
-    return int(os.environ.get('HOROVOD_SIZE') or os.environ.get('OMPI_COMM_WORLD_SIZE') or 1)
+# Launcher -> where it says in the environment how many processes it started, and what tells that it started this one.
+# The innermost comes first: horovodrun and mpirun work inside of a Slurm job, whose variables they pass on.
+_LAUNCHERS = {
+    'horovodrun': ('HOROVOD_SIZE', 'HOROVOD_RANK'),
+    'Open MPI': ('OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_RANK'),
+    'MVAPICH': ('MV2_COMM_WORLD_SIZE', 'MV2_COMM_WORLD_RANK'),
+    'MPICH or another launcher by PMI': ('PMI_SIZE', 'PMI_RANK'),
+    'srun': ('SLURM_STEP_NUM_TASKS', 'SLURM_PROCID'),
+}
+
+
+class Launch(NamedTuple):
+    """Which launcher started this process, as one of how many, and the variable that tells so."""
+
+    by: str
+    ranks: int
+    variable: str
+
+
+def launched() -> Optional[Launch]:
+    """What a launcher announced in the environment; None where none did.
+
+    Slurm counts the tasks of a step: a batch script and `salloc`'s shell are none, however many the job has.
+    """
+    for name, (size, rank) in _LAUNCHERS.items():
+        text = os.environ.get(size, '')
+        if rank in os.environ and text.isdigit():
+            return Launch(name, int(text), rank)
+    return None
 
 
 def init() -> World:
@@ -80,16 +108,25 @@ def init() -> World:
     Raises
     ------
     UserError
-        launched as one of several ranks, but Horovod's MXNet part is missing
+        launched as one of several ranks, but Horovod's MXNet part is missing, or sees another number of ranks: each of
+        them would train alone, in the same folder
     """
-    if launched_ranks() == 1 and 'HOROVOD_RANK' not in os.environ:
+    launch = launched()
+    if launch is None or launch.ranks == 1 and 'HOROVOD_RANK' not in os.environ:
         return World()
     try:
         import horovod.mxnet as hvd
     except ImportError as error:
         raise UserError(
-            f'launched as one of {launched_ranks()} ranks, but Horovod for MXNet cannot be loaded '
-            f'({error}); run one process, or install Horovod built with HOROVOD_WITH_MXNET=1'
+            f'launched as one of {launch.ranks} ranks by {launch.by}, but Horovod for MXNet cannot be loaded '
+            f'({error}); run one process, or install Horovod built with HOROVOD_WITH_MXNET=1; where they are to work '
+            f'apart, unset {launch.variable}'
         ) from error
     hvd.init()
+    if hvd.size() != launch.ranks:
+        raise UserError(
+            f'{launch.by} started {launch.ranks} processes, of which Horovod sees {hvd.size()}: each would train '
+            f'alone; use horovodrun -np {launch.ranks}, or a Horovod that is built for {launch.by} (see gluon-fg '
+            f'doctor); where they are to work apart, unset {launch.variable}'
+        )
     return HorovodWorld(hvd)

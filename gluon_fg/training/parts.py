@@ -26,6 +26,7 @@ from . import checkpoint, guards, precision
 from .average import WeightAverage
 from .claim import check_run_dir, claim_run_dir, data_of
 from .config import to_yaml
+from .devices import check_devices
 from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
 from .flow import check_flow, know_flow
@@ -143,8 +144,10 @@ def set_up(
     train = config.train
     asked = get_protocol(config.test.val_protocol)
     ctx = choose_context(train.device, world.local_rank)
+    of_devices = check_devices(world, ctx)
     precision.enable(train.precision, ctx)  # before the network exists
     train_set, held_out, val_set, lines = open_data(config)
+    lines += of_devices
     mx.random.seed(train.seed, ctx=ctx)
     np.random.seed(train.seed)  # Gluon's initializers draw from NumPy too
     data = data_of(train_set, val_set, world.size)

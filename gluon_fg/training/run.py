@@ -35,13 +35,17 @@ SPLIT = 'split'  # lists of one's own videos that a run is trained and tested on
 
 
 def choose_context(device: str, local_rank: int) -> mx.Context:
-    """The device of this rank: GPU `local_rank` where there are GPUs (or they are asked for), else the CPU."""
+    """The device of this rank: GPU `local_rank` where there are GPUs (or they are asked for), else the CPU.
+
+    A launcher may show each rank a single GPU (`CUDA_VISIBLE_DEVICES`): that is the rank's own, whatever its number.
+    """
     gpus = mx.context.num_gpus() if mx.runtime.Features().is_enabled('CUDA') else 0
-    if device == 'gpu' and gpus <= local_rank:
+    number = 0 if gpus == 1 and os.environ.get('CUDA_VISIBLE_DEVICES', '').strip() else local_rank
+    if device == 'gpu' and gpus <= number:
         raise UserError(
             f'device gpu: this MXNet sees {gpus} GPUs, rank {local_rank} needs one of its own; choose device cpu'
         )
-    return mx.gpu(local_rank) if device != 'cpu' and gpus > local_rank else mx.cpu()
+    return mx.gpu(number) if device != 'cpu' and gpus > number else mx.cpu()
 
 
 def split_of(config: Config, split: str) -> VideoDataset:
