@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -40,6 +41,20 @@ class _Gone(Ended):
 
 class _NotStarted(Exception):
     """Processes cannot be started here; the text says why."""
+
+
+class _Waited(threading.local):
+    """Seconds that each thread has waited for processes to start."""
+
+    seconds = 0.0
+
+
+_waited = _Waited()
+
+
+def start_seconds() -> float:
+    """How long this thread has waited for processes to start, so far: no part of how long a file takes."""
+    return _waited.seconds
 
 
 class _Process:
@@ -83,8 +98,10 @@ class _Process:
                 raise _Gone('it ended')
             try:
                 if not self._ready:
+                    began = time.perf_counter()
                     self._answers.message(max(patience, PATIENCE))
                     self._ready = True
+                    _waited.seconds += time.perf_counter() - began
                 if frames is not None:
                     self._shared.grow(frames.nbytes)
                 close, self._close = self._close, []

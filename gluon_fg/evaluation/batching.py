@@ -10,6 +10,7 @@ from typing import Any, Generator, Iterable, Iterator, List, NamedTuple, Optiona
 import numpy as np
 
 from ..data.features import FeatureReader
+from ..data.isolated import start_seconds
 from ..data.labels import LabelSet
 from ..data.rates import at_rate
 from ..data.video import VideoReader
@@ -53,14 +54,14 @@ class Video:
 def cut_video(protocol: Protocol, spec: InputSpec, labels: Optional[LabelSet], told: Set[str], job: tuple) -> tuple:
     """Give (position, name, views and which are mirrored, or the error, seconds) of (position, (name, opener))."""
     position, (name, opener) = job
-    started = time.perf_counter()
+    began = time.perf_counter() - start_seconds()
     try:
         with opener() as reader:
             _say_short(reader, spec, told)
             outcome: Any = protocol.views(reader, spec, labels)
     except VideoError as error:
         outcome = error
-    return position, name, outcome, time.perf_counter() - started
+    return position, name, outcome, time.perf_counter() - start_seconds() - began
 
 
 def _say_short(reader: VideoReader, spec: InputSpec, told: Set[str]) -> None:

@@ -12,7 +12,7 @@ from numbered import read_number
 
 from gluon_fg.data import isolated
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
-from gluon_fg.data.isolated import IsolatedReader, open_isolated
+from gluon_fg.data.isolated import IsolatedReader, open_isolated, start_seconds
 from gluon_fg.data.labels import LabelSet
 from gluon_fg.data.loader import Reading, TrainLoader
 from gluon_fg.data.scans import ScanCache
@@ -98,6 +98,18 @@ def test_a_process_that_is_killed_from_outside_costs_nothing(plain_video):
         for number in (7, 8):
             kill(reader._process)
             assert read_number(reader.get_batch([number])[0]) == number
+
+
+def test_the_wait_for_a_process_is_known_and_is_of_one_thread(plain_video, monkeypatch):
+    monkeypatch.setattr(isolated, '_pool', isolated._Pool())
+    before = start_seconds()
+    with open_isolated(str(plain_video)):
+        first = start_seconds()
+    with open_isolated(str(plain_video)):
+        assert start_seconds() == first > before + 0.01, 'it has started'
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(start_seconds).result() == 0
+    isolated._pool.end()
 
 
 def test_a_decoder_that_hangs_is_ended(plain_video, monkeypatch):

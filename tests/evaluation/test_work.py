@@ -14,6 +14,7 @@ from gluon_fg.data.video import ArrayReader
 from gluon_fg.deploy.execution import Execution
 from gluon_fg.errors import UserError, VideoError
 from gluon_fg.evaluation import partial
+from gluon_fg.evaluation.batching import cut_video
 from gluon_fg.evaluation.merge import merge
 from gluon_fg.evaluation.partial import Done, Partial
 from gluon_fg.evaluation.progress import Progress
@@ -127,6 +128,19 @@ def test_ranks_give_the_bits_of_one(net, films):
         with pytest.raises(RuntimeError):  # what the other rank did is not there yet
             scored(net, films(), rank=rank, size=2, gather=lambda part: parts.append(part) or [])
     check_same(scored(net, films(), rank=1, size=2, gather=lambda part: parts), whole)
+
+
+def test_the_start_of_a_decoding_process_is_no_part_of_a_videos_seconds(monkeypatch):
+    clock, waits = iter([10.0, 17.0, 20.0, 21.0]), iter([1.0, 4.0, 4.0, 4.0])
+    monkeypatch.setattr('gluon_fg.evaluation.batching.time.perf_counter', lambda: next(clock))
+    monkeypatch.setattr('gluon_fg.evaluation.batching.start_seconds', lambda: next(waits))
+
+    def broken():
+        raise VideoError('a.mp4', 'is broken')
+
+    for seconds in (4.0, 1.0):
+        position, name, outcome, spent = cut_video(None, None, None, set(), (3, ('a.mp4', broken)))
+        assert (position, name, outcome.reason, spent) == (3, 'a.mp4', 'is broken', seconds)
 
 
 def test_parts_that_are_not_one_evaluation_are_refused(net, films):
