@@ -7,7 +7,7 @@ from typing import Callable, List, Tuple
 
 from ...evaluation.score import Scores
 from ..pages import Section, write_page
-from . import classes, summary, training, videos
+from . import classes, failures, gallery, summary, training, videos
 from .content import Content
 
 # Each gives its sections of a content, or none where it has nothing to say.
@@ -15,6 +15,8 @@ PARTS: Tuple[Callable[[Content], List[Section]], ...] = (
     summary.sections,
     training.sections,
     classes.sections,
+    gallery.sections,
+    failures.sections,
     videos.sections,
 )
 
