@@ -144,7 +144,7 @@ def _kept(folder: Path, protocol: str) -> Iterator[Tuple[Path, Any]]:
     """Score files in the folder of a run: those of its own protocol first, of these the newest."""
     from ..evaluation.score import Scores
 
-    paths = [path for pattern in ('scores_*.npz', 'report/scores_*.npz', 'report.npz') for path in folder.glob(pattern)]
+    paths = [path for pattern in ('*scores*.npz', 'report/scores_*.npz', 'report.npz') for path in folder.glob(pattern)]
     loaded = []
     for path in sorted(paths, key=lambda path: -path.stat().st_mtime):
         try:
