@@ -109,6 +109,7 @@ def report(
         page=page,
         pictures=pictures,
         notes=tuple(note for subject in each for note in subject.notes),
+        other_run=each[-1].run if len(each) == 2 else None,
     )
     for note in content.notes:
         click.echo(f'note: {printable(note)}', err=True)

@@ -130,7 +130,7 @@ def test_two_score_files_stand_side_by_side(command, tmp_path):
     right = [(s.branch().argmax(1) == s.labels).mean() for s in (a, b)]
     for title, share in zip(('net0', 'net1'), right):
         assert f'{title}: top1 {100 * share:.1f} %' in out
-    rows = re.findall(r'<i>class</i> (\d) [xy] 10 ([\d.]+) ([\d.]+) ([+−][\d.]+)', page)
+    rows = re.findall(r'<i>class</i> (\d) [xy] 10 ([\d.]+) ([\d.]+) ([+−]?[\d.]+)', page)
     expected = []
     for label in range(3):
         hits = [(s.branch()[a.labels == label].argmax(1) == label).mean() * 100 for s in (a, b)]

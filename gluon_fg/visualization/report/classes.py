@@ -86,7 +86,8 @@ def _accuracy(row: Dict[str, Any], other: Optional[Dict[str, Any]], key: str) ->
 
 def signed(difference: float) -> Cell:
     """A cell with a difference of two fractions, in percent with its sign."""
-    return Cell(f'{100 * difference:+.1f}'.replace('-', '\u2212'), difference)
+    text = f'{100 * difference:+.1f}'.replace('-', '\u2212')
+    return Cell(text if text[1:] != '0.0' else '0.0', difference)
 
 
 def wrong_link(true: str, predicted: str) -> Markup:

@@ -59,6 +59,8 @@ class Content(NamedTuple):
         how many videos the gallery may show; 0: none
     notes
         lines to stand in the summary, such as on what is not at hand
+    other_run
+        the training run of the other network
     """
 
     scores: Scores
@@ -71,9 +73,16 @@ class Content(NamedTuple):
     page: Path = Path('report.html')
     pictures: int = 24
     notes: Tuple[str, ...] = ()
+    other_run: Optional[RunFacts] = None
 
     @property
     def both(self) -> Tuple[Tuple[str, Scores], ...]:
         """(title, scores) of one network, or of two."""
         each = (self.scores,) if self.other is None else (self.scores, self.other)
         return tuple(zip(self.titles, each))
+
+    @property
+    def runs(self) -> Tuple[Tuple[str, RunFacts], ...]:
+        """(title, run) of those networks whose run is known."""
+        each = zip(self.titles, (self.run, self.other_run))
+        return tuple((title, run) for title, run in each if run is not None)

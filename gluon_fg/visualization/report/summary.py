@@ -19,7 +19,7 @@ _WITHOUT_INTERVAL = '\u2013'
 def sections(content: Content) -> List[Section]:
     """Accuracies with their intervals, of each branch, what was scored, and what the numbers do not show."""
     summaries = [summarize(scores) for _, scores in content.both]
-    body = [*_headline(content), *map(_note, content.notes), *_counts(content)]
+    body = [*_headlines(content), *map(_note, content.notes), *_counts(content)]
     for (title, _), summary in zip(content.both, summaries):
         if content.other is not None:
             body.append(Markup('<h3>{}</h3>').format(title))
@@ -39,10 +39,9 @@ def of_videos(hits: Optional[float], videos: int) -> str:
     return f'95 % interval {100 * low:.1f} to {100 * high:.1f} %'
 
 
-def _headline(content: Content) -> List[Markup]:
-    if content.run is None:
-        return []
-    return [Markup('<p>{}</p>').format(content.run.headline)]
+def _headlines(content: Content) -> List[Markup]:
+    of = '{}: ' if content.other is not None else ''
+    return [Markup('<p>{}{}</p>').format(of.format(title), run.headline) for title, run in content.runs]
 
 
 def _note(text: str) -> Markup:
@@ -122,21 +121,23 @@ def share(hits: Optional[float], videos: int) -> Cell:
 
 def _facts(content: Content) -> Markup:
     """What was scored by what, and what the intervals mean."""
-    pairs: List[Tuple[str, str]] = []
-    for title, scores in content.both:
-        of = f' ({title})' if content.other is not None else ''
-        pairs += [(f'{name}{of}', text) for name, text in _told(scores) if text]
-    if content.net is not None and content.run is None:
-        pairs.append(('weights', str(content.net.weights_source)))
-    if content.net is not None:
-        pairs.append(('input', content.net.input_spec.summary))
     explained = (
         'Intervals are Wilson\u2019s, at 95 %: between which limits the share would lie if other videos of the same '
         'kind were drawn. They say nothing of other seeds of training.'
     )
     if content.scores.targets is not None:
         explained = 'Videos have several labels: mAP is the mean of the classes\u2019 average precision.'
-    return facts(pairs) + Markup('<p class="quiet">{}</p>').format(explained)
+    told = [dict(_told(scores)) for _, scores in content.both]
+    if content.net is not None:
+        told[0]['input'] = content.net.input_spec.summary
+        if content.run is None:
+            told[0]['weights'] = str(content.net.weights_source)
+    names = [name for name in dict.fromkeys(name for each in told for name in each) if any(e.get(name) for e in told)]
+    if len(told) == 1:
+        shown = facts((name, told[0][name]) for name in names)
+    else:
+        shown = table(['', *content.titles], [[name, *(each.get(name, '') for each in told)] for name in names])
+    return shown + Markup('<p class="quiet">{}</p>').format(explained)
 
 
 def _told(scores: Scores) -> List[Tuple[str, str]]:

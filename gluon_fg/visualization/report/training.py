@@ -10,17 +10,22 @@ from matplotlib.figure import Figure
 
 from ..figures import COLORS
 from ..pages import Section, drawn, facts
-from .content import Content
+from .content import Content, RunFacts
 
 _NAMES = {'map': 'mAP', 'top1': 'top-1', 'within_group': 'within the group'}
 Line = Tuple[str, List[float], List[float]]
 
 
 def sections(content: Content) -> List[Section]:
-    """Loss, accuracy and learning rate over epochs, and the configuration; nothing without a run."""
-    run = content.run
-    if run is None:
-        return []
+    """Loss, accuracy and learning rate over epochs, and the configuration, of each run; nothing without one."""
+    bodies = [
+        (Markup('<h3>{}</h3>').format(title) if content.other is not None else Markup('')) + _run(run)
+        for title, run in content.runs
+    ]
+    return [Section('training', 'Training', Markup('').join(bodies))] if bodies else []
+
+
+def _run(run: RunFacts) -> Markup:
     figures = [drawing for drawing in (_losses(run.records), _accuracies(run.records), _rates(run.records)) if drawing]
     body = [Markup('<div class="drawings">{}</div>').format(Markup('').join(figures))] if figures else []
     body.append(facts(run.facts))
@@ -30,7 +35,7 @@ def sections(content: Content) -> List[Section]:
         ('Configuration, every value', Markup('<pre><code>{}</code></pre>').format(run.config)),
     ):
         body.append(Markup('<details><summary>{}</summary>{}</details>').format(title, folded))
-    return [Section('training', 'Training', Markup('').join(body))]
+    return Markup('').join(body)
 
 
 def _said(value: Any) -> str:
@@ -59,6 +64,8 @@ def _losses(records: Sequence[Mapping[str, Any]]) -> Markup:
         lines = _named(records, 'train', 'loss') or lines
     if not lines:
         return Markup('')
+    if len(lines) == 2 and lines[0][1:] == lines[1][1:]:  # a single branch is all there is
+        lines = lines[:1]
     values = [y for _, _, ys in lines for y in ys]
     wide = min(values) > 0 and max(values) > 20 * min(values)
     return _chart('training loss', lines, {'yscale': 'log'} if wide else {}, 'training loss over epochs')
