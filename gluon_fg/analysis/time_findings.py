@@ -76,6 +76,8 @@ def _not_shown(found: TimeProbes) -> List[str]:
     return [
         f'A class has {videos} videos; with {len(costs)} tests (Holm) a cost of a single class is shown where about '
         f'{least} of them turn wrong, and smaller ones are not.',
+        'Frozen and shuffled frames look like no video that the network was trained on, which may cost something by '
+        'itself: what order is worth is at most what they cost.',
         'It is this network that was asked: one that was trained otherwise may need what this one does not, and what '
         'it needs may be a short cut of these videos.',
     ]

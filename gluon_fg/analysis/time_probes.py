@@ -26,7 +26,7 @@ NEEDS = {
     'shuffled': 'the order of frames',
     'frozen': 'several frames, in any order',
 }
-NONE_SHOWN, TOO_FEW = 'none shown', 'too few videos'
+NONE_SHOWN, TOO_FEW = 'no need shown', 'too few videos'
 
 
 class Cost(NamedTuple):

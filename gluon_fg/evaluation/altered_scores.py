@@ -7,7 +7,7 @@ already is taken, if it is of the same network, videos and protocol.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -61,7 +61,9 @@ def score_altered(
     execution = execution and execution.decided(net, ctx)
     computed = text_of(None if net.takes_labels else execution)
     made = provenance(net, known_to(net, dataset), WHOLE, 0)
-    scores, taken = {}, []
+    scores: Dict[Alteration, Scores] = {}
+    taken: List[str] = []
+    told: Set[str] = set()
     for alteration in wanted:
         path, views = folder / f'{alteration.name}.npz', altered(protocol, alteration)
         kept = Scores.load(path) if path.is_file() else None
@@ -73,7 +75,8 @@ def score_altered(
         if other and not force:
             raise UserError(f'{path}: holds scores {other}; choose another --out, or --force')
         part = Work(WHOLE, path.with_suffix('.partial'), force)
-        scores[alteration] = score_dataset(net, dataset, views, ctx, execution=execution, part=part, **passing)
+        passing.update(execution=execution, told=told, part=part)  # what is told of a video is told once
+        scores[alteration] = score_dataset(net, dataset, views, ctx, **passing)
         folder.mkdir(parents=True, exist_ok=True)
         scores[alteration].save(path)
         partial.remove(path.with_suffix('.partial'))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.kernels import KernelFacts
 from ..analysis.time_findings import findings, p_text
-from ..analysis.time_probes import LEVEL, NEEDS, TOO_FEW, Cost, TimeProbes, as_dict
+from ..analysis.time_probes import LEVEL, NEEDS, NONE_SHOWN, TOO_FEW, Cost, TimeProbes, as_dict
 from ..evaluation.altered import KINDS
 from ..evaluation.tables import percent
 from ..files import atomic_write
@@ -83,7 +83,7 @@ def time_chart(found: TimeProbes) -> Figure:
     """Draw each class's accuracy with its frames as they are and changed, those that need most first."""
     places = _shown(found)
     first = found.probes[0].classes
-    figure = chart(8.5, 1.6 + 0.27 * len(places))
+    figure = chart(9.5, 1.6 + 0.27 * len(places))
     axis = figure.subplots()
     rows = range(len(places))
     axis.hlines(rows, 0, 100, color='#e4e4e4', linewidth=0.6, zorder=1)
@@ -93,6 +93,7 @@ def time_chart(found: TimeProbes) -> Figure:
         mark, color = _MARKS[probe.kind]
         after = [100 * probe.classes[place].after for place in places]
         axis.plot(after, rows, mark, color=color, markersize=6.5, label=probe.kind, zorder=3, clip_on=False)
+    _name_needs(axis, [found.needs[first[place].name] for place in places])
     axis.set_yticks(rows, [short_name(first[place].name) for place in places], fontsize=8, parse_math=False)
     axis.set_ylim(len(places) - 0.4, -0.6)
     axis.set_xlim(-2, 102)
@@ -102,6 +103,18 @@ def time_chart(found: TimeProbes) -> Figure:
     if len(places) < len(first):
         axis.set_title(f'the {len(places)} of {len(first)} classes that reversal costs most', fontsize=9)
     return figure
+
+
+def _name_needs(axis: Any, needs: Sequence[str]) -> None:
+    """Write beside the classes what they need, and draw a line between those of one need and of the next."""
+    start = 0
+    for end in range(1, len(needs) + 1):
+        if end == len(needs) or needs[end] != needs[start]:
+            need = needs[start] if needs[start] in (TOO_FEW, NONE_SHOWN) else f'need {needs[start]}'
+            axis.text(104, (start + end - 1) / 2, need.replace(', ', ',\n'), fontsize=8.5, va='center')
+            if end < len(needs):
+                axis.axhline(end - 0.5, color='#b0b0b0', linewidth=0.8, clip_on=False, xmax=1.25, zorder=1)
+            start = end
 
 
 def _shown(found: TimeProbes) -> List[int]:

@@ -23,11 +23,10 @@ def probed(tiny_synthfg, tmp_path_factory):
 
 
 def test_known_truth_of_synthfg(command, probed, tiny_synthfg):
-    words = ['explain', 'time', '--model', MODEL, '--root', tiny_synthfg, '--shuffles', 2, '--out', probed]
+    words = ['explain', 'time', '--model', MODEL, '--root', tiny_synthfg, '--shuffles', 2, '--out', probed, '--json']
     code, text, err = command(*words)
     assert code == 0, err
-    assert f'{MODEL} on 24 videos of synthfg test, 7 times: train_time, 8 frames' in text
-    assert f'next: gluon-fg compare {probed}/forward.npz {probed}/reversed.npz' in text
+    assert f'{MODEL} on 24 videos of synthfg test, 7 times: train_time, 8 frames' in err
     names = {path.name for path in probed.iterdir()}
     shuffled = {f'shuffled-{seed}.npz' for seed in range(2)}
     kinds = {f'{kind}.npz' for kind in ('forward', 'reversed', 'frozen', 'half-rate', 'mirrored')}
@@ -41,17 +40,14 @@ def test_known_truth_of_synthfg(command, probed, tiny_synthfg):
     assert np.mean(random[:, detail] == labels[detail]) > 0.8
     assert np.mean(random[:, ~detail] == labels[~detail]) < 0.6  # guessing among four, or among two of four
     numbers = json.loads((probed / 'time.json').read_text())
+    assert json.loads(text) == numbers
     assert numbers['probes']['reversed']['all']['after'] == pytest.approx(np.mean(said['reversed'] == labels))
     assert set(numbers['needs'].values()) == {'too few videos'}  # one of each class shows nothing, and says so
     assert cv2.imread(str(probed / 'time.png')).shape[1] > 700
     assert (probed / 'classes.csv').read_text().count('\n') == 1 + 24 * 5
 
-    # Again: nothing is scored twice, and nothing is replaced unasked.
     code, _, err = command(*words)
     assert code == 2 and 'time.html' in err and '--force' in err
-    code, text, err = command(*words, '--force', '--json')
-    assert code == 0 and json.loads(text) == numbers
-    assert 'forward, reversed, shuffled-0, shuffled-1, frozen, half-rate, mirrored: scored already' in err
     code, text, _ = command('compare', probed / 'forward.npz', probed / 'shuffled-1.npz')
     assert code == 0 and '24 videos' in text
 
