@@ -116,14 +116,14 @@ def scale(scores: Scores, folds: int = FOLDS, seed: int = 0) -> Optional[Scaled]
     several = scores.targets is not None
     logits, truth = _logits(scores)[known], _truth(scores)[known]
     part = np.random.default_rng(seed).permutation(count) % folds
-    temperatures = [fit_temperature(logits[part != i], truth[part != i], several) for i in range(folds)]
-    scaled = _probabilities(logits / np.array(temperatures)[part][:, None], several)
     whole = fit_temperature(logits, truth, several)
+    temperatures = [fit_temperature(logits[part != i], truth[part != i], several, whole) for i in range(folds)]
+    scaled = _probabilities(logits / np.array(temperatures)[part][:, None], several)
     at_limit = not LIMITS[0] * 1.001 < whole < LIMITS[1] / 1.001
     return Scaled(whole, at_limit, tuple(temperatures), _measure(scaled, truth, several))
 
 
-def fit_temperature(logits: np.ndarray, truth: np.ndarray, several: bool = False) -> float:
+def fit_temperature(logits: np.ndarray, truth: np.ndarray, several: bool = False, near: float = 1.0) -> float:
     """Find the temperature with the least negative log-likelihood.
 
     The likelihood is convex in 1/T, so that its slope has one root: no learning rate, no number of steps.
@@ -136,23 +136,32 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray, several: bool = False
         (N, M) bool, the classes of each video
     several
         whether these are any number of classes (sigmoid), not one (softmax)
+    near
+        where to look first; it makes no difference to the result
 
     Returns
     -------
     within `LIMITS`: where every video is right, the smaller the better, and it is the lower one
     """
+    logits = logits if several else logits - logits.max(axis=1, keepdims=True)
+    of_truth = float(logits[truth].sum())
 
-    def slope(log_inverse: float) -> float:
-        scaled = logits * np.exp(log_inverse)
-        expected = special.expit(scaled) if several else special.softmax(scaled, axis=1)
-        return float(np.sum((expected - truth) * logits) / len(logits))
+    def slope(log_t: float) -> float:
+        if several:
+            return of_truth - float(np.vdot(special.expit(logits * np.exp(-log_t)), logits))
+        weights = np.exp(logits * np.exp(-log_t))
+        return of_truth - float(np.sum(np.einsum('nm,nm->n', weights, logits) / weights.sum(axis=1)))
 
-    low, high = -np.log(LIMITS[1]), -np.log(LIMITS[0])
-    if slope(low) >= 0:
-        return LIMITS[1]
-    if slope(high) <= 0:
-        return LIMITS[0]
-    return float(np.exp(-optimize.brentq(slope, low, high, xtol=1e-10)))
+    ends, middle = np.log(LIMITS), float(np.clip(np.log(near), *np.log(LIMITS)))
+    upward, step = slope(middle) < 0, 0.1  # where the likelihood grows
+    known = middle
+    while True:
+        reached = float(np.clip(middle + (step if upward else -step), *ends))
+        if (slope(reached) < 0) != upward:
+            return float(np.exp(optimize.brentq(slope, *sorted((known, reached)), xtol=1e-7)))
+        if reached in ends:
+            return LIMITS[int(upward)]
+        known, step = reached, 4 * step
 
 
 def chance_errors(measured: Calibration, confidence: np.ndarray, seed: int = 0) -> Tuple[float, float]:

@@ -146,25 +146,48 @@ def compare(
         raise UserError(f'no video of {names[0]} has a label, so there is nothing to compare')
     results = []
     for metric in ('top1', 'top5') + (('within_group',) if a.groups and b.groups else ()):
-        right_a, right_b = correct(a, metric, branch_a), correct(b, metric, branch_b)
-        only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-        low, high = paired_interval(right_a, right_b, seed, draws)
-        results.append(
-            Paired(
-                metric,
-                float(right_a.mean()),
-                float(right_b.mean()),
-                (only_b - only_a) / videos,
-                low,
-                high,
-                only_a,
-                only_b,
-                mcnemar(only_a, only_b),
-            )
-        )
+        results.append(paired(metric, correct(a, metric, branch_a), correct(b, metric, branch_b), seed, draws))
     return Comparison(
         videos, results, group_gains(a, b, branch_a, branch_b, members), confused_pairs(a, b, branch_a, branch_b, pairs)
     )
+
+
+def paired(metric: str, right_a: np.ndarray, right_b: np.ndarray, seed: int = 0, draws: int = 10_000) -> Paired:
+    """Compare which videos two networks have right, (N,) bool each; `seed` and `draws` are of the bootstrap."""
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    low, high = paired_interval(right_a, right_b, seed, draws)
+    difference, p_value = (only_b - only_a) / len(right_a), mcnemar(only_a, only_b)
+    means = float(right_a.mean()), float(right_b.mean())
+    return Paired(metric, *means, difference, low, high, only_a, only_b, p_value)
+
+
+def describe(result: Paired, videos: int, names: Tuple[str, str] = ('A', 'B')) -> List[str]:
+    """Say in whole sentences what a comparison on these videos shows, and what it does not."""
+    first, second = names
+    gain, differ = result.only_b - result.only_a, result.only_a + result.only_b
+    if not differ:
+        return [f'{first} and {second} are right on the very same of {videos} videos.']
+    count = (
+        f'on {abs(gain)} {"more" if gain > 0 else "fewer"} of {videos} videos than' if gain else 'on as many videos as'
+    )
+    lines = [
+        f'{second} is right {count} {first}: it alone is right on {result.only_b}, {first} alone on {result.only_a}.',
+        f'On other videos of this kind the difference would be between {percent(result.low, True)} and '
+        f'{percent(result.high, True)} points (95 % interval).',
+    ]
+    test = f'p = {result.p_value:.2g} by the exact McNemar test'
+    if result.p_value < 0.05:
+        better = second if gain > 0 else first
+        chance = f'{100 * result.p_value:.2g} %' if result.p_value >= 1e-4 else 'less than 0.01 %'
+        lines.append(
+            f'Were neither better, a difference as large would come up in {chance} of such tests ({test}): these '
+            f'weights of {better} are better on such videos.'
+        )
+        return lines
+    needed = next((n for n in range(differ // 2 + 1, differ + 1) if mcnemar(differ - n, n) < 0.05), None)
+    enough = f'of the {differ} videos on which they differ it would take {needed} for one of them'
+    none = f'they differ on {differ} videos alone, which could not show it however they fell'
+    return [*lines, f'These videos do not show which is better ({test}): {enough if needed else none}.']
 
 
 def group_gains(

@@ -117,10 +117,8 @@ def gains(
         raise UserError(f'no video of {names[0]} has a label, so there is nothing to compare')
     right_a, right_b = correct(a, 'top1', branch_a), correct(b, 'top1', branch_b)
     counts = np.bincount(labels, minlength=len(a.classes))
-    rows = [
-        _class_gain(a, label, right_a[labels == label], right_b[labels == label]) for label in np.flatnonzero(counts)
-    ]
-    rows = [row._replace(p_holm=p) for row, p in zip(rows, holm([row.p_value for row in rows]))]
+    of_class = [(label, labels == label) for label in np.flatnonzero(counts)]
+    rows = _corrected([_class_gain(a, label, right_a[mine], right_b[mine]) for label, mine in of_class])
     in_a, in_b = confusion(a, branch_a), confusion(b, branch_b)
     chosen = most_mixed(in_a, pairs) if similar is None else [_labels(a, counts, pair) for pair in similar]
     return Gains(
@@ -129,6 +127,26 @@ def gains(
         similar is None,
         [name for name, count in zip(a.classes, counts) if not count],
     )
+
+
+def gains_of_groups(
+    a: Scores, b: Scores, branch_a: Branch = None, branch_b: Branch = None, names: Tuple[str, str] = ('A', 'B')
+) -> List[ClassGain]:
+    """Compute how much B gains over A in top-1 on the videos of each group of classes, the most gained first.
+
+    `name` is the group's, `p_holm` corrected for the number of groups; empty without groups. Raises what `gains` does.
+    """
+    b = check_same_videos(a, b, names)
+    if a.groups is None:
+        return []
+    group = np.array(a.groups)[a.labels[a.labels >= 0]]
+    right_a, right_b = correct(a, 'top1', branch_a), correct(b, 'top1', branch_b)
+    rows = [_gain_of(name, name, right_a[group == name], right_b[group == name]) for name in dict.fromkeys(group)]
+    return sorted(_corrected(rows), key=lambda row: -row.gain)
+
+
+def _corrected(rows: List[ClassGain]) -> List[ClassGain]:
+    return [row._replace(p_holm=p) for row, p in zip(rows, holm([row.p_value for row in rows]))]
 
 
 def most_mixed(matrix: np.ndarray, pairs: int) -> List[Tuple[int, int]]:
@@ -171,10 +189,14 @@ def extremes(rows: Sequence[ClassGain], count: int) -> Tuple[List[ClassGain], Li
 
 
 def _class_gain(scores: Scores, label: int, right_a: np.ndarray, right_b: np.ndarray) -> ClassGain:
+    return _gain_of(scores.classes[label], scores.groups[label] if scores.groups else None, right_a, right_b)
+
+
+def _gain_of(name: str, group: Optional[str], right_a: np.ndarray, right_b: np.ndarray) -> ClassGain:
     videos, only_a, only_b = len(right_a), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return ClassGain(
-        scores.classes[label],
-        scores.groups[label] if scores.groups else None,
+        str(name),
+        group,
         videos,
         int(right_a.sum()),
         int(right_b.sum()),

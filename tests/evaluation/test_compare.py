@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gluon_fg.errors import UserError
-from gluon_fg.evaluation.compare import as_dict, check_same_videos, compare, format_comparison
+from gluon_fg.evaluation.compare import as_dict, check_same_videos, compare, describe, format_comparison, paired
 from gluon_fg.evaluation.score import Scores
 from gluon_fg.evaluation.statistics import mcnemar
 
@@ -104,3 +104,22 @@ def test_unlabelled_scores_cannot_be_compared():
     unknown = dataclasses.replace(A, labels=np.full(8, -1))
     with pytest.raises(UserError, match='no video of A has a label'):
         compare(unknown, unknown)
+
+
+@pytest.mark.parametrize(
+    'only_a, only_b, said',
+    [
+        (0, 0, 'A and B are right on the very same of 40 videos.'),
+        (2, 14, 'B is right on 12 more of 40 videos than A: it alone is right on 14, A alone on 2.'),
+        (2, 14, 'would come up in 0.42 % of such tests (p = 0.0042 by the exact McNemar test): these weights of B are'),
+        (14, 2, 'these weights of A are better'),
+        (5, 5, 'on as many videos as A'),
+        (4, 6, 'do not show which is better (p = 0.75 by the exact McNemar test): of the 10 videos on which they'),
+        (4, 6, 'it would take 9 for one of them.'),
+        (1, 4, 'they differ on 5 videos alone, which could not show it however they fell'),
+    ],
+)
+def test_what_a_difference_shows_and_what_it_does_not(only_a, only_b, said):
+    right_a = np.arange(40) < only_a
+    right_b = np.arange(40) >= 40 - only_b
+    assert said in ' '.join(describe(paired('top1', right_a, right_b), 40))

@@ -76,15 +76,15 @@
   }
 
   // Words as they are typed: each has to stand somewhere in an item; those in quotes have to be whole cells, several of
-  // them from left to right.
+  // them from left to right, and 2="word" is the second one.
   function asked(words) {
-    const whole = [...words.matchAll(/"([^"]*)"/g)].map((match) => match[1].toLowerCase());
-    const parts = words.replace(/"[^"]*"?/g, ' ').toLowerCase().split(/\s+/).filter(Boolean);
+    const whole = [...words.matchAll(/(?:(\d+)=)?"([^"]*)"/g)].map((match) => [match[2].toLowerCase(), Number(match[1])]);
+    const parts = words.replace(/(?:\d+=)?"[^"]*"?/g, ' ').toLowerCase().split(/\s+/).filter(Boolean);
     return (item) => {
       const texts = item.texts.map((text) => text.toLowerCase());
       let place = 0;
-      for (const cell of whole) {
-        place = texts.indexOf(cell, place) + 1;
+      for (const [cell, column] of whole) {
+        place = column ? column * (texts[column - 1] === cell) : texts.indexOf(cell, place) + 1;
         if (place === 0) return false;
       }
       return parts.every((part) => texts.some((text) => text.includes(part)));

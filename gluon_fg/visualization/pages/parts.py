@@ -30,6 +30,8 @@ _INKS = {
     '#b0b0b0': 'var(--line)',  # Matplotlib's grid
     '#e4e4e4': 'var(--line)',
     '#cccccc': 'var(--line)',
+    '#333333': 'currentColor',
+    '#dddddd': 'var(--line)',
     PAPER: 'var(--paper)',
 }
 _QUALITY = 72  # of WebP, of 100
@@ -78,7 +80,7 @@ def drawn(figure: Figure, alt: str) -> Markup:
 
     Black, `figures.INK` and `FAINT`, white, and the greys of grids take the page's colors, so that it is right on light
     and on dark paper; all other colors stay. `alt` says what it shows. Its size is that of the figure (96 pixels an
-    inch), less where there is less room.
+    inch), less where there is less room; a wide one scrolls in itself before its texts get too small.
     """
     stream = io.StringIO()
     options = {'svg.fonttype': 'none', 'svg.hashsalt': 'gluon_fg'}
@@ -95,7 +97,8 @@ def drawn(figure: Figure, alt: str) -> Markup:
     inches, high = figure.get_size_inches()
     svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r'\1', svg, count=1)
     svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r'\1', svg, count=1)
-    size = Markup('<svg class="drawn" role="img" aria-label="{}" style="max-width: {:.0f}px" ').format(alt, 96 * inches)
+    size = Markup('<svg class="drawn" role="img" aria-label="{}" style="min-width: {:.0f}px; max-width: {:.0f}px" ')
+    size = size.format(alt, max(320, 58 * inches), 96 * inches)  # smaller, its texts could not be read
     return Markup('<div class="wide">') + size + Markup(svg[len('<svg ') :]) + Markup('</div>')
 
 

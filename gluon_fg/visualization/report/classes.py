@@ -11,6 +11,7 @@ from ...evaluation.precision import summarize_targets
 from ...evaluation.statistics import wilson
 from ..pages import Cell, Column, Section, bar, interval, percent_cell, table
 from .content import Content
+from .videos import LABEL, PREDICTED
 
 Rows = Sequence[Optional[Dict[str, Any]]]  # of the other scores, None where there are none
 
@@ -93,7 +94,7 @@ def signed(difference: float) -> Cell:
 def wrong_link(true: str, predicted: str) -> Markup:
     """The name of a class, which shows in the table of videos those of another class that were taken for it."""
     return Markup('<a href="#videos" data-find="video-table" data-words="{}">{}</a>').format(
-        f'"{true}" "{predicted}"', predicted
+        f'{LABEL}="{true}" {PREDICTED[0]}="{predicted}"', predicted
     )
 
 

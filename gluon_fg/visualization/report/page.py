@@ -7,15 +7,18 @@ from typing import Callable, List, Tuple
 
 from ...evaluation.score import Scores
 from ..pages import Section, write_page
-from . import classes, failures, gallery, summary, training, videos
+from . import calibration, classes, comparison, confusion, failures, gallery, summary, training, videos
 from .content import Content
 
 # Each gives its sections of a content, or none where it has nothing to say.
 PARTS: Tuple[Callable[[Content], List[Section]], ...] = (
     summary.sections,
+    comparison.sections,
     training.sections,
     classes.sections,
+    confusion.sections,
     gallery.sections,
+    calibration.sections,
     failures.sections,
     videos.sections,
 )
@@ -24,7 +27,8 @@ PARTS: Tuple[Callable[[Content], List[Section]], ...] = (
 def write_report(content: Content, force: bool = False) -> Path:
     """Write the report at `content.page`; raises UserError where a file is there and `force` is not given."""
     sections = [section for part in PARTS for section in part(content)]
-    return write_page(content.page, f'Report: {" and ".join(content.titles)}', _of(content.scores), sections, force)
+    title, of = f'Report: {" and ".join(content.titles)}', _of(content.scores)
+    return write_page(content.page, title, of, sections, force, ['confusion.js'])
 
 
 def _of(scores: Scores) -> str:

@@ -12,6 +12,7 @@ from ...evaluation.score import Scores
 from ..pages import Cell, Column, Section, table
 from .content import Content
 
+LABEL, PREDICTED = 2, (3, 7)  # columns of the table, from 1: the label, and what each network predicted
 _MARKS = ('wrong', 'right', '')
 
 
