@@ -21,13 +21,12 @@ Our choices, as the paper is on images:
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import HybridBlock
 
-from ..backbones.geometry import Geometry
 from ..data.rates import at_rate
 from ..data.video import VideoReader
 from ..errors import UserError, unknown
@@ -35,12 +34,14 @@ from ..evaluation.clips import clips_of
 from ..input_spec import InputSpec
 from .activation import MapSeries, Piece, joined, spans
 from .clips import all_clips, one_clip, read_clips
-from .layer_graph import STAGES, LayerGraph, Passed
+from .layer_graph import LayerGraph, Passed
+from .layer_maps import PlacedLayer, maps_of
 from .network_facts import Described, name_of, names_of, ranked, spec_of, view_shape
-from .placement import Placement
 
 Video = Union[VideoReader, str, 'os.PathLike[str]', np.ndarray]
 Class = Union[int, str]
+
+Pass = Tuple[np.ndarray, PlacedLayer, Passed]  # numbers of the clip's frames, layer, what the network makes of them
 
 QUANTITY = 'evidence'
 
@@ -92,12 +93,6 @@ class Evidence(NamedTuple):
     clips: List[Tuple[int, int]]
 
 
-def signed_maps(features: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """The features of each moment, summed by their channels' mean gradient: (T, C, H, W) twice -> (T, H, W) float64."""
-    weights = gradient.mean(axis=(2, 3), dtype=np.float64)
-    return np.einsum('tc,tchw->thw', weights, features.astype(np.float64))
-
-
 class GradCam:
     """Grad-CAM of one network, for any number of videos and classes; the network is left as it is.
 
@@ -130,7 +125,7 @@ class GradCam:
         self.layer = layer or usual.default
         usual.check(self.layer)
         self.names = names_of(net, usual.classes)
-        self._layers: Dict[Tuple[int, ...], _Layer] = {}
+        self._layers: Dict[Tuple[int, ...], PlacedLayer] = {}
 
     def __call__(
         self,
@@ -154,29 +149,38 @@ class GradCam:
         if not isinstance(video, VideoReader):
             with clips_of([video])[0].open() as reader:
                 return self.answers(reader, questions, start, whole)
-        shown = Described(name_of(self.net), self.spec)
-        clips = all_clips(shown, video) if whole else [one_clip(shown, video, start)]
+        clips = self.clips(video, start, whole)
         asked = [(self._label(target), self._label(against)) for target, against in questions]
-        predicted = self._predicted(video, clips) if any(target is None for target, _ in asked) else 0
+        kept = list(self.passes(video, clips)) if len(clips) == 1 else None  # more would fill the memory
+
+        def passes() -> Iterable[Pass]:
+            return self.passes(video, clips) if kept is None else kept
+
+        predicted = self._predicted(passes()) if any(target is None for target, _ in asked) else 0
         pairs = [(predicted if target is None else target, against) for target, against in asked]
         for target, against in pairs:
             if target == against:
                 raise UserError(f'the evidence for {self.names[target]!r} over itself is nothing; name two classes')
         classes = sorted({label for pair in pairs for label in pair if label is not None})
         pieces, shares = [], []
-        for clip, layer, passed in self._passes(video, clips):
-            maps = np.stack([_signed(passed, label, len(self.names)) for label in classes], axis=1)
+        for clip, layer, passed in passes():
+            maps = np.stack([maps_of(passed, label, len(self.names)) for label in classes], axis=1)
             moments = np.arange(len(maps))
             at = moments if self.spec.ndim == 2 else [layer.place(self.spec, video).frame(t) for t in moments]
             pieces.append(Piece(moments, clip[at], maps, len(maps)))
-            shares.append(self._probabilities(passed))
+            shares.append(self.probabilities(passed))
         every = joined(pieces, layer.place(self.spec, video), QUANTITY)
         totals = np.mean([piece.maps.sum(axis=(0, 3, 4)) for piece in pieces], axis=0)  # (classes, streams)
         seen = _Seen(every, dict(zip(classes, totals)), np.mean(shares, axis=0), spans(clips), layer.graph.streams)
         return [self._evidence(seen, *pair) for pair in pairs]
 
-    def _predicted(self, reader: VideoReader, clips: Sequence[np.ndarray]) -> int:
-        shares = [self._probabilities(passed)[0] for _, _, passed in self._passes(reader, clips)]
+    def clips(self, reader: VideoReader, start: Optional[int] = None, whole: bool = False) -> List[np.ndarray]:
+        """Numbers of the frames of a clip, the middle one where `start` is None, or of all over the whole video."""
+        shown = Described(name_of(self.net), self.spec)
+        return all_clips(shown, reader) if whole else [one_clip(shown, reader, start)]
+
+    def _predicted(self, passes: Iterable[Pass]) -> int:
+        shares = [self.probabilities(passed)[0] for _, _, passed in passes]
         return int(np.mean(shares, axis=0).argmax())
 
     def _label(self, chosen: Optional[Class]) -> Optional[int]:
@@ -188,8 +192,10 @@ class GradCam:
             raise unknown(f'class of {name_of(self.net)}', chosen, self.names)
         return self.names.index(str(chosen))
 
-    def _passes(self, reader: VideoReader, clips: Sequence[np.ndarray]) -> Iterator[Tuple[np.ndarray, _Layer, Passed]]:
-        """Each clip, with the layer at its size and what the network makes of it."""
+    def passes(
+        self, reader: VideoReader, clips: Sequence[np.ndarray], weights: Optional[Mapping[str, mx.nd.NDArray]] = None
+    ) -> Iterator[Pass]:
+        """Each clip, with the layer at its size and what the network makes of it, with other `weights` by full name."""
         shown = at_rate(reader, self.spec.fps)  # at which optical flow is from one frame to the next
         sources = shown.source_frames(np.arange(len(shown)))
         numbers = [np.searchsorted(sources, clip) for clip in clips]
@@ -197,16 +203,16 @@ class GradCam:
             if hasattr(self.net, 'branches'):
                 self.net.branches.check_input(batch.x)
             if batch.x.shape not in self._layers:
-                self._layers[batch.x.shape] = _Layer(self.net, self.layer, batch.x.shape)
+                self._layers[batch.x.shape] = PlacedLayer(self.net, self.layer, batch.x.shape)
             layer = self._layers[batch.x.shape]
-            passed = layer.run(batch.x)
+            passed = layer.run(batch.x, weights)
             if not all(np.isfinite(values).all() for values in (*passed.logits, *passed.features)):
                 raise UserError(
                     f'{name_of(self.net)}: its features are not finite; are these the weights of a run that diverged?'
                 )
             yield clip, layer, passed
 
-    def _probabilities(self, passed: Passed) -> np.ndarray:
+    def probabilities(self, passed: Passed) -> np.ndarray:
         """(branches, M) float64 of a clip; by softmax where the network is no recognizer."""
         logits = mx.nd.array(np.concatenate(passed.logits))
         to_probabilities = getattr(self.net, 'to_probabilities', mx.nd.softmax)
@@ -248,50 +254,6 @@ class _Seen(NamedTuple):
     shares: np.ndarray
     clips: List[Tuple[int, int]]
     streams: Tuple[str, ...]
-
-
-class _Layer:
-    """A layer of a network on inputs of one shape."""
-
-    def __init__(self, net: HybridBlock, name: str, shape: Tuple[int, ...]):
-        self.graph = LayerGraph(net, shape)
-        self.run = self.graph.passing(name)
-        self._geometry = geometry_of(self.graph, name)
-
-    def place(self, spec: InputSpec, reader: VideoReader) -> Placement:
-        """Where its maps lie in a video."""
-        height, width = self.graph.shape[-2:]
-        frames = spec.frames if spec.ndim == 3 else 1
-        return Placement(self._geometry, frames, (height, width), reader.size[::-1])
-
-
-def _signed(passed: Passed, label: int, classes: int) -> np.ndarray:
-    """(T', streams, H', W') maps of a class before ReLU."""
-    gradients = passed.gradient(np.eye(classes, dtype=np.float32)[label])
-    pairs = [[_moments_first(volume) for volume in pair] for pair in zip(passed.features, gradients)]
-    return np.stack([signed_maps(*pair) for pair in pairs], axis=1)
-
-
-def _moments_first(volume: np.ndarray) -> np.ndarray:
-    """(1, C, T, H, W) of a clip, or (segments, C, H, W) -> (T or segments, C, H, W)."""
-    return volume[0].swapaxes(0, 1) if volume.ndim == 5 else volume
-
-
-def geometry_of(graph: LayerGraph, layer: str) -> Geometry:
-    """Where the features of a layer lie in the input.
-
-    Those of a stage, or on the grid of one, as its strides and paddings say; others, and those of networks that are no
-    recognizers, evenly over frames and pixels.
-    """
-    grid, known = graph.shapes[layer][2:], [name for name in STAGES if name in graph.shapes]
-    same = [layer] if layer in known else [name for name in known if graph.shapes[name][2:] == grid]
-    if same:
-        stage: Geometry = graph.net.branches.backbone.geometry(STAGES.index(same[-1]) + 2)
-        return stage
-    sizes, places = graph.shape[2:], grid
-    time = sizes[0] / places[0] if len(grid) == 3 else 1.0
-    space = float(np.mean([size / count for size, count in zip(sizes[-2:], places[-2:])]))
-    return Geometry((time, space), (time, space), ((time - 1) / 2, (space - 1) / 2))
 
 
 def layers_of(net: HybridBlock, spec: Optional[InputSpec] = None) -> Tuple[str, ...]:

@@ -22,6 +22,7 @@ _RELATION = 'gluon_fg.cli.explain_relation'
         'localize': _VIDEOS,
         'activation': _VIDEOS,
         'masks': _VIDEOS,
+        'gradcam': 'gluon_fg.cli.explain_gradcam',
         'order': _ORDER,
         'time': _TIME,
         'kernels': _TIME,

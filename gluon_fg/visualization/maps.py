@@ -65,11 +65,15 @@ class Line(NamedTuple):
 
 
 class MapSheet(NamedTuple):
-    """What `picture` and `film` draw: a sentence about the maps, the clips that were seen, and the lines."""
+    """What `picture` and `film` draw: a sentence about the maps, the clips that were seen, and the lines.
+
+    `moment`: what one map belongs to, a sub-clip of a clip, or a frame.
+    """
 
     about: str
     clips: Sequence[Tuple[int, int]]
     lines: List[Line]
+    moment: str = 'sub-clip'
 
 
 def activation_sheet(networks: Sequence[Activations]) -> MapSheet:
@@ -126,7 +130,9 @@ def picture(drawn: MapSheet, reader: VideoReader, columns: int = 8, height: int 
         numbers = [int(line.frames[i]) for i in chosen]
         frames = [fit(frame, height)[0] for frame in reader.get_batch(numbers)]
         if numbers != above:
-            captions = [(f'sub-clip {i + 1}', f'{n / reader.fps:.2f} s, frame {n}') for i, n in zip(chosen, numbers)]
+            captions = [
+                (f'{drawn.moment} {i + 1}', f'{n / reader.fps:.2f} s, frame {n}') for i, n in zip(chosen, numbers)
+            ]
             rows.append(beside([captioned(image(f), *two, width=_NARROW) for f, two in zip(frames, captions)]))
             above = numbers
         shown = [line.series.at_subclip(i) for i in chosen]
@@ -140,7 +146,7 @@ def picture(drawn: MapSheet, reader: VideoReader, columns: int = 8, height: int 
         panels.append(color_scale(series.limits, frames[0].shape[0], series.quantity))
         title = line.title + (f'; this clip: {_says(line, 2)}' if line.predicted else '')
         rows.append(titled(beside(panels), title, line.color, count * (max(frames[0].shape[1], _NARROW) + GAP)))
-    left_out = f', {columns} of its sub-clips' if any(len(line.frames) > columns for line in drawn.lines) else ''
+    left_out = f', {columns} of its {drawn.moment}s' if any(len(line.frames) > columns for line in drawn.lines) else ''
     clips = ' and '.join(f'{a} to {b}' for a, b in dict.fromkeys(drawn.clips))
     about = f'{drawn.about} Clip: frames {clips} of {len(reader)}{left_out}.'
     return sheet(rows, [os.path.basename(reader.path), about], count * (max(frames[0].shape[1], _NARROW) + GAP))

@@ -9,8 +9,9 @@ from mxnet.gluon import nn
 from networks import moderate
 
 from gluon_fg import factory
-from gluon_fg.analysis.grad_cam import GradCam, grad_cam, layers_of, signed_maps
+from gluon_fg.analysis.grad_cam import GradCam, grad_cam, layers_of
 from gluon_fg.analysis.layer_graph import LayerGraph
+from gluon_fg.analysis.layer_maps import signed_maps
 from gluon_fg.analysis.network_facts import spec_of
 from gluon_fg.data.video import ArrayReader
 from gluon_fg.deploy.folding import fold
