@@ -57,7 +57,7 @@ def sections(content: Content) -> List[Section]:
 _NOTE = Markup(
     '<p class="quiet">Expected and maximum calibration error and temperature: Guo et al. 2017, with {} bins. A '
     'temperature divides the logits, so that no prediction changes. It is fitted on four fifths of the videos and '
-    'measured on the others, five times. Lines at the points are Wilson\u2019s 95 % intervals.</p>'
+    'measured on the others, five times. Lines at the points are 95 % intervals.</p>'
 ).format(measures.BINS)
 
 
