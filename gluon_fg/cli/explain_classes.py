@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any, List, Optional
 
@@ -32,44 +33,79 @@ _PARAMS = 'Their parameters, one file for each; - for the default: the published
 @click.command(
     short_help='Rate the class filters of a network.',
     cls=Command,
-    example='explain filters --model i3d_tiny_synthfg_dfb --root data/synthfg --out filters.csv',
+    example="""
+explain filters --model i3d_tiny_synthfg_dfb --root data/synthfg --out filters.csv
+explain filters --run runs/mine --page filters.html
+""",
 )
 @model_options
 @data_options
 @click.option('--limit', type=int, metavar='N', help='Only the first N videos of each class.')
+@click.option('--page', metavar='FILE.html', help='Write a page, with the strongest clips of each filter.')
+@click.option('--pictures', type=click.IntRange(min=0), default=4, show_default=True, help='Of each filter in it.')
 @device_option
-@output_options('CSV to write, a row for each filter.', required=True)
-def filters(network: ModelChoice, data: DataChoice, limit: Optional[int], device: str, output: Output) -> None:
+@output_options('CSV to write, a row for each filter.')
+def filters(
+    network: ModelChoice,
+    data: DataChoice,
+    limit: Optional[int],
+    page: Optional[str],
+    pictures: int,
+    device: str,
+    output: Output,
+) -> None:
     """Rate the class filters of a network on a dataset.
 
     For every filter: its mean highest response on videos of its own class and on all others. Dead filters and copies
-    are named. On SynthFG also how often the strongest filter's peak lies on the true detail.
+    are named. On SynthFG also how often the strongest filter's peak lies on the true detail. In a page also each
+    filter's strongest clips, with boxes, and how its responses are distributed.
     """
+    if output.out is None and page is None:
+        raise UserError('nothing to write; give --out FILE.csv, --page FILE.html or both')
     output.check()
+    output.check(path=page, flag='--page', suffixes=('.html',), inputs=[output.out] if output.out else [])
     network.check_data(data)
-    from ..analysis.filters import filter_strength, write_strength
-    from ..analysis.pointing import pointing_accuracy
+    from ..analysis.filter_audit import audit_filters
+    from ..analysis.filters import write_strength
     from ..training.named import dataset_of
     from ..training.run import choose_context
+    from ..visualization.filter_page import write_filter_page
 
     ctx = choose_context(device, 0)
     named = network.load(ctx)
     dataset, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)
-    rows = filter_strength(named.net, dataset, limit, ctx)
-    write_strength(rows, path_of(output))
+    truth = None
+    if (data.dataset or (named.config.data.dataset if named.config else named.net.dataset)) == 'synthfg':
+        from ..data.synthfg import read_truth
+
+        boxes = read_truth(dataset.root, split)
+        truth = functools.partial(_boxes, dataset, boxes)
+    examples = pictures if page else 0
+    audit = audit_filters(named.net, dataset, truth, limit, examples, ctx, progress=sys.stderr.isatty())
+    if output.out:
+        write_strength(audit.rows, path_of(output))
+    if page:
+        write_filter_page(page, audit, named.title, truth, output.force)
+    _say_filters(audit)
+    click.echo('wrote ' + ' and '.join(file for file in (output.out, page) if file))
+
+
+def _boxes(dataset: Any, truth: Any, video: int) -> Any:
+    """The boxes of the true detail of a video, by its position."""
+    return truth.get(dataset.records[video].path, ())
+
+
+def _say_filters(audit: Any) -> None:
+    rows = audit.rows
     click.echo('class: its most discriminative filter, response on its own videos and on others')
     for row in sorted({row.label: row for row in reversed(rows)}.values(), key=lambda row: row.label):
         click.echo(f'  {row.class_name}: filter {row.filter}, {row.own:.2f} and {row.others:.2f}')
     odd = [f'{row.filter} ({row.note})' for row in rows if row.note]
     click.echo(f'{len(rows)} filters; dead or copies: {", ".join(odd) or "none"}')
-    if (data.dataset or (named.config.data.dataset if named.config else named.net.dataset)) == 'synthfg':
-        from ..data.synthfg import read_truth
-
-        whole = pointing_accuracy(named.net, dataset, read_truth(dataset.root, split), limit, ctx)
+    if audit.pointing:
         click.echo("peak of the true class's strongest filter on the true detail, in % (by chance; always the middle)")
-        for name, part in {'all': whole, **whole.groups}.items():
+        for name, part in {'all': audit.pointing, **audit.pointing.groups}.items():
             click.echo(f'  {name:10s} {100 * part.hits:5.1f} ({100 * part.chance:.1f}; {100 * part.center:.1f})')
-    click.echo(f'wrote {output.out}')
 
 
 @click.command(

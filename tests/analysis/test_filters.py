@@ -5,7 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
 
+from gluon_fg.analysis.filter_audit import audit_filters, twins
 from gluon_fg.analysis.filters import filter_strength, write_strength
 from gluon_fg.analysis.pointing import pointing_accuracy
 from gluon_fg.analysis.scan import scan
@@ -44,6 +49,39 @@ def test_strength_is_own_minus_others(light, lit):
     assert rows[0].spread == pytest.approx(np.std(top), abs=1e-5)
     assert rows[2].class_name == 'dark' and rows[2].strength == pytest.approx(0, abs=1e-5)  # the dark is everywhere
     assert [rows[i].note for i in range(4)] == ['', 'like 0', 'dead', 'dead']  # 2: the darkest cell is the same in all
+
+
+def test_an_audit_is_everything_in_one_pass(light, lit):
+    dataset, net = lit(labels=(0, 1, 0, 1)), light()
+    truth = {'0.mp4': boxes((3, 16, 16, 24, 24)), '2.mp4': boxes((5, 32, 8, 40, 16))}
+    audit = audit_filters(net, dataset, lambda i: truth.get(dataset.records[i].path, ()), examples=3)
+    assert audit.rows == filter_strength(net, dataset)
+    assert audit.pointing == pointing_accuracy(net, dataset, truth) and set(audit.pointed) == {0, 2}
+    for row in audit.rows:
+        of_filter = audit.responses[:, row.filter]
+        assert row.auc == pytest.approx(roc_auc_score(audit.labels == row.label, of_filter))
+        order = sorted(range(4), key=lambda i: (-of_filter[i], i))[:3]
+        assert [(e.video, e.value) for e in audit.examples[row.filter]] == [(i, of_filter[i]) for i in order]
+    for example in audit.examples[0]:  # light: the square of each video, in the frame that shows it
+        (x0, y0, x1, y1), square = example.box, [(16, 16), (0, 0), (32, 8), (8, 8)][example.video]
+        assert example.frame == 3 + example.video or example.video == 1
+        assert example.video == 1 or (x0 + x1, y0 + y1) == pytest.approx([2 * side + 9 for side in square])
+    assert [twin.filter for twin in audit.twins] == [1, 0, 1, 0]  # half the light has the direction of light
+    assert audit.twins[0].correlation == pytest.approx(1) and np.isnan(audit.twins[3].correlation)
+    assert audit_filters(net, dataset).examples == [[]] * 4 and audit_filters(net, dataset).pointing is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 999), channels=st.integers(1, 9))
+def test_twins_equal_numpy(seed, channels):
+    rng = np.random.default_rng(seed)
+    filters, responses = rng.normal(size=(3, 2, channels)), rng.normal(size=(7, 6)).astype(np.float32)
+    cosine = 1 - cdist(filters.reshape(6, -1), filters.reshape(6, -1), 'cosine')
+    for i, twin in enumerate(twins(filters, responses)):
+        others = np.delete(cosine[i], i)
+        assert twin.filter != i and twin.cosine == pytest.approx(others.max()) == pytest.approx(cosine[i, twin.filter])
+        together = np.corrcoef(responses[:, i], responses[:, twin.filter])[0, 1]
+        assert twin.correlation == pytest.approx(together, abs=1e-6)
 
 
 def test_order_limit_and_table(light, lit, tmp_path):

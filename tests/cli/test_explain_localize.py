@@ -174,10 +174,16 @@ def test_confusion_picture(command, tmp_path):
 def test_filters_of_a_small_network(command, params, tiny_synthfg, tmp_path):
     out = tmp_path / 'filters.csv'
     arguments = ['explain', 'filters', '--model', 'i3d_tiny_synthfg_dfb', '--params', params, '--root', tiny_synthfg]
-    code, text, err = command(*arguments, '--out', out)
+    page = tmp_path / 'filters.html'
+    code, text, err = command(*arguments, '--out', out, '--page', page, '--pictures', 1)
     assert code == 0 and err == '', err
-    assert '120 filters; dead or copies: none' in text and text.splitlines()[-1] == f'wrote {out}'
+    assert '120 filters; dead or copies: none' in text and text.splitlines()[-1] == f'wrote {out} and {page}'
+    assert page.read_text().count('<img') == 120 and '24 videos of synthfg test' in page.read_text()
     assert "peak of the true class's strongest filter on the true detail" in text and '\n  hexagon ' in text
     assert len(out.read_text().splitlines()) == 121
     code, _, err = command(*arguments, '--out', out)
     assert code == 2 and 'filters.csv is there already; use --force' in err
+    code, _, err = command(*arguments, '--page', page)
+    assert code == 2 and '--page' in err and 'filters.html is there already; use --force' in err
+    code, _, err = command(*arguments)
+    assert code == 2 and err == 'error: nothing to write; give --out FILE.csv, --page FILE.html or both\n'
