@@ -26,6 +26,7 @@ _RELATION = 'gluon_fg.cli.explain_relation'
         'order': _ORDER,
         'time': _TIME,
         'kernels': _TIME,
+        'place': 'gluon_fg.cli.explain_place',
         'filters': _CLASSES,
         'confusion': _CLASSES,
         'groups': 'gluon_fg.cli.explain_groups',
