@@ -114,7 +114,7 @@ def _percent(values: Sequence[float]) -> List[float]:
 
 def _chart(title: str, lines: Sequence[Line], look: Dict[str, Any], alt: str, dashed: Sequence[Line] = ()) -> Markup:
     """Draw lines over epochs; the last values stand in the drawing's text."""
-    figure = Figure(figsize=(4.6, 3.0), layout='constrained')
+    figure = Figure(figsize=(3.5, 2.7), layout='constrained')
     axis = figure.subplots()
     for place, (name, xs, ys) in enumerate(lines):
         marker = '.' if len(xs) < 20 else ''
