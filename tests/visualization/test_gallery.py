@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from markupsafe import escape
 from own_films import write
 from PIL import Image
+from sklearn.metrics import log_loss
 
 from gluon_fg.analysis.grad_cam import GradCam
 from gluon_fg.data.datasets import VideoDataset, VideoRecord
@@ -42,7 +43,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 2, 0, -1])
 P = np.array(
     [
         *([0.1, 0.7, 0.2], [0.2, 0.5, 0.3], [0.9, 0.06, 0.04], [0.35, 0.33, 0.32]),
-        *([0.0, 0.3, 0.7], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4], [0.4, 0.3, 0.3]),
+        *([0.3, 0.0, 0.7], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4], [0.4, 0.3, 0.3]),
     ]
 )  # wrong: 2 (90 %), 0 and 4 (70 %), 6 (40 %); the others by their lead: 3, 7, 1, 5
 
@@ -107,9 +108,18 @@ def test_the_surest_mistakes_come_first_then_the_least_certain():
     lead = gallery.sections(content._replace(pictures=5))[0].lead
     assert lead == 'Videos: 4 of the 4 wrong ones, surest first; 1 of the 4 others, least certain first.'
     words, values = cards_of(content)[0]
-    assert words[:2] == [CLASSES[2], CLASSES[0]] and values == pytest.approx([0.9, -0.9, 0.04])
+    assert words[:2] == [CLASSES[2], CLASSES[0]] and values == pytest.approx([0.9, -0.9, -np.log(0.04)], rel=1e-5)
     unlabeled = next(card for card in cards_of(content) if card[0][0] == 'no label')
     assert unlabeled[1] == pytest.approx([0.4, -0.4, None])
+
+
+def test_losses_are_those_of_scikit_learn():
+    known = [place for place in range(8) if LABELS[place] >= 0]
+    losses = {words[-1]: values[2] for words, values in cards_of(Content(scores_of()))}
+    assert None in losses.values() and max(filter(None, losses.values())) == pytest.approx(-np.log(np.finfo('f4').tiny))
+    several = [place for place in known if place != 4]  # whose true class has probability 0
+    mean = np.mean([losses[printable(scores_of().ids[place])] for place in several])
+    assert mean == pytest.approx(log_loss(LABELS[several], P[several], labels=[0, 1, 2]), rel=1e-5)
 
 
 def test_of_two_networks_those_come_first_where_one_is_right():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import List, NamedTuple, Sequence
 
 import numpy as np
@@ -16,7 +17,8 @@ from .films import Films
 from .videos import names_of
 
 TOP = 5  # likeliest classes of a card
-_ORDERS = ('surest first', 'least certain first', 'true class likeliest first')
+_SMALLEST = float(np.finfo(np.float32).tiny)  # probability, so that every loss is finite
+_ORDERS = ('surest first', 'least certain first', 'largest loss first')
 
 
 class Answers(NamedTuple):
@@ -162,7 +164,7 @@ def _card(content: Content, kind: Kind, place: int, films: Films) -> Card:
     )
     groups = [content.groups[label]] if content.groups and label >= 0 else []
     sure = float(p.max())
-    values = sure, -sure, None if label < 0 else float(p[label])
+    values = sure, -sure, None if label < 0 else -math.log(max(float(p[label]), _SMALLEST))
     return Card(body, (true or 'no label', *said, kind.words, *groups, name), values)
 
 
