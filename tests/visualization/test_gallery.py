@@ -222,7 +222,7 @@ def test_names_of_others_are_texts_in_a_browser_and_cards_are_sorted(page):
     script = """
       const names = () => [...document.querySelectorAll('#gallery-cards .card')].map(c => JSON.parse(c.dataset.words));
       const order = document.querySelector('#gallery select.order'), words = document.querySelector('#gallery input');
-      const first = names(), images = document.images.length;
+      const first = names(), images = document.querySelectorAll('#gallery img').length;
       order.value = '1'; order.dispatchEvent(new Event('change'));
       const unsure = names();
       words.value = 'uncertain'; words.dispatchEvent(new Event('input'));
