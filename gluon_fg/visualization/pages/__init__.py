@@ -5,7 +5,7 @@
 
 from .page import Section, write_page
 from .parts import bar, drawn, facts, interval, json_data, picture, tiles, verdict
-from .tables import Card, Cell, Column, cards, percent_cell, table
+from .tables import Card, Cell, Column, cards, percent_cell, quoted, table
 
 __all__ = [
     'Card',
@@ -20,6 +20,7 @@ __all__ = [
     'json_data',
     'percent_cell',
     'picture',
+    'quoted',
     'table',
     'tiles',
     'verdict',

@@ -8,7 +8,7 @@ document.querySelectorAll('.confusion').forEach((box) => {
   let at = [0, 0];
 
   function words() {
-    return data.columns.map((column, place) => `${column}="${data.classes[at[place]]}"`).join(' ');
+    return data.columns.map((column, place) => `${column}="${data.classes[at[place]].replace(/"/g, '""')}"`).join(' ');
   }
 
   function show(row, column) {

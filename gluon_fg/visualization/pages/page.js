@@ -76,10 +76,12 @@
   }
 
   // Words as they are typed: each has to stand somewhere in an item; those in quotes have to be whole cells, several of
-  // them from left to right, and 2="word" is the second one.
+  // them from left to right, and 2="word" is the second one. A quote in a cell is written twice: "say ""hi""".
   function asked(words) {
-    const whole = [...words.matchAll(/(?:(\d+)=)?"([^"]*)"/g)].map((match) => [match[2].toLowerCase(), Number(match[1])]);
-    const parts = words.replace(/(?:\d+=)?"[^"]*"?/g, ' ').toLowerCase().split(/\s+/).filter(Boolean);
+    const whole = [...words.matchAll(/(?:(\d+)=)?"((?:[^"]|"")*)"/g)].map(
+      (match) => [match[2].replace(/""/g, '"').toLowerCase(), Number(match[1])],
+    );
+    const parts = words.replace(/(?:\d+=)?"(?:[^"]|"")*"?/g, ' ').toLowerCase().split(/\s+/).filter(Boolean);
     return (item) => {
       const texts = item.texts.map((text) => text.toLowerCase());
       let place = 0;

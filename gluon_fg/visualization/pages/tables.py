@@ -42,6 +42,11 @@ class Card(NamedTuple):
     values: Tuple[Optional[float], ...]
 
 
+def quoted(text: str) -> str:
+    """Write a text so that the box for words finds the cells that are it: in quotes, its own ones written twice."""
+    return '"' + text.replace('"', '""') + '"'
+
+
 Value = Union[str, Markup, Cell, int, float, None, np.integer, np.floating]
 
 
@@ -68,7 +73,8 @@ def table(
         `Cell` that looks otherwise than its number. A column of numbers stands to the right
     name
         the table's address in the page, by which links find it: `<a href="#" data-find="NAME" data-words="...">`
-        puts words into its box. Words in quotes have to be a whole cell; several of them cells from left to right
+        puts words into its box. Words in quotes (`quoted`) have to be a whole cell; several of them cells from left to
+        right
     caption
         a line above the table
     shown

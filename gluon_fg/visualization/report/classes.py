@@ -9,7 +9,7 @@ from markupsafe import Markup
 from ...evaluation.metrics import per_class, per_group
 from ...evaluation.precision import summarize_targets
 from ...evaluation.statistics import wilson
-from ..pages import Cell, Column, Section, bar, interval, percent_cell, table
+from ..pages import Cell, Column, Section, bar, interval, percent_cell, quoted, table
 from .content import Content
 from .videos import LABEL, PREDICTED
 
@@ -91,10 +91,10 @@ def signed(difference: float) -> Cell:
     return Cell(text if text[1:] != '0.0' else '0.0', difference)
 
 
-def wrong_link(true: str, predicted: str) -> Markup:
-    """The name of a class, which shows in the table of videos those of another class that were taken for it."""
+def wrong_link(true: str, predicted: str, network: int = 0) -> Markup:
+    """The name of a class, which shows in the table of videos those of another class that a network took for it."""
     return Markup('<a href="#videos" data-find="video-table" data-words="{}">{}</a>').format(
-        f'{LABEL}="{true}" {PREDICTED[0]}="{predicted}"', predicted
+        f'{LABEL}={quoted(true)} {PREDICTED[network]}={quoted(predicted)}', predicted
     )
 
 

@@ -154,7 +154,7 @@ def _pairs(content: Content, matrices: List[np.ndarray]) -> Markup:
         rows.append(
             (
                 scores.classes[i],
-                wrong_link(scores.classes[i], scores.classes[j]),
+                wrong_link(scores.classes[i], scores.classes[j], int(not matrices[0][i, j])),
                 *counts,
                 int(matrices[0][i].sum()),
                 share,
