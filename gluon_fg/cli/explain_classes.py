@@ -257,6 +257,7 @@ def gate(
     network.check_data(data)
     ctx = choose_context(device, 0)
     named = network.load(ctx)
+    named.net.check_gates()  # before videos are rendered or read
     dataset, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)
     views = views or get_protocol(named.net.protocol)
 

@@ -114,6 +114,11 @@ class Inspectable(TracedOnce):
     def gates(self) -> Tuple[MaskGate, ...]:
         return ()
 
+    def check_gates(self) -> None:
+        """Refuse a network without gates; raises UserError."""
+        if not self.gates:
+            raise UserError(f'{self.name} has no gate over its features; choose a network with a mask network')
+
     @contextlib.contextmanager
     def flat_gates(self) -> Iterator[None]:
         """While open, every gate is its own mean over a clip's positions, so that it weights all of them alike.
@@ -121,8 +126,7 @@ class Inspectable(TracedOnce):
         What then changes is what the gates are good for (`gluon_fg.evaluation.gate_effects`). Drops cached graphs.
         Raises UserError for a network without gates.
         """
-        if not self.gates:
-            raise UserError(f'{self.name} has no gate over its features; choose a network with a mask network')
+        self.check_gates()
         try:
             self._set_flat(True)
             yield
