@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from gluon_fg.errors import UserError
+from gluon_fg.visualization import pages
 from gluon_fg.visualization.pages import Card, Cell, Section, bar, cards, drawn, picture, table, write_page
 
 EVIL = '"><script>alert(1)</script>\'</td>'
@@ -93,6 +95,14 @@ def test_pictures_are_made_small_or_kept_exactly():
     assert 'image/webp' in small and 'width="80" height="45"' in small and len(small) < 8000
     exact = picture(noise, 'noise', width=640, exact=True)
     assert 'image/png' in exact and 'width="640" height="360"' in exact and 'class="exact"' in exact
+
+
+def test_no_name_of_the_style_is_chosen_twice():
+    """Pages share a style: a class that two of them choose for something else changes both."""
+    style = (Path(pages.__file__).parent / 'style.css').read_text()
+    plain = re.sub(r'/\*.*?\*/|@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}', '', style, flags=re.DOTALL)
+    names = re.findall(r'(?:^|[},])\s*(\.[a-z]+)\s*(?=[{,])', plain)
+    assert len(names) > 30 and {name for name in names if names.count(name) > 1} <= {'.interval'}
 
 
 ASKED = """
