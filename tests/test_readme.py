@@ -74,6 +74,7 @@ NOT_RUN = {  # a command's beginning -> why no test runs it
     'gluon-fg data prepare films': 'it needs a network; tests/cli/test_data_command.py fetches from a stand-in',
     'gluon-fg predict films': 'it needs the films and the weights, and so a network',
     'python tests/campaigns/large_report.py': 'it measures; tests/visualization/test_pages.py opens such lists',
+    'gluon-fg explain place': 'a minute; tests/cli/test_explain_place.py runs it on two videos',
     'gluon-fg study dfb_synthfg': 'hours; a study of minutes is run in docs/studies.md',
     'gluon-fg study cidc_direction_synthfg': 'hours',
     'gluon-fg study u2s_synthfg': 'hours',

@@ -133,7 +133,8 @@ def by_group(probes: PlaceProbes) -> Dict[str, List[SourceNumbers]]:
 
 
 class Finding(NamedTuple):
-    """A sentence, and whether it is 'good', 'bad' or 'plain'."""
+    """A sentence, and how to mark it: 'good', 'bad' (worse than random places), 'plain' (not shown), or 'warn' (better
+    than random places, but worse than always the middle of the frame)."""
 
     text: str
     level: str
@@ -169,7 +170,7 @@ def _finding(row: SourceNumbers, every: Dict[str, SourceNumbers], count: int) ->
     return Finding(
         f'The network {verb} {where}: covering {it} {text}: {_gain(random)}. That is {beside} what covering the middle '
         f'of every frame takes: {_gain(center)}.',
-        'plain' if not sure else 'good' if random.mean > 0 else 'bad',
+        'plain' if not sure else 'bad' if random.mean < 0 else 'warn' if beside == 'less than' else 'good',
     )
 
 

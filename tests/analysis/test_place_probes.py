@@ -195,6 +195,17 @@ def test_numbers_against_scipy():
     ]
 
 
+def test_findings_are_marked_by_what_is_shown():
+    probes = made_up()
+    levels = []
+    for share in (0.1, 0.01, -0.1, 0.0):  # of the video's number; always the middle takes 0.02
+        left = np.stack([0.9 - share * np.arange(6), 5 - share * np.arange(6)], axis=1)
+        covers = np.stack([left] * 3, axis=1)
+        source = probes.probes['F5']._replace(covers=covers)
+        levels.append(findings(probes._replace(probes={**probes.probes, 'F5': source}))[0].level)
+    assert levels == ['good', 'warn', 'bad', 'plain']
+
+
 def test_areas_as_the_paper_has_them():
     """RISE: (sum - first / 2 - last / 2) / (steps)."""
     curves = np.random.RandomState(0).rand(3, 7)
