@@ -249,9 +249,16 @@ def exchange_test(right: np.ndarray, others: np.ndarray) -> float:
     telling = (counts > 0) & (counts < ways)
     total = np.ones(1)  # distribution of the number of right answers among the telling videos
     for count, videos in zip(*np.unique(counts[telling], return_counts=True)):
-        total = np.convolve(total, stats.binom.pmf(np.arange(videos + 1), videos, count / ways))
+        total = np.convolve(total, _binomial(int(videos), count / ways))
     seen = int(right[telling].sum())
     return float(min(2 * min(total[: seen + 1].sum(), total[seen:].sum()), 1.0))
+
+
+def _binomial(draws: int, chance: float) -> np.ndarray:
+    """The binomial distribution, (draws + 1,); SciPy's warns of divisions by zero for some of thousands of draws."""
+    hits = np.arange(draws + 1)
+    ways = special.gammaln(draws + 1) - special.gammaln(hits + 1) - special.gammaln(draws - hits + 1)
+    return np.exp(ways + hits * np.log(chance) + (draws - hits) * np.log1p(-chance))
 
 
 def change_interval(changes: np.ndarray) -> Tuple[float, float]:
