@@ -15,7 +15,7 @@ _VERDICTS = {
     NEEDS['shuffled']: 'need the order of frames, and their reversal costs nothing that is shown',
     NEEDS['frozen']: 'need several frames, in any order',
     NONE_SHOWN: 'are not shown to need more than the middle frame',
-    TOO_FEW: 'have too few videos that are right for any need to be shown',
+    TOO_FEW: 'have too few right answers for any need to be shown',
 }
 
 
@@ -25,7 +25,10 @@ def findings(found: TimeProbes) -> List[str]:
 
 
 def _of_probe(probe: Probe) -> str:
-    whole, random = probe.whole, f' ({probe.orders} orders of each video)' if probe.kind == 'shuffled' else ''
+    whole, random = (
+        probe.whole,
+        f' ({_count(probe.orders, "order", "orders")} of each video)' if probe.kind == 'shuffled' else '',
+    )
     kind = f'{probe.kind.capitalize()}{random}'
     if whole.p_value >= LEVEL:
         return f'{kind}, no change is shown: {_span(whole)}.'
@@ -72,9 +75,9 @@ def _not_shown(found: TimeProbes) -> List[str]:
     costs = [cost for probe in found.probes for cost in probe.classes]
     least = next(k for k in range(1, 1000) if 2 * 0.5**k * len(costs) < LEVEL)
     few, most = min(cost.videos for cost in costs), max(cost.videos for cost in costs)
-    videos = f'{few}' if few == most else f'{few} to {most}'
+    videos = _count(few, 'video', 'videos') if few == most else f'{few} to {most} videos'
     return [
-        f'A class has {videos} videos; with {len(costs)} tests (Holm) a cost of a single class is shown where about '
+        f'A class has {videos}; with {len(costs)} tests (Holm) a cost of a single class is shown where about '
         f'{least} of them turn wrong, and smaller ones are not.',
         'Frozen and shuffled frames look like no video that the network was trained on, which may cost something by '
         'itself: what order is worth is at most what they cost.',
@@ -103,14 +106,15 @@ def p_text(value: float) -> str:
 
 def format_probes(found: TimeProbes) -> str:
     """Set the tables of alterations and groups as text, in percent."""
-    before = found.probes[0].whole.before
-    rows = [['forward', percent(before), '', '', '']]
+    first = found.probes[0].whole
+    rows = [['forward', percent(first.before), '', '', '', percent(first.sure_before)]]
     for probe in found.probes:
         whole = probe.whole
         span = f'[{percent(whole.low, True)}, {percent(whole.high, True)}]'
         numbers = [percent(whole.after), percent(whole.change, True), span, p_text(whole.p_value)]
+        numbers.append(percent(whole.sure_after))
         rows.append([probe.kind, *numbers])
-    text = columns(['frames', 'top-1 %', 'change', '95 % interval', 'p'], rows)
+    text = columns(['frames', 'top-1 %', 'change', '95 % interval', 'p', 'true class %'], rows)
     if found.probes[0].groups:
         kinds = [probe.kind for probe in found.probes]
         groups = [

@@ -26,7 +26,7 @@ NEEDS = {
     'shuffled': 'the order of frames',
     'frozen': 'several frames, in any order',
 }
-NONE_SHOWN, TOO_FEW = 'no need shown', 'too few videos'
+NONE_SHOWN, TOO_FEW = 'no need shown', 'too few right answers'
 
 
 class Cost(NamedTuple):
@@ -34,7 +34,9 @@ class Cost(NamedTuple):
 
     `name`: of the class or group, 'all'; `videos`; `before`, `after`: fractions right as they are, and altered (the
     mean over random orders); `change`: after - before; `low`, `high`: its 95 % interval (`change_interval`); `p_value`:
-    `exchange_test`; `p_holm`: corrected for all classes and alterations, NaN for groups and 'all'.
+    `exchange_test`; `sure_before`, `sure_after`: mean probability of the true class (of a group's classes, among them),
+    which shows more than right and wrong where videos are few; `p_holm`: corrected for all classes and alterations, NaN
+    for groups and 'all'.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Cost(NamedTuple):
     low: float
     high: float
     p_value: float
+    sure_before: float
+    sure_after: float
     p_holm: float = float('nan')
 
 
@@ -140,33 +144,50 @@ def time_probes(scores: Mapping[Alteration, Scores]) -> TimeProbes:
 
 
 def _probe(kind: str, forward: Scores, altered: Sequence[Scores], labels: np.ndarray) -> Probe:
-    before, after = correct(forward, 'top1'), np.array([correct(scores, 'top1') for scores in altered])
-    classes = [
-        _cost(forward.classes[label], before[labels == label], after[:, labels == label]) for label in np.unique(labels)
-    ]
+    every = _Answers([forward, *altered], 'top1')
+    classes = [every.cost(forward.classes[label], labels == label) for label in np.unique(labels)]
     groups = []
     if forward.groups is not None:
-        within = correct(forward, 'within_group')
-        changed = np.array([correct(scores, 'within_group') for scores in altered])
-        of_video = np.array(forward.groups)[labels]
-        for name in dict.fromkeys(forward.groups):
-            mine = of_video == name
-            if mine.any():
-                groups.append(_cost(name, within[mine], changed[:, mine]))
-    return Probe(kind, len(altered), _cost('all', before, after), tuple(classes), tuple(groups))
+        within, of_video = _Answers([forward, *altered], 'within_group'), np.array(forward.groups)[labels]
+        groups = [
+            within.cost(name, of_video == name) for name in dict.fromkeys(forward.groups) if (of_video == name).any()
+        ]
+    return Probe(kind, len(altered), every.cost('all', labels >= 0), tuple(classes), tuple(groups))
 
 
-def _cost(name: str, before: np.ndarray, after: np.ndarray) -> Cost:
-    changes = after.mean(axis=0) - before
-    return Cost(
-        name,
-        len(before),
-        float(before.mean()),
-        float(after.mean()),
-        float(changes.mean()),
-        *change_interval(changes),
-        exchange_test(before, after),
-    )
+class _Answers:
+    """Which videos are right, and how likely their true class is, as they are and in each of some altered ways."""
+
+    def __init__(self, scores: Sequence[Scores], metric: str):
+        self.right = np.array([correct(each, metric) for each in scores])
+        self.sure = np.array([_true_probability(each, metric == 'within_group') for each in scores])
+
+    def cost(self, name: str, chosen: np.ndarray) -> Cost:
+        """What the altered ways cost some of the videos."""
+        before, after = self.right[0, chosen], self.right[1:, chosen]
+        changes = after.mean(axis=0) - before
+        return Cost(
+            name,
+            len(before),
+            float(before.mean()),
+            float(after.mean()),
+            float(changes.mean()),
+            *change_interval(changes),
+            exchange_test(before, after),
+            float(self.sure[0, chosen].mean()),
+            float(self.sure[1:, chosen].mean()),
+        )
+
+
+def _true_probability(scores: Scores, within: bool) -> np.ndarray:
+    """(labeled videos,) probability of the true class, or its share in that of the group's classes."""
+    known = scores.labels >= 0
+    p, labels = scores.branch()[known].astype(np.float64), scores.labels[known]
+    true = p[np.arange(len(labels)), labels]
+    if not within:
+        return true
+    groups = np.array(scores.groups)
+    return true / np.maximum((p * (groups[None] == groups[labels][:, None])).sum(axis=1), 1e-300)
 
 
 def _needs(probes: Sequence[Probe], tests: int) -> Dict[str, str]:

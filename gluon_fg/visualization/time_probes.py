@@ -160,14 +160,27 @@ def reversal_chart(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 def _summary(found: TimeProbes) -> Section:
     items = Markup('').join(Markup('<li>{}</li>').format(line) for line in findings(found))
     before = found.probes[0].whole
-    rows: List[Any] = [['forward', percent_cell(before.before), None, None, None, KINDS['forward']]]
+    rows: List[Any] = [
+        ['forward', percent_cell(before.before), None, None, None, percent_cell(before.sure_before), KINDS['forward']]
+    ]
     for probe in found.probes:
         whole = probe.whole
         change = Cell(percent(whole.change, True), whole.change)
         p_value = Cell(p_text(whole.p_value), whole.p_value)
-        rows.append([probe.kind, percent_cell(whole.after), change, _span(whole), p_value, KINDS[probe.kind]])
+        rows.append(
+            [
+                probe.kind,
+                percent_cell(whole.after),
+                change,
+                _span(whole),
+                p_value,
+                percent_cell(whole.sure_after),
+                KINDS[probe.kind],
+            ]
+        )
     heads: List[Any] = ['frames', 'top-1 %', 'change', Column('95 % interval', narrow=True)]
-    heads += [Column('p', 'exact and two-sided'), Column('what is shown', narrow=True)]
+    heads += [Column('p', 'exact and two-sided'), Column('true class %', 'its mean probability')]
+    heads += [Column('what is shown', narrow=True)]
     lead = f'{before.videos} videos with a label, each shown with its frames as they are and changed.'
     return Section('summary', 'What is shown', table(heads, rows) + Markup('<ul>{}</ul>').format(items), lead)
 

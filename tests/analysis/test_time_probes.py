@@ -56,6 +56,8 @@ def test_costs_needs_and_swaps():
     assert backward.whole[5:7] == gain_interval(39, 0, 100) and backward.whole.p_value == pytest.approx(
         mcnemar(39, 0), rel=1e-9
     )
+    assert backward.whole[8:10] == pytest.approx((0.8, 0.8 * 0.61 + 0.05 * 0.39), rel=1e-5)
+    assert shuffled.groups[0][8:10] == pytest.approx((0.8 / 0.85, 0.5), rel=1e-5)  # 0.8 and 0.05 inside the group
     assert [cost.after for cost in backward.classes] == [0.05, 0, 1, 1, 1]
     assert [cost.after for cost in shuffled.classes] == [0.5, 0.5, 0.5, 1, 1]
     assert [cost.after for cost in frozen.classes] == [0, 1, 0, 0, 1]
@@ -105,7 +107,7 @@ def test_findings_say_it_in_sentences():
 def test_few_videos_show_nothing_and_that_is_said():
     found = time_probes(probed(videos=4))
     assert found.reversal.turns == [] and set(found.needs.values()) == {TOO_FEW}
-    assert '5 of 5 classes have too few videos that are right for any need to be shown' in '\n'.join(findings(found))
+    assert '5 of 5 classes have too few right answers for any need to be shown' in '\n'.join(findings(found))
 
 
 def test_a_class_that_is_never_right_shows_no_need():

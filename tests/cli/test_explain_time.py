@@ -42,7 +42,7 @@ def test_known_truth_of_synthfg(command, probed, tiny_synthfg):
     numbers = json.loads((probed / 'time.json').read_text())
     assert json.loads(text) == numbers
     assert numbers['probes']['reversed']['all']['after'] == pytest.approx(np.mean(said['reversed'] == labels))
-    assert set(numbers['needs'].values()) == {'too few videos'}  # one of each class shows nothing, and says so
+    assert set(numbers['needs'].values()) == {'too few right answers'}  # one of each class shows nothing, and says so
     assert cv2.imread(str(probed / 'time.png')).shape[1] > 700
     assert (probed / 'classes.csv').read_text().count('\n') == 1 + 24 * 5
 
