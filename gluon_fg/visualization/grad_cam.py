@@ -37,7 +37,7 @@ def evidence_sheet(evidences: Sequence[Evidence], images: bool = False) -> MapSh
     for number, evidence in enumerate(evidences):
         color = COLORS[number % len(COLORS)]
         for name, series in (('', evidence.maps), *evidence.parts.items()):
-            title = f'{evidence.title}{f", {name}" if name else ""}, in all {_total(evidence, name):+.2f}'
+            title = f'{evidence.title}, {name}: {evidence.totals[name]:+.2f} in all' if name else evidence.title
             predicted = evidence.predictions if not number and not name else ()
             short = f'{name or evidence.title}'
             lines.append(Line(title, short, series, series.frames, color, predicted))
@@ -46,10 +46,6 @@ def evidence_sheet(evidences: Sequence[Evidence], images: bool = False) -> MapSh
     scales = f'Each line has its own color scale{streams}.'
     about = f'Grad-CAM at {first.layer} of {first.name}: what speaks for a class. {scales}'
     return MapSheet(about, first.clips, lines, 'frame' if images else 'sub-clip')
-
-
-def _total(evidence: Evidence, part: str) -> float:
-    return evidence.totals[part] if part else evidence.total
 
 
 def arrays(evidences: Sequence[Evidence]) -> dict:
