@@ -20,6 +20,7 @@ import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 needs_browser = pytest.mark.skipif(not CHROMIUM, reason='no browser here')
+ACCESS = Path(__file__).with_name('access.js').read_text(encoding='utf-8').rstrip()
 NARROWEST = 500  # pixels of the browser's window
 
 _FRAME = """<!DOCTYPE html><html><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
@@ -43,10 +44,11 @@ addEventListener('load', async () => {
   await Promise.all(images.map(i => i.complete || new Promise(done => { i.onload = i.onerror = done; })));
   let value = null;
   try { value = await (async () => { %s })(); } catch (e) { seenErrors.push('script of the test: ' + e); }
+  const opened = performance.now() / 1000;
   parent.postMessage({
     value: JSON.parse(JSON.stringify(value === undefined ? null : value)), errors: seenErrors,
     broken: [...document.images].filter(i => !i.naturalWidth).map(i => i.alt || i.src.slice(0, 80)),
-    images: document.images.length, opened: performance.now() / 1000,
+    images: document.images.length, opened, flaws: %s,
     asked: [...performance.getEntriesByType('resource').map(r => r.name),  // knows no files beside the page
       ...[...document.querySelectorAll('[src], [srcset], link[href], image, use')].map(
         e => e.getAttribute('src') || e.getAttribute('srcset') || e.getAttribute('href') || '')]
@@ -85,6 +87,7 @@ class Seen(NamedTuple):
     asked: List[str]
     spills: int
     opened: float
+    flaws: List[str]
 
 
 def look(page, script='', width=1280, height=900, dark=False, timeout=120) -> Seen:
@@ -98,7 +101,7 @@ def look(page, script='', width=1280, height=900, dark=False, timeout=120) -> Se
     head = re.search(r'<head[^>]*>', text)
     assert head and '</body>' in text, f'{page} is no whole page'
     end = text.rindex('</body>')
-    parts = (text[: head.end()], _FIRST, text[head.end() : end], _LAST % script, text[end:])
+    parts = (text[: head.end()], _FIRST, text[head.end() : end], _LAST % (script, ACCESS), text[end:])
     copy.write_text(''.join(parts), encoding='utf-8')
     try:
         done = _run(copy, width, height, dark, timeout, '--virtual-time-budget=20000', '--dump-dom')
@@ -112,9 +115,9 @@ def look(page, script='', width=1280, height=900, dark=False, timeout=120) -> Se
 
 
 def check_page(page, script='', **window) -> Seen:
-    """`look` at a page that has to be good: no complaint, no missing picture, nothing fetched, nothing too wide."""
+    """`look` at a page that has to be good: no complaint, no missing picture, nothing fetched or too wide, no flaw."""
     seen = look(page, script, **window)
-    assert (seen.complaints, seen.broken, seen.asked, max(seen.spills, 0)) == ([], [], [], 0)
+    assert (seen.complaints, seen.broken, seen.asked, max(seen.spills, 0), seen.flaws) == ([], [], [], 0, [])
     return seen
 
 

@@ -32,3 +32,28 @@ def test_a_browser_has_nothing_to_say_of_a_good_page(tmp_path):
     for dark, corner in ((False, [255, 255, 255]), (True, [0x30, 0x20, 0x10])):
         picture = cv2.imread(str(screenshot(page, tmp_path / 'page.png', 390, 600, dark)))
         assert picture.shape == (600, 390, 3) and picture[-1, -1].tolist() == corner
+
+
+FAULTY = """<h3>skipped</h3><img src="%s" alt=""><canvas></canvas><input><select></select><button></button>
+<a href="#x"></a><p id="x" style="color: #777777">faint</p>
+<p id="x" style="color: #767676">enough</p><table><tr><th>a</th></tr></table>
+<p style="font-size: 24px; color: #949494">large</p><p style="opacity: .5">half</p><svg role="img"></svg>
+<p style="background: #000">black</p>"""
+
+
+@needs_browser
+def test_a_browser_says_what_keeps_people_from_using_a_page(tmp_path):
+    page = tmp_path / 'page.html'
+    page.write_text(PAGE % (DOT, FAULTY % DOT), encoding='utf-8')
+    flaws = look(page).flaws
+    kinds = [flaw.partition(':')[0] for flaw in flaws]
+    assert kinds.count('control without a label') == 2 and kinds.count('drawing without words') == 2
+    assert kinds.count('nothing to read on') == 2 and kinds.count('picture without words') == 1
+    assert {'id twice', 'no language', 'not one h1', 'head of a table without scope'} < set(kinds)
+    # of grey on white #767676 is the lightest that suffices (W3C); black at half its strength 3.98
+    assert [flaw for flaw in flaws if 'contrast' in flaw] == [
+        'contrast 4.48: faint', 'contrast 3.98: half', 'contrast 1.00: black',
+    ]  # fmt: skip
+    good = '<h1>a</h1><h2>b</h2><label>c <input></label><svg role="img" aria-label="d"></svg>'
+    page.write_text((PAGE % (DOT, good)).replace('<html', '<html lang="en"'), encoding='utf-8')
+    assert look(page).flaws == []

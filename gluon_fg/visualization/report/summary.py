@@ -136,7 +136,7 @@ def _facts(content: Content) -> Markup:
     if len(told) == 1:
         shown = facts((name, told[0][name]) for name in names)
     else:
-        shown = table(['', *content.titles], [[name, *(each.get(name, '') for each in told)] for name in names])
+        shown = table(['fact', *content.titles], [[name, *(each.get(name, '') for each in told)] for name in names])
     return shown + Markup('<p class="quiet">{}</p>').format(explained)
 
 
