@@ -20,6 +20,7 @@ from mxnet.gluon import HybridBlock
 from ..data.datasets import VideoDataset
 from ..data.loader_benchmark import rendered
 from ..deploy.execution import Execution
+from ..deploy.flops import input_shape
 from ..deploy.predictor import Predictor
 from ..errors import UserError
 from ..factory import setting
@@ -29,6 +30,7 @@ from ..registry import model_entry
 from .load import load_network
 from .protocol import Protocol, get_protocol
 from .score import score_dataset
+from .views import segments_as
 
 MODEL, PROTOCOL = 'i3d_resnet50_v1_kinetics400', '10x1'
 SIZES = ((340, 256), (1280, 720), (1920, 1080))  # (W, H) of films: Kinetics as it is stored, and as cameras make them
@@ -36,8 +38,8 @@ _SPREAD = 2.0  # standard deviation of the logits: random weights answer all ali
 
 
 class Compared(NamedTuple):
-    """What came of it: videos and views of each, seconds of both (medians over rounds), the median of the rounds' own
-    ratio, and the largest difference of a probability.
+    """What came of it: videos and views of each, seconds of both (medians over rounds), those that both networks alone
+    take for as many views, the median of the rounds' own ratio, and the largest difference of a probability.
     """
 
     model: str
@@ -48,6 +50,8 @@ class Compared(NamedTuple):
     views: int
     seconds: float
     gluoncv_seconds: float
+    network_seconds: float
+    gluoncv_network_seconds: float
     times_faster: float
     largest_difference: float
 
@@ -55,7 +59,8 @@ class Compared(NamedTuple):
         width, height = self.size
         return (
             f'{self.model}, {self.videos} videos of {width}x{height}, {self.views} views of each ({self.protocol}): '
-            f"{self.seconds:.1f} s with {self.execution}, GluonCV's network and loader {self.gluoncv_seconds:.1f} s, "
+            f'{self.seconds:.1f} s with {self.execution} (the network alone {self.network_seconds:.1f} s), '
+            f"GluonCV's network and loader {self.gluoncv_seconds:.1f} s ({self.gluoncv_network_seconds:.1f} s), "
             f'{self.times_faster:.2f} times as long; probabilities differ by at most {self.largest_difference:.1e}'
         )
 
@@ -119,6 +124,11 @@ def compare(
             scored.append((got, expected))
             if number:
                 taken.append((between - began, time.perf_counter() - between))
+        shape = (videos * views.count(ours.labels), *input_shape(shown)[1:])
+        with segments_as(ours, views):
+            together = batch_size * (ours.num_segments if len(shape) == 4 else 1)
+            alone = _alone(computed, shape, together)
+        their_alone = _alone(lambda x: theirs(mx.nd.array(x)).wait_to_read(), shape, batch_size)
     return Compared(
         model,
         views.name,
@@ -128,9 +138,24 @@ def compare(
         views.count(ours.labels),
         statistics.median(own for own, _ in taken),
         statistics.median(other for _, other in taken),
+        alone,
+        their_alone,
         statistics.median(other / own for own, other in taken),
         max(float(np.abs(a - b).max()) for a, b in scored),
     )
+
+
+def _alone(network: Callable[[np.ndarray], Any], shape: Tuple[int, ...], batch_size: int) -> float:
+    """Seconds that a network takes for random views, behind a batch of each size that is not timed."""
+    rng = np.random.default_rng(0)
+    sizes = [min(batch_size, shape[0] - at) for at in range(0, shape[0], batch_size)]
+    batches = {size: rng.standard_normal((size, *shape[1:]), 'float32') for size in sizes}
+    for batch in batches.values():
+        network(batch)
+    began = time.perf_counter()
+    for size in sizes:
+        network(batches[size])
+    return time.perf_counter() - began
 
 
 def _network(name: str, nclass: int, path: Path) -> HybridBlock:

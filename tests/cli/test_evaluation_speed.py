@@ -16,6 +16,7 @@ def test_the_loop_over_gluoncv_gives_our_scores(command, monkeypatch):
     assert (record['model'], record['videos'], record['views']) == ('tsn_resnet18_v1b_kinetics400', 2, 2)
     assert 0 < record['largest_difference'] < 1e-5 and record['size'] == [96, 72]
     assert record['times_faster'] == pytest.approx(record['gluoncv_seconds'] / record['seconds'])
+    assert 0 < record['network_seconds'] and 0 < record['gluoncv_network_seconds'] < 2 * record['gluoncv_seconds']
     assert 'times as long' in str(speed.Compared(**record))
 
 
