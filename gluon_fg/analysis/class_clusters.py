@@ -122,8 +122,7 @@ def cluster(apart: np.ndarray, classes: Sequence[str], number: Optional[int] = N
     tree = hierarchy.linkage(squareform(apart, checks=False), 'average', optimal_ordering=count <= 600)
     cuts = hierarchy.cut_tree(tree)[:, ::-1]  # (M, M): column k-1 has k groups
     values = [silhouette_score(apart, cuts[:, k - 1], metric='precomputed') for k in range(2, count)]
-    best = 2 + int(np.argmax(values[::-1])) if values else 0
-    best = count + 1 - best  # of equal ones the most groups: less is claimed
+    best = count - 1 - int(np.argmax(values[::-1])) if values else count  # of equal ones the most: less is claimed
     highest = float(max(values, default=0.0))
     if number is None and highest < 1e-9:
         raise UserError(f'these {count} classes are all equally far apart, so there are no groups; choose their number')

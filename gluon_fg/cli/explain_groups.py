@@ -59,7 +59,7 @@ def groups(
     click.echo(f'{len(classes)} classes in {len(made.names)} groups by {by} (mean silhouette {made.silhouette:.2f}):')
     for name, members in lists.items():
         click.echo(f'  {name}' + (f': {", ".join(members)}' if members != [name] else ''))
-    if number and number != made.best:
+    if number and made.highest > made.silhouette:
         click.echo(f'({made.best} groups have the highest silhouette, {made.highest:.2f})')
     if made.silhouette < WEAK:
         click.echo(f'note: a silhouette below {WEAK} is no clear structure; look at the groups before you use them')

@@ -74,25 +74,25 @@ def read_groups(path: Union[str, os.PathLike], classes: Sequence[str]) -> Tuple[
 
 def _rows(path: Path) -> List[Tuple[int, str, str]]:
     """Each row's line, from 1, its class and its group."""
-    text = read_text(path)
-    lines = lines_of(text)
-    start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith(('# ', 'sep='))), None)
-    header: List[str] = []
-    for delimiter in DELIMITERS if start is not None else ():
-        header = [cell.lower() for cell in cells_of(lines[start], delimiter)]
+    lines = lines_of(read_text(path))
+    start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith(('# ', 'sep='))), -1)
+    first = lines[start] if start >= 0 else ''
+    for delimiter in DELIMITERS:
+        header = [cell.lower() for cell in cells_of(first, delimiter)]
         if set(COLUMNS) <= set(header):
             break
     else:
-        shown = printable(lines[start])[:60] if start is not None else ''
-        raise UserError(f'{path}: its first line is {shown!r}, not a header with the columns class and group')
-    places = [header.index(name) for name in COLUMNS]
+        shown = printable(first)[:60]
+        raise UserError(f"{path}: its first line is '{shown}', not a header with the columns class and group")
+    name, group = (header.index(column) for column in COLUMNS)
     stream = io.StringIO('\n'.join(lines[start + 1 :]), newline='')
-    reader, rows = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=True), []
+    reader = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=True)
+    rows: List[Tuple[int, str, str]] = []
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 cells += [''] * (len(header) - len(cells))
-                rows.append((start + 1 + reader.line_num, *(cells[place].strip() for place in places)))
+                rows.append((start + 1 + reader.line_num, cells[name].strip(), cells[group].strip()))
     except csv.Error as error:
         raise UserError(f'{path} line {start + 1 + reader.line_num}: {error}') from error
     return rows

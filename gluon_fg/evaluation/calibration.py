@@ -31,20 +31,20 @@ _DRAWS = 1000
 class Bins(NamedTuple):
     """A reliability diagram: of each bin that has a video, from the least sure to the surest.
 
-    `low`, `high`: the ends of its confidences, low excluded; `count`: videos; `confidence`: their mean; `accuracy`: the
-    fraction that is right. All (bins,).
+    `low`, `high`: the ends of its confidences, low excluded; `videos`: how many; `confidence`: their mean; `accuracy`:
+    the fraction that is right. All (bins,).
     """
 
     low: np.ndarray
     high: np.ndarray
-    count: np.ndarray
+    videos: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
 
     @property
     def error(self) -> float:
         """The expected calibration error (Guo et al. eq. 3): mean over the videos of |accuracy - confidence|."""
-        return float(np.average(np.abs(self.accuracy - self.confidence), weights=self.count))
+        return float(np.average(np.abs(self.accuracy - self.confidence), weights=self.videos))
 
     @property
     def largest(self) -> float:
@@ -182,7 +182,7 @@ def chance_errors(measured: Calibration, confidence: np.ndarray, seed: int = 0) 
     """
     rng, errors = np.random.default_rng(seed), []
     which = np.searchsorted(measured.width.high[:-1], confidence, side='left')
-    total = np.bincount(which, confidence, len(measured.width.count))
+    total = np.bincount(which, confidence, len(measured.width.videos))
     for _ in range(_DRAWS):
         right = np.bincount(which, rng.random(len(confidence)) < confidence, len(total))
         errors.append(np.abs(right - total).sum() / len(confidence))

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from gluon_fg.data import build_dataset
 from gluon_fg.data.class_groups import read_groups, with_groups_beside, write_groups
+from gluon_fg.data.datasets import VideoRecord
 from gluon_fg.data.labels import LabelSet
+from gluon_fg.data.own_lists import Parting, Parts, write_lists
+from gluon_fg.data.own_videos import OwnVideos
 from gluon_fg.errors import UserError
 
 CLASSES = ('open door', 'close door', 'wave')
@@ -108,3 +111,14 @@ def test_groups_of_other_classes_do_not_stop_a_dataset(folder, caplog):
         videos = build_dataset('csv', 'test', folder)
     assert videos.labels.groups is None
     assert 'not a header with the columns class and group; the classes stay without groups' in caplog.text
+
+
+def test_lists_of_a_run_keep_the_groups_of_its_videos(tmp_path):
+    videos, lists = tmp_path / 'videos', tmp_path / 'run' / 'split'
+    videos.mkdir()
+    write_groups(videos / 'groups.csv', (*CLASSES, 'a class without videos'), (*GROUPS, 'none'))
+    clips = [VideoRecord(f'{i}.mp4', i) for i in range(3)]
+    own = OwnVideos(videos, CLASSES, {'': clips}, {clip.path: 9 for clip in clips}, {}, {})
+    parts = Parts({'train': clips}, {'train': ['film'] * 3}, [])
+    write_lists(lists, own, parts, Parting())
+    assert build_dataset('csv', 'train', lists).labels.groups == GROUPS

@@ -34,13 +34,13 @@ def test_errors_of_torchmetrics_own_example():
     p = np.array([[0.25, 0.20, 0.55], [0.55, 0.05, 0.40], [0.10, 0.30, 0.60], [0.90, 0.05, 0.05]])
     bins = c.equal_width(p.max(1), p.argmax(1) == [0, 1, 2, 0], bins=3)
     assert (bins.error, bins.largest) == (pytest.approx(0.2), pytest.approx(0.7 / 3))
-    assert bins.count.tolist() == [3, 1]
+    assert bins.videos.tolist() == [3, 1]
 
 
 def test_bins_are_those_of_the_paper():
     confidence = np.array([0.2, 0.2 + 1e-9, 0.4, 1.0])  # bin m is ((m-1)/M, m/M]
     bins = c.equal_width(confidence, np.array([1, 0, 0, 1]), bins=5)
-    assert bins.count.tolist() == [1, 2, 1]
+    assert bins.videos.tolist() == [1, 2, 1]
     assert bins.high.tolist() == pytest.approx([0.2, 0.4, 1.0]) and bins.accuracy.tolist() == [1, 0, 1]
 
 
@@ -61,12 +61,12 @@ def test_bins_hold_every_answer_once(count, bins, seed):
     rng = np.random.default_rng(seed)
     confidence, right = rng.random(count) ** 0.3, rng.random(count) < 0.5
     for made in (c.equal_width(confidence, right, bins), c.equal_mass(confidence, right, bins)):
-        assert made.count.sum() == count and made.count.min() > 0
-        assert np.dot(made.count, made.accuracy) == pytest.approx(right.sum())
-        assert np.dot(made.count, made.confidence) == pytest.approx(confidence.sum())
+        assert made.videos.sum() == count and made.videos.min() > 0
+        assert np.dot(made.videos, made.accuracy) == pytest.approx(right.sum())
+        assert np.dot(made.videos, made.confidence) == pytest.approx(confidence.sum())
         assert (made.low < made.confidence).all() and (made.confidence <= made.high + 1e-12).all()
     if count >= bins:  # all different
-        assert np.ptp(c.equal_mass(confidence, right, bins).count) <= 1
+        assert np.ptp(c.equal_mass(confidence, right, bins).videos) <= 1
 
 
 def test_scores_are_scikit_learns(sure):
@@ -131,7 +131,7 @@ def test_several_labels_are_decisions_of_their_own():
     scores = scores_of(special.expit(z), targets.argmax(1), targets=targets, logits=z.astype(np.float32))
     measured, scaled = c.calibration(scores), c.scale(scores)
     assert measured.nll == pytest.approx(np.mean([log_loss(targets[:, k], special.expit(z[:, k])) for k in range(3)]))
-    assert measured.width.count.sum() == 1200 and measured.accuracy == targets.mean()
+    assert measured.width.videos.sum() == 1200 and measured.accuracy == targets.mean()
     assert abs(scaled.temperature - 3) < 0.5 and scaled.after.width.error < measured.width.error / 2
 
 

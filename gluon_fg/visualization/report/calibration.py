@@ -73,7 +73,7 @@ def _numbers(each: List[_Measured]) -> Markup:
             numbers = (value.confidence, value.accuracy, *errors)
             cells = [Cell(f'{100 * number:.1f}', number) for number in numbers]
             rows.append((title, *cells, Cell(f'{value.brier:.3f}', value.brier), Cell(f'{value.nll:.3f}', value.nll)))
-    columns = [
+    columns: List[Any] = [
         'prediction',
         Column('confidence, %', 'its mean'),
         Column('right, %', 'share of the videos'),
@@ -102,7 +102,7 @@ def _diagram(each: List[_Measured], kind: str, title: str) -> Markup:
                 100 * after.confidence, 100 * after.accuracy, 'D', mfc='none', mec=COLORS[2], ms=5, label='scaled'
             )
         shift = 0 if len(each) == 1 else (0.8 if place else -0.8)
-        below.bar(100 * bins.confidence + shift, bins.count, 1.6, color=color)
+        below.bar(100 * bins.confidence + shift, bins.videos, 1.6, color=color)
         points += [f'{100 * c:.0f} % sure, {100 * a:.0f} % right' for c, a in zip(bins.confidence, bins.accuracy)]
     axis.set(xlim=(-2, 102), ylim=(-4, 104), ylabel='right, %')
     below.set(xlabel='confidence, %', ylabel='videos', yscale='log', ylim=(0.7, None))
@@ -118,7 +118,7 @@ def _diagram(each: List[_Measured], kind: str, title: str) -> Markup:
 
 def _points(axis: Any, bins: Bins, marker: str, color: str, label: str) -> None:
     """A bin's accuracy, and what it may be with as few videos."""
-    limits = np.array([wilson(round(a * n), int(n)) for a, n in zip(bins.accuracy, bins.count)])
+    limits = np.array([wilson(round(a * n), int(n)) for a, n in zip(bins.accuracy, bins.videos)])
     reach = np.abs(limits.T - bins.accuracy)
     look = dict(fmt=marker, color=color, markersize=5, elinewidth=1, label=label)
     axis.errorbar(100 * bins.confidence, 100 * bins.accuracy, 100 * reach, **look)

@@ -114,7 +114,7 @@ def _gain_table(kind: str, rows: Sequence[ClassGain], names: Tuple[str, str]) ->
     columns: List[Any] = [kind, 'videos', *(Column(f'right, {name}', 'videos') for name in names), 'gain']
     columns += [Column('95 % interval', 'of the gain (Agresti and Min 2005)'), _P]
     columns.append(Column('p, corrected', f'for {len(rows)} tests (Holm 1979)'))
-    cells = [(row.name, row.videos, row.right_a, row.right_b, *_tested(row, row.p_holm)) for row in rows]
+    cells: List[Any] = [(row.name, row.videos, row.right_a, row.right_b, *_tested(row, row.p_holm)) for row in rows]
     return Markup('<p>{}</p>').format(said) + table(columns, cells, shown=25)
 
 
@@ -124,7 +124,7 @@ def _pairs(each: Gains, names: Tuple[str, str]) -> Markup:
     columns += ['videos', 'gain', Column('95 % interval', 'of the gain'), _P]
     columns.append(Column('p, corrected', f'for {len(each.pairs)} tests (Holm 1979)'))
     corrected = holm([row.p_value for row in each.pairs])
-    cells = [
+    cells: List[Any] = [
         (f'{row.first} / {row.second}', row.mixed_a, row.mixed_b, row.videos, *_tested(row, p))
         for row, p in zip(each.pairs, corrected)
     ]

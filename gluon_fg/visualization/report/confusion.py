@@ -146,7 +146,7 @@ def _pairs(content: Content, matrices: List[np.ndarray]) -> Markup:
         Column('difference, %', f'{content.titles[-1]} minus {content.titles[0]}') if several else 'share, %'
     )
     columns += ['groups'] if scores.groups else []
-    rows = []
+    rows: List[Any] = []
     for i, j in places:
         counts = [int(matrix[i, j]) for matrix in matrices]
         share = signed((counts[-1] - counts[0]) / total[i]) if several else percent_cell(counts[0] / total[i])
