@@ -49,9 +49,13 @@ def _headline(config: Any, summary: Dict[str, Any], environment: Dict[str, Any],
         words.append(f'started from {source or config.model.start}')
     if 'joined' in summary:
         words.append('joined of networks that were trained apart')
-    if _is_number(summary.get('epochs')):
+    stages = summary.get('stages')
+    each = list(stages.values()) if isinstance(stages, dict) else [summary]
+    counts = [part['epochs'] for part in each if isinstance(part, dict) and _is_number(part.get('epochs'))]
+    if counts:
         updates = f', {summary["updates"]} updates' if _is_number(summary.get('updates')) else ''
-        words.append(f'{summary["epochs"]} epoch{"s" * (summary["epochs"] != 1)}{updates}')
+        apart = f' in {len(each)} stages ({", ".join(map(str, stages))})' if isinstance(stages, dict) else ''
+        words.append(f'{sum(counts)} epoch{"s" * (sum(counts) != 1)}{apart}{updates}')
     if _is_number(summary.get('seconds')):
         words.append(f'in {in_words(summary["seconds"])}')
     if 'mxnet' in environment:

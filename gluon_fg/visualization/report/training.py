@@ -26,7 +26,8 @@ def sections(content: Content) -> List[Section]:
 
 
 def _run(run: RunFacts) -> Markup:
-    figures = [drawing for drawing in (_losses(run.records), _accuracies(run.records), _rates(run.records)) if drawing]
+    records = in_line(run.records)
+    figures = [drawing for drawing in (_losses(records), _accuracies(records), _rates(records)) if drawing]
     body = [Markup('<div class="drawings">{}</div>').format(Markup('').join(figures))] if figures else []
     body.append(facts(run.facts))
     environment = facts((name, _said(value)) for name, value in run.environment.items())
@@ -36,6 +37,20 @@ def _run(run: RunFacts) -> Markup:
     ):
         body.append(Markup('<details><summary>{}</summary>{}</details>').format(title, folded))
     return Markup('').join(body)
+
+
+def in_line(records: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The records of a run whose stages each count their epochs from the beginning, one stage behind the other."""
+    ended, offset, stage = 0.0, 0.0, None
+    shifted: List[Mapping[str, Any]] = []
+    for record in records:
+        if record.get('stage') != stage:
+            stage, offset = record.get('stage'), ended
+        if _number(record.get('epoch')):
+            record = {**record, 'epoch': record['epoch'] + offset}
+            ended = max(ended, record['epoch'])
+        shifted.append(record)
+    return shifted
 
 
 def _said(value: Any) -> str:
