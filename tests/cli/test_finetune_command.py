@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, check_page
 from own_films import render_own, write
 
 import gluon_fg
@@ -22,6 +23,7 @@ from gluon_fg.weights import index
 
 REPO = Path(__file__).resolve().parents[2]
 TINY = ('--model', 'i3d_tiny_custom_dfb', '--set', 'data.short_side=56', 'data.crop_size=48')
+GALLERY = "return [...document.querySelectorAll('#gallery a.path')].map(link => link.protocol)"
 WORDS = (*TINY, '--epochs', '2', '--val-share', '0.33')
 
 
@@ -95,7 +97,9 @@ def test_each_printed_command_runs_as_it_is(command, place, printed, number, nam
     if name == 'predict':
         assert re.search(r'[\d.]+ %  (opening a door|closing a door|wérfen)\n', out)
     elif name == 'report':  # of the scores that are there
-        assert 'evaluating' not in out and 'no pictures' not in err and (place / 'runs/mine/report.html').is_file()
+        assert 'evaluating' not in out and 'no pictures' not in err
+        seen = check_page(place / 'runs/mine/report.html', GALLERY, width=390) if CHROMIUM else None
+        assert seen is None or seen.images > len(seen.value) > 0 and set(seen.value) == {'file:'}
     elif name == 'explain':
         assert json.loads((place / 'runs/mine/explained/peaks.json').read_text())
     else:
