@@ -14,7 +14,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from browser import check_page, needs_browser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
 from own_films import write
@@ -88,6 +88,7 @@ def numbers(content):
     return [(words[-2], known.index(words[-1])) for words, _ in cards_of(content)]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 3)), min_size=1, max_size=4), st.integers(0, 30))
 def test_what_is_shown_is_shared_out_among_kinds(kinds, total):
     there, shares = zip(*kinds)
