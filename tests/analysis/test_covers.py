@@ -4,7 +4,7 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_fg.analysis.activation import MapSeries
@@ -23,6 +23,7 @@ def series(maps, frames):
     return MapSeries(np.arange(len(maps)), np.array(frames), maps, (0, 1), PLACE)
 
 
+@settings(max_examples=30)
 @given(x=st.floats(-9, 80), y=st.floats(-9, 60), side=st.integers(1, 48))
 def test_squares_are_equally_large_wherever_they_are(x, y, side):
     x0, y0, x1, y1 = square_around((x, y), side, (48, 64))
@@ -73,6 +74,7 @@ def test_true_places_are_nearer_to_their_boxes():
     assert true_places(boxes, np.arange(3), (48, 64), (96, 128), 10, 1) is None
 
 
+@settings(max_examples=30)
 @given(steps=st.integers(2, 9), shape=st.tuples(st.integers(1, 4), st.integers(2, 6), st.integers(2, 6)))
 def test_every_step_has_as_many_pixels_the_most_important_first(steps, shape):
     importance = np.random.RandomState(0).permutation(np.prod(shape)).reshape(shape).astype(float)

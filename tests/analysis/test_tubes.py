@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_fg.analysis.localization import examine
@@ -35,6 +35,7 @@ def worth(path, boxes, scores, weight):
     )
 
 
+@settings(max_examples=30)
 @given(counts=st.lists(st.integers(1, 4), min_size=1, max_size=5), seed=st.integers(0, 999), weight=st.floats(0, 4))
 def test_the_best_path_is_the_best_of_all_paths(counts, seed, weight):
     random = np.random.RandomState(seed)
