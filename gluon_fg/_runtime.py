@@ -103,8 +103,8 @@ def cuda_library_paths(names: Sequence[str] = CUDA_LIBRARIES) -> List[Path]:
     if not any(site.glob('mxnet_cu*.dist-info')):
         return []
     folders = [Path(folder) for folder in nvidia.submodule_search_locations]
-    found = [sorted(path for folder in folders for path in folder.glob(f'*/lib/{name}')) for name in names]
-    return [paths[0] for paths in found if paths]
+    matches = [sorted(path for folder in folders for path in folder.glob(f'*/lib/{name}')) for name in names]
+    return [paths[0] for paths in matches if paths]
 
 
 def preload_cuda() -> None:

@@ -54,8 +54,8 @@ def check_system() -> Row:
 
 def instructions(cpuinfo: str) -> List[str]:
     """Names of the instruction sets that a /proc/cpuinfo text lists and oneDNN uses."""
-    found = re.search(r'^(?:flags|Features)\s*:(.*)$', cpuinfo, re.M)
-    flags = set(found.group(1).split()) if found else set()
+    match = re.search(r'^(?:flags|Features)\s*:(.*)$', cpuinfo, re.M)
+    flags = set(match.group(1).split()) if match else set()
     return list(dict.fromkeys(name for flag, name in INSTRUCTIONS.items() if flag in flags))
 
 

@@ -232,12 +232,12 @@ def probe_weights() -> Row:
     from gluon_fg.weights.index import index
 
     entries = list(index().values())
-    found = reach.sources()
-    good = [f'{source.name} ({source.has})' for source in found if not source.wrong]
+    sources = reach.sources()
+    good = [f'{source.name} ({source.has})' for source in sources if not source.wrong]
     text = (
         f'{sum(map(reach.here, entries))} of {len(entries)} published are here; reachable: {", ".join(good) or "none"}'
     )
-    away = [f'{source.name} ({source.wrong})' for source in found if source.wrong]
+    away = [f'{source.name} ({source.wrong})' for source in sources if source.wrong]
     if not away:
         return Row('ok', 'weights', text)
     advice = f'not reachable: {", ".join(away)}; `gluon-fg zoo bundle` brings weights from a machine that reaches them'

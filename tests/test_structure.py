@@ -181,3 +181,14 @@ def test_no_two_test_files_have_one_name():
     """Pytest imports test files by their names alone: the second of a name is refused."""
     names = [path.name for path in (REPO / 'tests').rglob('test_*.py')]
     assert sorted(names) == sorted(set(names))
+
+
+def test_names_say_what_they_are_of():
+    """`found`, `one` and `what` name anything, so that a reader learns nothing from them."""
+    places = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, 'id', None) or getattr(node, 'arg', None) or getattr(node, 'attr', None)
+            if name in ('found', 'one', 'what'):
+                places.append(f'{path.relative_to(REPO)}:{node.lineno}: {name}')
+    assert not places

@@ -81,14 +81,14 @@ def shuffled_responses(
     index = [mx.nd.array(order, ctx=x.context, dtype='int32') for order in orders]
     batch = mx.nd.concat(*(mx.nd.take(x, order, axis=axis) for order in index), dim=0)
     given = (batch,) if label is None else (batch, mx.nd.repeat(label, len(orders)))
-    found = {}
+    responses = {}
     for name, volume in net.maps(*given).items():
         if net.map_info[name].kind == 'features':
             values = volume.astype('float32').asnumpy()
             frames = values.mean(axis=tuple(range(2, values.ndim)))
-            found[name] = frames.reshape(len(orders), -1, frames.shape[1]).mean(axis=1)
-    found['logits'] = net.branches(*given)[0].astype('float32').asnumpy()
-    return found
+            responses[name] = frames.reshape(len(orders), -1, frames.shape[1]).mean(axis=1)
+    responses['logits'] = net.branches(*given)[0].astype('float32').asnumpy()
+    return responses
 
 
 def order_shares(
@@ -140,17 +140,17 @@ def order_shares(
             wanted.append(i)
     net.hybridize(static_alloc=True, static_shape=True)
     random, frames = np.random.RandomState(seed), max(net.input_spec.frames, net.input_spec.segments)
-    found: Dict[str, List[np.ndarray]] = {}
+    of_videos: Dict[str, List[np.ndarray]] = {}
     labels = []
     for batch in dataset_views(dataset, net.input_spec, wanted, ctx, progress=progress):
         every = [np.arange(frames), *(random.permutation(frames) for _ in range(orders))]
         given = mx.nd.array(batch.labels, ctx=batch.x.context) if net.takes_labels else None
         for name, values in shuffled_responses(net, batch.x, every, given).items():
-            found.setdefault(name, []).append(values)
+            of_videos.setdefault(name, []).append(values)
         labels.append(int(batch.labels[0]))
     if len(labels) < 2:
         raise UserError(f'{dataset.name} has {len(labels)} labeled videos that can be read; order needs two at least')
-    responses = {name: np.stack(values) for name, values in found.items()}  # (videos, 1 + orders, entries)
+    responses = {name: np.stack(values) for name, values in of_videos.items()}  # (videos, 1 + orders, entries)
     right = responses['logits'].argmax(axis=2) == np.array(labels)[:, None]
     shares = {name: order_share(values[:, 1:]) for name, values in responses.items()}
     return OrderShares(

@@ -38,8 +38,8 @@ def area(curves: np.ndarray) -> np.ndarray:
     return np.trapz(curves, axis=1) / (curves.shape[1] - 1)
 
 
-def _lost(cover: int, what: int) -> Callable[[PlaceProbes, str], np.ndarray]:
-    return lambda probes, source: probes.whole[:, what] - probes.probes[source].covers[:, cover, what]
+def _lost(cover: int, column: int) -> Callable[[PlaceProbes, str], np.ndarray]:
+    return lambda probes, source: probes.whole[:, column] - probes.probes[source].covers[:, cover, column]
 
 
 MEASURES = {

@@ -101,16 +101,16 @@ def sanity(
     evidence = cam(reader, target, against, start)
     clips = cam.clips(reader, start)
     trained, features = _maps(cam, reader, clips, evidence, {})[:2]
-    blocks, found = blocks_of(cam.net), []
+    blocks, changed = blocks_of(cam.net), []
     for draw in range(draws):
         rng = np.random.default_rng(draw)
         weights: Dict[str, mx.nd.NDArray] = {}
         for names in blocks.values():
             weights.update(shuffled(cam.net, names, rng))
-            found.append(_maps(cam, reader, clips, evidence, weights))
+            changed.append(_maps(cam, reader, clips, evidence, weights))
     steps = []
     for place, block in enumerate(blocks):
-        of_draws = found[place :: len(blocks)]
+        of_draws = changed[place :: len(blocks)]
         maps = of_draws[0][0]
         steps.append(
             Step(

@@ -19,9 +19,9 @@ _VERDICTS = {
 }
 
 
-def findings(found: TimeProbes) -> List[str]:
+def findings(results: TimeProbes) -> List[str]:
     """Say in a sentence each what the probes show, and what they do not."""
-    return [*_of_classes(found), *_of_reversal(found), *map(_of_probe, found.probes), *_not_shown(found)]
+    return [*_of_classes(results), *_of_reversal(results), *map(_of_probe, results.probes), *_not_shown(results)]
 
 
 def _of_probe(probe: Probe) -> str:
@@ -40,17 +40,17 @@ def _span(cost: Cost) -> str:
     return f'{percent(cost.change, True)} points, 95 % interval {percent(cost.low, True)} to {percent(cost.high, True)}'
 
 
-def _of_classes(found: TimeProbes) -> List[str]:
+def _of_classes(results: TimeProbes) -> List[str]:
     lines = []
     for need, words in _VERDICTS.items():
-        names = [repr(name) for name, other in found.needs.items() if other == need]
+        names = [repr(name) for name, other in results.needs.items() if other == need]
         if names:
-            lines.append(f'{len(names)} of {len(found.needs)} classes {words}: {_some(names)}.')
+            lines.append(f'{len(names)} of {len(results.needs)} classes {words}: {_some(names)}.')
     return lines
 
 
-def _of_reversal(found: TimeProbes) -> List[str]:
-    turned, lines = found.reversal, []
+def _of_reversal(results: TimeProbes) -> List[str]:
+    turned, lines = results.reversal, []
     if turned.swaps:
         pairs = [f'{a.source!r} and {a.target!r} ({_of(a)}, {_of(b)})' for a, b in turned.swaps]
         lines.append(
@@ -70,9 +70,9 @@ def _of_reversal(found: TimeProbes) -> List[str]:
     return lines
 
 
-def _not_shown(found: TimeProbes) -> List[str]:
+def _not_shown(results: TimeProbes) -> List[str]:
     """What the numbers do not say."""
-    costs = [cost for probe in found.probes for cost in probe.classes]
+    costs = [cost for probe in results.probes for cost in probe.classes]
     least = next(k for k in range(1, 1000) if 2 * 0.5**k * len(costs) < LEVEL)
     few, most = min(cost.videos for cost in costs), max(cost.videos for cost in costs)
     videos = _count(few, 'video', 'videos') if few == most else f'{few} to {most} videos'
@@ -104,23 +104,23 @@ def p_text(value: float) -> str:
     return f'{value:.2g}' if value >= 1e-4 else '<0.0001'
 
 
-def format_probes(found: TimeProbes) -> str:
+def format_probes(results: TimeProbes) -> str:
     """Set the tables of alterations and groups as text, in percent."""
-    first = found.probes[0].whole
+    first = results.probes[0].whole
     rows = [['forward', percent(first.before), '', '', '', percent(first.sure_before)]]
-    for probe in found.probes:
+    for probe in results.probes:
         whole = probe.whole
         span = f'[{percent(whole.low, True)}, {percent(whole.high, True)}]'
         numbers = [percent(whole.after), percent(whole.change, True), span, p_text(whole.p_value)]
         numbers.append(percent(whole.sure_after))
         rows.append([probe.kind, *numbers])
     text = columns(['frames', 'top-1 %', 'change', '95 % interval', 'p', 'true class %'], rows)
-    if found.probes[0].groups:
-        kinds = [probe.kind for probe in found.probes]
+    if results.probes[0].groups:
+        kinds = [probe.kind for probe in results.probes]
         groups = [
-            [first.name, percent(found.chance[first.name]), percent(first.before)]
-            + [percent(probe.groups[place].after) for probe in found.probes]
-            for place, first in enumerate(found.probes[0].groups)
+            [first.name, percent(results.chance[first.name]), percent(first.before)]
+            + [percent(probe.groups[place].after) for probe in results.probes]
+            for place, first in enumerate(results.probes[0].groups)
         ]
         text += f'\n\nwithin the group, in %\n{columns(["group", "chance", "forward", *kinds], groups)}'
     return text

@@ -211,13 +211,13 @@ def _chance(scores: Scores) -> Dict[str, float]:
     return {name: 1 / groups.count(name) for name in dict.fromkeys(groups)}
 
 
-def as_dict(found: TimeProbes) -> Dict[str, Any]:
+def as_dict(results: TimeProbes) -> Dict[str, Any]:
     """Give all of it as plain data, ready for JSON."""
-    turned = found.reversal
+    turned = results.reversal
     return {
-        'model': found.model,
-        'dataset': found.dataset,
-        'protocol': found.protocol,
+        'model': results.model,
+        'dataset': results.dataset,
+        'protocol': results.protocol,
         'probes': {
             probe.kind: {
                 'orders': probe.orders,
@@ -225,10 +225,10 @@ def as_dict(found: TimeProbes) -> Dict[str, Any]:
                 'classes': [_plain(cost) for cost in probe.classes],
                 'groups': [_plain(cost) for cost in probe.groups],
             }
-            for probe in found.probes
+            for probe in results.probes
         },
-        'needs': found.needs,
-        'chance_within_group': found.chance,
+        'needs': results.needs,
+        'chance_within_group': results.chance,
         'reversed': {
             'classes': list(turned.classes),
             'matrix': turned.matrix.tolist(),

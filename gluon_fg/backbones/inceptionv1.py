@@ -96,10 +96,10 @@ class InceptionV1(Backbone):
         return nn.HybridSequential()
 
     def make_stage(self, stage: int) -> HybridBlock:
-        blocks, one, three = self.sequence(), (1,) * self._spans, (3,) * self._spans
+        blocks, point, cube = self.sequence(), (1,) * self._spans, (3,) * self._spans
         with blocks.name_scope():
             if stage == 2:
-                blocks.add(conv_norm(64, 64, one), conv_norm(64, 192, three))
+                blocks.add(conv_norm(64, 64, point), conv_norm(64, 192, cube))
                 return blocks
             blocks.add(self._pool(2 if stage == 5 else 3, time=1 if stage == 3 else None))
             in_channels = _CHANNELS[stage - 1]
@@ -109,14 +109,14 @@ class InceptionV1(Backbone):
         return blocks
 
     def _mixed(self, in_channels: int, channels: Tuple[int, ...]) -> HybridBlock:
-        one, three = (1,) * self._spans, (3,) * self._spans
+        point, cube = (1,) * self._spans, (3,) * self._spans
         alone, reduced, wide, reduced_less, narrow, pooled = channels
-        pool = (nn.MaxPool3D if self._spans == 3 else nn.MaxPool2D)(three, 1, 1)
+        pool = (nn.MaxPool3D if self._spans == 3 else nn.MaxPool2D)(cube, 1, 1)
         return parallel(
-            [conv_norm(in_channels, alone, one)],
-            [conv_norm(in_channels, reduced, one), conv_norm(reduced, wide, three)],
-            [conv_norm(in_channels, reduced_less, one), conv_norm(reduced_less, narrow, three)],
-            [pool, conv_norm(in_channels, pooled, one)],
+            [conv_norm(in_channels, alone, point)],
+            [conv_norm(in_channels, reduced, point), conv_norm(reduced, wide, cube)],
+            [conv_norm(in_channels, reduced_less, point), conv_norm(reduced_less, narrow, cube)],
+            [pool, conv_norm(in_channels, pooled, point)],
         )
 
     def _pool(self, window: int, time: Optional[int] = None) -> HybridBlock:

@@ -81,7 +81,7 @@ def _fitting(checkpoint: Any) -> Dict[str, List[str]]:
         whole = info['method'] == 'Baseline' and info['nclass'] in counts and info['backbone'] == checkpoint.backbone
         if whole or checkpoint.imagenet:
             names['fits' if whole else 'a start for'][info['name']] = None  # an alias has its entry's
-    return {how: list(found) for how, found in names.items()}
+    return {how: list(given) for how, given in names.items()}
 
 
 def _describe(checkpoint: Any) -> None:

@@ -75,8 +75,8 @@ def _real_film(folder: Path, film: Optional[str]) -> None:
     title = '1. A real film, by the I3D of Kinetics-400 (its weights, 47 MB, are fetched the first time)'
     if film is None:
         films = folder / 'films'
-        found = step(title, 'data', 'prepare', 'films', '--root', str(films), may_fail=True)
-        if found is None:
+        prepared = step(title, 'data', 'prepare', 'films', '--root', str(films), may_fail=True)
+        if prepared is None:
             click.echo('Without it the demo goes on; a film of yours does as well: gluon-fg demo --film FILE')
             return
         title, film = 'What happens in it?', str(films / 'arm_wrestling.mp4')

@@ -91,10 +91,10 @@ def gradcam(
         cam = GradCam(net, layer, ctx)
         alone: List[Tuple[Optional[str], Optional[str]]] = [(name, None)]
         questions = alone if against is None else [(name, against), (name, None), (against, None)]
-        shown = [found._replace(name=title) for found in cam.answers(reader, questions, start, whole)]
+        shown = [evidence._replace(name=title) for evidence in cam.answers(reader, questions, start, whole)]
         say_predictions(title, shown[0].predictions)
-        for found in shown:
-            click.echo(f'  {_line(found)}')
+        for evidence in shown:
+            click.echo(f'  {_line(evidence)}')
         checked = checked_maps(cam, reader, shown[0].target, shown[0].against, start) if sanity else None
         if checked is not None:
             _say_sanity(checked)
@@ -102,10 +102,10 @@ def gradcam(
     click.echo(f'wrote {output.out}')
 
 
-def _line(found: Evidence) -> str:
+def _line(evidence: Evidence) -> str:
     """What one evidence comes to."""
-    streams = ''.join(f', {name} {total:+.2f}' for name, total in found.totals.items())
-    return f'{found.layer}: {found.title}: {found.total:+.2f}{streams}, maps: {len(found.maps.maps)}'
+    streams = ''.join(f', {name} {total:+.2f}' for name, total in evidence.totals.items())
+    return f'{evidence.layer}: {evidence.title}: {evidence.total:+.2f}{streams}, maps: {len(evidence.maps.maps)}'
 
 
 def _say_sanity(checked: Sanity) -> None:

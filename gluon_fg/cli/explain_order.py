@@ -38,10 +38,10 @@ def order(models: List[str], params: List[str], data: DataChoice, orders: int, l
     from ..analysis.order import format_order_shares, order_shares
     from ..training.named import dataset_of, load_named
 
-    found = []
+    shares = []
     for network in load_named(models, params):
         dataset = dataset_of(network, data.split, data.dataset, data.root, data.flow).videos
         progress = sys.stderr.isatty()
-        found.append(order_shares(network.net, dataset, network.title, orders, limit, progress=progress))
-    click.echo(format_order_shares(found))
-    click.echo(f'({found[0].videos} videos, {orders} random orders of each)')
+        shares.append(order_shares(network.net, dataset, network.title, orders, limit, progress=progress))
+    click.echo(format_order_shares(shares))
+    click.echo(f'({shares[0].videos} videos, {orders} random orders of each)')

@@ -103,14 +103,14 @@ def time(
         net, videos, views, wanted, folder, output.force, say, ctx, execution,
         batch_size=batch_size, workers=workers, progress=progress,
     )  # fmt: skip
-    found = time_probes({alteration: regrouped(each, groups) for alteration, each in scores.items()})
+    results = time_probes({alteration: regrouped(each, groups) for alteration, each in scores.items()})
     kernels = kernel_facts(net) if net.kernels() else ()
-    write_time_probes(found, files, _notes(frames, shuffles, left_out), kernels, output.force)
+    write_time_probes(results, files, _notes(frames, shuffles, left_out), kernels, output.force)
     if output.json:
-        print_json({**as_dict(found), 'findings': findings(found)})
+        print_json({**as_dict(results), 'findings': findings(results)})
         return _code(scores[wanted[0]])
-    click.echo(f'\n{format_probes(found)}\n')
-    click.echo('\n'.join(findings(found)) + '\n')
+    click.echo(f'\n{format_probes(results)}\n')
+    click.echo('\n'.join(findings(results)) + '\n')
     click.echo(f'wrote {", ".join(map(str, files))}')
     click.echo(f'next: gluon-fg compare {folder}/forward.npz {folder}/reversed.npz --per-class 5')
     return _code(scores[wanted[0]])

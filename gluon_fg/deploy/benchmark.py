@@ -46,7 +46,7 @@ class Variant:
 class Row:
     """A comparison: see configs/benchmark.yaml."""
 
-    what: str
+    title: str
     run: str
     input: Tuple[int, ...]
     first: Variant
@@ -89,9 +89,9 @@ def rows(quick: bool = False, pattern: Optional[str] = None) -> List[Row]:
     listed = [row for row in listed if row.quick or not quick]
     if pattern is None and importlib.util.find_spec('torch') is None:
         listed = [row for row in listed if 'PyTorch' not in (row.first.by, row.second.by)]
-    wanted = [row for row in listed if fnmatch.fnmatchcase(row.what.lower(), f'*{(pattern or "").lower()}*')]
+    wanted = [row for row in listed if fnmatch.fnmatchcase(row.title.lower(), f'*{(pattern or "").lower()}*')]
     if not wanted:
-        raise UserError(f'no row has {pattern!r}; there are {"; ".join(repr(row.what) for row in listed)}')
+        raise UserError(f'no row has {pattern!r}; there are {"; ".join(repr(row.title) for row in listed)}')
     return wanted
 
 
@@ -124,14 +124,14 @@ def time_row(row: Row, rounds: int) -> Dict[str, Any]:
             taken.append(1000 * (time.perf_counter() - began))
     ratio = statistics.median(a / b for a, b in zip(*times))
     first, second = map(statistics.median, times)
-    record = {'what': row.what, row.first.label: first, row.second.label: second, 'ratio': ratio, 'rounds': rounds}
+    record = {'what': row.title, row.first.label: first, row.second.label: second, 'ratio': ratio, 'rounds': rounds}
     return {**record, 'flops_ratio': flops} if flops else record
 
 
 def describe(row: Row, record: Dict[str, Any]) -> str:
     """A timed row as a line."""
     times = '   '.join(f'{label} {record[label]:8.1f} ms' for label in (row.first.label, row.second.label))
-    line = f'{row.what:57s} {times}   ratio {record["ratio"]:.2f}'
+    line = f'{row.title:57s} {times}   ratio {record["ratio"]:.2f}'
     if 'flops_ratio' in record:
         ratios = ', '.join(f'{name} {value:.2f}' for name, value in record['flops_ratio'].items())
         line += f'   FLOPs ratio {ratios}'

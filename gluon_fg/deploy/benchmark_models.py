@@ -293,19 +293,19 @@ def rows(subject: Subject, batch: int, records: Sequence[Measured], best: Dict[s
             exact = record
     listed = []
     for record in networks:
-        what = record.contender
+        contender = record.contender
         row: Dict[str, Any] = {
             'model': subject.name,
-            'by': what.by,
-            'runtime': what.runtime,
-            'precision': what.precision,
-            'auto': what.by == kinds.OURS and subject.auto.get(what.precision) == what.runtime,
+            'by': contender.by,
+            'runtime': contender.runtime,
+            'precision': contender.precision,
+            'auto': contender.by == kinds.OURS and subject.auto.get(contender.precision) == contender.runtime,
             'batch': batch,
         }
         if record.problem:
             listed.append({**row, 'problem': record.problem})
             continue
-        limit = best.get(what.precision)
+        limit = best.get(contender.precision)
         listed.append(
             {
                 **row,

@@ -107,8 +107,8 @@ def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> Optional[Di
     extra, missing = sorted(set(given) - set(wanted)), sorted(set(wanted) - set(given))
     if extra or missing:
         parts = [
-            f'{len(names)} {what}, for example {names[0]}'
-            for names, what in ((extra, f'parameters that {net.name} lacks'), (missing, 'parameters missing'))
+            f'{len(names)} {reason}, for example {names[0]}'
+            for names, reason in ((extra, f'parameters that {net.name} lacks'), (missing, 'parameters missing'))
             if names
         ]
         raise UserError(

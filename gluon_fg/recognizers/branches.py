@@ -92,8 +92,8 @@ class Branches(TracedOnce):
         channels = self.backbone.channels[given] if given else self.backbone.in_channels
         layout = f'(N, {channels}, T, H, W)' if clips else f'(N * segments, {channels}, H, W)'
         if x.ndim != (5 if clips else 4) or x.shape[1] != channels:
-            what = f'features of stage {given}, ' if given else ''
-            raise UserError(f'input has shape {x.shape}; this network takes {what}{layout}')
+            source = f'features of stage {given}, ' if given else ''
+            raise UserError(f'input has shape {x.shape}; this network takes {source}{layout}')
         dtype = np.dtype(x.dtype)
         if dtype.kind in 'iub' or dtype == np.float64:
             raise UserError(f'input is {dtype}; this network takes normalized float32: see gluon_fg.data.to_input')

@@ -219,12 +219,12 @@ class Progress:
         """Further runs have turned out to be needed."""
         self.runs, self.epochs = self.runs + runs, self.epochs + epochs
 
-    def line(self, job: Job, epochs: int, what: str) -> str:
+    def line(self, job: Job, epochs: int, news: str) -> str:
         """What to say of a run that has just finished."""
         self.done, self.trained = self.done + 1, self.trained + epochs
         left = (time.monotonic() - self._began) / max(self.trained, 1) * max(self.epochs - self.trained, 0)
         rest = f'; about {_duration(left)} left' if self.done < self.runs else ''
-        return f'[{self.done}/{self.runs}] {job.name}: {what}{rest}'
+        return f'[{self.done}/{self.runs}] {job.name}: {news}{rest}'
 
 
 def _duration(seconds: float) -> str:

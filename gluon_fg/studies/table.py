@@ -97,7 +97,7 @@ def _gates(rows: dict) -> List[Optional[list]]:
     if not gated:
         return []
     branches = list(next(iter(gated.values())))
-    head = ['with a flat gate', *(f'{b}: {what}' for b in branches for what in ('changed', 'top-1', 'flat'))]
+    head = ['with a flat gate', *(f'{b}: {measure}' for b in branches for measure in ('changed', 'top-1', 'flat'))]
     keys = ('changed', 'top1', 'flat_top1')
     cells = [[name, *(_spread(gate[b][key]) for b in branches for key in keys)] for name, gate in gated.items()]
     return [None, head, ['---'] * len(head), *cells]

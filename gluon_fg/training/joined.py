@@ -91,9 +91,9 @@ def _mismatches(rgb: Named, flow: Named) -> Iterator[str]:
     """What the streams of one network cannot differ in, and do."""
     names = (rgb.title, flow.title)
 
-    def differ(what: str, values: Sequence[Any]) -> Iterator[str]:
+    def differ(quantity: str, values: Sequence[Any]) -> Iterator[str]:
         if values[0] != values[1]:
-            yield f'{what} is {values[0]} in {names[0]} and {values[1]} in {names[1]}'
+            yield f'{quantity} is {values[0]} in {names[0]} and {values[1]} in {names[1]}'
 
     nets: List[HybridBlock] = [rgb.net, flow.net]
     yield from differ('the number of classes', [net.nclass for net in nets])

@@ -38,7 +38,7 @@ _ORDER = [*NEEDS.values(), TOO_FEW]  # of the classes in pictures: the most dema
 
 
 def write_time_probes(
-    found: TimeProbes,
+    results: TimeProbes,
     files: Sequence[Path],
     notes: Sequence[str],
     kernels: Sequence[KernelFacts] = (),
@@ -48,7 +48,7 @@ def write_time_probes(
 
     Parameters
     ----------
-    found
+    results
         of `analysis.time_probes.time_probes`
     files
         page (.html), picture (.png), numbers (.json) and table (.csv)
@@ -60,40 +60,40 @@ def write_time_probes(
         replace files that are there
     """
     page, image, numbers, classes = files
-    save_chart(time_chart(found), image)
+    save_chart(time_chart(results), image)
     with atomic_write(numbers) as stream:
-        json.dump({**as_dict(found), 'findings': findings(found)}, stream, indent=1)
+        json.dump({**as_dict(results), 'findings': findings(results)}, stream, indent=1)
     with atomic_write(classes) as stream:
         writer = csv.writer(stream, lineterminator='\n')
         writer.writerow(['class', 'needs', 'frames', *Cost._fields[1:]])
-        for probe in found.probes:
-            writer.writerows([c.name, found.needs[c.name], probe.kind, *c[1:]] for c in probe.classes)
-    sections = [_summary(found), _classes(found)]
-    sections += [_groups(found)] if found.probes[0].groups else []
-    sections += [_reversal(found)]
+        for probe in results.probes:
+            writer.writerows([c.name, results.needs[c.name], probe.kind, *c[1:]] for c in probe.classes)
+    sections = [_summary(results), _classes(results)]
+    sections += [_groups(results)] if results.probes[0].groups else []
+    sections += [_reversal(results)]
     sections += [kernel_section(kernels)] if kernels else []
-    subtitle = f'{found.model} on {found.dataset}, protocol {found.protocol}'
+    subtitle = f'{results.model} on {results.dataset}, protocol {results.protocol}'
     write_page(page, 'Which classes need time', subtitle, [*sections, _method(notes)], force)
 
 
 # The picture
 
 
-def time_chart(found: TimeProbes) -> Figure:
+def time_chart(results: TimeProbes) -> Figure:
     """Draw each class's accuracy with its frames as they are and changed, those that need most first."""
-    places = _shown(found)
-    first = found.probes[0].classes
+    places = _shown(results)
+    first = results.probes[0].classes
     figure = chart(9.5, 1.6 + 0.27 * len(places))
     axis = figure.subplots()
     rows = range(len(places))
     axis.hlines(rows, 0, 100, color='#e4e4e4', linewidth=0.6, zorder=1)
     before = [100 * first[place].before for place in places]
     axis.plot(before, rows, 'D', color=INK, markerfacecolor='none', markersize=8, label='forward', zorder=2)
-    for probe in found.probes:
+    for probe in results.probes:
         mark, color = _MARKS[probe.kind]
         after = [100 * probe.classes[place].after for place in places]
         axis.plot(after, rows, mark, color=color, markersize=6.5, label=probe.kind, zorder=3, clip_on=False)
-    _name_needs(axis, [found.needs[first[place].name] for place in places])
+    _name_needs(axis, [results.needs[first[place].name] for place in places])
     axis.set_yticks(rows, [short_name(first[place].name) for place in places], fontsize=8, parse_math=False)
     axis.set_ylim(len(places) - 0.4, -0.6)
     axis.set_xlim(-2, 102)
@@ -117,12 +117,12 @@ def _name_needs(axis: Any, needs: Sequence[str]) -> None:
             start = end
 
 
-def _shown(found: TimeProbes) -> List[int]:
+def _shown(results: TimeProbes) -> List[int]:
     """Places of the classes of the picture: by what they need, then as they are listed."""
-    classes = found.probe('reversed').classes
+    classes = results.probe('reversed').classes
     places = sorted(range(len(classes)), key=lambda place: classes[place].change)[:_MOST]
     rank = {need: number for number, need in enumerate(_ORDER)}
-    return sorted(places, key=lambda place: (rank.get(found.needs[classes[place].name], len(rank)), place))
+    return sorted(places, key=lambda place: (rank.get(results.needs[classes[place].name], len(rank)), place))
 
 
 def reversal_chart(matrix: np.ndarray, names: Sequence[str]) -> Figure:
@@ -157,13 +157,13 @@ def reversal_chart(matrix: np.ndarray, names: Sequence[str]) -> Figure:
 # The page
 
 
-def _summary(found: TimeProbes) -> Section:
-    items = Markup('').join(Markup('<li>{}</li>').format(line) for line in findings(found))
-    before = found.probes[0].whole
+def _summary(results: TimeProbes) -> Section:
+    items = Markup('').join(Markup('<li>{}</li>').format(line) for line in findings(results))
+    before = results.probes[0].whole
     rows: List[Any] = [
         ['forward', percent_cell(before.before), None, None, None, percent_cell(before.sure_before), KINDS['forward']]
     ]
-    for probe in found.probes:
+    for probe in results.probes:
         whole = probe.whole
         change = Cell(percent(whole.change, True), whole.change)
         p_value = Cell(p_text(whole.p_value), whole.p_value)
@@ -189,19 +189,19 @@ def _span(cost: Cost) -> Markup:
     return Markup('{}&nbsp;to&nbsp;{}').format(percent(cost.low, True), percent(cost.high, True))
 
 
-def _classes(found: TimeProbes) -> Section:
+def _classes(results: TimeProbes) -> Section:
     heads: List[Any] = [Column('class', narrow=True), Column('needs', narrow=True), 'videos', 'forward %']
-    heads += [Column(probe.kind, f'{KINDS[probe.kind]}: change of top-1 in points') for probe in found.probes]
+    heads += [Column(probe.kind, f'{KINDS[probe.kind]}: change of top-1 in points') for probe in results.probes]
     rows: List[List[Any]] = []
-    for place, first in enumerate(found.probes[0].classes):
-        cells = [_change(probe.classes[place]) for probe in found.probes]
-        rows.append([first.name, found.needs[first.name], first.videos, percent_cell(first.before), *cells])
+    for place, first in enumerate(results.probes[0].classes):
+        cells = [_change(probe.classes[place]) for probe in results.probes]
+        rows.append([first.name, results.needs[first.name], first.videos, percent_cell(first.before), *cells])
     lead = (
         'Change of top-1 in points (of shuffled frames the mean over their orders), below it the 95 % interval. Bold '
         'is what is more than chance: p below 0.05 after correction for all classes and columns, '
         'which the pointer shows.'
     )
-    picture = drawn(time_chart(found), 'accuracy of each class with its frames as they are and changed')
+    picture = drawn(time_chart(results), 'accuracy of each class with its frames as they are and changed')
     return Section('classes', 'Classes', picture + table(heads, rows, 'class-costs'), lead)
 
 
@@ -214,12 +214,12 @@ def _change(cost: Cost) -> Cell:
     return Cell(text, cost.change)
 
 
-def _groups(found: TimeProbes) -> Section:
-    heads = ['group', 'videos', 'chance %', 'forward %', *(f'{probe.kind} %' for probe in found.probes)]
+def _groups(results: TimeProbes) -> Section:
+    heads = ['group', 'videos', 'chance %', 'forward %', *(f'{probe.kind} %' for probe in results.probes)]
     rows: List[List[Any]] = []
-    for place, first in enumerate(found.probes[0].groups):
-        cells = [_after(probe.groups[place]) for probe in found.probes]
-        chance = percent_cell(found.chance[first.name])
+    for place, first in enumerate(results.probes[0].groups):
+        cells = [_after(probe.groups[place]) for probe in results.probes]
+        chance = percent_cell(results.chance[first.name])
         rows.append([first.name, first.videos, chance, percent_cell(first.before), *cells])
     lead = (
         'The right class among those of the true group, in percent, with its 95 % interval; chance is who guesses '
@@ -234,8 +234,8 @@ def _after(cost: Cost) -> Cell:
     return Cell(text, cost.after)
 
 
-def _reversal(found: TimeProbes) -> Section:
-    turned = found.reversal
+def _reversal(results: TimeProbes) -> Section:
+    turned = results.reversal
     swapped = {turn for pair in turned.swaps for turn in pair}
     rows: List[List[Any]] = [
         [t.source, t.target, t.before, t.after, t.videos, Cell(p_text(t.p_holm), t.p_holm),
@@ -244,7 +244,7 @@ def _reversal(found: TimeProbes) -> Section:
     ]  # fmt: skip
     heads = ['class', 'reversed, taken for', 'as they are', 'reversed', 'videos', 'p (Holm)', 'swap']
     body = table(heads, rows, 'turns') if rows else Markup('<p>No turn is shown.</p>')
-    places = _turning(found)
+    places = _turning(results)
     if places:
         names = [turned.classes[place] for place in places]
         chart_of = reversal_chart(turned.matrix[np.ix_(places, places)], names)
@@ -256,9 +256,9 @@ def _reversal(found: TimeProbes) -> Section:
     return Section('reversal', 'Classes that turn into others when reversed', body, lead)
 
 
-def _turning(found: TimeProbes) -> List[int]:
+def _turning(results: TimeProbes) -> List[int]:
     """Places of the classes of the matrix: all of them, or those that turn where they are many."""
-    turned = found.reversal
+    turned = results.reversal
     seen = np.flatnonzero(turned.matrix.sum(axis=1)).tolist()
     if len(seen) <= _MOST:
         return seen

@@ -53,10 +53,10 @@ def _fitting(arrays: Dict[str, mx.nd.NDArray], backbone: Backbone, path: Path) -
     """A file's arrays as the parameters of a single network, with its shapes."""
     given = _backbone(arrays, backbone.family)
     params = {n: p for n, p in backbone._collect_params_with_prefix().items() if '.non_local.' not in n}
-    for names, what in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
+    for names, fault in ((set(params) - set(given), 'lacks'), (set(given) - set(params), 'holds an unknown')):
         if names:
             raise UserError(
-                f'{path} {what} {sorted(names)[0]} ({len(names)} in all); delete it to have it fetched anew'
+                f'{path} {fault} {sorted(names)[0]} ({len(names)} in all); delete it to have it fetched anew'
             )
     try:
         return inflate_all(given, {name: p.shape for name, p in params.items()}, backbone.stem_weight)

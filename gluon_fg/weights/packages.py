@@ -84,13 +84,13 @@ def _fetch(entry: Entry, package: Package, folder: Path, attempts: int) -> None:
     reasons: List[str] = []
     try:
         where = pip_index.configuration()
-        for found in pip_index.find(package, where):
-            if found.url:
-                sources = [*pip_index.cached(found.url, where.cache), found.url]
+        for release in pip_index.find(package, where):
+            if release.url:
+                sources = [*pip_index.cached(release.url, where.cache), release.url]
                 size, digest = package.archive_bytes, package.archive_sha256
                 fetch(package.archive, digest, folder, sources, size, attempts=attempts, access=where.access)
                 return
-            reasons.append(found.wrong)
+            reasons.append(release.wrong)
     except UserError as error:
         reasons.append(str(error).partition('; put the file')[0])
     told = '; '.join(reasons) or 'pip is configured to look nowhere'

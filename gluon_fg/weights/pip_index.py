@@ -202,9 +202,9 @@ def links_of(page: str, access: Access, timeout: float = 10) -> List[Link]:
     if parts.scheme == 'file' and folder.is_dir():
         return [Link(path.name, path.as_uri(), None) for path in sorted(folder.iterdir())]
     text = read_text(page, _PAGE_BYTES, timeout, access, _SIMPLE)
-    found = _of_json(text, page) if text.lstrip().startswith('{') else _of_html(text)
+    files = _of_json(text, page) if text.lstrip().startswith('{') else _of_html(text)
     links = []
-    for name, url, digest in found:
+    for name, url, digest in files:
         with contextlib.suppress(ValueError):  # an address that is none, among those of other files
             links.append(Link(name, _with_login(urljoin(page, url), page), digest))
     return links

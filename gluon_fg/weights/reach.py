@@ -59,10 +59,10 @@ def _package(entry: Entry, where: Optional[pip_index.Configuration], wrong: str,
     if here(entry):
         return Source(name, f'{entry.name}, already here')
     reasons = [wrong] if wrong else []
-    for found in pip_index.find(package, where, timeout) if where else ():
-        if found.url:
+    for release in pip_index.find(package, where, timeout) if where else ():
+        if release.url:
             return Source(name, has)
-        reasons.append(found.wrong)
+        reasons.append(release.wrong)
     return Source(name, has, '; '.join(reasons) or 'pip is configured to look nowhere')
 
 

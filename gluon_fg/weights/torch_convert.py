@@ -90,9 +90,9 @@ def fit(checkpoint: Checkpoint, net: HybridBlock, backbone: str) -> Tuple[Dict[s
             f'{net.name} has branches that this checkpoint knows nothing of ({missing[0]}); convert it for the '
             f'baseline on {backbone}, and start training {net.name} from that file with model.params'
         )
-    for names, what in ((missing, 'lacks'), (sorted(set(arrays) - set(wanted)), 'has, and the network lacks,')):
+    for names, fault in ((missing, 'lacks'), (sorted(set(arrays) - set(wanted)), 'has, and the network lacks,')):
         if names:
-            raise UserError(f'this {checkpoint.layout.title} {what} {names[0]} ({len(names)} in all)')
+            raise UserError(f'this {checkpoint.layout.title} {fault} {names[0]} ({len(names)} in all)')
     if start:
         note = "ImageNet's weights for the backbone alone: train from them with model.params and pretrained_base: false"
         return inflate_all(arrays, wanted, f'branches.backbone.{net.branches.backbone.stem_weight}'), note

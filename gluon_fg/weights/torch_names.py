@@ -289,13 +289,13 @@ def recognize(arrays: Arrays) -> Checkpoint:
     for name, given in names.items():
         if name.endswith('.num_batches_tracked'):
             continue
-        found, array = layout.our_name(name), arrays[given]
-        if found is None:
+        ours_name, array = layout.our_name(name), arrays[given]
+        if ours_name is None:
             unmatched.append(given)
-        elif found in ours and not np.array_equal(ours[found], array):
-            raise UserError(f'is a {layout.title} whose {given} differs from what else is {found}')
+        elif ours_name in ours and not np.array_equal(ours[ours_name], array):
+            raise UserError(f'is a {layout.title} whose {given} differs from what else is {ours_name}')
         else:
-            ours[found] = array
+            ours[ours_name] = array
     if unmatched:
         raise UserError(
             f'looks like {layout.title}, but {len(unmatched)} of {len(arrays)} parameters are not of it: '

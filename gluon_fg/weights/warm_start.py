@@ -41,7 +41,7 @@ class WarmStart:
             parts[0] += f' ({len(self.inflated)} of them inflated)'
         if self.crossed:
             parts.append(f'{", ".join(self.crossed)}: mean over the input channels of the file (cross-modality)')
-        for names, what in (
+        for names, reason in (
             (self.new, 'not in the file'),
             (self.resized, 'of another size in the file'),
             (self.reclassed, 'of other classes in the file'),
@@ -49,7 +49,7 @@ class WarmStart:
             if names:
                 roots = sorted({'.'.join(n.split('.')[:3]) for n in names})
                 shown = ', '.join([*roots[:4], '...'] if len(roots) > 4 else roots)
-                parts.append(f'{len(names)} stay as initialized, {what} ({shown})')
+                parts.append(f'{len(names)} stay as initialized, {reason} ({shown})')
         return '; '.join(parts)
 
 

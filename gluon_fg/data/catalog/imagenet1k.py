@@ -51,8 +51,8 @@ def open_imagenet(info: DatasetInfo, asked: Request) -> VideoDataset:
             f'{folder}: no class folders; images lie in {folder}/n01440764/ and so on: sort those of the validation '
             f'archive by their class'
         )
-    found = from_folder(folder, LabelSet(imagenet_folders()), suffixes=IMAGE_SUFFIXES)
-    return VideoDataset(found.records, info.labels_of(_classes()), folder, f'{info.name} {asked.split}', asked.cache)
+    listed = from_folder(folder, LabelSet(imagenet_folders()), suffixes=IMAGE_SUFFIXES)
+    return VideoDataset(listed.records, info.labels_of(_classes()), folder, f'{info.name} {asked.split}', asked.cache)
 
 
 # What is seen in a mirror is of the same kind.

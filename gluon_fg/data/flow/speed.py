@@ -78,9 +78,9 @@ def measure(folder: Path, root: Optional[str], quick: bool, rounds: int) -> List
     algorithms = [name for name in fields.ALGORITHMS if name == 'dis' or fields.has_tvl1()]
     films = {name: _film(folder / name, root, quick, FRAMES[name]) for name in algorithms}
     results: List[Union[Speed, Error, Cost]] = []
-    with _pool(1) as one, _pool(2) as two:
+    with _pool(1) as single, _pool(2) as pair:
         for algorithm in algorithms:
-            results += _speeds(algorithm, films[algorithm], folder, {'1 process': one, '2 processes': two}, rounds)
+            results += _speeds(algorithm, films[algorithm], folder, {'1 process': single, '2 processes': pair}, rounds)
     for algorithm in algorithms:
         for name, motion in MOTIONS.items():
             frames, flow = moving(motion, 2, 120, 160)

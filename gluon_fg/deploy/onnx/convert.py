@@ -97,16 +97,16 @@ def _converted(graph: Graph, node: Node, data: Value, arrays: Mapping[str, np.nd
 
 def _nodes(symbol: mx.sym.Symbol, shape: Shape, known: Mapping[str, Shape], heads: Sequence[Output]) -> List[Node]:
     """The nodes of a graph with their shapes and readers."""
-    found, first = inferred_shapes(symbol, shape, 'the network', known=known)
+    inferred, first = inferred_shapes(symbol, shape, 'the network', known=known)
     _, second = inferred_shapes(symbol, (2 * shape[0], *shape[1:]), 'the network', known=known)
     settled: Set[int] = set()
-    shapes: List[List[Shape]] = [[] for _ in found]
+    shapes: List[List[Shape]] = [[] for _ in inferred]
     for number, index in sorted(first):
         pair = zip(first[number, index], second[number, index])
         shapes[number].append(tuple(a if a == b else BATCH for a, b in pair))
     values: Dict[Output, Value] = {}
     nodes = []
-    for number, node in enumerate(found):
+    for number, node in enumerate(inferred):
         sources = [(source, index) for source, index, *_ in node['inputs']]
         facts = (node['op'], node['name'], node.get('attrs', {}), shapes[number])
         nodes.append(Node(number, *facts, settled, sources, values))

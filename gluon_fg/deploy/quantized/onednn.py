@@ -164,8 +164,8 @@ class Quantizer:
         internals = self._fused.get_internals()
         ends = mx.sym.Group([end(internals[name]) for name in names for end in (mx.sym.min, mx.sym.max)])
         forward = compiled(ends, {name: mx.nd.array(array) for name, array in unpack(self._packed).items()})
-        found = [[float(value.asscalar()) for value in forward(mx.nd.array(batch))] for batch in batches]
-        low, high = np.min(found, axis=0)[::2], np.max(found, axis=0)[1::2]
+        extremes = [[float(value.asscalar()) for value in forward(mx.nd.array(batch))] for batch in batches]
+        low, high = np.min(extremes, axis=0)[::2], np.max(extremes, axis=0)[1::2]
         return {name: (float(a), float(b)) for name, a, b in zip(names, low, high)}
 
     def _tensors(self) -> Set[str]:

@@ -56,10 +56,10 @@ class Loaded(NamedTuple):
         """
         made, asked = self.facts['input'], input_of(net, segments, shape)
         if any(i < len(asked) and asked[i] != made[i] for i in self.facts['fixed_sizes']):
-            what = f'videos of {segments} frames' if len(asked) == 1 else f'inputs {tuple(asked)}'
+            other = f'videos of {segments} frames' if len(asked) == 1 else f'inputs {tuple(asked)}'
             raise UserError(
-                f'{self.folder} was made for inputs {tuple(made)} (protocol {self.facts["protocol"]}), not for {what}; '
-                f'choose that protocol, another precision, or {_command(net, self.facts["runtime"])} --force '
+                f'{self.folder} was made for inputs {tuple(made)} (protocol {self.facts["protocol"]}), not for '
+                f'{other}; choose that protocol, another precision, or {_command(net, self.facts["runtime"])} --force '
                 '--protocol NAME'
             )
 

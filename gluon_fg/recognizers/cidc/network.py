@@ -247,7 +247,7 @@ class CIDCNetwork(Recognizer):
     @classmethod
     def saved_options(cls, names: Collection[str]) -> Dict[str, Any]:
         """Former networks: rows rescaled, 'both' a chain of bidirectional units, an average over time, more units."""
-        units = {tuple(map(int, found.groups())) for found in map(_UNIT.search, names) if found}
+        units = {tuple(map(int, match.groups())) for match in map(_UNIT.search, names) if match}
         if not units:
             return {}
         former: Dict[str, Any] = {}

@@ -43,12 +43,12 @@ def sections(content: Content) -> List[Section]:
         _diagram(each, 'width', 'bins of equal width'),
         _diagram(each, 'mass', 'bins of equally many videos'),
     ]
-    what = 'probability of the predicted class'
+    confidence = 'probability of the predicted class'
     if content.scores.targets is not None:
-        what = 'probability of a class, of every class of every video'
+        confidence = 'probability of a class, of every class of every video'
     lead = (
-        f'Confidence is the {what}. Of videos that it is 80 % sure of, a calibrated network has 80 % right: its points '
-        'lie on the dashed line.'
+        f'Confidence is the {confidence}. Of videos that it is 80 % sure of, a calibrated network has 80 % right: its '
+        'points lie on the dashed line.'
     )
     body = Markup('').join([*said, Markup('<div class="drawings">{}</div>').format(Markup('').join(diagrams))])
     return [Section('calibration', 'Calibration', body + _numbers(each) + _NOTE, lead)]
