@@ -63,7 +63,8 @@ def filters(
     if output.out is None and page is None:
         raise UserError('nothing to write; give --out FILE.csv, --page FILE.html or both')
     output.check()
-    output.check(path=page, flag='--page', suffixes=('.html',), inputs=[output.out] if output.out else [])
+    if page:
+        output.check(path=page, flag='--page', suffixes=('.html',), inputs=[output.out] if output.out else [])
     network.check_data(data)
     from ..analysis.filter_audit import audit_filters
     from ..analysis.filters import write_strength

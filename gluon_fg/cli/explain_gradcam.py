@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import click
 
@@ -25,6 +25,7 @@ _SUFFIXES = ('.png', '.mp4', '.npz', '.html')
 explain gradcam clip.mp4 --model i3d_tiny_synthfg --out evidence.png
 explain gradcam clip.mp4 --run runs/mine --class opening --against closing --out evidence.mp4
 explain gradcam clip.mp4 --model i3d_tiny_synthfg --sanity --out evidence.html
+explain gradcam clip.mp4 --model slowfast_4x16_resnet50_kinetics400 --out evidence.png
 """,
 )
 @click.argument('video', metavar='VIDEO')
@@ -65,9 +66,10 @@ def gradcam(
 ) -> None:
     """Show by Grad-CAM which places of a video speak for a class, for any network (Selvaraju et al. 2017).
 
-    With --against, what speaks for one class over another: what both look at cancels out, and what tells them apart
-    is left. Networks of two streams show which stream said it. With --sanity the weights are made random from the
-    classifier down: a map that does not change then explains nothing (Adebayo et al. 2018).
+    --model takes GluonCV's own networks, too. With --against, what speaks for one class over another: what both look
+    at cancels out, and what tells them apart is left. Networks of two streams show which stream said it. With --sanity
+    the weights are made random from the classifier down: a map that does not change then explains nothing (Adebayo et
+    al. 2018).
     """
     output.check(suffixes=_SUFFIXES, inputs=[path for path in (video, network.params) if path])
     network.check()
@@ -77,6 +79,7 @@ def gradcam(
     if columns < 1:
         raise UserError(f'--columns must be at least 1, got {columns}')
     from ..analysis.grad_cam import GradCam
+    from ..analysis.network_facts import spec_of
     from ..analysis.sanity import sanity as checked_maps
     from ..evaluation.clips import clips_of
     from ..training.run import choose_context
@@ -85,9 +88,9 @@ def gradcam(
         if start is not None and not 0 <= start < len(reader):
             raise UserError(f'--start {start}: {video} has the frames 0 to {len(reader) - 1}')
         ctx = choose_context(device, 0)
-        title, net, _ = network.load(ctx)
-        if flow is not None and not net.input_spec.fields:
-            raise UserError(f'--flow {flow}: {net.name} sees no optical flow; leave it out')
+        title, net = _load(network, ctx)
+        if flow is not None and not spec_of(net).fields:
+            raise UserError(f'--flow {flow}: {title} sees no optical flow; leave it out')
         cam = GradCam(net, layer, ctx)
         alone: List[Tuple[Optional[str], Optional[str]]] = [(name, None)]
         questions = alone if against is None else [(name, against), (name, None), (against, None)]
@@ -98,8 +101,32 @@ def gradcam(
         checked = checked_maps(cam, reader, shown[0].target, shown[0].against, start) if sanity else None
         if checked is not None:
             _say_sanity(checked)
-        _write(output, shown, reader, checked, columns, net.input_spec.ndim == 2)
+        _write(output, shown, reader, checked, columns, spec_of(net).ndim == 2)
     click.echo(f'wrote {output.out}')
+
+
+def _load(network: ModelChoice, ctx: Any) -> Tuple[str, Any]:
+    """What to call the network, and the network; GluonCV's own, too, by their names there."""
+    from .. import registry
+    from ..evaluation.load import fits, parse_options
+    from ..factory import get_model, gluoncv_names
+    from ..weights.params_file import read_params
+
+    name = network.name or ''
+    if registry.is_known(name) or name.lower() not in gluoncv_names():
+        title, net, _ = network.load(ctx)
+        return title, net
+    options: Dict[str, Any] = parse_options(network.options)
+    if network.params is None:
+        return name, get_model(name, pretrained=True, ctx=ctx, **options)
+    arrays, net = read_params(network.params), get_model(name, ctx=ctx, **options)
+    wanted = net._collect_params_with_prefix()
+    wrong = sorted(set(arrays) ^ set(wanted))
+    wrong = wrong or [key for key, p in wanted.items() if not fits(p.shape, arrays[key].shape)]
+    if wrong:
+        raise UserError(f"{network.params} does not fit GluonCV's {name}: {wrong[0]}; choose a file of that network")
+    net.load_parameters(network.params, ctx=ctx)
+    return name, net
 
 
 def _line(evidence: Evidence) -> str:

@@ -114,7 +114,7 @@ def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> Optional[Di
         raise UserError(
             f'{path} does not fit {net.name}: {"; ".join(parts)}; choose the model that the file was trained as'
         )
-    other = [name for name in wanted if not _fits(wanted[name], given[name])]
+    other = [name for name in wanted if not fits(wanted[name], given[name])]
     if other:
         classes = _other_class_count(net.nclass, [(wanted[name], given[name]) for name in other])
         if classes:
@@ -137,8 +137,8 @@ def load_parameters(net: HybridBlock, path: str, ctx: mx.Context) -> Optional[Di
     return {} if theirs else None
 
 
-def _fits(wanted: tuple, given: tuple) -> bool:
-    """Equal shapes; a 0 is a size that the network learns at its first pass."""
+def fits(wanted: tuple, given: tuple) -> bool:
+    """Whether a parameter can take an array: equal shapes; a 0 is a size that the network learns at its first pass."""
     return len(wanted) == len(given) and all(w in (0, g) for w, g in zip(wanted, given))
 
 

@@ -4,6 +4,7 @@ import re
 
 import browser
 import cv2
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -35,6 +36,24 @@ def test_picture_film_and_arrays(command, video, tmp_path):
     ours = grad_cam(get_model(NAME, pretrained=True), str(video), 'square: arm closes', layer='res4.0', whole=True)
     np.testing.assert_allclose(arrays['maps'][1], ours.maps.maps, rtol=1e-6)
     assert str(arrays['layer']) == 'res4.0' and str(arrays['network']) == NAME
+
+
+def test_a_network_of_gluoncvs_own(command, video, tmp_path):
+    """mobilenet0.25 is not in our zoo; its classes have no names, and its last features are 7x7 at 224 pixels."""
+    net, params, out = get_model('mobilenet0.25', nclass=None), tmp_path / 'mobile.params', tmp_path / 'maps.npz'
+    mx.random.seed(3)
+    net.initialize(mx.init.Xavier(), force_reinit=True)
+    net(mx.nd.zeros((1, 3, 224, 224)))
+    net.save_parameters(str(params))
+    given = ('explain', 'gradcam', video, '--model', 'mobilenet0.25', '--out', out)
+    code, text, err = command(*given, '--params', params, '--class', 'class 7')
+    assert code == 0 and err == '' and 'evidence for class 7: ' in text, err
+    arrays = np.load(out)
+    assert str(arrays['network']) == 'mobilenet0.25' and arrays['maps'].ndim == 4 and arrays['maps'].max() > 0
+    other = tmp_path / 'other.params'
+    mx.nd.save(str(other), {'features.0.weight': mx.nd.zeros((2, 2))})
+    code, _, err = command(*given, '--force', '--params', other)
+    assert code == 2 and "other.params does not fit GluonCV's mobilenet0.25: " in err and err.count('\n') == 1
 
 
 @browser.needs_browser
