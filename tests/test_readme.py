@@ -75,6 +75,8 @@ NOT_RUN = {  # a command's beginning -> why no test runs it
     'gluon-fg predict films': 'it needs the films and the weights, and so a network',
     'python tests/campaigns/large_report.py': 'it measures; tests/visualization/test_pages.py opens such lists',
     'gluon-fg explain place': 'a minute; tests/cli/test_explain_place.py runs it on two videos',
+    'gluon-fg explain time': 'many seconds; tests/cli/test_explain_time.py runs it',
+    'gluon-fg explain gradcam data/synthfg/test/00009.mp4': 'many passes; tests/cli/test_explain_gradcam.py runs it',
     'gluon-fg study dfb_synthfg': 'hours; a study of minutes is run in docs/studies.md',
     'gluon-fg study cidc_direction_synthfg': 'hours',
     'gluon-fg study u2s_synthfg': 'hours',
