@@ -1,3 +1,5 @@
+import contextlib
+
 import mxnet as mx
 import numpy as np
 import reference
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from mxnet import autograd
 
 from gluon_fg.nn import BilinearUpsample, GlobalAvgPool
+from gluon_fg.nn.norm import deploy_mode
 from gluon_fg.nn.upsample import doubled_onto
 
 
@@ -88,3 +91,35 @@ def test_products_with_matrices_give_the_same_at_any_size_wanted(ndim, channels,
         places = np.minimum(np.arange(wanted[axis - 2]), expected.shape[axis] - 1)
         expected = expected.take(places, axis)
     np.testing.assert_allclose(y.asnumpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    ndim=st.sampled_from([2, 3]),
+    channels=st.sampled_from([2, 5, 16, 32, 48]),
+    size=st.tuples(*[st.integers(1, 7)] * 3),
+    time=st.booleans(),
+)
+def test_the_form_of_networks_that_predict_is_grouped_and_gives_clips_the_same_bits(ndim, channels, size, time):
+    values = np.random.default_rng(0).standard_normal((2, channels, *size[:ndim]), 'float32')
+    results = []
+    for mode in (contextlib.nullcontext, deploy_mode):
+        block = BilinearUpsample(channels, ndim, time and ndim == 3)
+        block.initialize()
+        block.hybridize(static_alloc=True, static_shape=True)
+        x = mx.nd.array(values)
+        x.attach_grad()
+        with mode(), autograd.record():
+            y = block(x)
+            y.backward(y * y)
+        results.append((y.asnumpy(), x.grad.asnumpy()))
+        with mode():
+            groups = [a.get('num_group', '1') for a in block(mx.sym.var('data')).attr_dict().values() if 'stride' in a]
+        assert groups == ['1' if mode is contextlib.nullcontext else str(channels)]
+    (y, grad), (grouped, grouped_grad) = results
+    if ndim == 3:
+        np.testing.assert_array_equal(y, grouped)
+        np.testing.assert_array_equal(grad, grouped_grad)
+    else:  # oneDNN adds up images of 16 channels in another order than images of 1
+        np.testing.assert_allclose(y, grouped, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(grad, grouped_grad, rtol=1e-5, atol=1e-5)
