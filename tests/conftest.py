@@ -1,6 +1,7 @@
 """Shared fixtures. Imports gluon_fg before anything else: mxnet, decord and horovod crash in any other order."""
 
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -60,6 +61,9 @@ def pytest_runtest_teardown(item):
     global _collect_at
     if _resident() > _collect_at:
         gc.collect()
+        mx.nd.waitall()
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)  # else what was freed stays the process's
         _collect_at = max(_MUCH, _resident() + _MUCH // 2)
 
 
