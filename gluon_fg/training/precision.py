@@ -1,4 +1,4 @@
-"""Mixed precision: float16 with dynamic loss scaling on a GPU, bfloat16 on a CPU, or plain float32.
+"""Mixed precision: float16 with dynamic loss scaling on a GPU or emulated, bfloat16 on a CPU, or plain float32.
 
 Not run on a GPU by us: the float16 path follows MXNet's own AMP sources. On a CPU bfloat16 trains to the same losses
 within about one percent and was no faster than float32 when measured, so it is offered for its numerics, not for speed.
@@ -15,6 +15,7 @@ from mxnet import autograd
 from mxnet.contrib import amp
 
 from ..errors import UserError
+from . import emulation
 
 _BFLOAT16 = np.dtype([('bfloat16', np.uint16)])  # MXNet's own name for it
 _enabled: List[str] = []  # the precision of this process, once AMP has wrapped MXNet's operators: nothing undoes that
@@ -26,12 +27,15 @@ def enable(precision: str, ctx: mx.Context) -> None:
     Raises
     ------
     UserError
-        float16 on a CPU (MXNet has no float16 convolution there), bfloat16 on a GPU, or on a CPU without AVX-512
-        (oneDNN has no bfloat16 there); another precision than the one below float32 that this process has trained in
+        float16 on a CPU (MXNet has no float16 convolution there), bfloat16 or emulated float16 on a GPU, bfloat16 on a
+        CPU without AVX-512 (oneDNN has none there); another precision than the one below float32 that this process has
+        trained in
     """
     on_cpu = ctx.device_type == 'cpu'
     if precision == 'float16' and on_cpu:
         raise UserError('train.precision float16 needs a GPU; choose float32 or bfloat16 on a CPU')
+    if precision == 'float16_emulated' and not on_cpu:
+        raise UserError('train.precision float16_emulated is for the CPU; choose float16 on a GPU')
     if precision == 'bfloat16' and not on_cpu:
         raise UserError('train.precision bfloat16 is for the CPU; choose float32 or float16 on a GPU')
     if precision == 'bfloat16' and not computes_bfloat16():
@@ -42,7 +46,10 @@ def enable(precision: str, ctx: mx.Context) -> None:
             'start another one'
         )
     if precision != 'float32' and not _enabled:
-        amp.init(target_dtype=precision)
+        if precision == 'float16_emulated':
+            emulation.start()
+        else:
+            amp.init(target_dtype=precision)
         _enabled.append(precision)
 
 
@@ -65,7 +72,7 @@ class Scaler:
     _FIELDS = ('_loss_scale', '_next_loss_scale', '_unskipped')
 
     def __init__(self, precision: str, trainer: mx.gluon.Trainer):
-        self._trainer, self.active = trainer, precision == 'float16'
+        self._trainer, self.active = trainer, precision in ('float16', 'float16_emulated')
         if self.active:
             amp.init_trainer(trainer)  # after construction: it keeps the trainer's own scale (1 / ranks)
 

@@ -122,7 +122,8 @@ class TrainConfig:
     batch_norm: str = setting('train', one_of('train', 'partial', 'frozen'))
     freeze: List[str] = field(default_factory=list)  # stages of the backbone that stay as they are: stem, res2 .. res5
     stage: Optional[str] = None  # of a network that is trained part by part (`net.stages`); None: everything is trained
-    precision: str = setting('float32', one_of('float32', 'float16', 'bfloat16'))  # float16: GPU; bfloat16: CPU
+    # float16: GPU; bfloat16: CPU; float16_emulated: CPU, to see what float16 does to a training; slower than float32
+    precision: str = setting('float32', one_of('float32', 'float16', 'bfloat16', 'float16_emulated'))
     device: str = setting('auto', one_of('auto', 'cpu', 'gpu'))
     seed: int = setting(0, Rule('0 or more, below 2**31', lambda v: 0 <= v < 2**31))
     checkpoint_steps: int = setting(0, at_least(0, '0 (each epoch) or more'))  # updates between checkpoints
