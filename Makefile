@@ -1,6 +1,7 @@
 # Each target alone does everything on a fresh clone: it finds a Python, makes .venv, then runs.
 # PYTHON=/path/to/python picks the interpreter; HOROVOD=0 leaves Horovod out (one process only).
-.PHONY: setup demo test bench lint fuzz kill-test
+# `make gpu-setup` makes .venv for NVIDIA GPUs instead: MXNet for CUDA, Horovod over NCCL. HOROVOD_CUDA_HOME names the CUDA 11 toolkit.
+.PHONY: setup gpu-setup docker-cpu docker-gpu demo test bench lint fuzz kill-test
 
 # The tests' numbers depend on how many threads share a sum, and jobs of several ranks must not fight for cores.
 test: export OMP_NUM_THREADS ?= 1
@@ -8,6 +9,12 @@ demo test bench fuzz kill-test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 setup:
 	@sh scripts/setup_env.sh
+
+gpu-setup:
+	@GPU=1 sh scripts/setup_env.sh
+
+docker-cpu docker-gpu:
+	docker build --file docker/Dockerfile.$(@:docker-%=%) --tag gluon-fg:$(@:docker-%=%) .
 
 demo: setup
 	@.venv/bin/gluon-fg demo

@@ -207,6 +207,13 @@ def probe_decord() -> Row:
     return Row('ok', 'decord', f'{decord.__version__}, decodes the same frames as PyAV')
 
 
+def mxnet_for_gpus() -> bool:
+    """Whether this MXNet is its build for CUDA."""
+    import mxnet as mx
+
+    return bool(mx.runtime.Features().is_enabled('CUDA'))
+
+
 def probe_horovod() -> Row:
     """Horovod's build flags, and that the import order works."""
     again = 'one process works; for several: `HOROVOD=1 make setup` (needs cmake and g++)'
@@ -219,6 +226,9 @@ def probe_horovod() -> Row:
     text = f'{horovod.__version__}; built with mxnet {" ".join(name for name, on in flags.items() if on)}'
     if not (flags['gloo'] or flags['mpi']):
         return Row('note', 'horovod', text, f'it was built with neither Gloo nor MPI; {again}')
+    if not flags['nccl'] and mxnet_for_gpus():
+        gloo = 'gradients of several GPUs go through host memory (Gloo), slowly; `make gpu-setup` builds it with NCCL'
+        return Row('note', 'horovod', f'{text}; without NCCL', gloo)
     launcher = Path(sys.executable).parent / 'horovodrun'
     if not launcher.exists() and not shutil.which('horovodrun'):
         return Row('note', 'horovod', f'{text}; no horovodrun', 'put the folder of horovodrun on PATH')

@@ -2,7 +2,9 @@
 
 A finished environment carries a stamp with a hash of what it was made from, so a later call returns at once. Without a
 stamp whatever is in .venv is the rest of an interrupted set-up, and is made anew. HOROVOD=0 leaves Horovod out,
-DEPLOY=0 the runtimes besides MXNet, TORCH=0 PyTorch, which `gluon-fg zoo convert` alone needs.
+DEPLOY=0 the runtimes besides MXNet, TORCH=0 PyTorch, which `gluon-fg zoo convert` alone needs. GPU=1 (`make gpu-setup`)
+takes MXNet's build for CUDA and Horovod over NCCL, GPU=0 the one for CPUs; without it a finished environment stays
+what it is.
 """
 
 import contextlib
@@ -17,12 +19,14 @@ import sys
 import time
 from pathlib import Path
 
+import setup_gpu
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
 STAMP, LOG, HOROVOD_LOG = VENV / 'setup.json', VENV / 'setup.log', VENV / 'horovod-build.log'
 PYTHON = VENV / 'bin' / 'python'
 THIS_PYTHON = '{}.{}'.format(*sys.version_info)
-MADE_FROM = ('setup.py', 'constraints.txt', 'scripts/setup_env.py')
+MADE_FROM = ('setup.py', 'constraints.txt', 'scripts/setup_env.py', 'scripts/setup_gpu.py')
 DISK_GB = 4.5  # the environment takes 3, pip's downloads and Horovod's build the rest
 BUILD_TOOLS = ('cffi', 'cloudpickle', 'packaging', 'psutil')
 # What loads and saves checkpoints with PyTorch; the rest of what it asks for compiles and traces networks.
@@ -64,12 +68,15 @@ def read_stamp():
     """What is known of the finished environment in .venv; {} when there is none, or it no longer starts.
 
     made_from: the fingerprint; python: '3.11', say; horovod: 'built', 'failed', 'left out', or None while undecided;
-    torch, deploy: 'installed' or 'left out'
+    torch, deploy: 'installed' or 'left out'; gpu: whether MXNet is its build for CUDA
     """
     try:
         stamp = json.loads(STAMP.read_text())
         if os.environ.get('PYTHON') and stamp['python'] != THIS_PYTHON:
             return {}  # another Python was asked for by name
+        stamp.setdefault('gpu', False)
+        if os.environ.get('GPU') in ('0', '1') and stamp['gpu'] != (os.environ['GPU'] == '1'):
+            return {}  # the two builds of MXNet cannot share an environment
         return stamp if subprocess.call([str(PYTHON), '-c', '']) == 0 else {}
     except (OSError, ValueError, KeyError):
         return {}
@@ -113,18 +120,18 @@ def explain(log):
     """Show the end of `log` and name the likely cause, in one line."""
     text = log.read_text(errors='replace') if log.exists() else ''
     print('\n'.join('    ' + line for line in text.splitlines()[-15:]), file=sys.stderr)
-    for pattern, advice in CAUSES:
+    for pattern, advice in (*setup_gpu.CAUSES, *CAUSES):
         found = re.search(pattern, text)
         if found:
             return found.expand(advice)
     return f'a package could not be installed; see {log}'
 
 
-def create():
+def create(gpu):
     """An empty .venv from the Python that runs this."""
-    free = shutil.disk_usage(ROOT).free / 1e9
-    if free < DISK_GB:
-        raise SetupError(f'set-up needs about {DISK_GB} GB in {ROOT}, and {free:.1f} GB are free; make room')
+    free, needed = shutil.disk_usage(ROOT).free / 1e9, setup_gpu.DISK_GB if gpu else DISK_GB
+    if free < needed:
+        raise SetupError(f'set-up needs about {needed} GB in {ROOT}, and {free:.1f} GB are free; make room')
     print(f'creating .venv with Python {sys.version.split()[0]}', flush=True)
     if VENV.exists():
         shutil.rmtree(VENV)
@@ -142,11 +149,12 @@ def create():
         )
 
 
-def install_packages():
+def install_packages(gpu):
     """Everything but Horovod, and this project as an editable package."""
-    print('installing packages (about a minute)', flush=True)
+    print(f'installing packages ({"some 3 GB of CUDA libraries" if gpu else "about a minute"})', flush=True)
+    extras = f'.[{"gpu" if gpu else "cpu"},flow,dev]'
     # Our own build tools, not pip's isolated ones: what is built from source is then built the same next year.
-    for what in (['pip', 'setuptools', 'wheel'], ['--no-build-isolation', *BUILD_TOOLS, '-e', '.[cpu,flow,dev]']):
+    for what in (['pip', 'setuptools', 'wheel'], ['--no-build-isolation', *BUILD_TOOLS, '-e', extras]):
         if not pip_install(LOG, *what):
             raise SetupError(explain(LOG))
 
@@ -204,17 +212,23 @@ def horovod_obstacle():
     return ''
 
 
-def horovod_works():
-    """Whether Horovod in .venv loads beside this MXNet and can run several processes without MPI."""
+def horovod_works(gpu, **environment):
+    """Whether Horovod in .venv loads beside this MXNet and can run several processes without MPI, on GPUs over NCCL."""
     code = 'import mxnet, horovod.mxnet as hvd; assert hvd.gloo_built()'
+    if gpu:
+        code += ', "no Gloo"; assert hvd.nccl_built(), "Horovod was built without NCCL"'
+    env = clean_environment(**environment)
     with open(HOROVOD_LOG, 'a') as stream:
-        return subprocess.call([str(PYTHON), '-c', code], stdout=stream, stderr=stream, env=clean_environment()) == 0
+        return subprocess.call([str(PYTHON), '-c', code], stdout=stream, stderr=stream, env=env) == 0
 
 
-def build_horovod():
-    """Build Horovod against the MXNet in .venv; True when it works in the end."""
+def build_horovod(gpu=False):
+    """Build Horovod against the MXNet in .venv, on GPUs with NCCL; True when it works in the end."""
     HOROVOD_LOG.write_text('')
-    if horovod_works():  # kept from before, when only the other packages changed
+    for_gpus, loading, obstacle = setup_gpu.for_horovod(VENV, os.environ) if gpu else ({}, {}, '')
+    if obstacle:
+        raise SetupError(obstacle)
+    if horovod_works(gpu, **loading):  # kept from before, when only the other packages changed
         return True
     print('building Horovod (about two minutes)', flush=True)
     flags = {
@@ -224,13 +238,16 @@ def build_horovod():
         'HOROVOD_WITHOUT_TENSORFLOW': '1',
         'HOROVOD_WITHOUT_PYTORCH': '1',
         'MAKEFLAGS': f'-j{os.cpu_count() or 1}',
+        **for_gpus,
+        **loading,
         # Horovod carries an old gloo: CMake 4 and GCC 13 would stop at it without these two.
         'CMAKE_POLICY_VERSION_MINIMUM': '3.5',
         'CXXFLAGS': f'{os.environ.get("CXXFLAGS", "")} -include cstdint'.strip(),
     }
     # A wheel that pip kept from an earlier build may be for another MXNet: it is tried, and built afresh if it fails.
     for more in ([], ['--no-cache-dir', '--force-reinstall']):
-        if pip_install(HOROVOD_LOG, '--no-build-isolation', '--no-deps', *more, 'horovod', **flags) and horovod_works():
+        built = pip_install(HOROVOD_LOG, '--no-build-isolation', '--no-deps', *more, 'horovod', **flags)
+        if built and horovod_works(gpu, **loading):
             return True
         if 'Building wheel' in HOROVOD_LOG.read_text(errors='replace'):
             break  # it was built just now, the second time would end alike
@@ -243,17 +260,23 @@ def build_horovod():
     return False
 
 
-def add_horovod(before):
-    """Build Horovod unless told not to. Returns what the stamp keeps; `before` is what it kept last time, or None."""
+def add_horovod(before, gpu=False):
+    """Build Horovod unless told not to. Returns what the stamp keeps; `before` is what it kept last time, or None.
+
+    Raises SetupError where an environment for GPUs is asked for by name and Horovod cannot be built for them.
+    """
     if os.environ.get('HOROVOD') == '0':
         return 'left out'
-    if before != 'failed' or os.environ.get('HOROVOD') == '1':
-        obstacle = horovod_obstacle()
+    asked = os.environ.get('GPU') == '1'
+    if before != 'failed' or asked or os.environ.get('HOROVOD') == '1':
+        obstacle = horovod_obstacle() or (setup_gpu.find_toolkit(os.environ)[1] if gpu else '')
         if obstacle:
             print(f'Horovod is left out: {obstacle}. Everything still runs in one process.', flush=True)
             return 'left out'
-        if build_horovod():
+        if build_horovod(gpu):
             return 'built'
+        if asked:
+            raise SetupError(f'Horovod with NCCL could not be built: {explain(HOROVOD_LOG)}')
     print(
         f'Horovod could not be built, see {HOROVOD_LOG.relative_to(ROOT)}; HOROVOD=1 tries again. '
         'Everything still runs in one process.',
@@ -266,13 +289,18 @@ def set_up():
     """Bring .venv to what the files ask for, doing only what is missing."""
     wanted, stamp, started = fingerprint(), read_stamp(), time.time()
     current = stamp.get('made_from') == wanted
+    gpu = stamp.get('gpu', os.environ.get('GPU') == '1')
+    if os.environ.get('GPU') == '1' and os.environ.get('HOROVOD') != '0' and stamp.get('horovod') != 'built':
+        obstacle = horovod_obstacle() or setup_gpu.find_toolkit(os.environ)[1]
+        if obstacle:  # said before gigabytes are fetched
+            raise SetupError(f'{obstacle}; one GPU does without: make gpu-setup HOROVOD=0')
     if not current:
         if STAMP.exists():
             STAMP.unlink()  # from here on .venv counts as half made
         if not stamp:
-            create()
-        install_packages()
-        stamp = {'made_from': wanted, 'python': stamp.get('python', THIS_PYTHON), 'horovod': None}
+            create(gpu)
+        install_packages(gpu)
+        stamp = {'made_from': wanted, 'python': stamp.get('python', THIS_PYTHON), 'horovod': None, 'gpu': gpu}
         stamp.update((name, add()) for name, add in OPTIONAL.items())
         write_stamp(stamp)
     else:
@@ -281,7 +309,7 @@ def set_up():
                 stamp = {**stamp, name: add()}
                 write_stamp(stamp)
     if stamp['horovod'] != 'built':
-        horovod = add_horovod(stamp['horovod'])
+        horovod = add_horovod(stamp['horovod'], gpu)
         if horovod != stamp['horovod']:
             write_stamp({**stamp, 'horovod': horovod})
     if not current:

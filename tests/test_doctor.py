@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from gluon_fg import doctor
+from gluon_fg import doctor, doctor_probes
 
 REPO = Path(doctor.__file__).resolve().parents[1]
 NO_NETWORK = {
@@ -118,3 +119,17 @@ def test_a_missing_or_failing_driver_is_no_fault_of_ours(tmp_path):
 )
 def test_instruction_sets(text, sets):
     assert doctor.instructions(text) == sets
+
+
+@pytest.mark.parametrize('cuda, nccl, status', [(True, 0, 'note'), (True, 21803, 'ok'), (False, 0, 'ok')])
+def test_horovod_without_nccl_beside_mxnet_for_gpus_is_a_note(monkeypatch, cuda, nccl, status):
+    built = {
+        f'{name}_built': lambda on=on: on for name, on in (('gloo', 1), ('mpi', 0), ('nccl', nccl), ('cuda', cuda))
+    }
+    hvd = types.SimpleNamespace(**built)
+    monkeypatch.setitem(sys.modules, 'horovod', types.SimpleNamespace(__version__='0.28.1', mxnet=hvd))
+    monkeypatch.setitem(sys.modules, 'horovod.mxnet', hvd)
+    monkeypatch.setattr(doctor_probes, 'mxnet_for_gpus', lambda: cuda)
+    monkeypatch.setattr(doctor_probes.shutil, 'which', lambda name: f'/bin/{name}')
+    row = doctor_probes.probe_horovod()
+    assert row.status == status and ('make gpu-setup' in row.advice) == (status == 'note')

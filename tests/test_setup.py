@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 REPO = Path(__file__).resolve().parents[1]
-NEEDED = ('setup.py', 'constraints.txt', 'scripts/setup_env.py', 'scripts/setup_env.sh')
+NEEDED = ('setup.py', 'constraints.txt', 'scripts/setup_env.py', 'scripts/setup_gpu.py', 'scripts/setup_env.sh')
 
 # Notes each call it gets; fails where a file in the project's folder says so, with that file's text.
 STAND_IN = """#!/bin/sh
@@ -45,6 +45,8 @@ def setup_env(tmp_path, monkeypatch):
     for name in NEEDED:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(REPO / name, tmp_path / name)
+    monkeypatch.syspath_prepend(str(tmp_path / 'scripts'))
+    monkeypatch.delitem(sys.modules, 'setup_gpu', raising=False)
     spec = importlib.util.spec_from_file_location('setup_env', tmp_path / 'scripts' / 'setup_env.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -69,7 +71,7 @@ def setup_env(tmp_path, monkeypatch):
     run = subprocess.run
     monkeypatch.setattr(module.subprocess, 'run', venv)
     monkeypatch.setattr(module, 'horovod_obstacle', lambda: '')
-    for name in ('PYTHON', 'HOROVOD', 'DEPLOY', 'TORCH'):
+    for name in ('PYTHON', 'HOROVOD', 'DEPLOY', 'TORCH', 'GPU'):
         monkeypatch.delenv(name, raising=False)
     module.calls, module.stamp = calls, lambda: json.loads(module.STAMP.read_text())
     return module
@@ -109,7 +111,7 @@ def test_an_interrupted_set_up_starts_over(setup_env, monkeypatch, stage):
 
 
 def test_interrupted_while_horovod_is_built_keeps_the_packages(setup_env, monkeypatch):
-    def interrupted():
+    def interrupted(gpu):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
