@@ -56,6 +56,7 @@ PAGES = [
             'deploying',
             'commands',
             'robustness',
+            'scaling',
         )
     ),
 ]
@@ -74,6 +75,7 @@ NOT_RUN = {  # a command's beginning -> why no test runs it
     'gluon-fg data prepare films': 'it needs a network; tests/cli/test_data_command.py fetches from a stand-in',
     'gluon-fg predict films': 'it needs the films and the weights, and so a network',
     'python tests/campaigns/large_report.py': 'it measures; tests/visualization/test_pages.py opens such lists',
+    'python scripts/scaling_table.py': 'tests/test_scaling_table.py compares what it prints with the page',
     'gluon-fg explain place': 'a minute; tests/cli/test_explain_place.py runs it on two videos',
     'gluon-fg explain time': 'many seconds; tests/cli/test_explain_time.py runs it',
     'gluon-fg explain gradcam data/synthfg/test/00009.mp4': 'many passes; tests/cli/test_explain_gradcam.py runs it',
