@@ -15,10 +15,12 @@ import mxnet as mx
 from mxnet.contrib import amp
 
 # operator -> how many of its first inputs AMP holds in float16 on a GPU (None: all). From the lists of MXNet 1.9.1,
-# contrib/amp/lists/symbol_fp16.py; batch norm follows its data, and keeps scale, shift and statistics in float32
+# contrib/amp/lists/symbol_fp16.py; batch norm follows its data, and keeps scale, shift and statistics in float32.
+# The zoo's transposed convolutions up-sample by constant taps, which float16 holds exactly: theirs are left alone, as
+# oneDNN cannot go back through a 2-D one whose filter is no parameter ("could not execute a primitive")
 ROUNDED = {
     'Convolution': None,
-    'Deconvolution': None,
+    'Deconvolution': 1,
     'FullyConnected': None,
     'RNN': None,
     'BatchNorm': 1,
