@@ -21,7 +21,9 @@ ALLOWED = {
     'analysis': {'nn', 'backbones', 'data', 'evaluation', 'deploy'},
     'visualization': {'data', 'evaluation', 'analysis'},
     'training': {
+        '__version__',
         '_runtime',
+        'doctor',
         'nn',
         'recognizers.contract',
         'data',

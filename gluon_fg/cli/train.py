@@ -34,9 +34,21 @@ train --config dfb/i3d_tiny_synthfg_dfb --out runs/dfb --set train.epochs=1 'dat
     help='original: without weights of other videos; fixed: a new classifier on the features of a Kinetics-400 '
     'network; full: all of that network is trained. [default: as the config says]',
 )
+@click.option(
+    '--fusion-threshold-mb',
+    type=click.IntRange(0, 1 << 20),
+    metavar='MB',
+    help='Gradients that the ranks average at once (train.fusion_threshold_mb). With 0 three ranks and more repeat '
+    "themselves to the bit; alone and on two ranks they always do. [default: Horovod's]",
+)
 @click.option('--print-config', is_flag=True, help='Print every value that would be used, and stop.')
 def train(
-    config: Optional[str], out: Optional[str], overrides: List[str], transfer: Optional[str], print_config: bool
+    config: Optional[str],
+    out: Optional[str],
+    overrides: List[str],
+    transfer: Optional[str],
+    fusion_threshold_mb: Optional[int],
+    print_config: bool,
 ) -> int:
     """Train a network as a config says.
 
@@ -48,7 +60,9 @@ def train(
     from ..training.config import load_config, to_yaml
 
     path = find_config(config) if config else None
-    settings = load_config(path, [*overrides, *([f'model.transfer={transfer}'] if transfer else [])])
+    options = {'model.transfer': transfer, 'train.fusion_threshold_mb': fusion_threshold_mb}
+    given = [f'{key}={value}' for key, value in options.items() if value is not None]
+    settings = load_config(path, [*overrides, *given])
     if print_config:
         click.echo(to_yaml(settings), nl=False)
         return 0
@@ -60,7 +74,7 @@ def train(
     if os.environ.get(PARENT, '').isdigit():  # a study's: killed, it must not leave a run that keeps its folder locked
         end_with(int(os.environ[PARENT]), lambda: os.kill(os.getpid(), signal.SIGTERM))
     show_lines()
-    world = distributed.init()
+    world = distributed.init(settings.train.fusion_threshold_mb)
     folder = out or str(Path('runs', Path(path).stem if path else 'default'))
     try:
         stages.train(settings, folder, world, progress=sys.stderr.isatty())

@@ -44,6 +44,7 @@ _FREE_KEYS = (
     'data.cache',
     'data.cache_gb',
     'train.log_steps',
+    'train.without_nccl',
     'train.keep_checkpoints',
     'train.checkpoint_steps',
     'test.batch_size',

@@ -47,6 +47,12 @@ class World:
         """Wait until every rank has come here."""
         self.gather_objects(None)
 
+    def agree(self, problem: Optional[str]) -> None:
+        """Go on where no rank has a problem; else raise the first one on every rank, so that none waits for another."""
+        problems = [told for told in self.gather_objects(problem) if told]
+        if problems:
+            raise UserError(problems[0])
+
 
 class HorovodWorld(World):
     """A job started by `horovodrun -np N`."""
@@ -102,8 +108,15 @@ def launched() -> Optional[Launch]:
     return None
 
 
-def init() -> World:
+def init(fusion_threshold_mb: Optional[int] = None) -> World:
     """Join the job this process was launched in.
+
+    Parameters
+    ----------
+    fusion_threshold_mb
+        megabytes of arrays that Horovod may average at once, of the job that is joined first; None: as it was launched.
+        What is averaged together depends on timing, and with three ranks or more the order of sums on that; with 0
+        each array is averaged alone, and a job repeats itself to the bit
 
     Raises
     ------
@@ -122,6 +135,8 @@ def init() -> World:
             f'({error}); run one process, or install Horovod built with HOROVOD_WITH_MXNET=1; where they are to work '
             f'apart, unset {launch.variable}'
         ) from error
+    if fusion_threshold_mb is not None:
+        os.environ['HOROVOD_FUSION_THRESHOLD'] = str(fusion_threshold_mb << 20)  # read by hvd.init
     hvd.init()
     if hvd.size() != launch.ranks:
         raise UserError(

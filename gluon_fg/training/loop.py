@@ -77,7 +77,7 @@ def train(
     Interrupted
         SIGINT or SIGTERM arrived; the state is saved
     """
-    world, run_dir = world or distributed.init(), Path(run_dir)
+    world, run_dir = world or distributed.init(config.train.fusion_threshold_mb), Path(run_dir)
     summary = finished_summary(config, run_dir, world)
     if summary is not None:
         return summary

@@ -26,7 +26,7 @@ from . import checkpoint, guards, precision
 from .average import WeightAverage
 from .claim import check_run_dir, claim_run_dir, data_of
 from .config import to_yaml
-from .devices import check_devices
+from .devices import take_device
 from .distributed import World
 from .features import begin_behind, describe_features, frames_taken, know_views, network_of, stored_protocol
 from .flow import check_flow, know_flow
@@ -34,7 +34,7 @@ from .lock import RunLock
 from .log import RunLog
 from .optimizer import freeze_parts, make_trainer, trained_parameters
 from .population import share_statistics
-from .run import choose_context, split_of
+from .run import split_of
 from .schedule import make_schedule, scaled_lr
 from .sections import Config, TrainConfig
 from .start import Start, begin, read_start, set_stage, to_json
@@ -143,9 +143,7 @@ def set_up(
     """
     train = config.train
     asked = get_protocol(config.test.val_protocol)
-    ctx = choose_context(train.device, world.local_rank)
-    of_devices = check_devices(world, ctx)
-    precision.enable(train.precision, ctx)  # before the network exists
+    ctx, of_devices = take_device(world, train)  # before the network exists
     train_set, held_out, val_set, lines = open_data(config)
     lines += of_devices
     mx.random.seed(train.seed, ctx=ctx)

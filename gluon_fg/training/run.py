@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon import HybridBlock
 
 from .. import factory
@@ -25,7 +22,6 @@ from ..errors import UserError
 from ..evaluation.load import load_parameters, name_classes
 from ..evaluation.threshold import load_threshold
 from .config import Config, load_config
-from .distributed import World
 from .features import VIEW_KEYS, open_features
 from .flow import FLOW_KEYS
 
@@ -158,22 +154,6 @@ def load_run(
     chosen = load_threshold(folder)
     net.threshold = chosen.value if chosen else config.test.threshold
     return net, config
-
-
-def environment(world: World) -> Dict[str, Any]:
-    """What a run depends on beside its config."""
-    features = mx.runtime.Features()
-    return {
-        'command': sys.argv,
-        'python': platform.python_version(),
-        'mxnet': mx.__version__,
-        'numpy': np.__version__,
-        'platform': platform.platform(),
-        'onednn': features.is_enabled('MKLDNN'),
-        'cuda': features.is_enabled('CUDA'),
-        'omp_threads': os.environ.get('OMP_NUM_THREADS'),
-        'ranks': world.size,
-    }
 
 
 def is_current(made: Union[str, Path], params: Path) -> bool:

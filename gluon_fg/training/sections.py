@@ -125,6 +125,9 @@ class TrainConfig:
     # float16: GPU; bfloat16: CPU; float16_emulated: CPU, to see what float16 does to a training; slower than float32
     precision: str = setting('float32', one_of('float32', 'float16', 'bfloat16', 'float16_emulated'))
     device: str = setting('auto', one_of('auto', 'cpu', 'gpu'))
+    without_nccl: bool = False  # whether ranks on GPUs may average gradients without NCCL, by the memory of the host
+    # MB of gradients that ranks average at once; None: Horovod's. With 0 three ranks and more repeat every bit
+    fusion_threshold_mb: Optional[int] = setting(None, count(0, 1 << 20))
     seed: int = setting(0, Rule('0 or more, below 2**31', lambda v: 0 <= v < 2**31))
     checkpoint_steps: int = setting(0, at_least(0, '0 (each epoch) or more'))  # updates between checkpoints
     keep_checkpoints: int = setting(2, count(1, 1000000))

@@ -57,7 +57,7 @@ def train(
     run_dir = Path(run_dir)
     if not config.stages or (run_dir / 'summary.json').is_file():
         return loop.train(config, run_dir, world, progress)
-    world = world or distributed.init()
+    world = world or distributed.init(config.train.fusion_threshold_mb)
     with run_lock(run_dir, world):
         return _train_stages(config, run_dir, world, progress)
 

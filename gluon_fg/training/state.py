@@ -11,9 +11,9 @@ from ..errors import UserError
 from ..evaluation.metrics import chosen_by
 from ..files import atomic_write
 from . import checkpoint
+from .environment import environment
 from .log import RunLog
 from .parts import Run
-from .run import environment
 
 
 @dataclasses.dataclass
@@ -81,7 +81,7 @@ def resume(run: Run) -> TrainState:
                 f'{state.updates}; curves and totals of those are gone, the training is not'
             )
         with atomic_write(run.run_dir / 'environment.json') as stream:
-            json.dump(environment(world), stream, indent=1)
+            json.dump(environment(world, run.ctx, run.config.train.precision), stream, indent=1)
     return state
 
 

@@ -68,3 +68,14 @@ def test_a_process_that_nothing_launched_is_alone(variables, launched):
 def test_ranks_without_horovod_are_refused(variables, by, ranks, launched):
     with pytest.raises(UserError, match=f'one of {ranks} ranks by {by}, but Horovod for MXNet cannot be loaded'):
         launched(variables, None)
+
+
+def test_the_size_of_what_is_averaged_at_once_is_set_before_horovod_begins(launched, monkeypatch):
+    monkeypatch.setenv('HOROVOD_FUSION_THRESHOLD', '67108864')  # as horovodrun sets its own option
+    launched(*LAUNCHERS[0][::2])
+    assert distributed.os.environ['HOROVOD_FUSION_THRESHOLD'] == '67108864'
+    sys.modules['horovod.mxnet'].init = lambda: seen.append(distributed.os.environ['HOROVOD_FUSION_THRESHOLD'])
+    seen = []
+    distributed.init(fusion_threshold_mb=0)
+    distributed.init(fusion_threshold_mb=2)
+    assert seen == ['0', '2097152']
