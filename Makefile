@@ -1,7 +1,7 @@
 # Each target alone does everything on a fresh clone: it finds a Python, makes .venv, then runs.
 # PYTHON=/path/to/python picks the interpreter; HOROVOD=0 leaves Horovod out (one process only).
 # `make gpu-setup` makes .venv for NVIDIA GPUs instead: MXNet for CUDA, Horovod over NCCL. HOROVOD_CUDA_HOME names the CUDA 11 toolkit.
-.PHONY: setup gpu-setup docker-cpu docker-gpu demo test bench lint fuzz kill-test
+.PHONY: setup gpu-setup docker-cpu docker-gpu demo test bench lint fuzz kill-test float16-test
 
 # The tests' numbers depend on how many threads share a sum, and jobs of several ranks must not fight for cores.
 test: export OMP_NUM_THREADS ?= 1
@@ -30,6 +30,11 @@ fuzz: setup
 kill-test: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
 kill-test: setup
 	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.kills --jobs 2 --seed $(or $(SEED),0) --out kills.json
+
+# The tiny networks of the methods in emulated float16 beside float32: docs/training.md.
+float16-test: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
+float16-test: setup
+	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.float16 --out float16.json
 
 # I3D ResNet-50 and the methods: minutes. `gluon-fg benchmark` alone times the pairs of configs/benchmark.yaml.
 bench: setup
