@@ -32,6 +32,7 @@ def test_stages_are_read_as_a_single_run_and_a_missing_loss_is_no_number(tmp_pat
         (tmp_path / stage).mkdir()
         lines = [json.dumps({'event': 'train', **record}) for record in records] + [json.dumps({'event': 'val'})]
         (tmp_path / stage / 'metrics.jsonl').write_text('\n'.join(lines) + '\n')
+    (tmp_path / 'metrics.jsonl').write_text('\n'.join(lines) + '\n')  # of the whole run: not counted once more
     told = read(tmp_path)
     assert math.isnan(told.losses[0]) and told.losses[1:] == [3.0, 2.0, 1.0]
     assert told.left_out == [1, 4] and told.scale == 2.0

@@ -84,7 +84,8 @@ def read(folder: Path) -> Told:
     losses: List[float] = []
     left_out: List[int] = []
     scale = 1.0
-    for path in sorted(folder.rglob('metrics.jsonl'), key=lambda path: path.stat().st_mtime):
+    stages = sorted(folder.glob('*/metrics.jsonl'), key=lambda path: path.stat().st_mtime)
+    for path in stages or [folder / 'metrics.jsonl']:  # beside stages' there is one that holds them all
         before = 0
         for record in map(json.loads, path.read_text().splitlines()):
             if record['event'] == 'train':
