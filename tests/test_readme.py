@@ -56,6 +56,7 @@ PAGES = [
             'deploying',
             'commands',
             'robustness',
+            'gpu',
             'scaling',
         )
     ),

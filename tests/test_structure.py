@@ -34,6 +34,7 @@ ALLOWED = {
         'weights',
     },
     'studies': {'deploy', 'evaluation', 'training'},
+    'gpu_check': {'nn', 'data', 'training', 'doctor'},
     # The command is above everything; nothing is above it.
     'cli': {
         '__version__',
@@ -45,6 +46,7 @@ ALLOWED = {
         'doctor',
         'evaluation',
         'factory',
+        'gpu_check',
         'registry',
         'studies',
         'training',

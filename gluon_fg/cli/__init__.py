@@ -7,7 +7,7 @@ import click
 from .. import __version__
 from .base import Group
 
-_FILES = {'fuse': 'compare'}  # command -> file, where that is not the same
+_FILES = {'fuse': 'compare', 'gpu-check': 'gpu_check'}  # command -> file, where that is not the same
 _COMMANDS = (
     'finetune',
     'train',
@@ -27,6 +27,7 @@ _COMMANDS = (
     'study',
     'benchmark',
     'doctor',
+    'gpu-check',
     'demo',
     'zoo',
     'data',

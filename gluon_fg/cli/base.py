@@ -146,7 +146,7 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         if cmd_name in self.places and importlib.util.find_spec(self.places[cmd_name]):
-            return getattr(importlib.import_module(self.places[cmd_name]), cmd_name)
+            return getattr(importlib.import_module(self.places[cmd_name]), cmd_name.replace('-', '_'))
         return self.commands.get(cmd_name)
 
     def resolve_command(

@@ -1,0 +1,79 @@
+"""Trainings that are checked: each a process of its own, as one has one precision, and may end with its device."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import yaml
+
+from ..data import synthfg
+from ..errors import UserError
+from ..named_configs import config_folder
+from ..training.log import read_metrics
+from .outcome import Target
+
+SECONDS = 600  # for a training
+CLIPS = 96  # videos that are rendered, on which an epoch of batches of 8 has 12 updates
+
+
+class Training(NamedTuple):
+    """What metrics.jsonl says of each update: its loss (None: not finite), all updates left out, and the scale."""
+
+    losses: List[Optional[float]]
+    skipped: int
+    scale: float
+
+
+def plan() -> Dict[str, Any]:
+    """What is trained: configs/gpu_check.yaml."""
+    return yaml.safe_load((config_folder() / 'gpu_check.yaml').read_text(encoding='utf-8'))
+
+
+def videos(target: Target) -> Path:
+    """The folder of rendered videos; they are made by the first section that needs them."""
+    root = target.folder / 'synthfg'
+    synthfg.generate(root, train=CLIPS, val=24, test=24, seed=0, progress=False)
+    return root
+
+
+def words(target: Target, config: str, out: str, *settings: str) -> List[str]:
+    """The command that trains a config on the rendered videos, on the device that is checked."""
+    shared = [f'data.root={videos(target)}', f'train.device={target.ctx.device_type}', *plan()['shared'], *settings]
+    sizes = f'data.sizes={{train: {CLIPS}, val: 24, test: 24}}'
+    out = str(target.folder / out)
+    return [sys.executable, '-m', 'gluon_fg', 'train', '--config', config, '--out', out, '--set', sizes, *shared]
+
+
+def called(command: Sequence[str], folder: Path, seconds: float = SECONDS) -> str:
+    """Run a command and give what it printed.
+
+    Raises
+    ------
+    UserError
+        it ended with an error, which is the last line of what it printed, or not in time
+    """
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path)), 'OMP_NUM_THREADS': '1'}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f'{command[0]} did not end in {seconds:.0f} s') from None
+    except OSError as error:
+        raise UserError(f'{command[0]} cannot be started ({error})') from None
+    if done.returncode:
+        lines = [line for line in done.stdout.splitlines() if line.strip()] or ['no word']
+        raise UserError(f'ended with {done.returncode}: {lines[-1][:300]}')
+    return done.stdout
+
+
+def read(folder: Path) -> Training:
+    """What a run wrote of its updates."""
+    updates = [record for record in read_metrics(folder / 'metrics.jsonl') if record['event'] == 'train']
+    last = updates[-1] if updates else {}
+    losses = [record.get('loss') for record in updates]
+    return Training(losses, int(last.get('skipped', 0)), float(last.get('loss_scale', 1)))
