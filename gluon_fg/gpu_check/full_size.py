@@ -30,11 +30,20 @@ def checks(target: Target) -> Iterator[Outcome]:
     with _memory(target) as used:
         called(words(target, config, 'full', *settings), target.folder, _SECONDS)
     updates = [r for r in read_metrics(target.folder / 'full' / 'metrics.jsonl') if r['event'] == 'train'][1:11]
+    if not updates:
+        yield Outcome('64 frames, 10 updates', False, 'no update was done', _ADVICE)
+        return
     seconds = sum(record['seconds'] for record in updates)
     waiting = sum(record['data_seconds'] for record in updates) / seconds
     said = f'{8 * len(updates) / seconds:.2f} clips/s, {100 * waiting:.0f} % of the time waiting for data'
-    said += f', {max(used):.1f} GB of the GPU in use' if used else ' (a tiny network in its place on the CPU)'
-    yield Outcome('64 frames, 10 updates', bool(updates), said, _ADVICE, {'updates': updates, 'gigabytes': used[-1:]})
+    said += (
+        f', {max(used):.1f} GB of the GPU in use, by all processes'
+        if used
+        else ' (a tiny network in its place on the CPU)'
+    )
+    yield Outcome(
+        '64 frames, 10 updates', True, said, _ADVICE, {'updates': updates, 'gigabytes': max(used, default=None)}
+    )
 
 
 @contextlib.contextmanager

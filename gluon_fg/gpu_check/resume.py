@@ -14,6 +14,7 @@ from ..files import sha256
 from .outcome import Outcome, Target
 from .trained import SECONDS, called, plan, words
 
+_UPDATES = 24  # of two epochs
 _ADVICE = (
     'kernels of cuDNN that add up in any order differ in the last bits; MXNET_ENFORCE_DETERMINISM=1 chooses others'
 )
@@ -26,14 +27,20 @@ def checks(target: Target) -> Iterator[Outcome]:
     called(words(target, config, 'whole', *further), target.folder)
     stopped = words(target, config, 'stopped', *further)
     at = _interrupted(stopped, target.folder / 'stopped')
+    if not 0 < at < _UPDATES:
+        yield Outcome('a run that was interrupted', False, f'it could not be stopped: it ended at update {at}')
+        return
     called(stopped, target.folder)
     same = sha256(target.folder / 'whole' / 'final.params') == sha256(target.folder / 'stopped' / 'final.params')
-    said = f'stopped at update {at} of 24 it ends with {"the same bits" if same else "other weights"}'
+    said = f'stopped at update {at} of {_UPDATES} it ends with {"the same bits" if same else "other weights"}'
     yield Outcome('a run that was interrupted', same, said, _ADVICE)
 
 
 def _interrupted(command: List[str], out: Path) -> int:
-    """Start a training, ask it to stop once it has a checkpoint, and give the update that it stopped at."""
+    """Start a training, ask it to stop once it has a checkpoint, and give the update that it stopped at.
+
+    Raises UserError where it ended by itself.
+    """
     env = {**os.environ, 'OMP_NUM_THREADS': '1'}
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as job:
         end = time.monotonic() + SECONDS
@@ -44,5 +51,6 @@ def _interrupted(command: List[str], out: Path) -> int:
             time.sleep(0.02)
         if job.poll() is None:
             job.send_signal(signal.SIGINT)
-        job.wait()
+        if job.wait() != 130:  # what a command that was interrupted ends with
+            raise UserError(f'the training ended with {job.returncode} before it could be interrupted')
     return max((int(path.name.rpartition('-')[-1]) for path in out.glob('checkpoint-*')), default=0)

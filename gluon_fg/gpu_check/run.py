@@ -54,8 +54,8 @@ def run(target: Target, names: Sequence[str]) -> Iterator[Tuple[str, Outcome, Di
 
 
 def _outcomes(name: str, target: Target) -> Iterator[Tuple[Outcome, Optional[str]]]:
-    module = importlib.import_module(f'.{name}', __package__)
     try:
+        module = importlib.import_module(f'.{name}', __package__)
         for outcome in module.checks(target):
             yield outcome, None
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,17 +59,30 @@ def called(command: Sequence[str], folder: Path, seconds: float = SECONDS) -> st
     """
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path)), 'OMP_NUM_THREADS': '1'}
     try:
-        done = subprocess.run(
-            command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
+        job = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # the launcher's ranks end with it
         )
-    except subprocess.TimeoutExpired:
-        raise UserError(f'{command[0]} did not end in {seconds:.0f} s') from None
     except OSError as error:
         raise UserError(f'{command[0]} cannot be started ({error})') from None
-    if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if line.strip()] or ['no word']
-        raise UserError(f'ended with {done.returncode}: {lines[-1][:300]}')
-    return done.stdout
+    try:
+        printed, _ = job.communicate(timeout=seconds)
+    except BaseException as error:
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise UserError(f'{command[0]} did not end in {seconds:.0f} s') from None
+        raise
+    if job.returncode:
+        lines = [line for line in printed.splitlines() if line.strip()] or ['no word']
+        told = [line for line in lines if 'error: ' in line] or lines
+        raise UserError(f'ended with {job.returncode}: {told[-1][:300]}')
+    return printed
 
 
 def read(folder: Path) -> Training:

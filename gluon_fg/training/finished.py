@@ -41,7 +41,14 @@ def finished_summary(config: Config, run_dir: Path, world: World) -> Optional[Di
         raise UserError(problem)
     if summary is None or not config.stages and _wants_more(config, summary):
         return None
-    check_run_dir(config, run_dir, world, _data_elsewhere(config, run_dir))
+    data = RunData()
+    if world.rank == 0:  # the others may be on machines that do not have the folder
+        try:
+            data = _data_elsewhere(config, run_dir)
+        except UserError as error:
+            problem = str(error)
+    world.agree(problem)
+    check_run_dir(config, run_dir, world, data)
     if world.rank == 0:
         remove_left(run_dir)
         logger.info('%s is already finished; choose another --out to train again', run_dir)

@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import threading
+import time
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple, Union
 
@@ -19,6 +20,7 @@ from .distributed import World
 logger = logging.getLogger(__name__)
 
 LOCK = '.lock'  # in the run's folder; who holds it stands in it
+_SHOWN_WITHIN = 30.0  # seconds
 _RUN = 'config.yaml'  # what makes a folder a run's
 _TAKEN = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without locks answer
@@ -129,12 +131,13 @@ class RunLock:
 def run_lock(run_dir: Union[str, os.PathLike], world: Optional[World] = None) -> Iterator[RunLock]:
     """While open no other job uses a run's folder; collective, every rank raises alike.
 
-    A thread that has the folder already may take it again, as `gluon-fg finetune` does around its training.
+    Ranks on several machines need one folder: the others resume from the checkpoint that rank 0 writes there. A thread
+    that has the folder already may take it again, as `gluon-fg finetune` does around its training.
 
     Raises
     ------
     UserError
-        another process has it: which, and on which machine; or there can be no such folder
+        another process has it: which, and on which machine; there can be no such folder; or a rank has another one
     """
     world, path = world or World(), Path(os.path.abspath(run_dir))
     key = (threading.get_ident(), os.path.realpath(path))
@@ -151,10 +154,36 @@ def run_lock(run_dir: Union[str, os.PathLike], world: Optional[World] = None) ->
         problem = world.gather_objects(problem)[0]
         if problem:
             raise UserError(problem)
+        _check_shared(path, world)
         yield lock
     finally:
         _held.pop(key, None)
         lock.release()
+
+
+def _check_shared(path: Path, world: World) -> None:
+    """Make sure that every rank sees the folder that rank 0 has locked, by what stands in the lock's file.
+
+    Network file systems may show a file some seconds after it was written: a rank waits for it that long.
+    """
+    if world.size == 1:
+        return
+    mark, end = world.gather_objects(_mark(path) if world.rank == 0 else None)[0], time.monotonic() + _SHOWN_WITHIN
+    while _mark(path) != mark and time.monotonic() < end:
+        time.sleep(0.1)
+    world.agree(
+        None
+        if _mark(path) == mark
+        else f'rank {world.rank} on {platform.node()} does not see in {path} what rank 0 wrote: the ranks of a job '
+        'need one folder; choose an --out on a disk that all machines share'
+    )
+
+
+def _mark(path: Path) -> Optional[str]:
+    try:
+        return (path / LOCK).read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        return None
 
 
 def remove_left(run_dir: Path) -> None:

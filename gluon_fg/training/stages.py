@@ -55,9 +55,9 @@ def train(
         as `loop.train`
     """
     run_dir = Path(run_dir)
-    if not config.stages or (run_dir / 'summary.json').is_file():
-        return loop.train(config, run_dir, world, progress)
     world = world or distributed.init(config.train.fusion_threshold_mb)
+    if not config.stages or world.gather_objects((run_dir / 'summary.json').is_file())[0]:  # as rank 0 sees it
+        return loop.train(config, run_dir, world, progress)
     with run_lock(run_dir, world):
         return _train_stages(config, run_dir, world, progress)
 

@@ -10,6 +10,8 @@ import time
 import pytest
 
 from gluon_fg.errors import UserError
+from gluon_fg.training import lock
+from gluon_fg.training.distributed import World
 from gluon_fg.training.lock import LOCK, remove_left, run_lock
 
 FORK = multiprocessing.get_context('fork')
@@ -126,3 +128,39 @@ def test_what_a_killed_job_left_goes_where_nobody_has_the_folder(tmp_path):
     (tmp_path / LOCK).write_text('process 1 on a host that was switched off\n')
     remove_left(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+class Second(World):
+    """Rank 1 of two, where rank 0 says what it is given."""
+
+    rank, size = 1, 2
+
+    def __init__(self, *said):
+        self.said = list(said)
+
+    def gather_objects(self, value):
+        return [self.said.pop(0), value]
+
+
+@pytest.mark.parametrize('there', [None, 'process 7 on another\n', 'process 7 on first\n'])
+def test_a_rank_that_has_another_folder_than_rank_0_is_refused(there, tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, '_SHOWN_WITHIN', 0.2)
+    if there:
+        (tmp_path / LOCK).write_text(there)
+    world, taken = Second(None, 'process 7 on first\n', None), []
+    if there == 'process 7 on first\n':
+        with run_lock(tmp_path, world):
+            taken.append(True)
+    else:
+        with pytest.raises(UserError, match='rank 1 on .* does not see in .* choose an --out on a disk that all'):
+            with run_lock(tmp_path, world):
+                taken.append(True)
+    assert taken == [True] * (there == 'process 7 on first\n')
+
+
+def test_a_folder_that_shows_late_is_waited_for(tmp_path):
+    late = threading.Timer(0.3, (tmp_path / LOCK).write_text, ('process 7 on first\n',))
+    late.start()
+    with run_lock(tmp_path, Second(None, 'process 7 on first\n', None)):
+        assert (tmp_path / LOCK).is_file()
+    late.join()
