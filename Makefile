@@ -1,7 +1,7 @@
 # Each target alone does everything on a fresh clone: it finds a Python, makes .venv, then runs.
 # PYTHON=/path/to/python picks the interpreter; HOROVOD=0 leaves Horovod out (one process only).
 # `make gpu-setup` makes .venv for NVIDIA GPUs instead: MXNet for CUDA, Horovod over NCCL. HOROVOD_CUDA_HOME names the CUDA 11 toolkit.
-.PHONY: setup gpu-setup docker-cpu docker-gpu demo test bench lint fuzz kill-test float16-test rank-curves
+.PHONY: setup gpu-setup docker-cpu docker-gpu demo test bench lint fuzz kill-test float16-test float16-gpu rank-curves
 
 # The tests' numbers depend on how many threads share a sum, and jobs of several ranks must not fight for cores.
 test: export OMP_NUM_THREADS ?= 1
@@ -35,6 +35,12 @@ kill-test: setup
 float16-test: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
 float16-test: setup
 	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.float16 --out float16.json
+
+# The graphs of AMP in real float16, by PyTorch on a GPU (pip install torch with CUDA): docs/training.md.
+float16-gpu: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
+float16-gpu: setup
+	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.float16_gpu record runs/float16_gpu
+	.venv/bin/python -m campaigns.float16_gpu run runs/float16_gpu --out float16_gpu.json
 
 # The tiny networks on 1, 2, 4 and 8 ranks beside one process, some minutes: docs/scaling.md.
 rank-curves: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests

@@ -21,6 +21,7 @@ def inferred_shapes(
     name: str,
     usual: Optional[Shape] = None,
     known: Mapping[str, Shape] = types.MappingProxyType({}),
+    casts: bool = False,
 ) -> Tuple[List[Dict[str, Any]], Dict[Tuple[int, int], Shape]]:
     """Give the nodes of a graph, and the shape of everything that they hand on.
 
@@ -36,6 +37,8 @@ def inferred_shapes(
         a shape that the network takes, for the message
     known
         shapes of parameters by name, where the graph itself does not say them
+    casts
+        keep the casts between float32 and float16 of MXNet's AMP, which writing a graph leaves out otherwise
 
     Returns
     -------
@@ -46,7 +49,7 @@ def inferred_shapes(
     UserError
         the network cannot take this shape
     """
-    graph = json.loads(symbol.tojson())
+    graph = json.loads(symbol.tojson(remove_amp_cast=not casts))
     nodes = graph['nodes']
     names = [node['name'] for node in nodes]
     # A block used twice gives its nodes the same name twice, so shapes are asked for by numbers.

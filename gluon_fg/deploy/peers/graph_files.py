@@ -19,7 +19,7 @@ from ..graph import inferred_shapes
 GRAPH, PARAMETERS, INPUT = 'graph.json', 'parameters.npz', 'input.npy'
 
 
-def describe(symbol: mx.sym.Symbol, shape: Sequence[int], name: str) -> Dict[str, Any]:
+def describe(symbol: mx.sym.Symbol, shape: Sequence[int], name: str, casts: bool = False) -> Dict[str, Any]:
     """A graph as plain values.
 
     Parameters
@@ -30,6 +30,8 @@ def describe(symbol: mx.sym.Symbol, shape: Sequence[int], name: str) -> Dict[str
         of 'data'
     name
         of the network, for messages
+    casts
+        keep the casts of MXNet's AMP: see `inferred_shapes`
 
     Returns
     -------
@@ -42,7 +44,7 @@ def describe(symbol: mx.sym.Symbol, shape: Sequence[int], name: str) -> Dict[str
     UserError
         the network cannot take this shape
     """
-    nodes, shapes = inferred_shapes(symbol, tuple(shape), name)
+    nodes, shapes = inferred_shapes(symbol, tuple(shape), name, casts=casts)
     outputs: Dict[int, Dict[int, Any]] = {}
     for (number, index), size in shapes.items():
         outputs.setdefault(number, {})[index] = size
@@ -57,7 +59,7 @@ def describe(symbol: mx.sym.Symbol, shape: Sequence[int], name: str) -> Dict[str
             }
             for number, node in enumerate(nodes)
         ],
-        'heads': [head[:2] for head in json.loads(symbol.tojson())['heads']],
+        'heads': [head[:2] for head in json.loads(symbol.tojson(remove_amp_cast=not casts))['heads']],
     }
 
 

@@ -187,7 +187,7 @@ def _slice(node: _Node, x: Tensor) -> Tensor:
         step = (steps[axis] if axis < len(steps) else 1) or 1
         if step < 0:
             kept = list(range(x.shape[axis]))[slice(begin, end, step)]
-            x = x.index_select(axis, torch.tensor(kept))
+            x = x.index_select(axis, torch.tensor(kept, device=x.device))
         else:
             x = _narrow(x, axis, begin, end, step)
     return x
