@@ -27,7 +27,8 @@ def checks(target: Target) -> Iterator[Outcome]:
     code = capability(target.ctx.device_id)
     problem = capability_problem(code or '')
     said = ', '.join(f'{key} {known[key]}' for key in ('gpu', 'driver', 'cuda_runtime', 'cudnn', 'nccl') if known[key])
-    yield Outcome('device', not problem, problem or f'{said}, compute capability {code}', 'use the CPU, or another GPU')
+    said += f', compute capability {code or "unknown, as the driver does not tell it"}'
+    yield Outcome('device', not problem, problem or said, 'use the CPU, or another GPU')
     for key in ('cuda_runtime', 'cudnn'):
         if known[key] is None:
             yield Outcome(key, False, 'its library does not tell its version', _SETUP)

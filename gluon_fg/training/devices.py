@@ -77,7 +77,7 @@ def check_devices(world: World, ctx: mx.Context, without_nccl: bool = False) -> 
 
     Returns
     -------
-    Lines for the user; none where a process is alone
+    Lines for the user: each rank's device, none where a process is alone, and warnings
 
     Raises
     ------
@@ -92,10 +92,9 @@ def check_devices(world: World, ctx: mx.Context, without_nccl: bool = False) -> 
     problem = next(filter(None, (check(devices) for check in (_without_code, _mixed, _shared))), None)
     if problem:
         raise UserError(problem)
-    if world.size == 1:
-        return []
     lines = [f'rank {rank}: {device.name} on {device.host}' for rank, device in enumerate(devices)]
-    if devices[0].on_gpu and not world.nccl:
+    lines = [*(lines if world.size > 1 else []), *_untold(devices)]
+    if world.size > 1 and devices[0].on_gpu and not world.nccl:
         slow = 'this Horovod is built without NCCL, so that all gradients would go through the memory of the host'
         how = 'build it with HOROVOD_GPU_OPERATIONS=NCCL (see CONTRIBUTING.md)'
         if not without_nccl:
@@ -110,6 +109,16 @@ def _without_code(devices: List[Device]) -> Optional[str]:
         if problem:
             return f'the GPU of rank {rank} on {device.host} cannot be used: {problem}; set train.device=cpu'
     return None
+
+
+def _untold(devices: List[Device]) -> List[str]:
+    ranks = [str(rank) for rank, device in enumerate(devices) if device.on_gpu and device.capability is None]
+    if not ranks:
+        return []
+    return [
+        f'warning: the driver does not tell the compute capability of the GPU of rank {", ".join(ranks)}; MXNet 1.9.1 '
+        'holds code for 5.0 to 8.9 alone: if training ends with "no kernel image", set train.device=cpu'
+    ]
 
 
 def _mixed(devices: List[Device]) -> Optional[str]:

@@ -50,16 +50,17 @@ def test_each_ranks_device_is_said_once():
 
 
 @pytest.mark.parametrize('others, nccl, message', [
-    ([Device('a', 'gpu(1)', '0000:02'), Device('b', 'gpu(0)', '0000:01')], True, None),
-    ([Device('a', 'gpu(1)', '0000:02'), Device('b', 'gpu(0)', '0000:01')], False, 'without NCCL'),
-    ([Device('a', 'gpu(1)', '0000:02'), Device('b', 'cpu(0)', None)], True, 'rank 2 on b has no GPU, while 2 of 3'),
-    ([Device('a', 'gpu(0)', '0000:01'), Device('b', 'gpu(0)', '0000:01')], True, 'ranks 0 and 1 on a have the same'),
-    ([Device('a', 'gpu(0)', '0000:02'), Device('a', 'gpu(0)', '0000:03')], True, None),  # each sees its own as 0
+    ([('a', 'gpu(1)', '0000:02'), ('b', 'gpu(0)', '0000:01')], True, None),
+    ([('a', 'gpu(1)', '0000:02'), ('b', 'gpu(0)', '0000:01')], False, 'without NCCL'),
+    ([('a', 'gpu(1)', '0000:02'), ('b', 'cpu(0)', None)], True, 'rank 2 on b has no GPU, while 2 of 3'),
+    ([('a', 'gpu(0)', '0000:01'), ('b', 'gpu(0)', '0000:01')], True, 'ranks 0 and 1 on a have the same'),
+    ([('a', 'gpu(0)', '0000:02'), ('a', 'gpu(0)', '0000:03')], True, None),  # each sees its own as 0
 ])  # fmt: skip
 def test_ranks_that_would_wait_in_vain_are_refused(others, nccl, message, monkeypatch):
     monkeypatch.setattr(devices, 'bus_id', lambda number: f'0000:0{number + 1}')
+    monkeypatch.setattr(devices, 'capability', lambda number: '8.6')
     monkeypatch.setattr(devices.platform, 'node', lambda: 'a')
-    job = Job(others, nccl)
+    job = Job([Device(*other, '8.6') for other in others], nccl)
     if message:
         with pytest.raises(UserError, match=message) as caught:
             check_devices(job, mx.gpu(0))
@@ -72,6 +73,7 @@ def test_ranks_that_would_wait_in_vain_are_refused(others, nccl, message, monkey
 @pytest.mark.parametrize('capability, runs', [('9.0', False), ('12.0', False), ('3.7', False), ('8.9', True)])
 def test_a_gpu_that_mxnet_has_no_code_for_is_refused_on_every_rank(capability, runs, monkeypatch):
     monkeypatch.setattr(devices.platform, 'node', lambda: 'a')
+    monkeypatch.setattr(devices, 'capability', lambda number: '5.0')
     job = Job([Device('b', 'gpu(0)', '0000:01', '8.0'), Device('c', 'gpu(0)', '0000:01', capability)])
     if runs:
         assert len(check_devices(job, mx.gpu(0))) == 3
@@ -81,6 +83,15 @@ def test_a_gpu_that_mxnet_has_no_code_for_is_refused_on_every_rank(capability, r
         monkeypatch.setattr(devices, 'capability', lambda number: capability)
         with pytest.raises(UserError, match='rank 0 on a cannot be used'):
             check_devices(World(), mx.gpu(0))
+
+
+def test_a_gpu_whose_capability_is_not_told_is_used_with_a_warning(monkeypatch):
+    monkeypatch.setattr(devices, 'capability', lambda number: None)
+    (alone,) = check_devices(World(), mx.gpu(0))
+    assert alone.startswith('warning: the driver does not tell the compute capability of the GPU of rank 0; ')
+    job = Job([Device('b', 'gpu(0)', '0000:01', '8.0'), Device('c', 'gpu(0)', '0000:01')])
+    *named, warning = check_devices(job, mx.gpu(0))
+    assert len(named) == 3 and 'of rank 0, 2; MXNet' in warning
 
 
 class Problems(World):
