@@ -86,6 +86,8 @@ setup(
         'flow': ['opencv-contrib-python>=4.5'],
         # Faster runtimes, ONNX, and NNCF, which quantizes for OpenVINO. All else works without.
         'deploy': ['onnx>=1.14,<1.18', 'onnxruntime>=1.14', 'openvino>=2024.4', 'nncf>=2.13,<2.15'],
+        # On a GPU. It owns the module `onnxruntime`, as the package of that name does: one of them can be installed.
+        'deploy-gpu': ['onnx>=1.14,<1.18', 'onnxruntime-gpu[cuda,cudnn]>=1.21'],
         'convert': ['torch>=2.0'],  # the tests of `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
         'dev': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy>=1.14,<1.15'],
     },

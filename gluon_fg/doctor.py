@@ -111,13 +111,13 @@ def check_gpus(command: str = 'nvidia-smi') -> List[Row]:
         return [Row('note', 'gpu', one_line(error), 'nvidia-smi does not run; repair the NVIDIA driver to use a GPU')]
     if done.returncode:
         return [Row('note', 'gpu', one_line(done.stdout), 'nvidia-smi fails; repair or update the NVIDIA driver')]
-    rows = []
+    rows, other = [], 'use the CPU, or to predict --runtime onnxruntime_cuda'
     for line in done.stdout.strip().splitlines():
         name, capability, memory, driver = (re.split(r'\s*,\s*', line.strip()) + ['?'] * 4)[:4]
         problem = capability_problem(capability)
         text = f'{name}, compute capability {capability}, {memory}, driver {driver}'
         rows.append(
-            Row('note' if problem else 'ok', 'gpu', text, problem and f'it cannot run here ({problem}); use the CPU')
+            Row('note' if problem else 'ok', 'gpu', text, problem and f'MXNet cannot use it ({problem}); {other}')
         )
     return rows
 

@@ -95,25 +95,46 @@ def probe_runtimes() -> Row:
     """What computes trained networks besides MXNet: each computes a small model, and the one that `auto` takes."""
     from gluon_fg.deploy import execution
 
-    there = [name for name in execution.RUNTIMES[1:] if execution.installed(name)]
+    there = [name for name in execution.ON_PROCESSOR[1:] if execution.installed(name)]
     if not there:
         return Row('ok', 'runtimes', "mxnet; faster ones would need pip install -c constraints.txt -e '.[deploy]'")
-    import numpy as np
-    from onnx import TensorProto, helper
-
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ['N', 3]) for name in ('data', 'y')]
-    graph = helper.make_graph([helper.make_node('Relu', ['data'], ['y'])], 'relu', ends[:1], ends[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8).SerializeToString()
-    x = np.array([[-1, 0, 2]], 'f')
     for name in there:
-        runtime = importlib.import_module(f'gluon_fg.deploy.runtimes.{name}')
-        (y,) = runtime.opened(model, 'float32', 1)((1, 3))(x)
-        if not np.array_equal(y, np.maximum(x, 0)):
+        if not _computes(name):
             return Row('note', 'runtimes', f'{name} computes a small model wrong', 'choose another: --runtime mxnet')
-    said = [f'{name} {installed(name)}' for name in (*there, 'nncf') if installed(name)]
+    said = [f'{name} {installed(name)}' for name in (*there, 'onnxruntime-gpu', 'nncf') if installed(name)]
     able = [precision for precision in execution.PRECISIONS if execution.chosen(precision)]
     best = ', '.join(f'{execution.chosen(precision)} in {precision}' for precision in able)
     return Row('ok', 'runtimes', f'{", ".join(said)}; auto: {best}')
+
+
+def _computes(runtime: str) -> bool:
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ['N', 3])] for name in ('data', 'y')]
+    graph = helper.make_graph([helper.make_node('Relu', ['data'], ['y'])], 'relu', *ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8).SerializeToString()
+    x = np.array([[-1, 0, 2]], 'f')
+    opened = importlib.import_module(f'gluon_fg.deploy.runtimes.{runtime}').opened
+    return np.array_equal(opened(model, 'float32', 1)((1, 3))(x)[0], np.maximum(x, 0))
+
+
+def probe_runtime_gpu() -> Optional[Row]:
+    """Whether ONNX Runtime can use a GPU, where it is built for one: it computes a small model there."""
+    from gluon_fg.deploy import execution
+
+    if not execution.installed('onnxruntime_cuda'):
+        return None  # the line of runtimes says so
+    from gluon_fg.deploy.runtimes import onnxruntime_cuda
+
+    row, advice = 'onnx on gpu', 'ONNX Runtime cannot use the GPU; mend what the line says, or use the CPU'
+    if onnxruntime_cuda.problem():
+        return Row('ok', row, "not in this ONNX Runtime; a GPU needs gluon_fg's deploy-gpu extra in its place")
+    try:
+        said = '' if _computes('onnxruntime_cuda') else 'it computes a small model wrong'
+    except ValueError as error:
+        said = one_line(error)
+    return Row('note', row, said, advice) if said else Row('ok', row, 'usable by --runtime onnxruntime_cuda')
 
 
 def probe_gluoncv() -> Row:
@@ -259,6 +280,7 @@ PROBES: Dict[str, Callable[[], Optional[Row]]] = {
     'mxnet': probe_mxnet,
     'mxnet on gpu': probe_gpu,
     'runtimes': probe_runtimes,
+    'onnx on gpu': probe_runtime_gpu,
     'gluoncv': probe_gluoncv,
     'opencv': probe_opencv,
     'flow': probe_flow,
@@ -268,7 +290,7 @@ PROBES: Dict[str, Callable[[], Optional[Row]]] = {
     'horovod': probe_horovod,
     'weights': probe_weights,
 }
-OPTIONAL = ('mxnet on gpu', 'runtimes', 'flow', 'decord', 'horovod', 'weights')
+OPTIONAL = ('mxnet on gpu', 'runtimes', 'onnx on gpu', 'flow', 'decord', 'horovod', 'weights')
 
 
 def one_line(problem: object) -> str:

@@ -70,6 +70,8 @@ NOT_RUN = {  # a command's beginning -> why no test runs it
     '. .venv/bin/activate': 'the tests run in an environment already',
     'pip wheel': 'tests/cli/test_wheel.py builds the wheel and works with it',
     'pip install': 'it needs a network; tests/cli/test_wheel.py installs the wheel without one',
+    'pip uninstall': 'it changes the environment',
+    'gluon-fg predict data/synthfg/test/00005.mp4 --runtime onnxruntime_cuda': 'it needs a GPU',
     'gluon-fg zoo fetch i3d_inceptionv1_same_kinetics400': 'it needs a network; tests/weights/test_packages.py has one',
     'python run_exported.py': 'tests/deploy/test_exporting.py runs it where nothing of MXNet is',
     'gluon-fg demo': 'minutes; tests/cli/test_demo_command.py runs its steps',

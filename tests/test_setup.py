@@ -468,11 +468,13 @@ def test_pinned_versions_lie_in_the_ranges(metadata):
     assert [str(r) for r in ours if Version(pins[r.name]) not in r.specifier] == []
 
 
-def test_the_two_builds_of_mxnet_are_never_asked_for_together(metadata):
+def test_the_two_builds_of_mxnet_and_of_onnx_runtime_are_never_asked_for_together(metadata):
     extras = {extra: {Requirement(text).name for text in texts} for extra, texts in metadata['extras_require'].items()}
     assert 'mxnet' in extras['cpu'] and 'mxnet-cu112' in extras['gpu']
     assert not [extra for extra, names in extras.items() if {'mxnet', 'mxnet-cu112'} <= names]
     assert 'mxnet' not in {r.name for r in map(Requirement, metadata['install_requires'])}
+    assert 'onnxruntime-gpu' in extras['deploy-gpu'] and 'onnxruntime' in extras['deploy']
+    assert not [extra for extra, names in extras.items() if {'onnxruntime', 'onnxruntime-gpu'} <= names]
 
 
 def test_every_folder_of_code_is_packaged(metadata):

@@ -55,7 +55,7 @@ class Models(NamedTuple):
     def asked(self, quick: bool, rounds: Optional[int], shape: Optional[Tuple[int, ...]], nclass: Optional[int]) -> Any:
         """The same for `deploy.benchmark_models`; raises UserError for names and numbers that are none."""
         from ..deploy.benchmark_models import Asked
-        from ..deploy.execution import PRECISIONS, RUNTIMES
+        from ..deploy.execution import ON_PROCESSOR, PRECISIONS, RUNTIMES
 
         for word, value, known in [
             *(('runtime', name, ('auto', *RUNTIMES)) for name in self.runtimes),
@@ -64,7 +64,7 @@ class Models(NamedTuple):
             if value not in known:
                 raise unknown(word, value, known)
         return Asked(
-            runtimes=tuple(self.runtimes or ('auto', *RUNTIMES)),
+            runtimes=tuple(self.runtimes or ('auto', *ON_PROCESSOR)),
             precisions=tuple(self.precisions or ('float32',)),
             batches=tuple(map(_batch, self.batches)) or ((1,) if quick else (1, 4)),
             shape=shape,
@@ -79,7 +79,7 @@ def model_options(function: Callable) -> Callable:
     """Add the options of `Models`; the command gets `models`."""
     options = [
         click.option('--runtime', cls=Several, metavar='NAME...', help='For NAME: mxnet, openvino ... [default: all]'),
-        click.option('--precision', cls=Several, metavar='NAME...', help='For NAME: float32, bfloat16, int8.'),
+        click.option('--precision', cls=Several, metavar='NAME...', help='For NAME: float32, bfloat16, float16, int8.'),
         click.option('--batch', cls=Several, metavar='N...', help='For NAME: clips of a call. [default: 1 4, quick 1]'),
         click.option('--threads', type=int, metavar='N', help='For NAME, --promises. [default: all processors]'),
         click.option('--alone', is_flag=True, help='For NAME: without the other libraries beside it.'),

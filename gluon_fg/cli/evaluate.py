@@ -107,9 +107,9 @@ def evaluate(
     from ..evaluation.threshold import check_refused
     from ..evaluation.work import Work
     from ..training import distributed
+    from ..training.devices import computing_device
     from ..training.guards import learned_line
     from ..training.named import dataset_of
-    from ..training.run import choose_context
 
     if protocol:
         get_protocol(protocol)  # before anything slow
@@ -118,7 +118,7 @@ def evaluate(
     network.check_data(data)
     world = distributed.init()
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
-    ctx = choose_context(device, world.local_rank)
+    ctx = computing_device(device, world.local_rank, execution)
     named = network.load(ctx)
     net, views = named.net, get_protocol(protocol or named.net.protocol)
     videos, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)

@@ -68,11 +68,11 @@ def filters(
     network.check_data(data)
     from ..analysis.filter_audit import audit_filters
     from ..analysis.filters import write_strength
+    from ..training.devices import computing_device
     from ..training.named import dataset_of
-    from ..training.run import choose_context
     from ..visualization.filter_page import write_filter_page
 
-    ctx = choose_context(device, 0)
+    ctx = computing_device(device)
     named = network.load(ctx)
     dataset, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)
     truth = None
@@ -251,12 +251,12 @@ def gate(
     from ..evaluation.gates import as_dict, gate_effects, table
     from ..evaluation.protocol import get_protocol
     from ..evaluation.score import score_dataset
+    from ..training.devices import computing_device
     from ..training.named import dataset_of
-    from ..training.run import choose_context
 
     views = get_protocol(protocol) if protocol else None
     network.check_data(data)
-    ctx = choose_context(device, 0)
+    ctx = computing_device(device, 0, execution)
     named = network.load(ctx)
     named.net.check_gates()  # before videos are rendered or read
     dataset, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)

@@ -82,12 +82,12 @@ def gradcam(
     from ..analysis.network_facts import spec_of
     from ..analysis.sanity import sanity as checked_maps
     from ..evaluation.clips import clips_of
-    from ..training.run import choose_context
+    from ..training.devices import computing_device
 
     with clips_of([video], flow)[0].open() as reader:
         if start is not None and not 0 <= start < len(reader):
             raise UserError(f'--start {start}: {video} has the frames 0 to {len(reader) - 1}')
-        ctx = choose_context(device, 0)
+        ctx = computing_device(device)
         title, net = _load(network, ctx)
         if flow is not None and not spec_of(net).fields:
             raise UserError(f'--flow {flow}: {title} sees no optical flow; leave it out')

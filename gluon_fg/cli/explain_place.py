@@ -87,11 +87,11 @@ def place(
     from ..analysis.place_probes import place_probes, probed_videos
     from ..analysis.place_summary import as_dict, findings, format_probes
     from ..evaluation.score import known_to
+    from ..training.devices import computing_device
     from ..training.named import dataset_of
-    from ..training.run import choose_context
 
     options = ProbeOptions(tuple(sources), target, fill, steps, size)
-    ctx = choose_context(device, 0)
+    ctx = computing_device(device, 0, execution)
     named = network.load(ctx)
     names = options.sources_for(named.net)
     dataset, split = dataset_of(named, data.split, data.dataset, data.root, data.flow)

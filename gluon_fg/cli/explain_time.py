@@ -77,7 +77,7 @@ def time(
     from ..evaluation.altered_scores import score_altered
     from ..evaluation.protocol import get_protocol
     from ..evaluation.score import check_classes
-    from ..training.run import choose_context
+    from ..training.devices import computing_device
     from ..visualization.time_probes import write_time_probes
 
     views = get_protocol(protocol) if protocol else None
@@ -87,7 +87,7 @@ def time(
         output.check(path=str(file))
     network.check_data(data)
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
-    ctx = choose_context(device, 0)
+    ctx = computing_device(device, 0, execution)
     named = network.load(ctx)
     net, views = named.net, views or get_protocol(named.net.protocol)
     frames = check_alterable(views, net.input_spec, named.title)  # before a set is rendered

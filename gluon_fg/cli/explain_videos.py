@@ -55,10 +55,10 @@ def localize(
     picture. For networks with class filters (*_dfb).
     """
     from ..evaluation.clips import files_of
-    from ..training.run import choose_context
+    from ..training.devices import computing_device
     from ..visualization.localized_videos import Wanted, localize_videos
 
-    ctx, failed = choose_context(device, 0), 0
+    ctx, failed = computing_device(device), 0
     net = network.load(ctx).net
     files = files_of(videos, net.input_spec)
     wanted = Wanted(name, number, top, box, cells)

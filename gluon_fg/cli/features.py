@@ -67,7 +67,7 @@ def features(
     the exit code is then 2.
     """
     from ..evaluation.extract import keep_network
-    from ..training.run import choose_context
+    from ..training.devices import computing_device
 
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
     network.check()
@@ -76,7 +76,7 @@ def features(
     if listed and (data[0].dataset or data[0].root):
         raise UserError(f'{listed[0]} and --dataset or --root exclude each other; leave out one of them')
     wanted, inputs = _requests(given), _inputs(given['input'])
-    ctx = choose_context(device, 0)
+    ctx = computing_device(device, 0, given['execution'])
     named = network.load(ctx)
     net, config = named.net, named.config
     net.weights_source = network.params or network.folder or net.weights_source

@@ -192,7 +192,7 @@ def regrouped(scores: Any, groups: Optional[str]) -> Any:
 
 
 def device_option(function: Callable) -> Callable:
-    """Add --device; the command gets `device`, which `training.run.choose_context` turns into a context."""
+    """Add --device; the command gets `device`, which `training.devices.computing_device` turns into a context."""
     return click.option(
         '--device',
         type=click.Choice(['auto', 'cpu', 'gpu']),
@@ -224,14 +224,14 @@ def execution_options(function: Callable) -> Callable:
                 type=click.Choice(['auto', *RUNTIMES]),
                 default='auto',
                 show_default=True,
-                help='What computes the network; auto is the fastest that is installed.',
+                help='What computes the network; auto is the fastest that is installed, onnxruntime_cuda takes a GPU.',
             ),
             click.option(
                 '--precision',
                 type=click.Choice(PRECISIONS),
                 default='float32',
                 show_default=True,
-                help='Of the numbers in it; int8 needs gluon-fg quantize first.',
+                help='Of the numbers in it; int8 needs gluon-fg quantize first, float16 onnxruntime_cuda.',
             ),
             click.option(
                 '--threads',

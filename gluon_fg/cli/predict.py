@@ -100,7 +100,7 @@ def predict(
     from ..evaluation.load import name_classes
     from ..evaluation.predict import each_prediction
     from ..evaluation.windows import Windows
-    from ..training.run import choose_context
+    from ..training.devices import computing_device
 
     live = _is_live(paths)
     _check(paths, topk, protocol, windows, live, output)
@@ -111,7 +111,7 @@ def predict(
     cut = None if windows is None else Windows(windows, stride)
     if cut:
         cut.check()
-    ctx = choose_context(device, 0)
+    ctx = computing_device(device, 0, execution)
     net = _network(network, ctx, threshold)
     views, execution = protocol or net.protocol, execution.decided(net, ctx)
     if classes:

@@ -78,7 +78,7 @@ def report(
     """
     from ..evaluation.protocol import get_protocol
     from ..training import distributed
-    from ..training.run import choose_context
+    from ..training.devices import computing_device
     from ..visualization.report.content import Content
     from ..visualization.report.page import write_report
     from .report_given import Asked, check_given, gather
@@ -93,7 +93,7 @@ def report(
     )
     output.check(path=str(page), suffixes=('.html', '.htm'), inputs=given)
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
-    ctx = choose_context(device, 0)
+    ctx = computing_device(device, 0, execution)
     asked = Asked(data, model, protocol, page, output.force, pictures > 0, batch_size, workers, ctx, execution)
     each = gather(given, asked)
     first, known = each[0], _groups(each[0], groups)

@@ -26,7 +26,7 @@ from ..files import temporary_folder
 from . import cache
 from . import contender as kinds
 from .contender import Contender
-from .execution import RUNTIMES, Execution, runtimes_of, thread_count
+from .execution import ON_PROCESSOR, Execution, runtimes_of, thread_count
 from .flops import Cost, count, input_shape
 from .machine import facts, has_bfloat16
 from .measuring import Measured, Say, side_by_side
@@ -52,7 +52,7 @@ class Asked:
     runtimes
         of this package: names of `execution.RUNTIMES`, or 'auto'
     precisions
-        'float32', 'bfloat16', 'int8'
+        names of `execution.PRECISIONS`
     batches
         clips of a call; the first is the latency's
     shape
@@ -67,7 +67,7 @@ class Asked:
         whether others are measured beside it
     """
 
-    runtimes: Tuple[str, ...] = ('auto', *RUNTIMES)
+    runtimes: Tuple[str, ...] = ('auto', *ON_PROCESSOR)
     precisions: Tuple[str, ...] = ('float32',)
     batches: Tuple[int, ...] = (1,)
     shape: Optional[Tuple[int, ...]] = None

@@ -13,14 +13,26 @@ from .machine import cores, has_bfloat16
 
 logger = logging.getLogger(__name__)
 
-RUNTIMES = ('mxnet', 'openvino', 'onnxruntime')
-PRECISIONS = ('float32', 'bfloat16', 'int8')
+ON_PROCESSOR = ('mxnet', 'openvino', 'onnxruntime')  # MXNet also on a GPU: where the network lies
+ON_GPU = ('onnxruntime_cuda',)  # wherever the network lies
+RUNTIMES = (*ON_PROCESSOR, *ON_GPU)
+PRECISIONS = ('float32', 'bfloat16', 'float16', 'int8')
 VARIABLE = 'GLUON_FG_RUNTIME'
 
 # I3D ResNet-50, 1x3x32x224x224, AVX-512, 2 cores: 340, 393 and 499 ms in float32; tiny networks in the same order
 _FASTEST_FIRST = ('openvino', 'mxnet', 'onnxruntime')
-_PRECISIONS_OF = {'mxnet': ('float32', 'int8'), 'openvino': PRECISIONS, 'onnxruntime': ('float32',)}
-_NEEDED = {'mxnet': ('mxnet',), 'openvino': ('openvino', 'onnx'), 'onnxruntime': ('onnxruntime', 'onnx')}
+_PRECISIONS_OF = {
+    'mxnet': ('float32', 'int8'),
+    'openvino': ('float32', 'bfloat16', 'int8'),
+    'onnxruntime': ('float32',),
+    'onnxruntime_cuda': ('float32', 'float16'),
+}
+_NEEDED = {
+    'mxnet': ('mxnet',),
+    'openvino': ('openvino', 'onnx'),
+    'onnxruntime': ('onnxruntime', 'onnx'),
+    'onnxruntime_cuda': ('onnxruntime', 'onnx'),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Execution:
     Parameters
     ----------
     runtime
-        one of `RUNTIMES`, or 'auto' for the fastest of those installed
+        one of `RUNTIMES`, or 'auto' for the fastest of those installed; never one of `ON_GPU` by itself
     precision
         one of `PRECISIONS`
     threads
@@ -59,6 +71,16 @@ class Execution:
         """Runtime and precision as files name them, for example 'openvino bfloat16'."""
         return f'{self.runtime} {self.precision}'
 
+    @property
+    def named(self) -> str:
+        """The runtime, or where it is 'auto' the one that the environment variable GLUON_FG_RUNTIME names."""
+        if self.runtime != 'auto':
+            return self.runtime
+        wanted = os.environ.get(VARIABLE, 'auto')
+        if wanted not in ('auto', *RUNTIMES):
+            raise unknown(f'runtime in {VARIABLE}', wanted, ('auto', *RUNTIMES))
+        return wanted
+
     def decided(self, net: Any, ctx: Any = None) -> Execution:
         """Say what computes a network: the same runtime on every start, 'auto' no more.
 
@@ -80,13 +102,11 @@ class Execution:
         """
         if self.runtime != 'auto':
             _check(self.runtime, self.precision)
-            if self.runtime != 'mxnet' and _needs_mxnet(net, ctx):
+            if self.runtime != 'mxnet' and _needs_mxnet(net, ctx, self.runtime):
                 raise UserError(f'runtime {self.runtime}: {net.name} is computed by mxnet there; choose auto or mxnet')
             return self._checked_threads()
-        wanted = os.environ.get(VARIABLE, 'auto')
-        if wanted not in ('auto', *RUNTIMES):
-            raise unknown(f'runtime in {VARIABLE}', wanted, ('auto', *RUNTIMES))
-        if _needs_mxnet(net, ctx):
+        wanted = self.named
+        if _needs_mxnet(net, ctx, wanted):
             wanted = 'mxnet'
         elif wanted == 'auto':
             wanted = _fastest(net, self.precision)
@@ -141,8 +161,9 @@ def _fastest(net: Any, precision: str) -> str:
     return 'mxnet'
 
 
-def _needs_mxnet(net: Any, ctx: Any) -> bool:
-    return bool(net.takes_labels) or (ctx is not None and ctx.device_type != 'cpu')
+def _needs_mxnet(net: Any, ctx: Any, runtime: str) -> bool:
+    on_gpu = ctx is not None and ctx.device_type != 'cpu'
+    return bool(net.takes_labels) or (on_gpu and runtime not in ON_GPU)
 
 
 def _check(runtime: str, precision: str) -> None:
@@ -159,7 +180,12 @@ def _problem(runtime: str, precision: str) -> str:
             f'the runtime {others}' if others else 'float32'
         )
     if not installed(runtime):
-        return f"runtime {runtime} is not installed: pip install 'gluon_fg[deploy]', or choose mxnet"
+        extra = 'deploy-gpu' if runtime in ON_GPU else 'deploy'
+        return f"runtime {runtime} is not installed: pip install 'gluon_fg[{extra}]', or choose mxnet"
+    if runtime in ON_GPU:
+        from .runtimes.onnxruntime_cuda import problem
+
+        return problem()
     if precision == 'bfloat16' and not has_bfloat16():
         return 'precision bfloat16: this processor does not compute in it (avx512_bf16, amx_bf16); choose float32'
     return ''

@@ -23,7 +23,8 @@ _FEATURES = (
     'i8mm',
     'sve',
 )
-_PACKAGES = ('gluon_fg', 'mxnet', 'gluoncv', 'numpy', 'torch', 'onnx', 'onnxruntime', 'openvino', 'nncf')
+_RUNTIMES = ('onnx', 'onnxruntime', 'onnxruntime-gpu', 'openvino', 'nncf')
+_PACKAGES = ('gluon_fg', 'mxnet', 'gluoncv', 'numpy', 'torch', *_RUNTIMES)
 
 
 def facts() -> Dict[str, Any]:

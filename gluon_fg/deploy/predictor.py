@@ -72,12 +72,12 @@ class Predictor:
 
     @property
     def runtime(self) -> str:
-        """What computes: 'mxnet', 'openvino' or 'onnxruntime'."""
+        """What computes: one of `execution.RUNTIMES`."""
         return self._execution.runtime
 
     @property
     def precision(self) -> str:
-        """Of the numbers in the network: 'float32', 'bfloat16' or 'int8'."""
+        """Of the numbers in the network: one of `execution.PRECISIONS`."""
         return self._execution.precision
 
     @property

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import mxnet as mx
 
+from ..deploy.execution import ON_GPU, Execution
 from ..doctor import capability_problem
 from ..errors import UserError
 from . import precision
@@ -63,6 +64,34 @@ def take_device(world: World, train: TrainConfig) -> Tuple[mx.Context, List[str]
         problem = str(error)
     world.agree(problem)
     return ctx, lines
+
+
+def computing_device(device: str, local_rank: int = 0, execution: Optional[Execution] = None) -> mx.Context:
+    """The device that a trained network lies on to be computed: the CPU beside a runtime that takes the GPU itself.
+
+    Parameters
+    ----------
+    device, local_rank
+        as `choose_context` takes them
+    execution
+        what is to compute it, as it is asked for; None: MXNet
+
+    Raises
+    ------
+    UserError
+        no GPU where one is asked for, MXNet holds no code for it, or a runtime on a GPU is to compute on the CPU
+    """
+    runtime = execution.named if execution else 'mxnet'
+    if runtime in ON_GPU:
+        if device == 'cpu':
+            raise UserError(f'device cpu: {runtime} computes on a GPU; choose the device auto, or another runtime')
+        return mx.cpu()
+    ctx = choose_context(device, local_rank)
+    problem = capability_problem(capability(ctx.device_id) or '') if ctx.device_type == 'gpu' else ''
+    if problem:
+        other = f'--runtime {ON_GPU[0]}, or ' if execution else ''
+        raise UserError(f'MXNet cannot use the GPU: {problem}; choose {other}--device cpu')
+    return ctx
 
 
 def check_devices(world: World, ctx: mx.Context, without_nccl: bool = False) -> List[str]:

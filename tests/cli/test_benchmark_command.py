@@ -89,7 +89,7 @@ def test_json_alone_on_stdout(command, error_line):
         (['--rounds', 0], '--rounds'),
         (['i3d_tiny_synthfgg'], "unknown model 'i3d_tiny_synthfgg'; did you mean"),
         (['i3d_tiny_synthfg', '--runtime', 'tensorrt'], "unknown runtime 'tensorrt'"),
-        (['i3d_tiny_synthfg', '--precision', 'float16'], "unknown precision 'float16'"),
+        (['i3d_tiny_synthfg', '--precision', 'float8'], "unknown precision 'float8'"),
         (['i3d_tiny_synthfg', '--batch', '0'], "from 1, got '0'"),
         (['i3d_tiny_synthfg', '--input', '1,3,48,48'], 'takes an input of 5 numbers'),
         (['i3d_tiny_synthfg', '--promises'], 'leave out i3d_tiny_synthfg'),

@@ -67,7 +67,7 @@ def test_auto_is_mxnet_on_a_gpu_and_for_networks_that_take_labels_or_as_the_envi
 
 @pytest.mark.parametrize('given, said', [
     ({'runtime': 'openvno'}, "unknown runtime 'openvno'; did you mean 'openvino'?"),
-    ({'precision': 'float16'}, "unknown precision 'float16'; did you mean"),
+    ({'precision': 'float8'}, "unknown precision 'float8'; did you mean"),
     ({'threads': 0}, 'threads must be at least 1, got 0'),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_at_once(given, said):
