@@ -5,9 +5,9 @@ import json
 import mxnet as mx
 import pytest
 
-from gluon_fg.gpu_check import dropout, operators, ranks, run, training
+from gluon_fg.gpu_check import dropout, operators, run
 from gluon_fg.gpu_check.outcome import Outcome, Target
-from gluon_fg.gpu_check.trained import Training, plan
+from gluon_fg.gpu_check.trained import plan
 
 
 @pytest.fixture
@@ -67,24 +67,6 @@ def test_dropout_without_its_seed_is_seen(target, monkeypatch):
     assert wrong(dropout.checks(target)) == []
     monkeypatch.setattr(mx.random, 'seed', lambda *args, **options: None)
     assert wrong(dropout.checks(target)) == ['masks of the same seed']
-
-
-def test_losses_that_leave_float32_or_are_not_finite_are_seen():
-    single = Training([3 - n / 40 for n in range(60)], 0, 1)
-    near = Training([1.1 * loss for loss in single.losses], 4, 1024)
-    assert training.compared('a', single, near).ok
-    assert not training.compared('a', single, near._replace(skipped=16)).ok
-    assert not training.compared('a', single, near._replace(losses=[1.3 * loss for loss in single.losses])).ok
-    assert not training.compared('a', single, near._replace(losses=[*near.losses[:-1], None])).ok
-    assert not training.compared('a', single, near._replace(losses=near.losses[:-1])).ok
-
-
-def test_ranks_that_leave_one_process_are_seen():
-    alone = [2.0, 1.5, 1.0]
-    assert ranks.near(alone, [2.0001, 1.5, 1.0]).ok
-    assert not ranks.near(alone, [2.0, 1.5, 1.002]).ok
-    assert not ranks.near(alone, [2.0, 1.5]).ok
-    assert not ranks.near([], []).ok
 
 
 def test_a_section_that_breaks_is_wrong_and_the_others_go_on(target, monkeypatch):

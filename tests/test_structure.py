@@ -34,7 +34,7 @@ ALLOWED = {
         'weights',
     },
     'studies': {'deploy', 'evaluation', 'training'},
-    'gpu_check': {'nn', 'data', 'training', 'doctor'},
+    'gpu_check': {'nn', 'data', 'training', 'doctor', 'weights'},
     # The command is above everything; nothing is above it.
     'cli': {
         '__version__',

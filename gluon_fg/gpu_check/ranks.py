@@ -12,10 +12,15 @@ from typing import Iterator, List, Optional
 
 import mxnet as mx
 
+from ..errors import UserError
+from ..named_configs import find_config
+from ..training.config import load_config
+from ..weights.zoo import weights_file
 from .outcome import Outcome, Target
 from .trained import called, plan, read, words
 
 TOLERANCE = 3e-4  # of the loss, as between 1 and 8 ranks on CPUs
+_BESIDE = 'two ranks beside one process'
 _ADVICE = 'train on one GPU, and send the report to the project'
 _MEGABYTES, _QUICK_MEGABYTES = 380, 40  # float32 gradients of 95 million parameters: DFB on a ResNet-152
 
@@ -29,7 +34,16 @@ def checks(target: Target) -> Iterator[Outcome]:
     if target.on_gpu and mx.context.num_gpus() < 2:
         yield Outcome('two ranks', True, 'not tried: there is one GPU')
         return
+    yield _beside_one(target, launcher)
+    yield from _job(target, launcher)
+
+
+def _beside_one(target: Target, launcher: str) -> Outcome:
     config, *settings = next(iter(plan()['networks'].values()))
+    try:
+        weights_file(load_config(find_config(config), settings).model.name, attempts=1)
+    except UserError as error:
+        return Outcome(_BESIDE, True, f'not tried: {error}')
     settings += [
         'train.batch_norm=frozen',
         'model.options.dropout=0',
@@ -39,8 +53,7 @@ def checks(target: Target) -> Iterator[Outcome]:
     called(words(target, config, 'alone', *settings, 'train.batch_size=8'), target.folder)
     two = words(target, config, 'two', *settings, 'train.batch_size=4', 'train.without_nccl=true')
     called([launcher, '-np', '2', *two], target.folder)
-    yield near(read(target.folder / 'alone').losses, read(target.folder / 'two').losses)
-    yield from _job(target, launcher)
+    return near(read(target.folder / 'alone').losses, read(target.folder / 'two').losses)
 
 
 def near(alone: List[Optional[float]], two: List[Optional[float]]) -> Outcome:
@@ -50,7 +63,7 @@ def near(alone: List[Optional[float]], two: List[Optional[float]]) -> Outcome:
     largest = max((abs(a - b) / max(abs(a), 1e-3) for a, b in pairs), default=float('inf'))
     said = f'losses of {len(pairs)} updates differ by {largest:.1e} at most' if whole else 'losses are missing'
     facts = {'alone': alone, 'two': two}
-    return Outcome('two ranks beside one process', whole and largest <= TOLERANCE, said, _ADVICE, facts)
+    return Outcome(_BESIDE, whole and largest <= TOLERANCE, said, _ADVICE, facts)
 
 
 def _job(target: Target, launcher: str) -> Iterator[Outcome]:

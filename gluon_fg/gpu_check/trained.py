@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,10 +23,14 @@ CLIPS = 96  # videos that are rendered, on which an epoch of batches of 8 has 12
 
 
 class Training(NamedTuple):
-    """What metrics.jsonl says of each update: its loss (None: not finite), all updates left out, and the scale."""
+    """What metrics.jsonl says of each update of a run, over all of its stages.
+
+    `losses`: None: not finite; `left_out`: numbers of the updates that overflowed, from 1; `scale`: the last loss
+    scale, 1 in float32
+    """
 
     losses: List[Optional[float]]
-    skipped: int
+    left_out: List[int]
     scale: float
 
 
@@ -41,12 +46,17 @@ def videos(target: Target) -> Path:
     return root
 
 
-def words(target: Target, config: str, out: str, *settings: str) -> List[str]:
-    """The command that trains a config on the rendered videos, on the device that is checked."""
-    shared = [f'data.root={videos(target)}', f'train.device={target.ctx.device_type}', *plan()['shared'], *settings]
-    sizes = f'data.sizes={{train: {CLIPS}, val: 24, test: 24}}'
+def words(target: Target, config: str, out: str, *settings: str, left_out: Sequence[int] = ()) -> List[str]:
+    """The command that trains a config on the rendered videos, on the device that is checked.
+
+    `left_out`: numbers of updates that are not done, see `late`
+    """
+    given = [f'data.root={videos(target)}', f'train.device={target.ctx.device_type}', *plan()['shared'], *settings]
+    given.insert(0, f'data.sizes={{train: {CLIPS}, val: 24, test: 24}}')
     out = str(target.folder / out)
-    return [sys.executable, '-m', 'gluon_fg', 'train', '--config', config, '--out', out, '--set', sizes, *shared]
+    if left_out:
+        return [sys.executable, '-m', 'gluon_fg.gpu_check.late', json.dumps(list(left_out)), config, out, *given]
+    return [sys.executable, '-m', 'gluon_fg', 'train', '--config', config, '--out', out, '--set', *given]
 
 
 def called(command: Sequence[str], folder: Path, seconds: float = SECONDS) -> str:
@@ -86,8 +96,18 @@ def called(command: Sequence[str], folder: Path, seconds: float = SECONDS) -> st
 
 
 def read(folder: Path) -> Training:
-    """What a run wrote of its updates."""
-    updates = [record for record in read_metrics(folder / 'metrics.jsonl') if record['event'] == 'train']
-    last = updates[-1] if updates else {}
-    losses = [record.get('loss') for record in updates]
-    return Training(losses, int(last.get('skipped', 0)), float(last.get('loss_scale', 1)))
+    """Read a run, or the runs of its stages in the order of their training."""
+    losses: List[Optional[float]] = []
+    left_out: List[int] = []
+    scale = 1.0
+    stages = sorted(folder.glob('*/metrics.jsonl'), key=lambda path: path.stat().st_mtime)
+    for path in stages or [folder / 'metrics.jsonl']:  # beside stages' there is one that holds them all
+        before = 0
+        for record in read_metrics(path):
+            if record['event'] == 'train':
+                losses.append(record.get('loss'))
+                scale = float(record.get('loss_scale', 1))
+                if record.get('skipped', 0) > before:
+                    before = record['skipped']
+                    left_out.append(len(losses))
+    return Training(losses, left_out, scale)

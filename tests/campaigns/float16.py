@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, Sequence
+
+from gluon_fg.gpu_check.trained import Training, read
 
 REPO = Path(__file__).resolve().parents[2]
 LAST, TOLERANCE, TIMEOUT = 50, 0.05, 1200  # updates that are averaged, share, seconds for a run
@@ -42,69 +44,16 @@ _SHARED = (
     'data.workers=0',
 )
 _SIZES = 'data.sizes={train: 168, val: 48, test: 48}'
-# A process that trains and leaves out the updates that it is given, counted from 1 over all stages
-_TRAIN = """
-import json, sys
-import gluon_fg
-from mxnet import gluon
-from gluon_fg.cli import main
-left_out, count, update = set(json.loads(sys.argv.pop(1))), 0, gluon.Trainer._update
-
-def counted(self, *args, **kwargs):
-    global count
-    count += 1
-    if count not in left_out:
-        update(self, *args, **kwargs)
-
-gluon.Trainer._update = counted
-main()
-"""
 
 
-class Told(NamedTuple):
-    """What a run wrote in metrics.jsonl, over all of its stages.
-
-    Parameters
-    ----------
-    losses
-        of each update
-    left_out
-        numbers of the updates that overflowed, from 1
-    scale
-        the last loss scale; 1 in float32
-    """
-
-    losses: List[float]
-    left_out: List[int]
-    scale: float
-
-
-def read(folder: Path) -> Told:
-    """Read a run, or the runs of its stages in the order of their training."""
-    losses: List[float] = []
-    left_out: List[int] = []
-    scale = 1.0
-    stages = sorted(folder.glob('*/metrics.jsonl'), key=lambda path: path.stat().st_mtime)
-    for path in stages or [folder / 'metrics.jsonl']:  # beside stages' there is one that holds them all
-        before = 0
-        for record in map(json.loads, path.read_text().splitlines()):
-            if record['event'] == 'train':
-                losses.append(record.get('loss', math.nan))  # no number: it was not finite
-                scale = record.get('loss_scale', 1.0)
-                if record.get('skipped', 0) > before:
-                    before = record['skipped']
-                    left_out.append(len(losses))
-    return Told(losses, left_out, scale)
-
-
-def trained(method: str, precision: str, folder: Path, left_out: Sequence[int] = ()) -> Told:
+def trained(method: str, precision: str, folder: Path, left_out: Sequence[int] = ()) -> Training:
     """Train a method's network, or take it as it lies finished in its folder."""
     config, *settings = METHODS[method]
     out = folder / f'{method}-{precision}{"-late" if left_out else ""}'
-    words = ['train', '--config', config, '--out', str(out), '--set', f'data.root={folder / "synthfg"}']
+    words = [json.dumps(list(left_out)), config, str(out), f'data.root={folder / "synthfg"}']
     words += [*_SHARED, _SIZES, f'train.precision={precision}', *settings]
     env = {**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'}
-    command = [sys.executable, '-c', _TRAIN, json.dumps(list(left_out)), *words]
+    command = [sys.executable, '-m', 'gluon_fg.gpu_check.late', *words]
     done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, timeout=TIMEOUT)
     if done.returncode:
         raise RuntimeError(f'{" ".join(words)}: {done.stderr[-2000:]}')
@@ -118,9 +67,10 @@ def measured(method: str, folder: Path) -> dict:
     return compared(half, trained(method, 'float32', folder), late)
 
 
-def compared(half: Told, single: Told, late: Told) -> dict:
+def compared(half: Training, single: Training, late: Training) -> dict:
     """Hold a run in float16 against float32's and against float32's that left out the same updates."""
-    mean16, mean32, mean_late = (sum(told.losses[-LAST:]) / LAST for told in (half, single, late))
+    numbers = [[math.nan if loss is None else loss for loss in run.losses] for run in (half, single, late)]
+    mean16, mean32, mean_late = (sum(losses[-LAST:]) / LAST for losses in numbers)
     off = mean16 / mean_late - 1
     return {
         'updates': len(half.losses),
@@ -130,7 +80,7 @@ def compared(half: Told, single: Told, late: Told) -> dict:
         'float32': mean32,
         'float32_late': mean_late,
         'off': off,
-        'right': all(map(math.isfinite, half.losses)) and abs(off) <= TOLERANCE,
+        'right': all(map(math.isfinite, numbers[0])) and abs(off) <= TOLERANCE,
     }
 
 
