@@ -44,6 +44,50 @@ loop.measure = keep
 main(['train', *sys.argv[1:]])
 '''
 
+STOPPING = '''"""gluon-fg train three times in one job: a whole run, one whose rank 1 is stopped, and that one again."""
+import os, signal, sys
+
+from gluon_fg.cli import main
+from gluon_fg.training import loop
+
+one_update, asked, codes = loop.one_update, [], []
+
+def stopped(run, state, *rest):
+    if run.run_dir.name == 'stopped' and state.updates == 3 and not asked:
+        asked.append(True)
+        if run.world.rank == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+    return one_update(run, state, *rest)
+
+loop.one_update = stopped
+for name in ('whole', 'stopped', 'stopped'):
+    try:
+        main(['train', '--out', os.path.join(sys.argv[2], name), *sys.argv[3:]])
+    except SystemExit as end:
+        codes.append(end.code)
+if os.environ['HOROVOD_RANK'] == '0':
+    print('codes', codes)
+'''
+APART = '''"""gluon-fg train in a folder of the rank's own, which is not waited for as long as a network's may need."""
+import os, sys
+from pathlib import Path
+
+from gluon_fg.cli import main
+from gluon_fg.training import distributed, lock
+
+lock._SHOWN_WITHIN = 0.5
+own = Path(__file__).with_name(os.environ['HOROVOD_RANK'])
+own.mkdir()
+os.chdir(own)
+try:
+    main(['train', *sys.argv[1:]])
+except SystemExit as end:
+    codes = distributed.init().gather_objects(end.code)  # the launcher ends a rank that has not said so yet
+    if os.environ['HOROVOD_RANK'] == '0':
+        print('codes', codes)
+    raise
+'''
+
 
 @pytest.fixture
 def command(tiny_synthfg):
@@ -173,6 +217,31 @@ def test_a_job_that_lost_a_rank_ends_as_one_that_did_not(command, tmp_path):
     net, config = load_run(out, out / 'final.params')  # and these are the scores of the file
     scores = score_dataset(net, split_of(config, 'val'), get_protocol('train_time'), mx.cpu())
     np.testing.assert_allclose(scores.probabilities, after[2], atol=1e-5)
+
+
+@needs_horovod
+def test_three_ranks_of_which_one_was_stopped_end_with_the_bits_of_a_run_that_was_not(command, tmp_path):
+    """Gradients are averaged one by one: with three, sums of several at once would depend on which are ready."""
+    script = tmp_path / 'stopping_train.py'
+    script.write_text(STOPPING)
+    settings = ('train.fusion_threshold_mb=0', 'train.epochs=2', 'train.batch_size=4', 'model.options={dropout: 0.5}')
+    text = finish(command(tmp_path, *settings, 'train.clip=5.0', 'test.val_epochs=0', ranks=3, script=script))
+    assert 'codes [0, 130, 0]' in text and 'resumes from' in text, text
+    whole, out = tmp_path / 'whole', tmp_path / 'stopped'
+    assert losses(out) == losses(whole) and len(losses(out)) == 8
+    assert same_parameters(out, whole)
+
+
+@needs_horovod
+def test_a_job_whose_ranks_have_folders_of_their_own_ends_on_both_before_it_trains(command, tmp_path):
+    script = tmp_path / 'apart_train.py'
+    script.write_text(APART)
+    process = start(command('run', ranks=2, script=script))
+    text = process.communicate(timeout=120)[0]
+    assert process.returncode != 0 and 'codes [2, 2]' in text and 'lock.py' not in text, text  # no traceback of ours
+    line = f'does not see in {tmp_path / "1" / "run"} what rank 0 wrote: the ranks of a job need one folder'
+    assert text.count(line) == 2, text
+    assert [list((tmp_path / rank).iterdir()) for rank in '01'] == [[], []]
 
 
 def _is_rank(process, out, rank):
