@@ -65,13 +65,13 @@ def started(variant: str, seed: int, clips: np.ndarray) -> Any:
     net = gluon_fg.get_model(NETWORKS[variant])
     mx.random.seed(seed)
     net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
-    net.hybridize(static_alloc=True, static_shape=True)
-    net(to_input(clips[:2], net.input_spec)).wait_to_read()  # settles the shapes
-    if variant == 'dfb-warm':
+    if variant == 'dfb-warm':  # before oneDNN has weights in a layout of its own
         warm = gluon_fg.get_model('i3d_tiny_synthfg', pretrained=True)
         source = warm.branches.backbone._collect_params_with_prefix()
         for name, p in net.branches.backbone._collect_params_with_prefix().items():
             p.set_data(source[name].data())
+    net.hybridize(static_alloc=True, static_shape=True)
+    net(to_input(clips[:2], net.input_spec)).wait_to_read()  # settles the shapes
     if variant == 'u2s':
         groups = np.arange(net.nclass) // 4  # classes that look alike
         net.set_csm((groups[:, None] == groups).astype('float32'))
