@@ -60,7 +60,6 @@ setup(
         'jinja2>=3.1,<4',  # reports
         'matplotlib>=3.7',
         'tqdm>=4.60',
-        'tensorboardX>=2.5',
         'requests>=2.26,<3',
         'urllib3>=1.26,<3',  # what lies under requests, whose errors say why a connection failed
         'portalocker>=2.0',
@@ -89,7 +88,15 @@ setup(
         # On a GPU. It owns the module `onnxruntime`, as the package of that name does: one of them can be installed.
         'deploy-gpu': ['onnx>=1.14,<1.18', 'onnxruntime-gpu[cuda,cudnn]>=1.21'],
         'convert': ['torch>=2.0'],  # the tests of `gluon-fg zoo convert`: see CONTRIBUTING.md, "PyTorch"
-        'dev': ['pytest>=8', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy>=1.14,<1.15'],
+        'dev': [
+            'pytest>=8',
+            'pytest-timeout',
+            'pytest-xdist',
+            'hypothesis',
+            'tensorboardX>=2.5',  # its event files are compared with ours
+            'ruff',
+            'mypy>=1.14,<1.15',
+        ],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 INSTALL = "run `make setup`, or pip install -c constraints.txt -e '.[cpu]'"
-LIBRARIES = ('click', 'omegaconf', 'yaml', 'scipy', 'matplotlib', 'tqdm', 'tensorboardX', 'requests', 'portalocker')
+LIBRARIES = ('click', 'omegaconf', 'yaml', 'scipy', 'matplotlib', 'tqdm', 'requests', 'portalocker')
 PROBE_SECONDS = 180
 
 

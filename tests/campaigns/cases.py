@@ -34,7 +34,7 @@ def _run(folder: Path) -> None:
     loop.train(load_config(None, settings), folder, progress=False)
 
 
-LOADED = ('gluon_fg.training.stages', 'gluon_fg.cli.train', 'matplotlib.pyplot', 'tensorboardX', 'av')
+LOADED = ('gluon_fg.training.stages', 'gluon_fg.cli.train', 'matplotlib.pyplot', 'av')
 INPUTS: Dict[str, Callable[[Path], None]] = {'films': _films, 'run': _run}
 NEEDS: Dict[str, Tuple[str, ...]] = {'run': ('films',)}  # what has to be there before
 

@@ -4,11 +4,13 @@ import errno
 import os
 import resource
 import struct
+import sys
 import threading
 
 import pytest
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import RecordWriter
 
 from gluon_fg.training.board import Board
 
@@ -39,6 +41,34 @@ def test_the_events_are_tensorboardxs(tmp_path, first):
     ours.close()
     assert events(tmp_path / 'ours') == before == events(tmp_path / 'theirs')
     assert len(before) == 1 + 2 * bool(first) + 3
+
+
+@pytest.mark.parametrize('step', [0, 1, 127, 128, 300_000])
+def test_the_file_is_tensorboardxs_to_the_byte(tmp_path, step):
+    """Lengths, checksums and the order of fields; a tag's length takes a second byte from 128 on."""
+    board = Board(tmp_path / 'ours')
+    board.add({'a': -1.5, 'b' * 130: 0.0, 'Größe': 1e30, 'beyond float32': 1e300}, step)
+    board.close()
+    assert events(tmp_path / 'ours')[-1].summary.value[0].simple_value == float('inf')
+    (ours,) = (tmp_path / 'ours').iterdir()
+    assert ours.name.startswith('events.out.tfevents.')
+    theirs, data = RecordWriter(str(tmp_path / 'theirs')), ours.read_bytes()
+    while data:
+        (length,) = struct.unpack('<Q', data[:8])
+        theirs.write(Event.FromString(data[12 : 12 + length]).SerializeToString())
+        data = data[16 + length :]
+    theirs.close()
+    assert (tmp_path / 'theirs').read_bytes() == ours.read_bytes()
+
+
+def test_it_loads_nothing_of_other_packages(tmp_path, monkeypatch):
+    """PyTorch, which tensorboardX brings in where there is one, takes seconds to load."""
+    for name in ('tensorboardX', 'torch'):
+        monkeypatch.setitem(sys.modules, name, None)
+    board = Board(tmp_path / 'board', 3)
+    board.add({'train/loss': 1.0}, 3)
+    board.close()
+    assert len(events(tmp_path / 'board')) == 4
 
 
 def test_a_full_disk_is_an_error_and_no_wait(tmp_path):
