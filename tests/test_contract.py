@@ -4,7 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from mxnet import autograd, gluon
-from networks import randomize_norms
+from networks import parameters, randomize_norms
 
 from gluon_fg import get_model, list_models
 from gluon_fg.data.labels import LabelSet
@@ -20,11 +20,33 @@ TINY = sorted({*list_models('*_tiny_*'), *list_models('tiny_*')})  # the latter:
 STATIC = dict(static_alloc=True, static_shape=True)
 
 
-@pytest.fixture(params=TINY)
-def net(request):
+def make(name):
     """Random weights for which no layer is the identity."""
-    net = get_model(request.param, **({'nclass': 7} if 'custom' in request.param else {}))
-    return randomize_norms(net)
+    return randomize_norms(get_model(name, **({'nclass': 7} if 'custom' in name else {})))
+
+
+@pytest.fixture(params=TINY)
+def fresh(request):
+    """A network for a test that changes it."""
+    return make(request.param)
+
+
+@pytest.fixture(scope='module', params=TINY)
+def shared(request):
+    """A network for all tests that leave its parameters as they are, which is looked at behind them."""
+    net = make(request.param)
+    before = parameters(net)
+    yield net
+    for name, value in parameters(net).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=f'{net.name}: a test has changed {name}')
+
+
+@pytest.fixture
+def net(shared):
+    """The shared network, not hybridized."""
+    mx.random.seed(1)  # not the numbers that its weights were drawn from
+    yield shared
+    shared.hybridize(False)
 
 
 def views(net, count=2, height=None, width=None):
@@ -80,45 +102,45 @@ def test_the_network_is_its_first_branch(net):
         assert isinstance(net.branches(x), tuple)
 
 
-def test_hybridized_equals_imperative_in_use_and_in_training(net):
-    x, label = views(net), mx.nd.array([1, 0])
+def test_hybridized_equals_imperative_in_use_and_in_training(fresh):
+    x, label = views(fresh), mx.nd.array([1, 0])
 
     def learn():
         with autograd.record():
-            loss = net.loss(net.branches(x), label)
+            loss = fresh.loss(fresh.branches(x), label)
         loss.backward()
-        return [loss.asnumpy()] + [p.grad().asnumpy() for p in net.collect_params().values() if p.grad_req != 'null']
+        return [loss.asnumpy()] + [p.grad().asnumpy() for p in fresh.collect_params().values() if p.grad_req != 'null']
 
-    plain = outputs(net, x)
+    plain = outputs(fresh, x)
     slopes = learn()  # also moves the running statistics
-    after = outputs(net, x)
-    net.hybridize(**STATIC)
-    assert_close(outputs(net, x), after)
+    after = outputs(fresh, x)
+    fresh.hybridize(**STATIC)
+    assert_close(outputs(fresh, x), after)
     for given, expected in zip(learn(), slopes):
         assert np.linalg.norm(given - expected) <= 1e-2 * np.linalg.norm(expected) + 1e-6
     assert not np.allclose(plain[0], after[0])
 
 
-def test_every_trainable_parameter_learns(net):
-    net.hybridize(**STATIC)
+def test_every_trainable_parameter_learns(fresh):
+    fresh.hybridize(**STATIC)
     with autograd.record():
-        loss = net.loss(net.branches(views(net, 4)), mx.nd.array([0, 1, 2, 3]))
+        loss = fresh.loss(fresh.branches(views(fresh, 4)), mx.nd.array([0, 1, 2, 3]))
     loss.backward()
     assert loss.shape == (4,) and loss.dtype == np.float32
-    for name, p in net._collect_params_with_prefix().items():
+    for name, p in fresh._collect_params_with_prefix().items():
         if p.grad_req != 'null':
             gradient = p.grad().asnumpy()
             assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, name
 
 
-def test_a_few_steps_fit_a_few_clips(net):
-    net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
-    net.hybridize(**STATIC)
-    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9})
-    x, label = views(net, 4), mx.nd.array([0, 1, 2, 3])
+def test_a_few_steps_fit_a_few_clips(fresh):
+    fresh.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
+    fresh.hybridize(**STATIC)
+    trainer = gluon.Trainer(fresh.collect_params(), 'sgd', {'learning_rate': 0.02, 'momentum': 0.9})
+    x, label = views(fresh, 4), mx.nd.array([0, 1, 2, 3])
     for step in range(25):
         with autograd.record():
-            loss = net.loss(net.branches(x), label)
+            loss = fresh.loss(fresh.branches(x), label)
         loss.backward()
         trainer.step(4)
         if step == 0:
@@ -154,17 +176,17 @@ def test_saving_and_loading_is_exact(net, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_saving_right_behind_a_step_saves_the_statistics_of_that_step(net, tmp_path):
+def test_saving_right_behind_a_step_saves_the_statistics_of_that_step(fresh, tmp_path):
     """MXNet's static graphs write them unannounced: a plain read here is stale in most cases."""
-    net.hybridize(**STATIC)
-    x, label = views(net, 4), mx.nd.array([0, 1, 2, 3])
+    fresh.hybridize(**STATIC)
+    x, label = views(fresh, 4), mx.nd.array([0, 1, 2, 3])
     for _ in range(5):
         with autograd.record():
-            loss = net.loss(net.branches(x), label)
+            loss = fresh.loss(fresh.branches(x), label)
         loss.backward()
-        net.save_parameters(str(tmp_path / 'now.params'))
+        fresh.save_parameters(str(tmp_path / 'now.params'))
         mx.nd.waitall()
-        net.save_parameters(str(tmp_path / 'later.params'))
+        fresh.save_parameters(str(tmp_path / 'later.params'))
         now, later = (mx.nd.load(str(tmp_path / f'{when}.params')) for when in ('now', 'later'))
         for name, value in now.items():
             np.testing.assert_array_equal(value.asnumpy(), later[name].asnumpy(), err_msg=name)
@@ -243,15 +265,15 @@ def test_segments_belong_to_images(net):
         net.num_segments = 0
 
 
-def test_labels_and_input_must_fit(net):
-    with pytest.raises(UserError, match=f'2 class names for {net.name}, which has {net.nclass} classes'):
-        net.labels = LabelSet(('a', 'b'))
-    net.labels = LabelSet(tuple(f'class {i}' for i in range(net.nclass)))
-    assert net.classes[3] == 'class 3'
+def test_labels_and_input_must_fit(fresh):
+    with pytest.raises(UserError, match=f'2 class names for {fresh.name}, which has {fresh.nclass} classes'):
+        fresh.labels = LabelSet(('a', 'b'))
+    fresh.labels = LabelSet(tuple(f'class {i}' for i in range(fresh.nclass)))
+    assert fresh.classes[3] == 'class 3'
     with pytest.raises(UserError, match='takes layout'):
-        net.input_spec = InputSpec(layout='NCHW' if net.input_spec.ndim == 3 else 'NCTHW')
-    net.input_spec = net.input_spec.replace(frame_stride=3)
-    assert net.input_spec.frame_stride == 3
+        fresh.input_spec = InputSpec(layout='NCHW' if fresh.input_spec.ndim == 3 else 'NCTHW')
+    fresh.input_spec = fresh.input_spec.replace(frame_stride=3)
+    assert fresh.input_spec.frame_stride == 3
 
 
 def test_auxiliary_outputs_are_kept_from_predictions(net):
@@ -308,7 +330,7 @@ def test_a_relation_of_classes_is_a_square_of_shares(net):
         assert all(relation.matrix[other, predicted] > 0 for other in others)
 
 
-def test_a_further_view_follows_the_network(net):
+def test_a_further_view_follows_the_network(fresh):
     """Hybridized, and its graph dropped, with the network; its parameters are the network's, saved once."""
 
     class Last(View):
@@ -319,14 +341,14 @@ def test_a_further_view_follows_the_network(net):
         def hybrid_forward(self, F, x):
             return F.identity(self.backbone(x)[3])
 
-    names, x = list(net.collect_params()), views(net)
-    net.add_view('last', Last(net.branches.backbone))
-    assert list(net.collect_params()) == names and 'last' in net.views
-    net.hybridize(**STATIC)
-    np.testing.assert_allclose(net.views['last'](x).asnumpy(), net.maps(x)['F5'].asnumpy(), rtol=1e-4, atol=1e-5)
-    assert net.views['last']._cached_op is not None
-    net._clear_cached_op()
-    assert net.views['last']._cached_op is None
+    names, x = list(fresh.collect_params()), views(fresh)
+    fresh.add_view('last', Last(fresh.branches.backbone))
+    assert list(fresh.collect_params()) == names and 'last' in fresh.views
+    fresh.hybridize(**STATIC)
+    np.testing.assert_allclose(fresh.views['last'](x).asnumpy(), fresh.maps(x)['F5'].asnumpy(), rtol=1e-4, atol=1e-5)
+    assert fresh.views['last']._cached_op is not None
+    fresh._clear_cached_op()
+    assert fresh.views['last']._cached_op is None
 
 
 def test_preparing_leaves_a_network_alone_that_is_prepared(net):
