@@ -106,6 +106,26 @@ def _resident():
         return 0
 
 
+@pytest.fixture(scope='session', autouse=True)
+def curves_drawn_once():
+    """Runs get the picture of this process's first one: to draw one takes longer than most trainings of the tests."""
+    from gluon_fg import files
+    from gluon_fg.training import log, loop
+
+    drawn = []
+
+    def write(records, path):
+        if not drawn:
+            log.plot_curves(records, path)
+            drawn.append(Path(path).read_bytes())
+        with files.atomic_path(path) as temporary:
+            Path(temporary).write_bytes(drawn[0])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, 'plot_curves', write)
+        yield
+
+
 @pytest.fixture(scope='session')
 def tiny_synthfg(tmp_path_factory):
     """Root of a SynthFG of 48 training, 24 validation and 24 test clips."""

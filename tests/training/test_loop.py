@@ -8,7 +8,7 @@ import pytest
 
 from gluon_fg.errors import UserError
 from gluon_fg.nn.norm import batch_norms
-from gluon_fg.training import loop
+from gluon_fg.training import log, loop
 from gluon_fg.training.config import load_config
 from gluon_fg.training.log import RunLog, read_metrics
 from gluon_fg.training.run import build_network
@@ -83,7 +83,24 @@ def test_batch_norm_layers_that_are_frozen_do_not_change(mode, config, tmp_path)
     assert changed[0] == (mode == 'partial')
 
 
-def test_every_branch_is_logged_and_the_pictures_are_written(config, tmp_path):
+@pytest.mark.parametrize(
+    'epochs, vals',
+    [
+        ([], []),
+        ([{'loss': 2.0, 'top1_avg': 0.5}], []),
+        ([{'loss': 2.0, 'loss_avg': 2.0}, {'loss': None, 'loss_avg': 1.0}], [{'map': 0.5}]),
+        ([{'loss': 2.0}, {'loss': 1.0}], [{'top1': 0.5, 'within_group': 0.75}]),
+    ],
+)
+def test_curves_of_any_records_are_drawn(epochs, vals, tmp_path):
+    records = [{'event': 'epoch', 'epoch': i + 1, **record} for i, record in enumerate(epochs)]
+    records += [{'event': 'val', 'epoch': i + 1, **record} for i, record in enumerate(vals)]
+    log.plot_curves(records, tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').read_bytes()[:4] == b'\x89PNG'
+
+
+def test_every_branch_is_logged_and_the_pictures_are_written(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, 'plot_curves', log.plot_curves)
     summary, records, _ = run(
         config('train.epochs=2', 'test.val_epochs=1', model='i3d_tiny_synthfg_dfb'), tmp_path / 'run'
     )
