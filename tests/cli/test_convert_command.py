@@ -1,7 +1,8 @@
-"""`gluon-fg zoo convert` as a user starts it, without PyTorch: what it says and leaves behind."""
+"""`gluon-fg zoo convert` without PyTorch, once as a user starts it: what it says and leaves behind."""
 
 import os
 import re
+import sys
 
 import mxnet as mx
 import numpy as np
@@ -24,16 +25,10 @@ def torchvision(name):
 
 
 @pytest.fixture
-def convert(run_command, tmp_path_factory):
+def convert(command_done, monkeypatch):
     """Run it where PyTorch cannot be imported."""
-
-    def run(*args):
-        stand_in = tmp_path_factory.mktemp('broken')
-        (stand_in / 'torch.py').write_text('raise ImportError("No module named torch")')
-        paths = [str(stand_in), os.environ.get('PYTHONPATH')]
-        return run_command('zoo', 'convert', *args, env={'PYTHONPATH': os.pathsep.join(filter(None, paths))})
-
-    return run
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    return lambda *args: command_done('zoo', 'convert', *args)
 
 
 @pytest.fixture(scope='module')
@@ -51,10 +46,13 @@ def checkpoint(tmp_path_factory):
     return path, arrays, net
 
 
-def test_the_file_is_the_network(convert, checkpoint, tmp_path):
+def test_the_file_is_the_network(run_command, checkpoint, tmp_path):
     path, _, net = checkpoint
     out = tmp_path / 'converted.params'
-    done = convert(path, '--model', 'tsn_resnet18_v1b_custom', '--out', out)
+    (tmp_path / 'torch.py').write_text('raise ImportError("No module named torch")')
+    paths = [str(tmp_path), os.environ.get('PYTHONPATH')]
+    env = {'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+    done = run_command('zoo', 'convert', path, '--model', 'tsn_resnet18_v1b_custom', '--out', out, env=env)
     assert done.returncode == 0, done.stderr
     assert f'{out}: 102 parameters for tsn_resnet18_v1b_custom' in done.stdout
     x = mx.nd.random.normal(shape=(3, 3, 64, 64))
