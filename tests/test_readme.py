@@ -1,21 +1,15 @@
 """Every command of README.md and docs/*.md runs, in order, in one folder; what they show is what is printed.
 
 The pages build on each other, as a reader follows them. Blocks ```sh are run line by line, blocks ```python as a whole;
-a first line such as `# my_study.yaml` names the file that the block is written to instead. Commands that neither train
-nor start processes are given to one process, one after another: loading MXNet for each is what takes long.
+a first line such as `# my_study.yaml` names the file that the block is written to instead.
 """
 
-import json
-import os
 import re
-import shlex
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from readers_shell import REPO, Shell, has_module
 
 import gluon_fg
 from gluon_fg import factory
@@ -27,7 +21,6 @@ from gluon_fg.weights.cards import shown_input
 # every command of every page, before the first test: a few minutes, or ten where other programs share the processor
 pytestmark = pytest.mark.timeout(1500)
 
-REPO = Path(__file__).resolve().parents[1]
 README = (REPO / 'README.md').read_text()
 PAGES = [
     'README.md',
@@ -99,23 +92,6 @@ net.new_fc = torch.nn.Linear(2048, 174)
 torch.save({{'state_dict': net.state_dict()}}, 'tsm.pth')
 """
 
-ALONE = ('train', 'transfer', 'finetune', 'study', 'doctor', 'demo')  # commands that are started as a user starts them
-WORKER = """
-import contextlib, io, json, sys
-
-from gluon_fg.cli import main
-
-answers = sys.stdout
-for line in sys.stdin:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main(json.loads(line), prog_name='gluon-fg')
-        except SystemExit as end:
-            code = end.code or 0
-    print(json.dumps([code, out.getvalue(), err.getvalue()]), file=answers, flush=True)
-"""
-
 
 def blocks(page):
     """(language, text) of the blocks of a page that are run or written to a file."""
@@ -131,32 +107,12 @@ def prepare(home):
     for name in ('configs', 'model_zoo'):
         (home / name).symlink_to(REPO / name)
     for split, seeds in (('train', range(4)), ('val', range(4, 6))):
-        for name, label in (('opening a door', 8), ('closing a door', 9)):
+        for name, label in (('opening a door', 8), ('closing a door', 21)):  # of other shapes: a training ends early
             folder = home / 'my_videos' / split / name
             folder.mkdir(parents=True)
             for seed in seeds:
                 clip = synthfg.render_clip(label, seed)
                 synthfg.write_video(folder / f'{name} ({seed}).mp4', np.repeat(clip, 2, axis=0))
-
-
-def environment(home):
-    """Variables of a shell that finds `gluon-fg`, of this checkout, whether or not it is installed."""
-    programs = home / 'bin'
-    programs.mkdir()
-    command = programs / 'gluon-fg'
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gluon_fg "$@"\n')
-    command.chmod(0o755)
-    path = [str(programs), str(Path(sys.executable).parent), os.environ['PATH']]
-    modules = [str(REPO), *filter(None, [os.environ.get('PYTHONPATH')])]
-    return {
-        **os.environ,
-        'PATH': os.pathsep.join(path),
-        'PYTHONPATH': os.pathsep.join(modules),
-        'OMP_NUM_THREADS': '1',
-        'PIP_NO_INDEX': '1',  # the doctor looks for packages
-        'PIP_FIND_LINKS': '',
-        'MXNET_GLUON_REPO': 'file:///nowhere',  # own videos start from what is to be had: nothing
-    }
 
 
 def reason_not_to_run(command):
@@ -168,51 +124,6 @@ def reason_not_to_run(command):
     if command.startswith('gluon-fg export') and not has_module('onnx'):
         return 'it needs the extra deploy'
     return None
-
-
-def has_module(name):
-    return subprocess.run([sys.executable, '-c', f'import {name}'], capture_output=True).returncode == 0
-
-
-class Shell:
-    """Runs commands in a folder and keeps what they print."""
-
-    def __init__(self, home):
-        self.home, self.env, self.printed, self.worker = home, environment(home), {}, None
-
-    def run(self, words, name):
-        done = subprocess.run(
-            words, cwd=self.home, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400
-        )
-        self.keep(name, done.returncode, done.stdout, done.stderr)
-
-    def keep(self, name, code, out, err):
-        assert code == 0, f'{name}\n{out[-2000:]}\n{err[-2000:]}'
-        self.printed[name] = out
-
-    def command(self, command):
-        words = shlex.split(command)
-        if words[0] == 'gluon-fg' and words[1] not in ALONE:
-            self.ask(command, words[1:])
-        elif words[0] == 'horovodrun' and not shutil.which('horovodrun', path=self.env['PATH']):
-            self.run(['bash', '-c', command.split('-np 2 ', 1)[1]], command)
-        else:
-            self.run(['bash', '-c', command], command)
-
-    def ask(self, command, words):
-        if self.worker is None:
-            pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.DEVNULL}
-            self.worker = subprocess.Popen(
-                [sys.executable, '-c', WORKER], cwd=self.home, env=self.env, text=True, **pipes
-            )
-        print(json.dumps(words), file=self.worker.stdin, flush=True)
-        answer = self.worker.stdout.readline()
-        assert answer, f'{command} ended the process'
-        self.keep(command, *json.loads(answer))
-
-    def close(self):
-        if self.worker is not None:
-            self.worker.communicate(timeout=60)
 
 
 @pytest.fixture(scope='module')
@@ -232,7 +143,7 @@ def outputs(tmp_path_factory):
                 elif 'onnxruntime' in text and not has_module('onnxruntime'):
                     continue
                 elif language == 'python':
-                    shell.run([sys.executable, '-c', text], f'{page}: {text}')
+                    shell.python(text, f'{page}: {text}')
                 elif language == 'sh':
                     for command in text.splitlines():
                         if command not in shell.printed and not reason_not_to_run(command):
