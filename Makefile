@@ -1,11 +1,11 @@
 # Each target alone does everything on a fresh clone: it finds a Python, makes .venv, then runs.
 # PYTHON=/path/to/python picks the interpreter; HOROVOD=0 leaves Horovod out (one process only).
 # `make gpu-setup` makes .venv for NVIDIA GPUs instead: MXNet for CUDA, Horovod over NCCL. HOROVOD_CUDA_HOME names the CUDA 11 toolkit.
-.PHONY: setup gpu-setup docker-cpu docker-gpu demo test bench lint fuzz kill-test float16-test float16-gpu rank-curves
+.PHONY: setup gpu-setup docker-cpu docker-gpu demo test bench lint fuzz kill-test float16-test float16-gpu rank-curves rank-bits
 
 # The tests' numbers depend on how many threads share a sum, and jobs of several ranks must not fight for cores.
 test: export OMP_NUM_THREADS ?= 1
-demo test bench fuzz kill-test rank-curves: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+demo test bench fuzz kill-test rank-curves rank-bits: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 setup:
 	@sh scripts/setup_env.sh
@@ -46,6 +46,11 @@ float16-gpu: setup
 rank-curves: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
 rank-curves: setup
 	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.rank_curves --out ranks.json
+
+# Jobs of 3 and 4 ranks that are repeated, and stopped and resumed, bit for bit: docs/training.md.
+rank-bits: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
+rank-bits: setup
+	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.rank_bits
 
 # I3D ResNet-50 and the methods: minutes. `gluon-fg benchmark` alone times the pairs of configs/benchmark.yaml.
 bench: setup
