@@ -78,6 +78,7 @@ def made_up(monkeypatch):
 
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [onnxruntime_cuda.CUDA, *ON_CPU])
     monkeypatch.setattr(onnxruntime, 'InferenceSession', MadeUp)
+    monkeypatch.setattr(onnxruntime, 'set_default_logger_severity', lambda level: setattr(noted, 'level', level))
     monkeypatch.setattr(onnxruntime_cuda, '_preloaded', lambda: '')
     return noted
 
@@ -123,6 +124,21 @@ def test_a_session_that_fell_back_to_the_processor_is_refused(made_up, small, mo
     with pytest.raises(UserError, match='CUDA failure 100: no CUDA-capable device') as caught:
         onnxruntime_cuda.opened(small[1], 'float32', 1)
     assert '\n' not in str(caught.value)
+
+
+def test_what_onnx_runtime_says_on_a_machine_whose_gpu_is_hidden_becomes_plain_words(made_up, small):
+    made_up.error = RuntimeError(  # said by 1.31.1 on an H100 with CUDA_VISIBLE_DEVICES=''
+        '/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider_info.cc:63 static onnxruntime::CUDA'
+        'ExecutionProviderInfo onnxruntime::CUDAExecutionProviderInfo::FromProviderOptions(const onnxruntime::Provider'
+        'Options&) [ONNXRuntimeError] : 1 : FAIL : provider_options_utils.h:187 Parse Failed'
+    )
+    with pytest.raises(UserError, match=r'cannot use the GPU .CUDA finds none.; see nvidia-smi'):
+        onnxruntime_cuda.opened(small[1], 'float32', 1)
+
+
+def test_plans_of_cudnn_that_do_not_fit_are_not_printed_as_errors(made_up, small):
+    onnxruntime_cuda.opened(small[1], 'float32', 1)  # on an H100: 1,273 lines for 17 networks, which all were right
+    assert made_up.level == 4  # fatal errors alone
 
 
 def test_what_is_left_to_the_processor_is_said_but_not_sizes(made_up, small, caplog):

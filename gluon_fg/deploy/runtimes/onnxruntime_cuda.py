@@ -73,6 +73,8 @@ def _session(model: Union[bytes, str], threads: int) -> Any:
     import onnxruntime
 
     said = _preloaded()
+    # cuDNN's plans that do not fit are errors to its logger, one for each convolution, though others compute it then
+    onnxruntime.set_default_logger_severity(4)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what fails is said in a line, below
@@ -92,7 +94,9 @@ def _session(model: Union[bytes, str], threads: int) -> Any:
 
 
 def _failed(reason: str) -> str:
-    reason = ' '.join(reason.split())[:300]
+    reason = ' '.join(reason.split()).split('[ONNXRuntimeError] : ')[-1][:300]  # behind where in its sources
+    if 'Parse Failed' in reason:  # of the number of the device: 1.31 has no other word for it
+        reason = 'CUDA finds none'
     return (
         f'runtime onnxruntime_cuda: ONNX Runtime cannot use the GPU ({reason}); see nvidia-smi, and pip install '
         f"'onnxruntime-gpu[cuda,cudnn]' for CUDA's libraries, {_INSTEAD}"
