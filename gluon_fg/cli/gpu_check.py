@@ -14,7 +14,7 @@ from .options import Output, output_options
 @click.command(
     'gpu-check', cls=Command, example='gpu-check --quick --only operators --only dropout --out gpu-check.json'
 )
-@click.option('--quick', is_flag=True, help='Fewer updates and smaller arrays: two or three minutes.')
+@click.option('--quick', is_flag=True, help='Fewer updates and smaller arrays: about half the time.')
 @click.option(
     '--only',
     'names',
