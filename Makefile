@@ -5,6 +5,8 @@
 
 # The tests' numbers depend on how many threads share a sum, and jobs of several ranks must not fight for cores.
 test: export OMP_NUM_THREADS ?= 1
+# Some shells forbid Python to keep what it compiled: the tests start hundreds of processes, of which each would compile anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 demo test bench fuzz kill-test rank-curves rank-bits: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 setup:
