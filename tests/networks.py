@@ -26,8 +26,11 @@ def randomize_norms(net, center=1.0):
 
 
 def randomize(net):
-    """Give a network, or a part of one, random weights for which no batch norm is the identity."""
-    net.initialize(mx.init.MSRAPrelu('in', 0), force_reinit=True)
+    """Give a network, or a part of one, random weights for which no batch norm is the identity.
+
+    Weights have the variance of `MSRAPrelu`, but evenly distributed: large networks take a quarter of the time so.
+    """
+    net.initialize(mx.init.Xavier('uniform', 'in', 6), force_reinit=True)
     for layer in batch_norms(net):
         for name, p in layer.params.items():
             if not layer._kwargs['fix_gamma'] or name.endswith(('mean', 'var')):
