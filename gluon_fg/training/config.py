@@ -39,6 +39,12 @@ def _read_layers(path: Path, seen: Tuple[Path, ...] = ()) -> List[Tuple[str, Any
     return [*layers, (str(path), loaded)]
 
 
+@functools.lru_cache(None)
+def _defaults() -> Any:
+    """What layers are laid over: never changed, as each merge begins with a copy."""
+    return OmegaConf.structured(Config)
+
+
 def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved: bool = False) -> Config:
     """Read a YAML file and `key=value` overrides into a checked `Config`.
 
@@ -57,18 +63,19 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
     UserError
         missing or invalid file, unknown key (with the nearest valid one), wrong type or value out of range
     """
-    merged, layers = OmegaConf.structured(Config), []
-    given: Dict[str, Any] = {}  # by --set, which is one layer, and one more where a key comes again
-    for source, layer in _read_layers(Path(path)) if path else []:
-        layers.append(_without_moved(layer, source, saved))
-        merged = merge(merged, layers[-1], source)
+    read = _read_layers(Path(path)) if path else []
+    layers = [_without_moved(layer, source, saved) for source, layer in read]
+    sources = [source for source, _ in read]
+    said = []
     for text in overrides:
         key, equals, _ = text.partition('=')
         if not equals or not key:
             raise UserError(f'--set {text}: write it as section.key=value, for example train.lr=0.02')
-        layer = _layer(key, text)
-        layer = _without_moved(layer, f'--set {text}')
-        merged = merge(merged, layer, f'--set {text}')
+        said.append((key, _without_moved(_layer(key, text), f'--set {text}')))
+        sources.append(f'--set {text}')
+    merged = _merge_all([*layers, *(layer for _, layer in said)], sources)
+    given: Dict[str, Any] = {}  # by --set, which is one layer, and one more where a key comes again
+    for key, layer in said:
         if key in given:
             layers, given = [*layers, OmegaConf.merge(*given.values())], {}
         given[key] = layer
@@ -79,6 +86,17 @@ def load_config(path: Optional[str] = None, overrides: Sequence[str] = (), saved
     check(config, path or 'config')
     stage_configs(config, path or 'config')
     return config
+
+
+def _merge_all(layers: Sequence[Any], sources: Sequence[str]) -> Any:
+    """The defaults under all layers; one by one, each of which copies them all, only to name the one that is wrong."""
+    try:
+        return OmegaConf.merge(_defaults(), *layers)
+    except (OmegaConfBaseException, OverflowError, RecursionError):
+        merged = _defaults()
+        for layer, source in zip(layers, sources):
+            merged = merge(merged, layer, source)
+        return merged
 
 
 def _layer(key: str, text: str) -> Any:
