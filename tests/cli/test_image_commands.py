@@ -1,4 +1,4 @@
-"""A network on single images from training to prediction, as a user calls the scripts."""
+"""A network on single images from training to prediction, as a user calls the commands."""
 
 import json
 
@@ -23,20 +23,20 @@ def run_dir(images, run_command, tmp_path_factory):
     return folder
 
 
-def test_a_run_on_images_is_evaluated_in_ten_crops(run_command, run_dir, tmp_path):
-    done = run_command('evaluate', '--run', run_dir, '--protocol', '10crop', '--out', tmp_path / 'scores.npz')
+def test_a_run_on_images_is_evaluated_in_ten_crops(command_done, run_dir, tmp_path):
+    done = command_done('evaluate', '--run', run_dir, '--protocol', '10crop', '--out', tmp_path / 'scores.npz')
     assert done.returncode == 0, done.stderr
     assert '16 videos of synthfg_images test, views of each: 10' in done.stdout
     assert json.loads((tmp_path / 'scores.metrics.json').read_text())['listed'] == 16
 
 
-def test_images_and_folders_of_them_are_predicted(run_command, run_dir, images, tmp_path):
+def test_images_and_folders_of_them_are_predicted(command_done, run_dir, images, tmp_path):
     folder = tmp_path / 'my images'
     folder.mkdir()
     (folder / 'a.png').write_bytes((images / 'test/00000.png').read_bytes())
     (folder / 'broken.png').write_bytes(b'cut')
     (folder / 'film.mp4').write_bytes(b'')
-    done = run_command('predict', images / 'test/00001.png', folder, '--run', run_dir, '--topk', 3, '--json')
+    done = command_done('predict', images / 'test/00001.png', folder, '--run', run_dir, '--topk', 3, '--json')
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     answers = json.loads(done.stdout)
     assert [answer['path'].rsplit('/', 1)[1] for answer in answers] == ['00001.png', 'a.png', 'broken.png']
@@ -46,7 +46,7 @@ def test_images_and_folders_of_them_are_predicted(run_command, run_dir, images, 
     assert 'broken.png' in line and 'not an image' in line
 
 
-def test_a_folder_without_images_is_named(run_command, run_dir, tmp_path):
+def test_a_folder_without_images_is_named(command_done, run_dir, tmp_path):
     (tmp_path / 'notes.txt').write_bytes(b'')
-    done = run_command('predict', tmp_path, '--run', run_dir)
+    done = command_done('predict', tmp_path, '--run', run_dir)
     assert done.returncode == 2 and 'no image in this folder (looked for .jpg' in done.stderr
