@@ -14,6 +14,8 @@ import pytest
 
 from gluon_fg.evaluation.protocol import get_protocol
 from gluon_fg.evaluation.score import score_dataset
+from gluon_fg.training import loop
+from gluon_fg.training.config import load_config
 from gluon_fg.training.log import read_metrics
 from gluon_fg.training.precision import computes_bfloat16
 from gluon_fg.training.run import load_run, split_of
@@ -129,6 +131,12 @@ def finish(command, timeout=240):
     return done.stdout
 
 
+def train_here(command):
+    """What a command of a single rank does, in this process, which has MXNet loaded."""
+    out, overrides = Path(command[command.index('--out') + 1]), command[command.index('--set') + 1 :]
+    return loop.train(load_config(None, overrides), out, progress=False)
+
+
 def wait_for_update(process, out, step, seconds=120):
     deadline = time.time() + seconds
     while time.time() < deadline and process.poll() is None:
@@ -179,7 +187,7 @@ def test_a_run_killed_and_interrupted_ends_as_one_that_was_not(command, tmp_path
 def test_two_ranks_with_half_the_batch_follow_one_process(command, tmp_path):
     start = ('model.pretrained=true', 'train.batch_norm=frozen')  # with statistics to keep
     settings = ('train.epochs=2', *start, 'train.clip=5.0', 'train.lr=0.001')
-    finish(command(tmp_path / 'one', *settings))
+    train_here(command(tmp_path / 'one', *settings))
     finish(command(tmp_path / 'two', *settings, 'train.batch_size=4', ranks=2))
     np.testing.assert_allclose(losses(tmp_path / 'one'), losses(tmp_path / 'two'), rtol=5e-5)
     vals = [

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from said import Lines
-from test_jobs import command, finish, losses, needs_horovod  # noqa: F401  (`command` is a fixture)
+from test_jobs import command, finish, losses, needs_horovod, train_here  # noqa: F401  (`command` is a fixture)
 
 from gluon_fg.data import build_dataset
 from gluon_fg.errors import UserError
@@ -192,9 +192,9 @@ def test_two_ranks_with_half_the_batch_follow_one_process_with_the_recipe(comman
         'train.clip=5',
     )
     settings += ('train.epochs=1', 'train.lr=0.0001')  # small steps, so that a ReLU that flips by rounding stays small
-    for name, batch, ranks in (('one', 8, 1), ('two', 4, 2)):
-        own = ('train.batch_norm=frozen', f'train.batch_size={batch}')
-        finish(command(tmp_path / name, *settings, *own, ranks=ranks))
+    frozen = (*settings, 'train.batch_norm=frozen')
+    train_here(command(tmp_path / 'one', *frozen, 'train.batch_size=8'))
+    finish(command(tmp_path / 'two', *frozen, 'train.batch_size=4', ranks=2))
     np.testing.assert_allclose(losses(tmp_path / 'one'), losses(tmp_path / 'two'), rtol=5e-5)
     one, two = (mx.nd.load(str(tmp_path / name / 'final.params')) for name in ('one', 'two'))
     for name, value in one.items():
