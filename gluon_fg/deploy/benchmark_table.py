@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence
 
+from .execution import PRECISIONS
 from .machine import describe
 
 
@@ -36,7 +37,7 @@ def block(rows: Sequence[Dict[str, Any]]) -> List[str]:
     title = f'batch {rows[0]["batch"]}'
     heads = ('ms', 'p90', 'clips/s', 'GFLOP/s', '/GluonCV', '/limit', 'peak MB', 'ready s', 'deviation')
     lines = [f'  {title:24s} {"":9s} ' + ' '.join(f'{head:>9s}' for head in heads)]
-    order = {'float32': 0, 'bfloat16': 1, 'int8': 2}
+    order = {name: place for place, name in enumerate(PRECISIONS)}
     for row in sorted((r for r in rows if 'ms' in r), key=lambda r: (order[r['precision']], r['ms'])):
         figures = (
             f'{row["ms"]:9.1f} {row["p90_ms"]:9.1f} {row["clips_per_s"]:9.2f} {row["gflops"]:9.1f} '

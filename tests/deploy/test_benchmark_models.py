@@ -10,6 +10,7 @@ from gluon_fg import factory
 from gluon_fg.deploy import benchmark_models, benchmark_table, contender
 from gluon_fg.deploy.benchmark_models import Asked, contenders, prepare, workplace
 from gluon_fg.deploy.contender import Contender
+from gluon_fg.deploy.execution import PRECISIONS
 from gluon_fg.deploy.flops import count
 from gluon_fg.deploy.measuring import Measured, side_by_side
 from gluon_fg.deploy.worker import timed
@@ -85,3 +86,15 @@ def test_int8_forms_are_kept_for_the_same_weights_and_code_alone(tmp_path, monke
     monkeypatch.setattr(benchmark_models, '_CODE', ('nn/norm.py',))
     with workplace(TINY, asked, 1) as other:
         assert other.parent == folder.parent and other != folder
+
+
+def test_the_table_has_a_place_for_every_precision_that_can_be_asked_for():
+    figures = dict.fromkeys(('p90_ms', 'clips_per_s', 'gflops', 'ready_s', 'peak_mb', 'deviation'), 1.0)
+    rows = [
+        {'batch': 1, 'by': 'gluon_fg', 'runtime': 'mxnet', 'precision': precision, 'ms': 9.0 - place, **figures}
+        for place, precision in enumerate(PRECISIONS)
+    ]
+    rows = [{**row, 'over_gluoncv': None, 'over_limit': None} for row in rows]
+    printed = '\n'.join(benchmark_table.block(rows[::-1]))
+    places = [printed.index(f' {precision} ') for precision in PRECISIONS]
+    assert places == sorted(places)
