@@ -305,7 +305,8 @@ def rows(subject: Subject, batch: int, records: Sequence[Measured], best: Dict[s
         if record.problem:
             listed.append({**row, 'problem': record.problem})
             continue
-        limit = best.get(contender.precision)
+        # The products are the processor's, and no limit for a GPU
+        limit = None if contender.runtime == 'onnxruntime_cuda' else best.get(contender.precision)
         listed.append(
             {
                 **row,

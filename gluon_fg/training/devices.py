@@ -1,6 +1,7 @@
 """Which device each rank of a job computes on: one GPU for each of them, or the CPU for all.
 
-Nothing here has been run on a GPU by us; the tests give ranks made-up devices.
+What the driver tells of a GPU was read on one (an H100); the rest has not been run on any: the tests give ranks
+made-up devices.
 """
 
 from __future__ import annotations

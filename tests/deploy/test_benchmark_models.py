@@ -90,11 +90,10 @@ def test_int8_forms_are_kept_for_the_same_weights_and_code_alone(tmp_path, monke
 
 def test_the_table_has_a_place_for_every_precision_that_can_be_asked_for():
     figures = dict.fromkeys(('p90_ms', 'clips_per_s', 'gflops', 'ready_s', 'peak_mb', 'deviation'), 1.0)
+    common = {'batch': 1, 'by': 'gluon_fg', 'runtime': 'mxnet', 'auto': False, 'over_gluoncv': None, 'over_limit': None}
     rows = [
-        {'batch': 1, 'by': 'gluon_fg', 'runtime': 'mxnet', 'precision': precision, 'ms': 9.0 - place, **figures}
-        for place, precision in enumerate(PRECISIONS)
+        {**common, **figures, 'precision': precision, 'ms': 9.0 - place} for place, precision in enumerate(PRECISIONS)
     ]
-    rows = [{**row, 'over_gluoncv': None, 'over_limit': None} for row in rows]
     printed = '\n'.join(benchmark_table.block(rows[::-1]))
     places = [printed.index(f' {precision} ') for precision in PRECISIONS]
     assert places == sorted(places)

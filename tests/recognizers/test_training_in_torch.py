@@ -1,6 +1,7 @@
 """The methods' whole training step equals an independent one: PyTorch's gradients and update of the network's graph."""
 
 import json
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -104,3 +105,17 @@ def test_rows_of_the_table_are_means_and_intervals_over_starts():
     assert '| dfb | 2 | 1024 | 1.000 | 1.200 | 1.000 | +20.0 ± 24.8 % | +0.0 ± 0.0 % | +0.0 ± 0.0 % |' in (
         float16_gpu.table(told)
     )
+
+
+def test_the_page_has_the_numbers_of_the_run_on_a_gpu():
+    docs = Path(__file__).parents[2] / 'docs'
+    told, page = json.loads((docs / 'float16_gpu.json').read_text()), (docs / 'training.md').read_text()
+    for variant, row in told['methods'].items():
+        cells = [f'{row[name]:.3f}' for name in ('float32', 'float16', 'late')]
+        offs = (row[name] for name in ('float16 over late', 'late over float32'))
+        cells += [f'{100 * mean:+.1f} ± {100 * half:.1f} %' for mean, half, _ in offs]
+        assert f' | {" | ".join(cells)} |' in page, variant
+    rows = float16_gpu.table(told).splitlines()
+    timed = [row for row in rows if row.startswith(('| i3d_', '| topheavy_'))]
+    assert len(timed) == len(told['full']) == 4
+    assert all(row in (docs / 'gpu.md').read_text() for row in timed)
