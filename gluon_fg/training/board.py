@@ -44,8 +44,8 @@ class Board:
         self.folder = Path(folder)
         with naming(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}'
-            self._file = open(self.folder / name, 'wb')
+            name = f'events.out.tfevents.{time.time_ns() // 1000 / 1e6:.6f}.{socket.gethostname()}.{os.getpid()}'
+            self._file = open(self.folder / name, 'xb')  # another one of the same microsecond is not written over
             self._write(_message(3, VERSION))
             if first:
                 self._write(_number(2, first) + _message(3, VERSION))

@@ -61,6 +61,14 @@ def test_the_file_is_tensorboardxs_to_the_byte(tmp_path, step):
     assert (tmp_path / 'theirs').read_bytes() == ours.read_bytes()
 
 
+def test_boards_begun_one_behind_the_other_keep_their_files(tmp_path):
+    for step in range(3):  # a run that is stopped and begun again within a second
+        board = Board(tmp_path)
+        board.add({'train/loss': 1.0}, step)
+        board.close()
+    assert [b'train/loss' in file.read_bytes() for file in tmp_path.iterdir()] == [True] * 3
+
+
 def test_it_loads_nothing_of_other_packages(tmp_path, monkeypatch):
     """PyTorch, which tensorboardX brings in where there is one, takes seconds to load."""
     for name in ('tensorboardX', 'torch'):
