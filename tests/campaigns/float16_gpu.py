@@ -24,12 +24,12 @@ from typing import Any, Dict, Sequence, Tuple
 
 import numpy as np
 import torch
+from scipy import stats
 from torch.nn import functional
 
 from .torch_training import Course, Plan, TrainingGraph, dealt, trained
 
 LAST = 50  # updates that are averaged
-T_QUANTILE = {3: 4.303, 8: 2.365}  # of Student's t, two-sided 95 %, by the number of seeds
 SMALL, WARM = Plan(0.01, 210, 8), Plan(0.03, 240, 32)
 PLANS = {'dfb': SMALL, 'cidc': SMALL, 'u2s': SMALL, 'dfb-warm': WARM}  # from random weights; DFB also from a baseline's
 FULL = ('dfb-64f', 'dfb', 'cidc', 'u2s')
@@ -64,10 +64,11 @@ def courses_of(folder: Path, variant: str, seed: int, device: str) -> Dict[str, 
 
 
 def mean_and_interval(values: Sequence[float]) -> Tuple[float, float]:
-    """The mean, and half the width of its 95 % interval by Student's t; NaN where the quantile is not at hand."""
-    if len(values) not in T_QUANTILE:
+    """The mean, and half the width of its 95 % interval by Student's t; NaN for a single value."""
+    count = len(values)
+    if count < 2:
         return statistics.fmean(values), float('nan')
-    return statistics.fmean(values), T_QUANTILE[len(values)] * statistics.stdev(values) / len(values) ** 0.5
+    return statistics.fmean(values), float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / count**0.5
 
 
 def compared(seeds: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
