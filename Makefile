@@ -41,6 +41,7 @@ float16-test: setup
 # The graphs of AMP in real float16, by PyTorch on a GPU (pip install torch with CUDA): docs/training.md.
 float16-gpu: export PYTHONPATH := $(CURDIR):$(CURDIR)/tests
 float16-gpu: setup
+	@.venv/bin/python -m campaigns.float16_gpu check runs/float16_gpu
 	OMP_NUM_THREADS=1 .venv/bin/python -m campaigns.float16_gpu record runs/float16_gpu
 	.venv/bin/python -m campaigns.float16_gpu run runs/float16_gpu --out float16_gpu.json
 

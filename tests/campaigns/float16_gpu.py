@@ -20,7 +20,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -215,25 +215,27 @@ def table(told: Dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
-def main() -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run as a command."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('step', choices=('record', 'run'))
+    parser.add_argument('step', choices=('check', 'record', 'run'), help='check: whether PyTorch sees a GPU')
     parser.add_argument('folder', type=Path)
     parser.add_argument('--device', default='cuda')
     parser.add_argument('--seeds', type=int, default=8)
     parser.add_argument('--jobs', type=int, default=4)
     parser.add_argument('--only-tiny', action='store_true', help='do not time the full-size networks')
     parser.add_argument('--out', default='float16_gpu.json')
-    asked = parser.parse_args()
+    asked = parser.parse_args(argv)
     if asked.step == 'record':
         from .recorded_graphs import record
 
         record(asked.folder, asked.seeds)
         return 0
     if asked.device != 'cpu' and not torch.cuda.is_available():
-        print('PyTorch sees no GPU; --device cpu trains the tiny networks on the processor', file=sys.stderr)
+        print('error: PyTorch sees no GPU; run with --device cpu trains the tiny networks without', file=sys.stderr)
         return 2
+    if asked.step == 'check':
+        return 0
     told = run(asked.folder, asked.device, asked.seeds, asked.jobs, not asked.only_tiny)
     print(table(told))
     Path(asked.out).write_text(json.dumps(told, indent=1) + '\n')

@@ -107,6 +107,14 @@ def test_rows_of_the_table_are_means_and_intervals_over_starts():
     )
 
 
+def test_without_a_gpu_it_ends_with_a_line_before_anything_is_recorded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    for step in ('check', 'run'):
+        assert float16_gpu.main([step, str(tmp_path / 'graphs')]) == 2
+        assert 'error: PyTorch sees no GPU' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_page_has_the_numbers_of_the_run_on_a_gpu():
     docs = Path(__file__).parents[2] / 'docs'
     told, page = json.loads((docs / 'float16_gpu.json').read_text()), (docs / 'training.md').read_text()
