@@ -8,7 +8,7 @@ here.
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -129,7 +129,7 @@ OPERATORS = {
 }
 
 
-class TrainingGraph(nn.Module):
+class TrainingGraph(torch_network.TorchNetwork):
     """A network's training graph as a PyTorch module, from the variable 'data' to the tuple of its outputs.
 
     Parameters
@@ -142,35 +142,17 @@ class TrainingGraph(nn.Module):
     """
 
     def __init__(self, graph: Mapping[str, Any], parameters: Any = None):
-        super().__init__()
-        self._nodes = [torch_network._Node(record) for record in graph['nodes']]
-        self._heads = [tuple(head) for head in graph['heads']]
+        super().__init__(graph, parameters)
         self._losses = graph['losses']
-        missing = sorted({node.op for node in self._nodes} - {'null', *OPERATORS})
-        if missing:
-            raise ValueError(f'no counterpart in PyTorch of {", ".join(missing)}')
-        trained, generator = set(graph['trained']), torch.Generator().manual_seed(0)
-        for number, node in enumerate(self._nodes):
-            if node.op == 'null' and node.name != 'data':
-                array = _random(node, generator) if parameters is None else torch.from_numpy(parameters[node.name])
-                self.register_parameter(f'p{number}', nn.Parameter(array.clone(), node.name in trained))
-        self._last = {source: number for number, node in enumerate(self._nodes) for source in node.inputs}
 
-    def forward(self, data: Tensor) -> Tuple[Tensor, ...]:
-        """Run the graph, and let go of what nobody reads any more, so that a device holds what gradients need."""
-        values: Dict[Tuple[int, ...], Tensor] = {}
-        heads = set(self._heads)
-        for number, node in enumerate(self._nodes):
-            if node.op == 'null':
-                values[number, 0] = data if node.name == 'data' else getattr(self, f'p{number}')
-                continue
-            result = OPERATORS[node.op](node, *(values[source] for source in node.inputs))
-            outputs = result if isinstance(result, (list, tuple)) else [result]
-            values.update({(number, index): output for index, output in enumerate(outputs)})
-            for source in set(node.inputs) - heads:
-                if self._last[source] == number:
-                    del values[source]
-        return tuple(values[head] for head in self._heads)
+    def operators(self) -> Dict[str, Callable[..., Any]]:
+        """Those of training."""
+        return OPERATORS
+
+    def hold(self, key: str, node: Any, graph: Mapping[str, Any], parameters: Any) -> None:
+        """As PyTorch's parameters, with gradients where they are trained."""
+        array = _random(node, key) if parameters is None else torch.from_numpy(parameters[node.name])
+        self.register_parameter(key, nn.Parameter(array.clone(), node.name in graph['trained']))
 
     def loss(self, outputs: Sequence[Tensor], label: Tensor) -> Tensor:
         """(N,) in float32."""
@@ -191,8 +173,8 @@ class TrainingGraph(nn.Module):
         return {name: p for name, p in named if p.requires_grad}
 
 
-def _random(node: Any, generator: torch.Generator) -> Tensor:
-    shape = node.shape
+def _random(node: Any, key: str) -> Tensor:
+    shape, generator = node.shape, torch.Generator().manual_seed(int(key[1:]))
     if len(shape) > 1:
         return torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
     return torch.full(shape, 1.0 if node.name.endswith(('gamma', 'running_var')) else 0.0)

@@ -71,24 +71,37 @@ class TorchNetwork(nn.Module):
         super().__init__()
         self._nodes = [_Node(record) for record in graph['nodes']]
         self._heads = [tuple(head) for head in graph['heads']]
-        missing = sorted({node.op for node in self._nodes} - {'null', *OPERATORS})
+        self._last = {source: number for number, node in enumerate(self._nodes) for source in node.inputs}
+        missing = sorted({node.op for node in self._nodes} - {'null', *self.operators()})
         if missing:
             raise UserError(f'PyTorch has no counterpart here of {", ".join(missing)}; leave pytorch out')
         for number, node in enumerate(self._nodes):
             if node.op == 'null' and node.name != 'data':
-                self.register_buffer(f'p{number}', torch.from_numpy(np.ascontiguousarray(parameters[node.name])))
+                self.hold(f'p{number}', node, graph, parameters)
+
+    def operators(self) -> Dict[str, Callable[..., Any]]:
+        """What computes each operator by its name; others are refused."""
+        return OPERATORS
+
+    def hold(self, key: str, node: _Node, graph: Mapping[str, Any], parameters: Mapping[str, np.ndarray]) -> None:
+        """Keep a parameter of the graph under a name of this module's."""
+        self.register_buffer(key, torch.from_numpy(np.ascontiguousarray(parameters[node.name])))
 
     def forward(self, data: Tensor) -> Tuple[Tensor, ...]:
-        """Run the graph; float32 in, float32 out."""
+        """Run the graph, and let go of what nobody reads any more; float32 in, float32 out."""
         values: Dict[Tuple[int, ...], Tensor] = {}
+        operators, heads = self.operators(), set(self._heads)
         for number, node in enumerate(self._nodes):
             if node.op == 'null':
                 values[number, 0] = data if node.name == 'data' else getattr(self, f'p{number}')
                 continue
-            result = OPERATORS[node.op](node, *(values[source] for source in node.inputs))
+            result = operators[node.op](node, *(values[source] for source in node.inputs))
             outputs = result if isinstance(result, (list, tuple)) else [result]
             for index, output in enumerate(outputs):
                 values[number, index] = output
+            for source in set(node.inputs) - heads:
+                if self._last[source] == number:
+                    del values[source]
         return tuple(values[head] for head in self._heads)
 
 
